@@ -1,0 +1,97 @@
+"""Every error that a caller may want to catch, one sentence each: what was expected, what was got, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class IcbirError(Exception):
+    """Base of all errors of this package; its text is one sentence fit for a reader."""
+
+
+class RadiographError(IcbirError):
+    """The bytes are not a radiograph that can be read."""
+
+
+class RadiographTooLarge(RadiographError):
+    """The file or the decoded picture exceeds the configured limit."""
+
+
+class MultiFrameError(RadiographError):
+    """A DICOM object holds several frames where one film is expected."""
+
+
+class UndecodableTransferSyntax(RadiographError):
+    """No installed decoder reads this DICOM transfer syntax."""
+
+    def __init__(self, uid: str, name: str, advice: str):
+        self.uid = uid
+        super().__init__(f"Expected a decodable DICOM, got transfer syntax {uid} ({name}); {advice}")
+
+
+class CatalogueError(IcbirError):
+    """A data set or a catalogue is not what its layout says."""
+
+
+class WorkspaceError(IcbirError):
+    """The folder is not a workspace, or lacks what the command needs."""
+
+
+class ManifestMismatch(WorkspaceError):
+    """An artefact was made from something else than what is there now."""
+
+
+class DeviceError(IcbirError):
+    """The asked-for device is not there."""
+
+
+class ModelError(IcbirError):
+    """A network or its weights cannot be used."""
+
+
+class TrainingError(ModelError):
+    """The training data do not allow the asked-for training."""
+
+
+class SaliencyError(IcbirError):
+    """A saliency map cannot be computed."""
+
+
+class UnsupportedLayer(SaliencyError):
+    """A layer has no rule in the chosen method; it is refused by name, never passed over."""
+
+    def __init__(self, layer: str, kind: str, method: str):
+        super().__init__(
+            f"Expected layers with a rule in {method}, got layer '{layer}' of type {kind}; use another method."
+        )
+
+
+class RetrievalError(IcbirError):
+    """A query cannot be answered."""
+
+
+class IndexMismatch(RetrievalError, ManifestMismatch):
+    """The index file does not fit its manifest, the model or the query vector."""
+
+
+class FilterError(RetrievalError):
+    """A filter cannot be read or leaves no case."""
+
+
+class EvaluationError(IcbirError):
+    """An evaluation cannot be run on these data."""
+
+
+class StudyError(IcbirError):
+    """A reading study or a rating is not valid."""
+
+
+class UnknownNameError(IcbirError, KeyError):
+    """A name is not in the registry; the message lists the known ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        self.text = f"Expected a known {kind}, got '{name}'; known: {', '.join(sorted(known))}."
+        super().__init__(self.text)
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,136 @@
+"""The nouns that rooms hand to each other: immutable, without behaviour that needs a heavy import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from icbir_core.findings import FindingState
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A decoded film.
+
+    pixels : float32 (H, W) in [0, 1], air dark, bone bright, full resolution.
+    stored_bits : bits of grey that the source really held (8 … 16).
+    sha256 : of the file's bytes; pixel_sha256 : of the decoded grey levels (identical film in another container).
+    view : "PA", "AP", "LATERAL" or "unknown"; age in years or None; sex "M", "F" or "unknown".
+    spacing : (row, column) in millimetres at the detector, or None.
+    orientation_verified : True only where the header states the patient orientation.
+    facts : other things worth telling the reader (source format, transfer syntax, window used, …), strings only.
+    """
+
+    pixels: np.ndarray
+    sha256: str
+    pixel_sha256: str
+    source_format: str
+    stored_bits: int = 8
+    view: str = UNKNOWN
+    age: int | None = None
+    sex: str = UNKNOWN
+    spacing: tuple[float, float] | None = None
+    orientation_verified: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A film to search with. patient: hashed as in the workspace, or None; case_id: set if it is a catalogue case."""
+
+    name: str
+    radiograph: Radiograph
+    patient: str | None = None
+    case_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the catalogue. `row` is its stable integer (never reused); `path` is relative to the workspace."""
+
+    row: int
+    case_id: str
+    path: str
+    sha256: str
+    pixel_sha256: str
+    findings: Mapping[str, FindingState]
+    patient: str | None = None
+    view: str = UNKNOWN
+    age: int | None = None
+    sex: str = UNKNOWN
+    source: str = UNKNOWN
+    report: str | None = None
+    diagnosis: str | None = None
+    removed: bool = False
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The findings that are present, in the vocabulary's order of the catalogue."""
+        return tuple(name for name, state in self.findings.items() if state is FindingState.PRESENT)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Calibrated probability per finding, each in [0, 1], with its operating point (threshold on that probability)."""
+
+    probabilities: Mapping[str, float]
+    operating_points: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyMap:
+    """An attribution laid on the network's input.
+
+    values : float32 (H, W) at the network's input size, raw attribution as the method returns it (not scaled).
+    method, finding, layer : what made it, for which output, from which layer ("" if the whole network).
+    signed : whether negative values mean something in this method.
+    state : "ok", "flat" (constant) or "zero" (all zero).
+    """
+
+    values: np.ndarray
+    method: str
+    finding: str
+    signed: bool
+    layer: str = ""
+    state: str = "ok"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One retrieved case: rank from 1, distance in the metric of its ranking (smaller is closer)."""
+
+    rank: int
+    distance: float
+    case: Case
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answer to a query; holds no tensor.
+
+    metric : "euclidean" or "1 - ssim"; route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
+    eligible, total : "n of N eligible" after filters and exclusions.
+    base_rate : part of the eligible cases with known state that carry the target finding, or None.
+    percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
+    timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes.
+    """
+
+    query: str
+    method: str
+    target: str
+    metric: str
+    route: str
+    eligible: int
+    total: int
+    hits: tuple[Hit, ...]
+    prediction: Prediction | None = None
+    base_rate: float | None = None
+    percentiles: tuple[float, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
