@@ -1,0 +1,54 @@
+# ICBIR: `make` alone prints what there is. Needs Python 3.11 or newer; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+WORKSPACE ?= workspaces/demo
+PORT ?= 8501
+# Annoy is compiled from source: portable flags, so that an environment built here also runs on an older processor.
+ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
+
+.DEFAULT_GOAL := help
+.PHONY: help check-system install test test-slow test-browser lint app chain screenshots clean
+
+help: ## this list
+	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
+	@PYTHON=$(PYTHON) sh scripts/check-system || true
+
+check-system: ## says what this machine lacks and how to get it
+	@PYTHON=$(PYTHON) sh scripts/check-system
+
+$(VENV)/installed: requirements.txt
+	@PYTHON=$(PYTHON) sh scripts/check-system
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	ANNOY_COMPILER_ARGS="$(ANNOY_FLAGS)" $(PY) -m pip install --quiet --disable-pip-version-check --no-cache-dir "$$(grep '^annoy==' requirements.txt)"
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+install: $(VENV)/installed ## makes .venv with the pinned packages
+
+test: install ## the tests (under ten minutes on two cores)
+	$(PY) -m pytest
+
+test-slow: install ## the tests that take minutes each
+	$(PY) -m pytest -m slow --timeout 1800
+
+test-browser: install ## the tests in a real Chromium (Debian: apt-get install chromium)
+	$(PY) -m pytest -m browser tests/browser --timeout 600
+
+lint: install ## ruff
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+app: install ## builds the demonstration once and opens the application
+	test -f $(WORKSPACE)/manifest.json || $(PY) -m icbir_core demo $(WORKSPACE)
+	$(PY) -m icbir_core app $(WORKSPACE) --port $(PORT)
+
+chain: install ## the whole job on 60 real films with a small network (needs the films, see README)
+	sh scripts/chain
+
+screenshots: install ## pictures of every page into build/screenshots
+	$(PY) tests/browser/screenshots.py build/screenshots
+
+clean: ## removes what was built here, keeps workspaces and .venv
+	rm -rf build .pytest_cache .ruff_cache
