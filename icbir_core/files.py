@@ -1,0 +1,109 @@
+"""Files that are never half written: written aside, renamed into place; and the hashes that manifests hold.
+
+A temporary file is a hidden neighbour of its target (`.name.<random>.partial.ending`): same file system, so that the
+rename is atomic, and same ending, because encoders choose the format by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from icbir_core.errors import WorkspaceError
+
+PARTIAL_MARK = ".partial"
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def replace_atomically(path: str | Path, mode: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path; when the block ends without error, flush it to disk and rename it to `path`.
+
+    On an error the temporary file is removed and `path` stays as it was. mode : permission bits of the new file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{PARTIAL_MARK}{path.suffix}")
+    try:
+        yield aside
+        with open(aside, "rb+") as handle:
+            os.fsync(handle.fileno())
+        if mode is not None:
+            os.chmod(aside, mode)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes_atomically(path: str | Path, data: bytes, mode: int | None = None) -> None:
+    """Write `data` to `path`, whole or not at all. mode : permission bits, set before the name appears."""
+    with replace_atomically(path, mode) as aside:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+
+
+def write_text_atomically(path: str | Path, text: str, mode: int | None = None) -> None:
+    """As `write_bytes_atomically`, for UTF-8 text."""
+    write_bytes_atomically(path, text.encode("utf-8"), mode)
+
+
+def write_json_atomically(path: str | Path, value: Any, mode: int | None = None) -> None:
+    """Write `value` as indented JSON with sorted keys (so that equal values give equal bytes); NaN is refused."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text_atomically(path, text, mode)
+
+
+def read_json(path: str | Path) -> Any:
+    """The value in a JSON file. Raises `WorkspaceError` if it is missing or not JSON."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkspaceError(
+            f"Expected the file '{path}', which is missing; make it with the command it belongs to."
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WorkspaceError(
+            f"Expected JSON in '{path}', got something else ({error}); restore or remake it."
+        ) from None
+
+
+def sha256_of_bytes(data: bytes | bytearray | memoryview) -> str:
+    """SHA-256 as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces, as 64 lower-case hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of_tree(path: str | Path) -> str:
+    """SHA-256 of a folder: of its files' relative names and contents in sorted order; temporary files do not count."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    for name in sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()):
+        if PARTIAL_MARK in name:
+            continue
+        digest.update(f"{name}\0{sha256_of_file(path / name)}\n".encode())
+    return digest.hexdigest()
+
+
+def remove_partial_files(folder: str | Path) -> int:
+    """Remove the temporary files that a killed writer left directly in `folder`; returns how many."""
+    left = [entry for entry in Path(folder).glob(f".*{PARTIAL_MARK}*") if entry.is_file()]
+    for entry in left:
+        entry.unlink(missing_ok=True)
+    return len(left)
