@@ -1,0 +1,1 @@
+"""Is the retrieval any good: metrics, controls, protocols, agreement between readers, reports."""
