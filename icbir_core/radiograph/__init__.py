@@ -1,6 +1,16 @@
 """Films: reading, writing, network input, quality gate and overlays."""
 
+from icbir_core.radiograph.facts import describe_facts
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network, standardise
 from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.radiograph.writing import encode_lossless, write_lossless
 
-__all__ = ["Letterbox", "fit_to_network", "read_radiograph", "standardise"]
+__all__ = [
+    "Letterbox",
+    "describe_facts",
+    "encode_lossless",
+    "fit_to_network",
+    "read_radiograph",
+    "standardise",
+    "write_lossless",
+]

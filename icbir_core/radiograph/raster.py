@@ -53,7 +53,7 @@ def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str
     if decoded.shape[2] == 2:
         grey, alpha = decoded[..., 0], decoded[..., 1]
     else:
-        grey, alpha = _to_grey(decoded[..., 2::-1], facts), decoded[..., 3] if decoded.shape[2] == 4 else None
+        grey, alpha = reduce_to_grey(decoded[..., 2::-1], facts), decoded[..., 3] if decoded.shape[2] == 4 else None
     levels = to_levels(grey, maximum)
     if alpha is not None and alpha.min() < maximum:
         opacity = to_levels(alpha, maximum).astype(np.uint32)
@@ -86,11 +86,11 @@ def read_jpeg(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[st
         raise RadiographError("Expected a whole JPEG, got a damaged or truncated one; export the film again.") from None
     if orientation in range(2, 9):
         facts["exif"] = f"turned upright from EXIF orientation {orientation}"
-    grey = decoded if decoded.ndim == 2 else _to_grey(decoded, facts)
+    grey = decoded if decoded.ndim == 2 else reduce_to_grey(decoded, facts)
     return to_levels(grey, 255), 8, facts
 
 
-def _to_grey(colour: np.ndarray, facts: dict[str, str]) -> np.ndarray:
+def reduce_to_grey(colour: np.ndarray, facts: dict[str, str]) -> np.ndarray:
     """Luma (ITU-R BT.601) of RGB (H, W, 3); exact where the three channels are equal, else the facts say so."""
     red, green, blue = (colour[..., channel] for channel in range(3))
     if np.array_equal(red, green) and np.array_equal(green, blue):

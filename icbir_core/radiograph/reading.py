@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from icbir_core.errors import RadiographError, RadiographTooLarge
+from icbir_core.radiograph.dicom import looks_like_dicom, read_dicom
 from icbir_core.radiograph.levels import hash_levels, levels_to_pixels
 from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
 from icbir_core.settings import ReadLimits
@@ -24,9 +25,11 @@ def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIM
     """
     data = _read_bytes(source, limits)
     if data.startswith(PNG_SIGNATURE):
-        source_format, (levels, bits, facts) = "PNG", read_png(data, limits)
+        source_format, (levels, bits, facts), fields = "PNG", read_png(data, limits), {}
     elif data.startswith(JPEG_SIGNATURE):
-        source_format, (levels, bits, facts) = "JPEG", read_jpeg(data, limits)
+        source_format, (levels, bits, facts), fields = "JPEG", read_jpeg(data, limits), {}
+    elif looks_like_dicom(data):
+        source_format, (levels, bits, facts, fields) = "DICOM", read_dicom(data, limits)
     else:
         raise RadiographError(
             "Expected a PNG, JPEG or DICOM film, got something else; export the film as one of these."
@@ -38,6 +41,7 @@ def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIM
         source_format=source_format,
         stored_bits=bits,
         facts=facts,
+        **fields,
     )
 
 

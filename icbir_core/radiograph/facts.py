@@ -1,0 +1,44 @@
+"""What is known of a film, in words for the reader."""
+
+from __future__ import annotations
+
+from icbir_core.types import UNKNOWN, Radiograph
+
+_SEXES = {"M": "male", "F": "female"}
+_FACT_LABELS = {
+    "window": "Window",
+    "photometric": "Grey scale",
+    "padding": "Padding",
+    "rescale": "Rescale",
+    "lossy": "Compression",
+    "colour": "Colour",
+    "transparency": "Transparency",
+    "exif": "Orientation in file",
+    "modality": "Modality",
+    "body_part": "Body part",
+}
+
+
+def describe_facts(radiograph: Radiograph) -> list[tuple[str, str]]:
+    """(label, text) of everything a reader may want to know of a film; what is not known says "unknown"."""
+    rows, columns = radiograph.pixels.shape
+    facts = radiograph.facts
+    lines = [
+        ("View", radiograph.view),
+        ("Age", UNKNOWN if radiograph.age is None else f"{radiograph.age} years"),
+        ("Sex", _SEXES.get(radiograph.sex, UNKNOWN)),
+        ("Right / left", facts.get("orientation", "orientation unverified")),
+        ("Pixel spacing", _describe_spacing(radiograph)),
+        ("Size", f"{columns} × {rows} pixels"),
+        ("Grey depth", f"{radiograph.stored_bits} bits"),
+        ("Format", facts.get("encoding", radiograph.source_format)),
+    ]
+    return lines + [(label, facts[key]) for key, label in _FACT_LABELS.items() if key in facts]
+
+
+def _describe_spacing(radiograph: Radiograph) -> str:
+    if radiograph.spacing is None:
+        return UNKNOWN
+    row, column = radiograph.spacing
+    size = f"{row:.3f} mm" if row == column else f"{row:.3f} × {column:.3f} mm (row × column)"
+    return size + (f", {radiograph.facts['spacing']}" if "spacing" in radiograph.facts else "")

@@ -1,0 +1,33 @@
+"""Films written without loss, as a grey PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from icbir_core.errors import RadiographError
+from icbir_core.files import write_bytes_atomically
+from icbir_core.radiograph.levels import pixels_to_levels
+from icbir_core.types import Radiograph
+
+_STEP = 257  # 65535 / 255: every level of an 8-bit film is a multiple
+
+
+def encode_lossless(radiograph: Radiograph) -> bytes:
+    """The film as a grey PNG: 8 bit where its levels are those of an 8-bit film, else 16 bit; no header facts."""
+    levels = pixels_to_levels(radiograph.pixels)
+    eight_bit = not (levels % _STEP).any()
+    done, encoded = cv2.imencode(".png", (levels // _STEP).astype(np.uint8) if eight_bit else levels)
+    if not done:
+        raise RadiographError(f"Expected a film that PNG can hold, got one of shape {levels.shape}; reduce it.")
+    return encoded.tobytes()
+
+
+def write_lossless(radiograph: Radiograph, path: str | Path) -> None:
+    """Write the film to `path`, whole or not at all; reading it back gives equal pixels and an equal `pixel_sha256`.
+
+    View, age, sex and spacing are not written: the pixels carry no header.
+    """
+    write_bytes_atomically(path, encode_lossless(radiograph))
