@@ -1,0 +1,128 @@
+"""Intervals, paired differences and chance, resampled by patient: films of one patient are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from icbir_core.errors import EvaluationError
+
+Statistic = Callable[[np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % bootstrap interval; `queries` and `patients` behind it. NaN where nothing is known."""
+
+    value: float
+    low: float
+    high: float
+    queries: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """First minus second on the same queries, with its interval, p-value, and p corrected for all comparisons made."""
+
+    first: str
+    second: str
+    metric: str
+    difference: Interval
+    p_value: float
+    p_corrected: float = float("nan")
+
+
+def group_patients(patients: Sequence[str | None]) -> np.ndarray:
+    """int64 (n,): a group for each patient; a film whose patient is unknown stands alone."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(p if p is not None else ("film", i), len(numbers))
+                     for i, p in enumerate(patients)], dtype=np.int64)  # fmt: skip
+
+
+def bootstrap_mean(values: np.ndarray, groups: np.ndarray, repeats: int = 2000, seed: int = 0) -> Interval:
+    """Mean of values (n,) without the NaN ones, 95 % percentile interval over resampled groups (patients)."""
+    values, groups = _known(values, groups)
+    if not len(values):
+        return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+    _, position = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(position, values), np.bincount(position)
+    drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=repeats)
+    means = (drawn @ sums) / (drawn @ counts)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(values.mean()), float(low), float(high), len(values), len(sums))
+
+
+def bootstrap_statistic(statistic: Statistic, groups: np.ndarray, repeats: int = 500, seed: int = 0) -> Interval:
+    """95 % percentile interval of statistic(indices), the indices resampled by group; NaN results are left out."""
+    groups = np.asarray(groups)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    generator = np.random.default_rng(seed)
+    values = [
+        statistic(np.concatenate([members[i] for i in generator.integers(0, len(members), len(members))]))
+        for _ in range(repeats)
+    ]
+    known = np.asarray([value for value in values if np.isfinite(value)])
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (float("nan"), float("nan"))
+    return Interval(float(statistic(np.arange(len(groups)))), float(low), float(high), len(groups), len(members))
+
+
+def compare_paired(
+    first: np.ndarray, second: np.ndarray, groups: np.ndarray, names: tuple[str, str], metric: str,
+    repeats: int = 4999, seed: int = 0,
+) -> PairedDifference:  # fmt: skip
+    """Mean difference on queries where both are known; two-sided p by flipping the sign of whole patients at random."""
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    interval = bootstrap_mean(difference, groups, seed=seed)
+    values, kept = _known(difference, groups)
+    if not len(values):
+        return PairedDifference(*names, metric, interval, float("nan"))
+    _, position = np.unique(kept, return_inverse=True)
+    sums = np.bincount(position, values)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(repeats, len(sums)))
+    as_large = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12
+    return PairedDifference(*names, metric, interval, float((1 + as_large.sum()) / (1 + repeats)))
+
+
+def correct_for_comparisons(differences: Sequence[PairedDifference]) -> list[PairedDifference]:
+    """The same differences with p_corrected by Holm's method over all of them (statsmodels); NaN p-values stay NaN."""
+    p_values = np.array([entry.p_value for entry in differences], dtype=np.float64)
+    known = np.isfinite(p_values)
+    corrected = np.full(len(p_values), np.nan)
+    if known.any():
+        corrected[known] = multipletests(p_values[known], method="holm")[1]
+    return [
+        PairedDifference(e.first, e.second, e.metric, e.difference, e.p_value, float(p))
+        for e, p in zip(differences, corrected, strict=True)
+    ]
+
+
+def permute_chance(
+    relevance: Sequence[np.ndarray], metric: Callable[[np.ndarray], np.ndarray], permutations: int = 200, seed: int = 0
+) -> np.ndarray:
+    """float64 (permutations, queries): the metric of each query's list (n,) in random order, NaN dropped."""
+    generator = np.random.default_rng(seed)
+    columns = []
+    for values in relevance:
+        values = np.asarray(values, dtype=np.float64)
+        values = values[~np.isnan(values)]
+        columns.append(metric(generator.permuted(np.tile(values, (permutations, 1)), axis=1)))
+    if not columns:
+        raise EvaluationError("Expected at least one query, got none; check the target finding and the split.")
+    return np.stack(columns, axis=1)
+
+
+def chance_p_value(observed: float, chance_means: np.ndarray) -> float:
+    """One-sided p: part of the permutations whose mean is at least the observed one, counting the observed itself."""
+    return float((1 + (np.asarray(chance_means) >= observed - 1e-12).sum()) / (1 + len(chance_means)))
+
+
+def _known(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, groups = np.asarray(values, dtype=np.float64), np.asarray(groups)
+    if values.shape != groups.shape:
+        raise EvaluationError(f"Expected a patient for each query, got {values.shape} and {groups.shape}; align them.")
+    known = np.isfinite(values)
+    return values[known], groups[known]
