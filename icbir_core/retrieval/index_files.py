@@ -1,0 +1,122 @@
+"""The files of an index: hashed names, a manifest that is replaced last, and the checks at opening."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icbir_core.errors import IndexMismatch
+from icbir_core.files import read_json, sha256_of_bytes, sha256_of_file, write_json_atomically
+
+FORMAT = 1
+HASH_AT_OPEN = 256 * 1024 * 1024
+"""Files up to this size are hashed when an index is opened; larger ones by `verify` (a gigabyte takes a second)."""
+_ASIDE = ".building-"
+
+
+@contextmanager
+def make_aside(directory: Path) -> Iterator[Path]:
+    """A folder inside `directory` in which files are written before they are adopted; what a killed build left goes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob(f"{_ASIDE}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=_ASIDE) as name:
+        yield Path(name)
+
+
+def open_manifest(directory: Path, facts: Mapping[str, Any], made_from: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest, after its facts ("kind", "metric"), its origin and its files have been compared with what is there.
+    Raises `IndexMismatch` naming the first difference."""
+    if not (directory / "manifest.json").is_file():
+        raise IndexMismatch(f"Expected an index in '{directory.name}', got no manifest; run the index command.")
+    manifest = read_json(directory / "manifest.json")
+    for key, wanted in ({"format": FORMAT} | dict(facts)).items():
+        if manifest.get(key) != wanted:
+            raise IndexMismatch(
+                f"Expected an index of {key} {wanted}, got {manifest.get(key)}; run the index command again."
+            )
+    for name, wanted in made_from.items():
+        found = manifest["made_from"].get(name)
+        if found != wanted:
+            raise IndexMismatch(
+                f"Expected an index made from the {name} {str(wanted)[:12]}, got one made from the {name} "
+                f"{str(found)[:12]}; run the index command again."
+            )
+    check_files(directory, manifest, HASH_AT_OPEN)
+    return manifest
+
+
+class Selection:
+    """Rows of an array that is read in slices (a mapped file, a zarr array) as if it were one contiguous array."""
+
+    def __init__(self, array: Any, positions: np.ndarray):
+        self.array, self.positions = array, positions
+        self.shape = (len(positions), array.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        chosen = self.positions[part]
+        if len(chosen) == 0:
+            return np.empty((0, self.shape[1]), dtype=np.float32)
+        low, high = int(chosen.min()), int(chosen.max()) + 1
+        return np.asarray(self.array[low:high])[chosen - low]
+
+
+def copy_vectors(vectors: Any, rows: np.ndarray, path: Path) -> None:
+    """Write `vectors` as float32 .npy, 1,024 at a time. Raises `IndexMismatch` naming the row with a bad value."""
+    target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=tuple(vectors.shape))
+    for start in range(0, len(rows), 1024):
+        block = np.asarray(vectors[start : start + 1024], dtype=np.float32)
+        bad = ~np.isfinite(block).all(axis=1)
+        if bad.any():
+            row = int(rows[start + int(np.flatnonzero(bad)[0])])
+            raise IndexMismatch(
+                f"Expected finite embeddings, got NaN or infinity for catalogue row {row}; remove that case or run the "
+                "index command again."
+            )
+        target[start : start + len(block)] = block
+    target.flush()
+
+
+def adopt_file(directory: Path, aside: Path) -> dict[str, Any]:
+    """Move a finished file into the index's directory under a name that holds its hash; its manifest entry."""
+    digest = sha256_of_file(aside)
+    name = f"{aside.stem}-{digest[:12]}{aside.suffix}"
+    entry = {"name": name, "sha256": digest, "bytes": aside.stat().st_size}
+    aside.replace(directory / name)
+    return entry
+
+
+def publish_manifest(directory: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Make the manifest the current one (one atomic step), then delete files that it does not name."""
+    parts = ",".join(f"{name}:{entry['sha256']}" for name, entry in sorted(manifest["files"].items()))
+    manifest["sha256"] = sha256_of_bytes(parts.encode())
+    write_json_atomically(directory / "manifest.json", manifest)
+    named = {entry["name"] for entry in manifest["files"].values()}
+    for path in directory.iterdir():
+        if path.is_file() and path.suffix in (".npy", ".ann") and "-" in path.stem and path.name not in named:
+            path.unlink()
+    return manifest
+
+
+def check_files(directory: Path, manifest: Mapping[str, Any], hash_up_to: int | None) -> None:
+    """Compare the files with the manifest: all sizes, and the hashes of files up to `hash_up_to` bytes (None: all).
+    Raises `IndexMismatch` naming the file."""
+    for entry in manifest["files"].values():
+        path = directory / entry["name"]
+        size = path.stat().st_size if path.is_file() else None
+        if size != entry["bytes"]:
+            raise IndexMismatch(
+                f"Expected {entry['bytes']} bytes in {entry['name']}, got {'no file' if size is None else size}; "
+                "run the index command again."
+            )
+        if (hash_up_to is None or size <= hash_up_to) and sha256_of_file(path) != entry["sha256"]:
+            raise IndexMismatch(f"Expected the recorded hash of {entry['name']}, got another; run the index command again.")

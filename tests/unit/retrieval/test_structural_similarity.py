@@ -1,0 +1,58 @@
+"""The vectorised structural similarity is scikit-image's, case by case."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import structural_similarity
+
+from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex, compare, describe_windows, reduce_images
+
+MADE_FROM = {"model": "m", "catalogue": "c"}
+
+
+@pytest.fixture(scope="module")
+def reduced() -> np.ndarray:
+    generator = np.random.default_rng(4)
+    images = np.stack([gaussian_filter(generator.random((96, 96)), 2.0) for _ in range(30)])
+    images = (images - images.min()) / (images.max() - images.min())
+    images[3] = 0.0
+    return reduce_images(images)
+
+
+def compare_slowly(first, second):
+    return structural_similarity(
+        first.astype("f8"), second.astype("f8"), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1
+    )
+
+
+def test_equals_scikit_image(reduced):
+    values = compare(reduced[0], reduced, *describe_windows(reduced))
+    np.testing.assert_allclose(values, [compare_slowly(reduced[0], other) for other in reduced], atol=2e-5)
+    assert values[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_index_ranks_as_scikit_image_does(tmp_path, reduced):
+    rows = np.arange(30) * 2
+    StructuralSimilarityIndex.build(tmp_path, reduced, rows, MADE_FROM, removed=np.array([58]))
+    index = StructuralSimilarityIndex.open(tmp_path, MADE_FROM)
+    assert len(index) == 29
+    found, distances, route = index.search(reduced[5], 4, excluded_rows=np.array([12]))
+    slow = sorted((1 - compare_slowly(reduced[5], reduced[n]), rows[n]) for n in range(29) if rows[n] != 12)[:4]
+    assert found.tolist() == [row for _, row in slow] and route == "exact"
+    np.testing.assert_allclose(distances, [distance for distance, _ in slow], atol=2e-5)
+    assert found[0] == 10
+    filtered, _, _ = index.search(reduced[5], 4, eligible_rows=np.array([2, 4]))
+    assert sorted(filtered) == [2, 4]
+
+
+def test_refusals(tmp_path, reduced):
+    index = StructuralSimilarityIndex.build(tmp_path, reduced, np.arange(30), MADE_FROM)
+    with pytest.raises(RetrievalError, match="ssim"):
+        index.search(reduced[0], 3, route="annoy")
+    with pytest.raises(IndexMismatch, match="reduced image"):
+        index.search(np.zeros(4), 3)
+    with pytest.raises(IndexMismatch, match="model"):
+        StructuralSimilarityIndex.open(tmp_path, {"model": "other"})
