@@ -1,0 +1,258 @@
+"""From a data set to the workspace: decode, de-identify, store, record. Killed at any point, the same call goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
+from icbir_core.catalogue.selecting import count_rows, give_reason_against_view, select_rows
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import RadiographError, RadiographTooLarge, WorkspaceError
+from icbir_core.files import remove_partial_files, sha256_of_bytes, sha256_of_file, write_text_atomically
+from icbir_core.findings import FindingState
+from icbir_core.radiograph import read_radiograph, write_lossless
+from icbir_core.settings import ReadLimits
+from icbir_core.types import UNKNOWN, Case, Radiograph
+
+SKIPPED_FILE = "skipped.csv"
+WORKERS = 2
+_BATCH = 16
+_LOOK_AHEAD = 64
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    added, already : cases new in this run, and cases that were there before it. skipped : (item, reason) of every row
+    that became no case. ignored : labels and columns outside the vocabulary, with how often they came.
+    """
+
+    added: int
+    already: int
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    def count_reasons(self) -> dict[str, int]:
+        """Reason → number of rows, commonest first."""
+        return dict(Counter(reason for _, reason in self.skipped).most_common())
+
+
+def ingest(
+    workspace: Workspace,
+    options: IngestOptions,
+    progress: Progress | None = None,
+    limits: ReadLimits = ReadLimits(),  # noqa: B008 (frozen)
+) -> IngestReport:
+    """Add the films of a data set to the workspace's catalogue; films that are already there are left alone.
+
+    Each film is stored before its row, and rows are committed in small batches in the data set's order: a run that was
+    killed goes on with the same call and ends with the same catalogue. Memory does not grow with the films, only (some
+    hundred bytes each) with the skipped rows, which are returned and written to `skipped.csv` of the workspace.
+    Raises `CatalogueError` if the data set is not as its layout says, `WorkspaceError` if another ingest is running.
+    """
+    with workspace.lock("catalogue", seconds=2.0):
+        remove_partial_files(workspace.images)
+        report = _Ingest(workspace, options, progress or _be_silent, limits).run()
+        _write_skipped(workspace, report)
+        record_catalogue(workspace)
+    return report
+
+
+def record_catalogue(workspace: Workspace) -> dict[str, Any]:
+    """Write the catalogue's hash and count into the manifest, as the artefact "catalogue"."""
+    catalogue = workspace.catalogue
+    return workspace.record_artefact(
+        "catalogue", {"sha256": catalogue.sha256(), "cases": catalogue.count(include_removed=True)}
+    )
+
+
+def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
+    """The stored film of a case, with the view, age and sex of its row.
+
+    Raises `WorkspaceError` if the file is missing or is not the one that was stored.
+    """
+    path = workspace.path / case.path
+    if not path.is_file():
+        raise WorkspaceError(f"Expected the film '{case.path}' of case '{case.case_id}', which is missing; restore it.")
+    radiograph = read_radiograph(path)
+    if radiograph.sha256 != case.sha256:
+        raise WorkspaceError(f"Expected the film of case '{case.case_id}' as it was stored, got another; restore it.")
+    return replace(radiograph, view=case.view, age=case.age, sex=case.sex)
+
+
+class _Ingest:
+    """One run: a window of films being decoded by the workers, taken out in order."""
+
+    def __init__(self, workspace: Workspace, options: IngestOptions, progress: Progress, limits: ReadLimits):
+        self.workspace, self.options, self.progress, self.limits = workspace, options, progress, limits
+        self.source = options.source or options.layout
+        self.added = self.already = self.seen_rows = 0
+        self.skipped: list[tuple[str, str]] = []
+        self.ignored: Counter[str] = Counter()
+        self.seen: set[str] = set()
+        self.pending: deque[Future] = deque()
+        self.records: list[dict[str, Any]] = []
+        self.total = options.limit if options.limit is not None else count_rows(options)
+
+    def run(self) -> IngestReport:
+        rows = select_rows(self.options)
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="ingest") as workers:
+            try:
+                # Looking ahead lets one question to the table answer for many rows.
+                while not self._is_full() and (batch := list(islice(rows, _LOOK_AHEAD))):
+                    self._take_batch(batch, workers)
+                while self.pending:
+                    self._collect()
+            finally:
+                for future in self.pending:
+                    future.cancel()
+                self._flush()
+        return IngestReport(self.added, self.already, self.skipped, dict(self.ignored))
+
+    def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
+        named = [(self._name(row.case_id, row.private) if isinstance(row, RawCase) else "", row) for row in batch]
+        held = self.workspace.catalogue.find_identifiers([case_id for case_id, _ in named if case_id])
+        for case_id, row in named:
+            if self._is_full():
+                return
+            self.seen_rows += 1
+            if isinstance(row, SkippedRow):
+                self._skip(self._name(row.item, row.private), row.reason)
+            elif isinstance(row, IgnoredLabel):
+                self.seen_rows -= 1
+                self.ignored[row.name] += 1
+            elif case_id in self.seen:
+                self._skip(case_id, "listed twice")
+            else:
+                self.seen.add(case_id)
+                self._take_case(case_id, row, held.get(case_id), workers)
+
+    def _take_case(self, case_id: str, raw: RawCase, held: tuple[str, int | None] | None, workers) -> None:
+        if held is not None:
+            source, size = held
+            if source != self.source:
+                self._skip(case_id, f"the source '{source}' already has a case of this name")
+            elif size is not None and size != raw.file.stat().st_size:
+                self._skip(case_id, "the catalogue already has another film of this name")
+            else:
+                self.already += 1
+                self._tell()
+            return
+        # Never more films under way than the limit leaves: a film that is stored but not wanted would be litter.
+        while self.pending and (len(self.pending) >= 2 * WORKERS or self._count_under_way() >= self._limit()):
+            self._collect()
+        if not self._is_full():
+            self.pending.append(workers.submit(self._store, case_id, raw))
+
+    def _store(self, case_id: str, raw: RawCase) -> dict[str, Any] | SkippedRow:
+        """In a worker: decode, check the view, store the film. Returns the row's columns."""
+        try:
+            size = raw.file.stat().st_size
+            if raw.private:
+                # Bytes have no name, so no message about them can tell one.
+                if size > self.limits.max_bytes:
+                    raise RadiographTooLarge(f"Expected at most {self.limits.max_bytes:,} bytes, got {size:,}.")
+                radiograph = read_radiograph(raw.file.read_bytes(), self.limits)
+            else:
+                radiograph = read_radiograph(raw.file, self.limits)
+        except RadiographError as error:
+            return SkippedRow(case_id, str(error))
+        except OSError as error:
+            return SkippedRow(case_id, f"the file cannot be read ({error.strerror})")
+        view = raw.view if raw.view != UNKNOWN else radiograph.view
+        if (reason := give_reason_against_view(view, self.options)) is not None:
+            return SkippedRow(case_id, reason)
+        path = self.workspace.images / name_image(case_id)
+        try:
+            write_lossless(radiograph, path)
+        except OSError as error:
+            raise WorkspaceError(
+                f"Expected to write '{path}', got: {error.strerror}; make room and run the same command again."
+            ) from error
+        return {
+            "case_id": case_id,
+            "path": path.relative_to(self.workspace.path).as_posix(),
+            "sha256": sha256_of_file(path),
+            "pixel_sha256": radiograph.pixel_sha256,
+            "patient": self.workspace.hash_patient(raw.patient),
+            "view": view,
+            "age": raw.age if raw.age is not None else radiograph.age,
+            "sex": raw.sex if raw.sex != UNKNOWN else radiograph.sex,
+            "source": self.source,
+            "findings": {
+                name: state.value for name, state in raw.findings.items() if state is not FindingState.UNKNOWN
+            },
+            "report": raw.report,
+            "diagnosis": raw.diagnosis,
+            "source_bytes": size,
+        }
+
+    def _collect(self) -> None:
+        result = self.pending.popleft().result()
+        if isinstance(result, SkippedRow):
+            self._skip(result.item, result.reason)
+            return
+        self.records.append(result)
+        self.added += 1
+        if len(self.records) >= _BATCH:
+            self._flush()
+        self._tell()
+
+    def _flush(self) -> None:
+        if self.records:
+            self.workspace.catalogue.add(self.records)
+            self.records = []
+
+    def _limit(self) -> float:
+        return float("inf") if self.options.limit is None else self.options.limit
+
+    def _count_accepted(self) -> int:
+        return self.added + self.already
+
+    def _count_under_way(self) -> int:
+        return self._count_accepted() + len(self.pending)
+
+    def _is_full(self) -> bool:
+        return self._count_accepted() >= self._limit()
+
+    def _skip(self, item: str, reason: str) -> None:
+        self.skipped.append((item, reason))
+        self._tell()
+
+    def _tell(self) -> None:
+        done = self._count_accepted() if self.options.limit is not None else self.seen_rows - len(self.pending)
+        self.progress(done, self.total, f"{self.added} added, {len(self.skipped)} skipped")
+
+    def _name(self, case_id: str, private: bool) -> str:
+        return f"case-{self.workspace.hash_secretly(f'{self.source}:{case_id}')}" if private else case_id
+
+
+def name_image(case_id: str) -> str:
+    """A safe and unique file name for a case's stored film."""
+    if _PLAIN_NAME.fullmatch(case_id):
+        return f"{case_id}.png"
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:80]}-{sha256_of_bytes(case_id.encode())[:12]}.png"
+
+
+def _write_skipped(workspace: Workspace, report: IngestReport) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("item", "reason"))
+    writer.writerows(report.skipped)
+    write_text_atomically(workspace.path / SKIPPED_FILE, text.getvalue())
+
+
+def _be_silent(done: int, total: int, text: str) -> None:
+    """Progress that nobody asked for."""

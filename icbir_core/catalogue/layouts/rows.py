@@ -1,0 +1,72 @@
+"""What a layout is asked for, and what it yields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from icbir_core.findings import FindingState
+from icbir_core.types import UNKNOWN
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """Which data set to read, and which part of it.
+
+    layout : name in `LAYOUTS`. images : folder of the films. labels : the table of labels, where the layout has one.
+    view : keep only this view ("AP", "PA"). limit : at most so many cases of this data set, those already in included.
+    include_laterals : keep views that are not frontal. split, part : table of patients and parts, and the part to keep.
+    source : name recorded with each case (default: the layout). private : hash case identifiers and paths.
+    """
+
+    layout: str
+    images: Path
+    labels: Path | None = None
+    view: str | None = None
+    limit: int | None = None
+    include_laterals: bool = False
+    split: Path | None = None
+    part: str | None = None
+    source: str | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """One film as the data set describes it, before anything is decoded or hashed.
+
+    case_id : the data set's own name for the film. patient : the data set's text, prefixed by the name of a public data
+    set (two sets may both have a patient 1), or None. findings : unknown ones may be left out. private : whether
+    `case_id` must be hashed before it is stored.
+    """
+
+    case_id: str
+    file: Path
+    patient: str | None = None
+    findings: Mapping[str, FindingState] = field(default_factory=dict)
+    view: str = UNKNOWN
+    age: int | None = None
+    sex: str = UNKNOWN
+    report: str | None = None
+    diagnosis: str | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class SkippedRow:
+    """A row of the data set that becomes no case, and why. private : `item` must be hashed before anybody sees it."""
+
+    item: str
+    reason: str
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class IgnoredLabel:
+    """A label or column that the vocabulary does not know; it is counted and reported, never guessed."""
+
+    name: str
+
+
+LayoutRow = RawCase | SkippedRow | IgnoredLabel

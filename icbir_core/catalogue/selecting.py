@@ -1,0 +1,92 @@
+"""Which rows of a data set are wanted: by part of a split, by view, frontal or not. Each refusal has a reason."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from icbir_core.catalogue.layouts import IngestOptions, LayoutRow, RawCase, SkippedRow, read_rows
+from icbir_core.catalogue.layouts.fields import FRONTAL, read_table
+from icbir_core.errors import CatalogueError
+from icbir_core.types import UNKNOWN
+
+_PATIENT_COLUMNS = ("Patient ID", "subject_id", "patient_id", "patient")
+_PART_COLUMNS = ("part", "split")
+
+
+def select_rows(options: IngestOptions) -> Iterator[LayoutRow]:
+    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at."""
+    parts = _read_split(options)
+    for row in read_rows(options):
+        if isinstance(row, RawCase):
+            reason = _give_reason_against_part(row, options, parts)
+            if reason is None and row.view != UNKNOWN:
+                reason = give_reason_against_view(row.view, options)
+            if reason is not None:
+                yield SkippedRow(row.case_id, reason, private=row.private)
+                continue
+        yield row
+
+
+def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:
+    """The wanted films with their files, not decoded, at most `options.limit`; for evaluation outside a workspace.
+
+    A film whose table does not say the view passes `options.view`; its header may still say another one.
+    """
+    wanted = ((row, row.file) for row in select_rows(options) if isinstance(row, RawCase))
+    for number, pair in enumerate(wanted):
+        if options.limit is not None and number >= options.limit:
+            return
+        yield pair
+
+
+def give_reason_against_view(view: str, options: IngestOptions) -> str | None:
+    """Why a film of this view is not wanted, or None."""
+    if options.view is not None and view != options.view.upper():
+        return f"view {view}, asked for {options.view.upper()}"
+    if not options.include_laterals and view not in (*FRONTAL, UNKNOWN):
+        return f"view {view} is not frontal"
+    return None
+
+
+def count_rows(options: IngestOptions) -> int:
+    """About how many rows the table has (a line of a quoted report counts as one), 0 if there is no table."""
+    if options.labels is None or not options.labels.is_file():
+        return 0
+    open_table = gzip.open if options.labels.suffix == ".gz" else open
+    with open_table(options.labels, "rb") as handle:
+        return max(sum(1 for _ in handle) - 1, 0)
+
+
+def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
+    if options.split is None and options.part is None:
+        return None
+    if options.split is None or options.part is None:
+        raise CatalogueError("Expected --split and --part together, got only one of them; give both.")
+    parts: dict[str, str] = {}
+    for row in read_table(options.split, (), "split"):
+        patient = next((row[name] for name in _PATIENT_COLUMNS if name in row), None)
+        part = next((row[name] for name in _PART_COLUMNS if name in row), None)
+        if patient is None or part is None:
+            raise CatalogueError(
+                f"Expected the columns 'Patient ID' and 'part' in '{options.split.name}', got: {', '.join(row)}; "
+                "rename them."
+            )
+        if parts.setdefault(patient, part) != part:
+            raise CatalogueError(f"Expected one part a patient in '{options.split.name}', got two for one; correct it.")
+    if options.part not in parts.values():
+        known = ", ".join(sorted(set(parts.values()))) or "none"
+        raise CatalogueError(f"Expected a part of '{options.split.name}', got '{options.part}'; it has: {known}.")
+    return parts
+
+
+def _give_reason_against_part(row: RawCase, options: IngestOptions, parts: Mapping[str, str] | None) -> str | None:
+    if parts is None:
+        return None
+    if row.patient is None:
+        return "patient unknown, so in no part of the split"
+    part = parts.get(row.patient.removeprefix(f"{options.layout}:"))
+    if part is None:
+        return "patient not in the split"
+    return None if part == options.part else f"part {part}, asked for {options.part}"

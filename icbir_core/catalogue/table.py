@@ -1,0 +1,283 @@
+"""The case table: SQLite through SQLAlchemy Core, one row a case, each with a stable integer that is never reused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import (
+    JSON,
+    URL,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from icbir_core.errors import CatalogueError
+from icbir_core.findings import KNOWN_FINDINGS, FindingState
+from icbir_core.settings import SearchFilter
+from icbir_core.types import UNKNOWN, Case
+
+_METADATA = MetaData()
+
+CASES = Table(
+    "cases",
+    _METADATA,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("case_id", String, nullable=False, unique=True),
+    Column("path", String, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("pixel_sha256", String(64), nullable=False, index=True),
+    Column("patient", String(16), index=True),
+    Column("view", String, nullable=False, default=UNKNOWN),
+    Column("age", Integer),
+    Column("sex", String, nullable=False, default=UNKNOWN),
+    Column("source", String, nullable=False, default=UNKNOWN),
+    Column("findings", JSON, nullable=False),
+    Column("report", Text),
+    Column("diagnosis", Text),
+    Column("source_bytes", Integer),
+    Column("removed", Boolean, nullable=False, default=False),
+)
+# The findings that any case names, so that a label matrix has its columns without a walk over all rows.
+VOCABULARY = Table("vocabulary", _METADATA, Column("name", String, primary_key=True))
+
+_CHUNK = 500
+_ORDER = {name: place for place, name in enumerate(KNOWN_FINDINGS)}
+_NUMBERS = {state.value: state.as_number() for state in FindingState}
+# What the hash covers. Not the stored file's own hash: another PNG encoder gives other bytes for the same film.
+_HASHED = (
+    "row",
+    "case_id",
+    "path",
+    "pixel_sha256",
+    "patient",
+    "view",
+    "age",
+    "sex",
+    "source",
+    "findings",
+    "report",
+    "diagnosis",
+)
+
+
+class Catalogue:
+    """The cases of one workspace. Removed cases keep their row (a tombstone) and are left out unless asked for."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
+        try:
+            _METADATA.create_all(self._engine)
+        except (OperationalError, DatabaseError) as error:
+            raise CatalogueError(
+                f"Expected a catalogue in '{path}', got a damaged file ({error.orig}); restore it."
+            ) from None
+
+    # Reading
+
+    def count(self, include_removed: bool = False) -> int:
+        """Number of cases."""
+        query = select(func.count()).select_from(CASES)
+        with self._engine.connect() as connection:
+            return int(connection.execute(_shown(query, include_removed)).scalar_one())
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Every finding that some case has a state for: the vocabulary's order first, then the alphabet."""
+        with self._engine.connect() as connection:
+            names = connection.execute(select(VOCABULARY.c.name)).scalars().all()
+        return tuple(sorted(names, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)))
+
+    def cases(self, rows: Iterable[int] | None = None, include_removed: bool = False) -> list[Case]:
+        """Cases in the order of `rows` (then removed ones too), or all of them ordered by row.
+
+        Raises `CatalogueError` for a row that is not there.
+        """
+        if rows is None:
+            return [case for batch in self.iterate(include_removed=include_removed) for case in batch]
+        wanted = [int(row) for row in rows]
+        names, found = self.findings, {}
+        for chunk in _chunks(wanted):
+            found |= {record.row: _to_case(record, names) for record in self._fetch(CASES.c.row.in_(chunk))}
+        missing = [row for row in wanted if row not in found]
+        if missing:
+            raise CatalogueError(
+                f"Expected rows of this catalogue, got row {missing[0]}, which it lacks; index it again."
+            )
+        return [found[row] for row in wanted]
+
+    def iterate(self, batch: int = 256, include_removed: bool = False, after: int = -1) -> Iterator[list[Case]]:
+        """Lists of at most `batch` cases ordered by row, from the row after `after`; memory stays bounded."""
+        names = self.findings
+        while True:
+            query = _shown(select(CASES).where(CASES.c.row > after), include_removed).order_by(CASES.c.row).limit(batch)
+            with self._engine.connect() as connection:
+                records = connection.execute(query).all()
+            if not records:
+                return
+            yield [_to_case(record, names) for record in records]
+            after = records[-1].row
+
+    def get(self, case_id: str) -> Case:
+        """The case with this identifier, removed or not. Raises `CatalogueError` if there is none."""
+        records = self._fetch(CASES.c.case_id == case_id)
+        if not records:
+            raise CatalogueError(f"Expected a case of this catalogue, got '{case_id}', which it lacks; check its name.")
+        return _to_case(records[0], self.findings)
+
+    def get_row(self, row: int) -> Case:
+        """The case with this row number, removed or not. Raises `CatalogueError` if there is none."""
+        return self.cases([row])[0]
+
+    def find_identifiers(self, case_ids: Sequence[str]) -> dict[str, tuple[str, int | None]]:
+        """Of `case_ids`, those that the catalogue holds: identifier → (source, bytes of the original file or None)."""
+        found: dict[str, tuple[str, int | None]] = {}
+        with self._engine.connect() as connection:
+            for chunk in _chunks(list(case_ids)):
+                query = select(CASES.c.case_id, CASES.c.source, CASES.c.source_bytes).where(CASES.c.case_id.in_(chunk))
+                found |= {case_id: (source, size) for case_id, source, size in connection.execute(query)}
+        return found
+
+    def eligible_rows(self, search_filter: SearchFilter | None = None) -> np.ndarray:
+        """int64 (n,): rows, ascending, of the cases not removed that pass the filter; an unknown age fails a limit."""
+        wanted = search_filter or SearchFilter()
+        query = _shown(select(CASES.c.row), include_removed=False)
+        if wanted.view is not None:
+            query = query.where(CASES.c.view == wanted.view)
+        if wanted.sex is not None:
+            query = query.where(CASES.c.sex == wanted.sex)
+        if wanted.age_min is not None:
+            query = query.where(CASES.c.age >= wanted.age_min)
+        if wanted.age_max is not None:
+            query = query.where(CASES.c.age <= wanted.age_max)
+        for name, state in wanted.findings.items():
+            stored = CASES.c.findings[name].as_string()
+            # Blank is not stored, so "unknown" is the missing key.
+            query = query.where(stored.is_(None) if state == FindingState.UNKNOWN else stored == str(state))
+        with self._engine.connect() as connection:
+            return np.array(connection.execute(query.order_by(CASES.c.row)).scalars().all(), dtype=np.int64)
+
+    def labels(self, findings: Sequence[str], rows: Iterable[int] | None = None) -> np.ndarray:
+        """float32 (N, F): 1 present, 0 absent, NaN uncertain or unknown; aligned with `rows` or `eligible_rows()`."""
+        states = dict(self._select_column(CASES.c.findings, rows))
+        order = list(states) if rows is None else [int(row) for row in rows]
+        values = [[_NUMBERS.get(states[row].get(name), np.nan) for name in findings] for row in order]
+        return np.array(values, dtype=np.float32).reshape(len(order), len(findings))
+
+    def patients(self, rows: Iterable[int] | None = None) -> list[str | None]:
+        """Hashed patient, None where unknown; aligned with `rows` or `eligible_rows()`."""
+        found = dict(self._select_column(CASES.c.patient, rows))
+        return list(found.values()) if rows is None else [found[int(row)] for row in rows]
+
+    def removed_rows(self) -> np.ndarray:
+        """int64 (n,): rows, ascending, of the removed cases."""
+        query = select(CASES.c.row).where(CASES.c.removed.is_(True)).order_by(CASES.c.row)
+        with self._engine.connect() as connection:
+            return np.array(connection.execute(query).scalars().all(), dtype=np.int64)
+
+    def sha256(self) -> str:
+        """Hash of all rows' content ordered by row; whether a case is removed does not enter it."""
+        digest = hashlib.sha256()
+        columns = [CASES.c[name] for name in _HASHED]
+        with self._engine.connect() as connection:
+            result = connection.execution_options(yield_per=_CHUNK).execute(select(*columns).order_by(CASES.c.row))
+            for record in result:
+                digest.update(json.dumps(list(record), sort_keys=True, ensure_ascii=True).encode() + b"\n")
+        return digest.hexdigest()
+
+    # Writing
+
+    def add(self, records: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add cases in one transaction and return their rows.
+
+        records : columns of `CASES` without "row" and "removed"; "findings" maps a finding to its state's text, unknown
+        ones left out. Raises `CatalogueError` if an identifier is taken.
+        """
+        if not records:
+            return []
+        with self._engine.begin() as connection:
+            first = int(connection.execute(select(func.coalesce(func.max(CASES.c.row), -1))).scalar_one()) + 1
+            rows = list(range(first, first + len(records)))
+            taken = [record["case_id"] for record in records]
+            query = select(CASES.c.case_id).where(CASES.c.case_id.in_(taken)).limit(1)
+            if (clash := connection.execute(query).scalar_one_or_none()) is not None or len(set(taken)) < len(taken):
+                raise CatalogueError(f"Expected new cases, got '{clash or taken[0]}' twice; list each film once.")
+            connection.execute(
+                insert(CASES), [{**record, "row": row} for row, record in zip(rows, records, strict=True)]
+            )
+            known = set(connection.execute(select(VOCABULARY.c.name)).scalars())
+            fresh = {name for record in records for name in record["findings"]} - known
+            if fresh:
+                connection.execute(insert(VOCABULARY), [{"name": name} for name in sorted(fresh)])
+        return rows
+
+    def remove(self, case_id: str) -> Case:
+        """Take a case out of every search; its row and film stay. Returns it. Raises `CatalogueError` if unknown."""
+        return self._mark(case_id, removed=True)
+
+    def restore(self, case_id: str) -> Case:
+        """Undo `remove`. Returns the case. Raises `CatalogueError` if unknown."""
+        return self._mark(case_id, removed=False)
+
+    def close(self) -> None:
+        """Close the connections to the file."""
+        self._engine.dispose()
+
+    def _mark(self, case_id: str, removed: bool) -> Case:
+        with self._engine.begin() as connection:
+            connection.execute(update(CASES).where(CASES.c.case_id == case_id).values(removed=removed))
+        return self.get(case_id)
+
+    def _fetch(self, condition) -> list:
+        with self._engine.connect() as connection:
+            return connection.execute(select(CASES).where(condition)).all()
+
+    def _select_column(self, column: Column, rows: Iterable[int] | None) -> list[tuple[int, Any]]:
+        query = select(CASES.c.row, column).order_by(CASES.c.row)
+        with self._engine.connect() as connection:
+            if rows is None:
+                return [tuple(record) for record in connection.execute(_shown(query, include_removed=False))]
+            wanted = sorted({int(row) for row in rows})
+            found = [
+                tuple(record)
+                for chunk in _chunks(wanted)
+                for record in connection.execute(query.where(CASES.c.row.in_(chunk)))
+            ]
+        if len(found) < len(wanted):
+            missing = sorted(set(wanted) - {row for row, _ in found})
+            raise CatalogueError(
+                f"Expected rows of this catalogue, got row {missing[0]}, which it lacks; index it again."
+            )
+        return found
+
+
+def _shown(query, include_removed: bool):
+    return query if include_removed else query.where(CASES.c.removed.is_(False))
+
+
+def _chunks(values: list) -> Iterator[list]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def _to_case(record, names: tuple[str, ...]) -> Case:
+    states = {name: FindingState(record.findings.get(name, FindingState.UNKNOWN)) for name in names}
+    values = record._asdict()
+    values.pop("source_bytes")
+    return Case(**{**values, "findings": states})

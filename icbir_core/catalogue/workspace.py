@@ -1,0 +1,246 @@
+"""The workspace: one folder that holds one catalogue and what was computed from it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from icbir_core.catalogue.table import Catalogue
+from icbir_core.errors import ManifestMismatch, WorkspaceError
+from icbir_core.files import (
+    PARTIAL_MARK,
+    read_json,
+    sha256_of_file,
+    sha256_of_tree,
+    write_bytes_atomically,
+    write_json_atomically,
+)
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SALT = "patients.salt"
+_BLANK = {"", "nan", "none", "null", "na", "n/a", "unknown"}
+
+
+class Workspace:
+    """One folder: manifest.json, catalogue.db, images/, models/, targets/<finding>/.
+
+    Make it with `create` or `open`. Every path in a manifest is relative to the folder, so that it can be moved.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def create(cls, path: str | Path) -> Workspace:
+        """Make a workspace in a new or empty folder; a folder that already is one is opened.
+
+        Raises `WorkspaceError` if the folder holds other files.
+        """
+        path = Path(path)
+        if (path / MANIFEST).is_file():
+            return cls.open(path)
+        if path.exists() and (not path.is_dir() or not all(_is_own(entry.name) for entry in path.iterdir())):
+            raise WorkspaceError(
+                f"Expected a new or empty folder, got '{path}' with other content; name another folder."
+            )
+        workspace = cls(path)
+        for folder in (path, workspace.images, workspace.models, path / "targets"):
+            folder.mkdir(parents=True, exist_ok=True)
+        workspace._write_salt()
+        with workspace.lock("manifest"):
+            if not (path / MANIFEST).is_file():
+                write_json_atomically(path / MANIFEST, {"format": FORMAT, "created": _now(), "artefacts": {}})
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Workspace:
+        """Open a workspace. Raises `WorkspaceError` if the folder is none, or is of another format version."""
+        path = Path(path)
+        if not (path / MANIFEST).is_file():
+            raise WorkspaceError(
+                f"Expected a workspace, got '{path}' without {MANIFEST}; make one with `python -m icbir_core ingest`."
+            )
+        workspace = cls(path)
+        workspace.read_manifest()
+        return workspace
+
+    # Places
+
+    @property
+    def images(self) -> Path:
+        """Folder of the normalised, de-identified radiographs."""
+        return self.path / "images"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the classifier and its card."""
+        return self.path / "models"
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The case table, opened at first use."""
+        return Catalogue(self.path / "catalogue.db")
+
+    def target_directory(self, finding: str) -> Path:
+        """Folder of what was computed for one target finding; made if missing."""
+        name = re.sub(r"[^A-Za-z0-9]+", "_", finding).strip("_").lower()
+        if not name:
+            raise WorkspaceError(f"Expected the name of a finding, got '{finding}'; name one, such as Effusion.")
+        folder = self.path / "targets" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def lock(self, name: str, seconds: float = 30.0) -> Iterator[None]:
+        """Hold the lock `name` for the block. Raises `WorkspaceError` if another process holds it for `seconds`.
+
+        The operating system frees the lock of a killed process.
+        """
+        try:
+            with FileLock(self.path / f".{name}.lock", timeout=seconds):
+                yield
+        except Timeout:
+            raise WorkspaceError(
+                f"Expected to be the only writer of '{self.path}' ({name}), got another running; wait for it to end."
+            ) from None
+
+    # Manifest
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest: {"format", "created", "artefacts": {name: entry}}. Raises `WorkspaceError` if it is damaged."""
+        manifest = read_json(self.path / MANIFEST)
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("artefacts"), dict):
+            raise WorkspaceError(f"Expected a workspace manifest in '{self.path}', got another JSON file; restore it.")
+        if manifest.get("format") != FORMAT:
+            raise WorkspaceError(
+                f"Expected workspace format {FORMAT}, got {manifest.get('format')}; use the version that made it."
+            )
+        return manifest
+
+    def record_artefact(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Write an artefact's entry into the manifest and return it as stored.
+
+        entry : JSON values. Known keys: "path" (file or folder inside the workspace; its "sha256" is computed unless
+        given), "made_from" ({name of another artefact: its sha256}). Everything else is kept as it is.
+        """
+        stored = dict(entry)
+        if "path" in stored:
+            target = self._inside(stored["path"])
+            stored["path"] = target.relative_to(self.path.absolute()).as_posix()
+            stored.setdefault("sha256", _hash(target, name))
+        stored.setdefault("recorded", _now())
+        with self.lock("manifest"):
+            manifest = self.read_manifest()
+            manifest["artefacts"][name] = stored
+            write_json_atomically(self.path / MANIFEST, manifest)
+        return stored
+
+    def forget_artefact(self, name: str) -> None:
+        """Take an artefact's entry out of the manifest (the files stay); nothing happens if there is none."""
+        with self.lock("manifest"):
+            manifest = self.read_manifest()
+            if manifest["artefacts"].pop(name, None) is not None:
+                write_json_atomically(self.path / MANIFEST, manifest)
+
+    def check_artefact(self, name: str, content: bool = True) -> dict[str, Any]:
+        """The entry of an artefact, after checking it.
+
+        content : whether to hash the file or folder again; else only its presence is checked.
+        Raises `WorkspaceError` if it was never recorded, `ManifestMismatch` if it is missing, changed, or was made from
+        an artefact that has been replaced since.
+        """
+        artefacts = self.read_manifest()["artefacts"]
+        if name not in artefacts:
+            known = ", ".join(sorted(artefacts)) or "none"
+            raise WorkspaceError(f"Expected '{name}' in workspace '{self.path}', got only: {known}; make it first.")
+        entry = artefacts[name]
+        if "path" in entry:
+            target = self._inside(entry["path"])
+            if not target.exists():
+                raise ManifestMismatch(
+                    f"Expected '{entry['path']}' for '{name}', which is missing; restore or remake it."
+                )
+            if content and "sha256" in entry and (found := _hash(target, name)) != entry["sha256"]:
+                raise ManifestMismatch(
+                    f"Expected '{entry['path']}' with sha256 {entry['sha256'][:12]}…, got {found[:12]}…; "
+                    "restore or remake it."
+                )
+        for source, expected in entry.get("made_from", {}).items():
+            found = artefacts.get(source, {}).get("sha256")
+            if found != expected:
+                raise ManifestMismatch(
+                    f"Expected '{name}' to be made from the '{source}' that is here, got another "
+                    f"({str(expected)[:12]}… instead of {str(found)[:12]}…); make '{name}' again."
+                )
+        return entry
+
+    def _inside(self, path: str | Path) -> Path:
+        root = self.path.absolute()
+        target = Path(os.path.normpath(root / path))
+        if not target.is_relative_to(root):
+            raise WorkspaceError(
+                f"Expected a path inside the workspace, got '{path}'; keep artefacts in the workspace."
+            )
+        return target
+
+    # Patients
+
+    def hash_patient(self, text: object) -> str | None:
+        """16 hexadecimal digits that stand for a patient in this workspace only; None if the patient is not known.
+
+        HMAC-SHA256 with the workspace's secret salt, so that the number cannot be found again by trying all numbers.
+        Blank text is an unknown patient, never one patient for all.
+        """
+        plain = "" if text is None else str(text).strip().strip("\0").strip()
+        return None if plain.casefold() in _BLANK else self.hash_secretly(plain)
+
+    def hash_secretly(self, text: str) -> str:
+        """16 hexadecimal digits of HMAC-SHA256 of `text` under the workspace's salt."""
+        return hmac.new(self._salt, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]
+
+    @cached_property
+    def _salt(self) -> bytes:
+        try:
+            salt = (self.path / SALT).read_bytes()
+        except FileNotFoundError:
+            raise WorkspaceError(
+                f"Expected the salt file '{SALT}' in '{self.path}', which is missing; restore it from a copy, since "
+                "patients cannot be recognised without it."
+            ) from None
+        if len(salt) < 32:
+            raise WorkspaceError(f"Expected 32 bytes in '{SALT}', got {len(salt)}; restore it from a copy.")
+        return salt
+
+    def _write_salt(self) -> None:
+        with self.lock("manifest"):
+            if not (self.path / SALT).exists():
+                write_bytes_atomically(self.path / SALT, secrets.token_bytes(32), mode=0o600)
+
+
+def _is_own(name: str) -> bool:
+    """Whether a creation that was cut short may have left an entry of this name."""
+    return name in {"images", "models", "targets", SALT, ".manifest.lock"} or PARTIAL_MARK in name
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _hash(target: Path, name: str) -> str:
+    if target.is_dir():
+        return sha256_of_tree(target)
+    if not target.is_file():
+        raise WorkspaceError(f"Expected the file '{target}' for '{name}', which is missing; make it first.")
+    return sha256_of_file(target)

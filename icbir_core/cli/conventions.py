@@ -1,0 +1,90 @@
+"""What every command shares: options, printing, progress bars, and one line for an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Progress = Callable[[int, int, str], None]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu or gpu.")]
+WorkspaceArgument = Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")]
+
+
+def emit(result: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print one result on standard output: one JSON object on one line if `as_json`, else `text`."""
+    typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str) if as_json else text)
+
+
+def say(text: str) -> None:
+    """Tell the reader something that is not the result: on standard error, so that standard output stays clean."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def progress_bar(description: str, unit: str = "film") -> Iterator[Progress]:
+    """Yield a `progress(done, total, text)` that draws a bar on standard error; silent when that is not a terminal.
+
+    A total of 0 or less means "not known".
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc=description, unit=unit, file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
+
+        def progress(done: int, total: int, text: str = "") -> None:
+            if bar.disable:
+                return
+            bar.total = total if total > 0 else None
+            if text:
+                bar.set_postfix_str(text, refresh=False)
+            if done < bar.n:
+                bar.reset(bar.total)
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for an error: its text if it is one of ours or a usage error, else its type and where to find more."""
+    from icbir_core.errors import IcbirError
+
+    if isinstance(error, typer.TyperException):
+        return f"{_one_line(error.format_message())} (--help shows what the command takes.)"
+    if isinstance(error, IcbirError):
+        return _one_line(str(error))
+    return (
+        f"Unexpected {type(error).__name__}: {_one_line(str(error))} (run again with ICBIR_DEBUG=1 for the traceback)"
+    )
+
+
+def report_error(error: BaseException, as_json: bool) -> None:
+    """Print an error as one line on standard error, and as a JSON object on standard output if `as_json`."""
+    line = describe_error(error)
+    if as_json:
+        typer.echo(json.dumps({"error": line}, ensure_ascii=False))
+    say(f"Error: {line}")
+
+
+def debugging() -> bool:
+    """Whether the reader asked for tracebacks (ICBIR_DEBUG=1)."""
+    from icbir_core.settings import get_environment_path
+
+    return get_environment_path("DEBUG") is not None
+
+
+def quieten_libraries() -> None:
+    """Keep TensorFlow's start-up lines off the terminal unless the reader set otherwise."""
+    if not debugging():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
