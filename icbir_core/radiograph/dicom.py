@@ -18,6 +18,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
 )
 
 from icbir_core.errors import (
@@ -49,7 +50,7 @@ def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[s
     try:
         stored = dataset.pixel_array
     except Exception as error:  # decoders of damaged pixel data raise nearly anything
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:120]
         raise RadiographError(
             f"Expected whole pixel data in {uid.name}, got damaged ones ({reason}); export the film again."
         ) from error
@@ -158,7 +159,7 @@ def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> None:
         raise RadiographError(
             f"Expected at most 16 bits a pixel, got {dataset.BitsAllocated}; export the film with 16 bits or fewer."
         )
-    _check_decoder(uid)
+    _check_decoder(uid, int(dataset.BitsStored))
     if uid.is_encapsulated:
         try:
             shape = read_declared_shape(get_frame(dataset.PixelData, 0, number_of_frames=1))
@@ -168,14 +169,16 @@ def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> None:
             check_pixel_count(*shape, limits)
 
 
-def _check_decoder(uid: UID) -> None:
+def _check_decoder(uid: UID, bits: int) -> None:
     try:
+        if uid == JPEGExtended12Bit and bits > 8:
+            raise NotImplementedError
         if get_decoder(uid).is_available:
             return
         advice = "pylibjpeg and pylibjpeg-openjpeg" if uid.name.startswith("High-Throughput") else "python-gdcm"
         advice = f"install {advice}."
     except NotImplementedError:
-        advice = "no decoder for it is known: export the film uncompressed or as lossless JPEG."
+        advice = f"no permissive decoder reads it at {bits} bits: export the film uncompressed or as lossless JPEG."
     raise UndecodableTransferSyntax(str(uid), uid.name, advice)
 
 

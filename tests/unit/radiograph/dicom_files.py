@@ -1,0 +1,91 @@
+"""DICOM files made from arrays, for tests."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import gdcm
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+GDCM_SYNTAXES = {
+    "1.2.840.10008.1.2.4.50": gdcm.TransferSyntax.JPEGBaselineProcess1,
+    "1.2.840.10008.1.2.4.51": gdcm.TransferSyntax.JPEGExtendedProcess2_4,
+    "1.2.840.10008.1.2.4.57": gdcm.TransferSyntax.JPEGLosslessProcess14,
+    "1.2.840.10008.1.2.4.70": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+    "1.2.840.10008.1.2.4.80": gdcm.TransferSyntax.JPEGLSLossless,
+    "1.2.840.10008.1.2.4.81": gdcm.TransferSyntax.JPEGLSNearLossless,
+    "1.2.840.10008.1.2.4.90": gdcm.TransferSyntax.JPEG2000Lossless,
+    "1.2.840.10008.1.2.4.91": gdcm.TransferSyntax.JPEG2000,
+    "1.2.840.10008.1.2.5": gdcm.TransferSyntax.RLELossless,
+}
+
+
+def make_dataset(stored: np.ndarray, uid: str = ExplicitVRLittleEndian, **elements) -> Dataset:
+    """A CR object around stored values (H, W) or (H, W, 3); `elements` by keyword replace or add, None deletes."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(uid)
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["radiograph"])
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
+    dataset.Modality = "CR"
+    dataset.Rows, dataset.Columns = stored.shape[:2]
+    dataset.SamplesPerPixel = stored.shape[2] if stored.ndim == 3 else 1
+    dataset.PhotometricInterpretation = "RGB" if stored.ndim == 3 else "MONOCHROME2"
+    if stored.ndim == 3:
+        dataset.PlanarConfiguration = 0
+    bits = 8 * stored.dtype.itemsize
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    order = ">" if uid == "1.2.840.10008.1.2.2" else "<"
+    dataset.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
+    for keyword, value in elements.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    if "BitsStored" in elements:
+        dataset.HighBit = dataset.BitsStored - 1
+    return dataset
+
+
+def encode_dataset(dataset: Dataset, whole_file: bool = True) -> bytes:
+    """The file's bytes; `whole_file` False: neither preamble nor file meta, as old archives keep them."""
+    stream = io.BytesIO()
+    uid = dataset.file_meta.TransferSyntaxUID
+    if not whole_file:
+        del dataset.file_meta
+        dataset.save_as(stream, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian)
+    else:
+        bytewise = uid.is_encapsulated or dataset.BitsAllocated == 8
+        dataset["PixelData"].VR = "OB" if bytewise and not uid.is_implicit_VR else "OW"
+        dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def make_dicom(stored: np.ndarray, uid: str = ExplicitVRLittleEndian, **elements) -> bytes:
+    """The bytes of `make_dataset(…)`."""
+    return encode_dataset(make_dataset(stored, uid, **elements))
+
+
+def transcode(data: bytes, uid: str, folder: Path) -> bytes:
+    """The same film in another transfer syntax, encoded by GDCM."""
+    source, target = folder / "source.dcm", folder / "target.dcm"
+    source.write_bytes(data)
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(GDCM_SYNTAXES[uid]))
+    change.SetInput(reader.GetImage())
+    assert change.Change(), f"GDCM cannot encode {uid}"
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(target))
+    assert writer.Write()
+    return target.read_bytes()
