@@ -1,0 +1,169 @@
+"""What was computed from each case of a catalogue, in one chunked zarr v3 group, written resumably.
+
+Position in every array is the case's stable row. A batch of eight rows is one chunk of each array; zarr's local store
+writes a chunk aside and renames it, and a row enters the ledger only after all its chunks are written. A process killed
+at any point therefore leaves whole chunks and a ledger that claims nothing too much; the next run does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from icbir_core.errors import IndexMismatch, RetrievalError
+
+BATCH = 8
+LEDGER = "ledger.int64"
+FORMAT = 1
+
+
+class CaseStore:
+    """Arrays of one target's catalogue, addressed by catalogue row.
+
+    identity : what the values were made by (hashes of the models, names of the methods); a store is never mixed.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group):
+        self.path, self._group = Path(path), group
+        self._ledger = self.path / LEDGER
+
+    @classmethod
+    def open(cls, path: Path, identity: Mapping[str, str] | None = None) -> CaseStore:
+        """Open a store. Raises `IndexMismatch` if there is none or its identity is not the given one."""
+        path = Path(path)
+        if not (path / "zarr.json").is_file():
+            raise IndexMismatch(f"Expected maps and embeddings in '{path}', got none; run the index command.")
+        group = zarr.open_group(str(path), mode="r+")
+        found = dict(group.attrs.get("identity", {}))
+        if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
+            wanted = dict(identity or {})
+            differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)] or ["format"]
+            raise IndexMismatch(
+                f"Expected embeddings made with the present {' and '.join(differing)}, got ones made with another; "
+                "run the index command again."
+            )
+        return cls(path, group)
+
+    @classmethod
+    def create(cls, path: Path, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]) -> CaseStore:
+        """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype)."""
+        path = Path(path)
+        aside = path.with_name(f".{path.name}.new")
+        for old in (aside, path):
+            if old.exists():
+                shutil.rmtree(old)
+        group = zarr.open_group(str(aside), mode="w", zarr_format=3)
+        for name, (shape, kind) in fields.items():
+            group.create_array(name, shape=(0, *shape), chunks=(BATCH, *shape), dtype=kind)
+        group.attrs.update({"identity": dict(identity), "fields": list(fields), "format": FORMAT})
+        os.replace(aside, path)
+        return cls.open(path, identity)
+
+    @classmethod
+    def open_or_create(
+        cls, path: Path, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
+    ) -> tuple[CaseStore, bool]:
+        """(store, whether it is new): an existing one only if its identity is the given one; otherwise it starts anew,
+        because values made by another model are of no use."""
+        try:
+            store = cls.open(path, identity)
+            if set(store.names) == set(fields):
+                return store, False
+        except IndexMismatch:
+            pass
+        return cls.create(path, identity, fields), True
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the values were made by."""
+        return dict(self._group.attrs["identity"])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of the store."""
+        return tuple(self._group.attrs["fields"])
+
+    def get_completed(self) -> np.ndarray:
+        """The rows int64 that are whole, ascending."""
+        if not self._ledger.is_file():
+            return np.empty(0, np.int64)
+        data = self._ledger.read_bytes()
+        return np.unique(np.frombuffer(data[: len(data) // 8 * 8], dtype="<i8"))
+
+    def write(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+        """Write the values of some cases, then note them as complete.
+
+        rows int64 (B,), ascending; values: every field of the store, (B, …). Raises `RetrievalError` if a field is missing
+        or a value is not finite (the case is named, nothing of the batch is noted).
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        if set(values) != set(self.names):
+            raise RetrievalError(f"Expected values for {', '.join(sorted(self.names))}, got {', '.join(sorted(values))}.")
+        for name, array in values.items():
+            bad = ~np.isfinite(np.asarray(array)).reshape(len(rows), -1).all(axis=1)
+            if bad.any():
+                raise RetrievalError(
+                    f"Expected finite values, got NaN or infinity in '{name}' of catalogue row {rows[bad][0]}; "
+                    "remove that case and run the index command again."
+                )
+        for name, array in values.items():
+            target = self._group[name]
+            if target.shape[0] <= rows.max():
+                target.resize((int(rows.max()) + 1, *target.shape[1:]))
+            if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+                target[int(rows[0]) : int(rows[-1]) + 1] = np.asarray(array, dtype=target.dtype)
+            else:
+                target.oindex[rows] = np.asarray(array, dtype=target.dtype)
+        self._note(rows)
+
+    def _note(self, rows: np.ndarray) -> None:
+        """Append rows to the ledger in one write; a partial record that a killed writer left is overwritten."""
+        descriptor = os.open(self._ledger, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            os.lseek(descriptor, os.fstat(descriptor).st_size // 8 * 8, os.SEEK_SET)
+            os.write(descriptor, np.asarray(rows, dtype="<i8").tobytes())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """The values (R, …) of a field for the given rows, in their order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if len(rows) == 0:
+            return np.empty((0, *self._group[name].shape[1:]), self._group[name].dtype)
+        unique, inverse = np.unique(rows, return_inverse=True)
+        if unique[-1] >= self._group[name].shape[0]:
+            raise RetrievalError(f"Expected indexed cases, got row {unique[-1]} which is not; run the index command.")
+        low, high = int(unique[0]), int(unique[-1]) + 1
+        if high - low <= 2 * len(unique) + 2 * BATCH:
+            return np.asarray(self._group[name][low:high])[unique - low][inverse]
+        return np.asarray(self._group[name].oindex[unique])[inverse]
+
+    def iterate(self, name: str, rows: np.ndarray, batch: int = 1024) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(rows, values) in pieces of `batch`, so that memory does not grow with the catalogue."""
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            yield part, self.read(name, part)
+
+    def view(self, name: str, rows: np.ndarray) -> FieldView:
+        """The field as an array (R, …) that is read when it is sliced."""
+        return FieldView(self, name, np.asarray(rows, dtype=np.int64))
+
+
+class FieldView:
+    """A field of a store for chosen rows; has a shape, a length and slices, and holds nothing."""
+
+    def __init__(self, store: CaseStore, name: str, rows: np.ndarray):
+        self.store, self.name, self.rows = store, name, rows
+        self.shape = (len(rows), *store._group[name].shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.store.read(self.name, self.rows[part])
