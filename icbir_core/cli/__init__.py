@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     quieten_libraries()
     try:
-        status = app(args=words, prog_name=PROGRAM, standalone_mode=False)
+        status = app(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         say("Stopped; the same command goes on where it was.")
         return 130

@@ -1,0 +1,104 @@
+"""Is the workspace what its manifest says? One check an item; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from icbir_core.catalogue.ingesting import WORKERS
+from icbir_core.catalogue.workspace import SALT, Workspace
+from icbir_core.errors import IcbirError
+from icbir_core.files import PARTIAL_MARK, sha256_of_file
+from icbir_core.types import Case
+
+Progress = Callable[[int, int, str], None]
+# So many examples are named; the count is always whole.
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check: what was looked at, whether it is right, and one sentence."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> Iterator[Check]:
+    """Yield a `Check` for the salt, the catalogue against the manifest, the films against the rows, each artefact.
+
+    Every stored film is read and hashed, a few at a time.
+    """
+    yield _check_salt(workspace)
+    yield _check_catalogue(workspace)
+    yield from _check_films(workspace, progress or (lambda done, total, text: None))
+    for name in sorted(set(workspace.read_manifest()["artefacts"]) - {"catalogue"}):
+        try:
+            workspace.check_artefact(name)
+            yield Check(name, True, "as the manifest says")
+        except IcbirError as error:
+            yield Check(name, False, str(error))
+
+
+def _check_salt(workspace: Workspace) -> Check:
+    path = workspace.path / SALT
+    try:
+        workspace.hash_secretly("")
+    except IcbirError as error:
+        return Check("salt", False, str(error))
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return Check("salt", False, f"Expected mode 600 for '{SALT}', got {mode:o}; run chmod 600 on it.")
+    return Check("salt", True, "readable by its owner only")
+
+
+def _check_catalogue(workspace: Workspace) -> Check:
+    entry = workspace.read_manifest()["artefacts"].get("catalogue")
+    if entry is None:
+        return Check("catalogue", False, "Expected a catalogue in the manifest, got none; run ingest (again).")
+    count, found = workspace.catalogue.count(include_removed=True), workspace.catalogue.sha256()
+    if found != entry["sha256"]:
+        return Check(
+            "catalogue",
+            False,
+            f"Expected {entry.get('cases')} cases with hash {entry['sha256'][:12]}…, got {count} with {found[:12]}…; "
+            "run the ingest that was cut short again.",
+        )
+    return Check("catalogue", True, f"{count} cases, {len(workspace.catalogue.removed_rows())} of them removed")
+
+
+def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
+    total, done = workspace.catalogue.count(include_removed=True), 0
+    missing: list[str] = []
+    changed: list[str] = []
+    stored: set[str] = set()
+    with ThreadPoolExecutor(WORKERS) as workers:
+        for batch in workspace.catalogue.iterate(include_removed=True):
+            hashes = workers.map(lambda case: _hash_film(workspace, case), batch)
+            for case, found in zip(batch, hashes, strict=True):
+                stored.add(case.path)
+                if found is None:
+                    missing.append(case.case_id)
+                elif found != case.sha256:
+                    changed.append(case.case_id)
+                done += 1
+                progress(done, total, "")
+    films = (file for file in workspace.images.iterdir() if PARTIAL_MARK not in file.name)
+    strays = sorted(file.name for file in films if f"{workspace.images.name}/{file.name}" not in stored)
+    yield _judge("films", missing, f"{total} films present", "missing", "restore them from a copy")
+    yield _judge("hashes", changed, f"{total - len(missing)} films unchanged", "changed", "restore them from a copy")
+    yield _judge("strays", strays, "every stored film has its row", "without a row", "run the cut-short ingest again")
+
+
+def _hash_film(workspace: Workspace, case: Case) -> str | None:
+    path = workspace.path / case.path
+    return sha256_of_file(path) if path.is_file() else None
+
+
+def _judge(name: str, found: list[str], praise: str, fault: str, advice: str) -> Check:
+    if not found:
+        return Check(name, True, praise)
+    examples = ", ".join(found[:_EXAMPLES]) + (", …" if len(found) > _EXAMPLES else "")
+    return Check(name, False, f"Expected none {fault}, got {len(found)} ({examples}); {advice}.")

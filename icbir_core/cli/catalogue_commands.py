@@ -1,0 +1,148 @@
+"""Commands of the catalogue: ingest, verify, remove, restore, fetch, simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, say
+
+CaseArgument = Annotated[str, typer.Argument(metavar="CASE_ID", help="Name of the case.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    for command in (ingest, verify, remove, restore, fetch, simulate):
+        app.command()(command)
+
+
+def ingest(
+    workspace: WorkspaceArgument,
+    layout: Annotated[str, typer.Option(help="nih, chexpert, mimic, padchest, vindr, folder or dicom.")],
+    images: Annotated[Path, typer.Option(help="Folder of the films.")],
+    labels: Annotated[Path | None, typer.Option(help="Table of labels (.csv or .csv.gz).")] = None,
+    view: Annotated[str | None, typer.Option(help="Keep only this view: AP or PA.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many films of this data set.")] = None,
+    include_laterals: Annotated[bool, typer.Option(help="Keep films that are not frontal.")] = False,
+    split: Annotated[Path | None, typer.Option(help="Table of patients and parts (Patient ID, part).")] = None,
+    part: Annotated[str | None, typer.Option(help="Keep only this part of the split, such as train.")] = None,
+    source: Annotated[str | None, typer.Option(help="Name recorded with the cases (default: the layout).")] = None,
+    private: Annotated[bool, typer.Option(help="Hash case names and paths (always so for dicom).")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add the films of a data set to a workspace, which is made if it is not there. Goes on after a kill."""
+    from icbir_core.catalogue import IngestOptions, Workspace
+    from icbir_core.catalogue import ingest as run_ingest
+    from icbir_core.catalogue.ingesting import SKIPPED_FILE
+
+    options = IngestOptions(
+        layout=layout,
+        images=images,
+        labels=labels,
+        view=view,
+        limit=limit,
+        include_laterals=include_laterals,
+        split=split,
+        part=part,
+        source=source,
+        private=private,
+    )
+    opened = Workspace.create(workspace)
+    with progress_bar("ingest") as progress:
+        report = run_ingest(opened, options, progress)
+    cases, digest = opened.catalogue.count(), opened.catalogue.sha256()
+    lines = [
+        f"{report.added} added, {report.already} there before, {len(report.skipped)} skipped; {cases} cases in all."
+    ]
+    lines += [f"  skipped {count}: {reason}" for reason, count in list(report.count_reasons().items())[:10]]
+    if report.skipped:
+        lines.append(f"  each skipped row and its reason: {opened.path / SKIPPED_FILE}")
+    lines += [f"  not in the vocabulary, ignored {count}: {name}" for name, count in report.ignored.items()]
+    result = {
+        "added": report.added,
+        "already": report.already,
+        "skipped": [{"item": item, "reason": reason} for item, reason in report.skipped],
+        "ignored": report.ignored,
+        "cases": cases,
+        "catalogue": digest,
+    }
+    emit(result, "\n".join(lines), as_json)
+
+
+def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Check a workspace against its manifest: hashes, films, rows, artefacts. Exit 1 if anything is wrong."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.catalogue.verifying import verify_workspace
+
+    with progress_bar("verify") as progress:
+        checks = list(verify_workspace(Workspace.open(workspace), progress))
+    passed = all(check.passed for check in checks)
+    lines = [f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.text}" for check in checks]
+    listed = [{"name": check.name, "passed": check.passed, "text": check.text} for check in checks]
+    emit({"passed": passed, "checks": listed}, "\n".join(lines), as_json)
+    if not passed:
+        say("Error: the workspace is not what its manifest says; see the lines marked WRONG.")
+        raise typer.Exit(1)
+
+
+def remove(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOption = False) -> None:
+    """Take a case out of every search; its film stays, and `restore` brings it back."""
+    from icbir_core.catalogue import Workspace
+
+    opened = Workspace.open(workspace)
+    case = opened.catalogue.remove(case_id)
+    _tell_state(case, opened.catalogue.count(), as_json)
+
+
+def restore(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOption = False) -> None:
+    """Bring a removed case back."""
+    from icbir_core.catalogue import Workspace
+
+    opened = Workspace.open(workspace)
+    case = opened.catalogue.restore(case_id)
+    _tell_state(case, opened.catalogue.count(), as_json)
+
+
+def _tell_state(case, cases: int, as_json: bool) -> None:
+    state = "removed" if case.removed else "in the catalogue"
+    emit({"case_id": case.case_id, "removed": case.removed, "cases": cases}, f"{case.case_id}: {state}.", as_json)
+
+
+def fetch(
+    data_set: Annotated[str, typer.Argument(metavar="DATA_SET", help="nih: NIH ChestX-ray14.")],
+    to: Annotated[Path, typer.Option(help="Folder to download into.")],
+    parts: Annotated[str, typer.Option(help="Parts to download: 1, 1-3 or 1,4; 'all' for all twelve.")] = "1",
+    manifest: Annotated[Path | None, typer.Option(help="Another list of addresses (JSON).")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Take the files by their names from this address.")] = None,
+    unpack: Annotated[bool, typer.Option(help="Unpack what was downloaded.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Download a public data set for `ingest`; goes on where it was cut, checks the hashes it recorded."""
+    from icbir_core.pipeline.fetching import fetch_data_set, parse_parts
+
+    with progress_bar("fetch", unit="B") as progress:
+        files = fetch_data_set(data_set, parse_parts(parts), to, progress, manifest, base_url, unpack)
+    lines = [f"{file.name}: {file.size:,} bytes, sha256 {file.sha256} ({file.state})" for file in files]
+    listed = [{"name": file.name, "bytes": file.size, "sha256": file.sha256, "state": file.state} for file in files]
+    emit({"to": str(to), "files": listed}, "\n".join(lines), as_json)
+
+
+def simulate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write the films and labels into.")],
+    count: Annotated[int, typer.Option(min=1, help="How many films.")] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 0,
+    size: Annotated[int, typer.Option(min=64, help="Side of a film in pixels.")] = 512,
+    as_json: JsonOption = False,
+) -> None:
+    """Write simulated chest radiographs with their labels, ready for `ingest --layout folder`."""
+    from icbir_core.phantom import write_simulated
+
+    with progress_bar("simulate") as progress:
+        written = write_simulated(directory, count=count, seed=seed, size=size, progress=progress)
+    emit(
+        {"directory": str(directory), "count": count, "seed": seed, "size": size},
+        f"{count} films in {written}.",
+        as_json,
+    )
