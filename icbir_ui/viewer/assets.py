@@ -1,0 +1,22 @@
+"""The viewer's JavaScript and style sheet, joined from their files; no build step."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("films", "geometry", "canvas_painter", "webgl_painter", "panes", "pointer", "viewer")
+HTML = '<div class="viewer" tabindex="-1"></div>'
+
+
+@cache
+def read_script() -> str:
+    """One ECMAScript module: the files in the order in which they build on each other."""
+    return "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+
+
+@cache
+def read_style() -> str:
+    """The style sheet; it lives inside the component's shadow root."""
+    return (STATIC / "viewer.css").read_text(encoding="utf-8")

@@ -1,0 +1,162 @@
+"""The viewer as Streamlit mounts it: panes in, decisions out. Pixels travel once, under an address named by their hash."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from streamlit.runtime import get_instance
+
+from icbir_ui.viewer import assets
+from icbir_ui.viewer.payload import pack_film, pack_map
+
+EVENTS = ("rated", "marked", "region", "opened", "stepped")
+_MIMETYPE = "application/octet-stream"
+_mount = st.components.v2.component(
+    "icbir_viewer", html=assets.HTML, css=assets.read_style(), js=assets.read_script(), isolate_styles=True
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A film for a pane. identity : hash that names the pixels; read : returns (pixels float32 (H, W), stored bits).
+
+    `read` is called only where these pixels have not been packed before.
+    """
+
+    identity: str
+    read: Callable[[], tuple[np.ndarray, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class MapPicture:
+    """A saliency map for a pane, already cropped to the film's area; identity names method, finding, model and film."""
+
+    identity: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pane:
+    """One film with what is said of it. key : stable over reruns, or the reader's zoom would be lost.
+
+    lines : facts, first the most important; bars : dicts name, value, mark, above; details : (title, text) folded away.
+    plain : the map is not drawn in this pane; region : box (left, top, right, bottom) in film pixels.
+    """
+
+    key: str
+    title: str
+    film: Picture
+    map: MapPicture | None = None
+    lines: Sequence[str] = ()
+    note: str | None = None
+    bars: Sequence[Mapping[str, Any]] = ()
+    details: tuple[str, str] | None = None
+    oriented: bool = False
+    lead: bool = False
+    plain: bool = False
+    ratable: bool = False
+    rating: int | None = None
+    markable: bool = False
+    mark: str | None = None
+    openable: bool = False
+    regionable: bool = False
+    region: Sequence[float] | None = None
+    alternative: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ViewerOptions:
+    """What all panes share. colours : uint8 (256, 3); scale : the map value that gets the last colour, in every pane.
+
+    digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
+    report : send window and zoom back when the hand is off; rating_scale : value → words.
+    """
+
+    colours: np.ndarray | None = None
+    colour_map: str = ""
+    scale: float = 1.0
+    signed: bool = False
+    legend: str = ""
+    opacity: float = 0.45
+    threshold: float = 0.0
+    columns: int = 0
+    full: bool = False
+    digits: str = "choose"
+    arrows: str = "move"
+    region: bool = False
+    report: bool = False
+    notice: str = ""
+    rating_scale: Mapping[int, str] = field(default_factory=dict)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _secret() -> str:
+    return secrets.token_hex(16)
+
+
+@st.cache_resource(max_entries=96, show_spinner=False)
+def _pack_picture(identity: str, _picture: Picture) -> bytes:
+    pixels, bits = _picture.read()
+    return pack_film(pixels, bits, identity, _secret())
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _pack_map(identity: str, _values: np.ndarray) -> bytes:
+    return pack_map(_values, identity, _secret())
+
+
+def _serve(identity: str, data: bytes) -> dict[str, str]:
+    """Hash and address of a film; the bytes stay on the server until the browser asks for them, once."""
+    return {"hash": identity, "url": get_instance().media_file_mgr.add(data, _MIMETYPE, f"icbir-{identity}")}
+
+
+def _describe(pane: Pane) -> dict[str, Any]:
+    described = {
+        "key": pane.key, "title": pane.title, "lines": list(pane.lines), "note": pane.note, "bars": list(pane.bars),
+        "orientation": "verified" if pane.oriented else "unverified", "lead": pane.lead, "plain": pane.plain,
+        "ratable": pane.ratable, "rating": pane.rating, "markable": pane.markable, "mark": pane.mark,
+        "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
+        "region": list(pane.region) if pane.region else None,
+        "film": _serve(pane.film.identity, _pack_picture(pane.film.identity, pane.film)),
+    }  # fmt: skip
+    if pane.details:
+        described["details"] = {"title": pane.details[0], "text": pane.details[1]}
+    if pane.map is not None:
+        described["map"] = _serve(pane.map.identity, _pack_map(pane.map.identity, pane.map.values))
+    return described
+
+
+def show_viewer(
+    panes: Sequence[Pane], options: ViewerOptions, key: str, on_event: Callable[[str, dict], None] | None = None
+) -> Mapping[str, Any]:
+    """Mount the viewer; returns the reader's last reported view ({} before the first).
+
+    on_event(name, value) is called once for each decision, before the page runs again: name in `EVENTS`, value a dict:
+    rated {pane, rating}, marked {pane, mark}, region {pane, box}, opened {pane}, stepped {by}.
+    """
+
+    def handle() -> None:
+        last = st.session_state.get(f"{key}_decided", 0)
+        decisions = [one for one in getattr(st.session_state.get(key), "decisions", None) or [] if one["number"] > last]
+        for one in decisions:
+            st.session_state[f"{key}_decided"] = one["number"]
+            if on_event and one["name"] in EVENTS:
+                on_event(one["name"], one)
+
+    colours = b"" if options.colours is None else np.ascontiguousarray(options.colours, np.uint8).tobytes()
+    data = {
+        "name": key, "panes": [_describe(pane) for pane in panes], "colours": base64.b64encode(colours).decode(),
+        "colourMap": options.colour_map, "overlayScale": float(options.scale), "signed": options.signed,
+        "legend": options.legend, "opacity": options.opacity, "threshold": options.threshold,
+        "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
+        "region": options.region, "report": options.report, "notice": options.notice,
+        "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
+    }  # fmt: skip
+    state = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)
+    return getattr(state, "view", None) or {}

@@ -1,0 +1,145 @@
+// The elements of the page: toolbar, panes with their captions, the list of keys. No drawing and no decisions here.
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+const ICONS = {
+  window: "M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18zM12 3v18M12 7h5M12 11h8M12 15h8M12 18h5",
+  pan: "M12 3v18M3 12h18M12 3l-3 3M12 3l3 3M12 21l-3-3M12 21l3-3M3 12l3-3M3 12l3 3M21 12l-3-3M21 12l-3 3",
+  zoom: "M10 4a6 6 0 1 0 0 12a6 6 0 1 0 0-12zM15 15l6 6M10 7v6M7 10h6",
+  region: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
+  invert: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18M14 7h4M14 12h6M14 17h4",
+  loupe: "M11 4a7 7 0 1 0 0 14a7 7 0 1 0 0-14zM16 16l5 5",
+  link: "M9 15l6-6M8 11l-3 3a3.5 3.5 0 0 0 5 5l3-3M16 13l3-3a3.5 3.5 0 0 0-5-5l-3 3",
+  overlay: "M12 3l9 5-9 5-9-5zM3 12l9 5 9-5M3 16l9 5 9-5",
+  contour: "M5 13c0-5 3-8 7-8s7 4 7 8-3 6-7 6-7-2-7-6zM9 13c0-2 1-4 3-4s3 2 3 4-1 3-3 3-3-1-3-3z",
+  fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M9 9h6v6H9z",
+  reset: "M5 8a8 8 0 1 1-1 6M5 3v5h5",
+  save: "M12 3v12M7 11l5 5 5-5M4 20h16",
+  help: "M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 17.5v.5",
+};
+
+function icon(name) {
+  const holder = element("span", { class: "icon", "aria-hidden": "true" });
+  holder.innerHTML = `<svg viewBox="0 0 24 24"><path d="${ICONS[name]}"/></svg>`;
+  return holder;
+}
+
+const KEYS = [
+  ["Drag", "window: left and right changes the width, up and down the level"],
+  ["Right or middle drag, Shift and drag", "move the film"],
+  ["Wheel, + and −", "zoom to the pointer"],
+  ["Two fingers", "zoom and move"],
+  ["F, 0", "fit to the pane, one film pixel to one screen pixel"],
+  ["R", "reset view and window"],
+  ["I", "invert"],
+  ["P", "next window preset"],
+  ["L", "loupe"],
+  ["O", "overlay on or off"],
+  ["C", "contour or fill"],
+  ["Space (hold)", "hide the overlay while held"],
+  ["K", "link or unlink the panes"],
+  ["1 – 9", "choose a pane"],
+  ["Shift and 1 – 5", "rate the chosen case"],
+  ["Arrows", "move the film"],
+  ["Double click, Enter", "one pane alone, and back"],
+  ["?", "this list"],
+];
+
+function buildToolbar(act) {
+  const button = (name, title, extra = {}) =>
+    element("button", { type: "button", "data-act": name, title, "aria-label": title, onclick: () => act(name), ...extra }, icon(name));
+  const slider = (name, label) =>
+    element("label", { class: "slider", title: label }, label,
+      element("input", { type: "range", min: 0, max: 100, "data-slider": name, "aria-label": `Overlay ${label.toLowerCase()}`,
+        oninput: (event) => act(name, event.target.value / 100) }));
+  const presets = element("select", { "aria-label": "Window preset", "data-act": "preset", onchange: (event) => act("preset", event.target.value) },
+    ...PRESETS.map(([name, title]) => element("option", { value: name }, title)));
+  return element("div", { class: "toolbar", role: "toolbar", "aria-label": "Viewer" },
+    element("span", { class: "group tools" }, button("window", "Window (drag)"), button("pan", "Move (drag)"), button("zoom", "Zoom (drag)"),
+      button("region", "Draw a region on the query and search with it")),
+    element("span", { class: "group" }, presets, button("invert", "Invert (I)"), button("loupe", "Loupe (L)"), button("link", "Link panes (K)")),
+    element("span", { class: "group" }, button("fit", "Fit to the pane (F)"),
+      element("button", { type: "button", title: "One film pixel to one screen pixel (0)", onclick: () => act("one") }, "1:1"),
+      button("reset", "Reset view and window (R)")),
+    element("span", { class: "group overlay" }, button("overlay", "Overlay (O)"), button("contour", "Contour or fill (C)"),
+      slider("opacity", "Opacity"), slider("threshold", "Threshold"), element("span", { class: "legend" })),
+    element("span", { class: "group end" }, button("save", "Save the current picture as PNG"), button("help", "Keys (?)")));
+}
+
+function buildHelp() {
+  const rows = KEYS.map(([key, what]) => element("tr", {}, element("th", {}, key), element("td", {}, what)));
+  const dialog = element("dialog", { class: "help", "aria-label": "Keys" }, element("h2", {}, "Keys"), element("table", {}, ...rows));
+  dialog.append(element("form", { method: "dialog" }, element("button", {}, "Close")));
+  return dialog;
+}
+
+function buildBars(bars) {
+  // Probabilities with their operating points: a filled bar and a tick.
+  return element("div", { class: "bars" }, ...bars.map((bar) => {
+    const row = element("div", { class: bar.above ? "bar above" : "bar", title: bar.title ?? "" },
+      element("span", { class: "name" }, bar.name),
+      element("span", { class: "track" },
+        element("span", { class: "fill", style: `width:${(100 * bar.value).toFixed(1)}%` }),
+        bar.mark === null || bar.mark === undefined ? null : element("span", { class: "mark", style: `left:${(100 * bar.mark).toFixed(1)}%` })),
+      element("span", { class: "value" }, bar.value.toFixed(2)));
+    return row;
+  }));
+}
+
+function buildScale(pane, scale, send) {
+  const group = element("div", { class: "scale", role: "radiogroup", "aria-label": `Similarity of ${pane.title}` });
+  group.append(element("span", { class: "hint" }, "Similar?"));
+  scale.forEach(([value, label]) => {
+    const chosen = pane.rating === value;
+    group.append(element("button", {
+      type: "button", role: "radio", "aria-checked": String(chosen), title: label, "aria-label": `${value}: ${label}`, "data-rating": value,
+      onclick: (event) => {
+        for (const other of group.querySelectorAll("button")) other.setAttribute("aria-checked", String(other === event.currentTarget));
+        group.querySelector(".hint").textContent = label;
+        send("rated", { pane: pane.key, rating: value });
+      },
+    }, String(value)));
+  });
+  if (pane.rating) group.querySelector(".hint").textContent = scale.find(([value]) => value === pane.rating)?.[1] ?? "";
+  return group;
+}
+
+function buildCaption(pane, data, send) {
+  const caption = element("figcaption", {});
+  const head = element("div", { class: "head" }, element("strong", {}, pane.title));
+  if (pane.markable) {
+    for (const [name, text, title] of [["more", "+", "More like this case"], ["less", "−", "Less like this case"]]) {
+      head.append(element("button", { type: "button", class: "mark", title, "aria-label": title, "aria-pressed": String(pane.mark === name), "data-mark": name,
+        onclick: () => send("marked", { pane: pane.key, mark: pane.mark === name ? null : name }) }, text));
+    }
+  }
+  if (pane.openable) head.append(element("button", { type: "button", class: "mark", title: "Compare full size", "aria-label": "Compare full size",
+    "data-open": "", onclick: () => send("opened", { pane: pane.key }) }, "⤢"));
+  caption.append(head);
+  for (const line of pane.lines ?? []) caption.append(element("div", { class: "line" }, line));
+  if (pane.note) caption.append(element("div", { class: "note" }, pane.note));
+  if (pane.bars?.length) caption.append(buildBars(pane.bars));
+  if (pane.details) caption.append(element("details", {}, element("summary", {}, pane.details.title), element("p", {}, pane.details.text)));
+  if (pane.ratable) caption.append(buildScale(pane, data.scale, send));
+  return caption;
+}
+
+function buildPane(pane, data, send) {
+  const film = element("div", { class: "film", role: "img", "aria-label": pane.alternative ?? pane.title });
+  const corners = pane.orientation === "verified"
+    ? [element("span", { class: "side left", title: "The patient's right" }, "R"), element("span", { class: "side right", title: "The patient's left" }, "L")]
+    : [element("span", { class: "unverified" }, "orientation unverified")];
+  film.append(...corners, element("span", { class: "readout" }), element("span", { class: "word" }, "Loading film…"), element("div", { class: "box", hidden: true }));
+  const figure = element("figure", { class: pane.lead ? "pane lead" : "pane", tabindex: 0, "data-pane": pane.key, "aria-label": pane.title });
+  figure.append(film, buildCaption(pane, data, send));
+  return figure;
+}

@@ -1,0 +1,325 @@
+// One viewer: keeps views and style in the page, paints what is visible, tells Python only what was decided.
+
+const VIEWER_MEMORY = (globalThis[Symbol.for("icbir.viewers")] ??= new Map());
+const DIGITS = /^(?:Digit|Numpad)([0-9])$/;
+
+class Viewer {
+  constructor(root, name) {
+    this.root = root;
+    this.memory = VIEWER_MEMORY.get(name) ?? {
+      panes: new Map(), tool: "window", preset: "auto", invert: false, linked: true, overlay: true, loupe: false,
+      style: null, chosen: null, alone: null,
+    };
+    VIEWER_MEMORY.set(name, this.memory);
+    this.canvas = element("canvas", { class: "surface", "aria-hidden": "true" });
+    this.context = this.canvas.getContext("2d");
+    this.lens = element("canvas", { class: "lens", width: 220, height: 220, "aria-hidden": "true", hidden: true });
+    this.lensPainter = new CanvasPainter();
+    this.painter = WebGLPainter.open() ?? new CanvasPainter();
+    this.toolbar = buildToolbar((name, value) => this.act(name, value));
+    this.help = buildHelp();
+    this.lead = element("div", { class: "leads" });
+    this.rest = element("div", { class: "rest" });
+    this.stage = element("div", { class: "stage" }, this.canvas, this.lead, this.rest, this.lens);
+    root.replaceChildren(this.toolbar, this.stage, this.help);
+    this.panes = [];
+    this.frames = [];
+    this.observer = new ResizeObserver(() => this.repaint());
+    this.observer.observe(this.stage);
+    this.stop = new AbortController();
+    const options = { signal: this.stop.signal };
+    window.addEventListener("scroll", () => this.repaint(), { ...options, capture: true, passive: true });
+    window.addEventListener("keydown", (event) => this.press(event), options);
+    window.addEventListener("keyup", (event) => event.code === "Space" && this.peek(false), options);
+    bindPointer(this, options);
+  }
+
+  close() {
+    this.stop.abort();
+    this.observer.disconnect();
+  }
+
+  update(component) {
+    const data = component.data;
+    const send = (name, value) => this.decide(name, value, component.setStateValue);
+    Object.assign(this, { data, send, setState: component.setStateValue });
+    this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: data.threshold ?? 0, contour: false };
+    this.colours = Uint8Array.from(atob(data.colours ?? ""), (letter) => letter.charCodeAt(0));
+    const focused = this.root.getRootNode().activeElement?.closest?.("[data-pane]")?.dataset.pane;
+    this.panes = data.panes.map((pane) => {
+      const kept = this.memory.panes.get(pane.key);
+      const state = kept?.hash === pane.film.hash ? kept : { hash: pane.film.hash, view: freshView(), tone: freshTone() };
+      this.memory.panes.set(pane.key, state);
+      const figure = buildPane(pane, data, send);
+      return { ...pane, figure, box: figure.querySelector(".film"), state };
+    });
+    this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead).map((pane) => pane.figure));
+    this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
+    this.root.style.setProperty("--columns", data.columns || "");
+    this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
+    this.root.classList.toggle("full", Boolean(data.full));
+    this.toolbar.querySelector("[data-act=region]").hidden = !data.region;
+    this.toolbar.querySelector(".overlay").hidden = !this.panes.some((pane) => pane.map);
+    this.toolbar.querySelector(".legend").replaceChildren(this.buildLegend());
+    if (!data.region && this.memory.tool === "region") this.memory.tool = "window";
+    for (const pane of this.panes) this.load(pane);
+    const hashes = new Set(this.panes.flatMap((pane) => [pane.film.hash, pane.map?.hash]));
+    this.painter.forget(new Set(this.panes.map((pane) => pane.key)), hashes);
+    if (focused) this.panes.find((pane) => pane.key === focused)?.figure.focus({ preventScroll: true });
+    this.showControls();
+  }
+
+  decide(name, value, setState) {
+    // A numbered list instead of single triggers: two quick clicks reach Python as two decisions, whatever it merges.
+    const decisions = (this.memory.decisions ??= []);
+    decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), name, ...value });
+    decisions.splice(0, Math.max(0, decisions.length - 40));
+    setState("decisions", [...decisions]);
+  }
+
+  async load(pane) {
+    const word = pane.box.querySelector(".word");
+    try {
+      const [film, map] = await Promise.all([loadFilm(pane.film, true), pane.map ? loadFilm(pane.map, false) : null]);
+      pane.pixels = film;
+      if (map) pane.steps = { ...stepMap(map, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
+      word.remove();
+      this.repaint();
+    } catch (error) {
+      word.textContent = `This film could not be loaded (${error.message}); reload the page.`;
+    }
+  }
+
+  repaint() {
+    if (this.pending) return;
+    this.pending = requestAnimationFrame(() => {
+      this.pending = 0;
+      this.paint();
+    });
+  }
+
+  paint() {
+    const started = performance.now();
+    if (this.painter.lost) this.painter = new CanvasPainter();
+    const ratio = window.devicePixelRatio || 1, stage = this.stage.getBoundingClientRect();
+    const width = Math.round(stage.width * ratio), height = Math.round(stage.height * ratio);
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+    }
+    const style = this.memory.style, shown = this.memory.overlay && !this.peeking;
+    const overlay = shown && this.colours.length ? overlayTable(this.colours, style, this.data.signed) : null;
+    const strength = this.data.signed ? (step) => Math.abs(step - 128) / 127 : (step) => step / 255;
+    let painted = 0;
+    for (const pane of this.panes) {
+      const place = pane.box.getBoundingClientRect();
+      pane.rect = {
+        left: Math.round((place.left - stage.left) * ratio), top: Math.round((place.top - stage.top) * ratio),
+        width: Math.round(place.width * ratio), height: Math.round(place.height * ratio),
+      };
+      if (!pane.pixels || !place.width || place.bottom < -200 || place.top > window.innerHeight + 200) continue;
+      pane.look = {
+        window: windowOf(pane.pixels, this.memory.preset, pane.state.tone), invert: this.memory.invert,
+        map: pane.steps && !pane.plain ? pane.steps : null, overlay, signed: this.data.signed, strength,
+        overlayId: [style.opacity, style.threshold, style.contour, this.data.signed, this.data.colourMap].join(),
+        contour: style.contour ? contourStep(style) : null,
+      };
+      this.painter.paint(this.context, pane.key, pane.rect, pane.pixels, pane.state.view, pane.look);
+      this.label(pane);
+      painted++;
+    }
+    if (painted) this.frames.push(performance.now() - started);
+    if (this.frames.length > 600) this.frames.splice(0, 300);
+    this.root.dataset.painted = String(painted);
+  }
+
+  label(pane) {
+    const { centre, width } = pane.look.window, top = pane.pixels.max;
+    const zoom = scaleOf(pane.state.view, pane.pixels, pane.rect);
+    pane.box.querySelector(".readout").textContent =
+      `W ${Math.round(width * top)}  L ${Math.round(centre * top)}  ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `${Math.round(100 * zoom)} %`}`;
+    const box = pane.box.querySelector(".box"), region = this.drawing?.pane === pane ? this.drawing.region : pane.region;
+    box.hidden = !region;
+    if (!region) return;
+    const ratio = window.devicePixelRatio || 1;
+    const [left, top_] = filmToPane(region[0], region[1], pane.state.view, pane.pixels, pane.rect);
+    const [right, bottom] = filmToPane(region[2], region[3], pane.state.view, pane.pixels, pane.rect);
+    Object.assign(box.style, { left: `${left / ratio}px`, top: `${top_ / ratio}px`, width: `${(right - left) / ratio}px`, height: `${(bottom - top_) / ratio}px` });
+  }
+
+  buildLegend() {
+    if (!this.colours.length) return "";
+    const stops = [0, 64, 128, 192, 255].map((step) => `rgb(${this.colours.slice(3 * step, 3 * step + 3).join()})`);
+    return element("span", { title: this.data.legend ?? "" }, element("span", {}, this.data.signed ? "against" : "none"),
+      element("span", { class: "ramp", style: `background:linear-gradient(90deg,${stops.join()})` }), element("span", {}, this.data.signed ? "for" : "most"));
+  }
+
+  showControls() {
+    const { memory, toolbar } = this;
+    const states = { invert: memory.invert, loupe: memory.loupe, link: memory.linked, overlay: memory.overlay, contour: memory.style.contour,
+      window: memory.tool === "window", pan: memory.tool === "pan", zoom: memory.tool === "zoom", region: memory.tool === "region" };
+    for (const [name, on] of Object.entries(states)) toolbar.querySelector(`[data-act=${name}]`).setAttribute("aria-pressed", String(on));
+    toolbar.querySelector("[data-act=preset]").value = memory.preset;
+    for (const name of ["opacity", "threshold"]) toolbar.querySelector(`[data-slider=${name}]`).value = 100 * memory.style[name];
+    this.stage.dataset.tool = memory.tool;
+    if (!this.panes.some((pane) => pane.key === memory.alone)) memory.alone = null;
+    this.stage.classList.toggle("one", memory.alone !== null);
+    for (const pane of this.panes) {
+      pane.figure.classList.toggle("chosen", pane.key === memory.chosen);
+      pane.figure.classList.toggle("alone", pane.key === memory.alone);
+    }
+    this.repaint();
+  }
+
+  linkedPanes(pane) {
+    return this.memory.linked ? this.panes.filter((one) => one.pixels && one.rect) : [pane].filter((one) => one?.pixels);
+  }
+
+  pane(key = this.memory.chosen) {
+    return this.panes.find((pane) => pane.key === key) ?? this.panes[0];
+  }
+
+  choose(pane, focus = false) {
+    if (!pane) return;
+    this.memory.chosen = pane.key;
+    if (focus) pane.figure.focus();
+    this.showControls();
+  }
+
+  act(name, value) {
+    const memory = this.memory, pane = this.pane();
+    if (["window", "pan", "zoom", "region"].includes(name)) memory.tool = name;
+    else if (name === "preset") memory.preset = value;
+    else if (name === "invert" || name === "overlay" || name === "loupe") memory[name] = !memory[name];
+    else if (name === "link") memory.linked = !memory.linked;
+    else if (name === "contour") memory.style.contour = !memory.style.contour;
+    else if (name === "opacity" || name === "threshold") memory.style[name] = value;
+    else if (name === "fit") for (const one of this.linkedPanes(pane)) Object.assign(one.state.view, freshView());
+    else if (name === "one") for (const one of this.linkedPanes(pane)) one.state.view.zoom = 1 / fitScale(one.pixels, one.rect);
+    else if (name === "reset") {
+      for (const one of this.linkedPanes(pane)) { Object.assign(one.state.view, freshView()); Object.assign(one.state.tone, freshTone()); }
+      Object.assign(memory, { preset: "auto", invert: false });
+    } else if (name === "alone") memory.alone = memory.alone === pane.key ? null : pane.key;
+    else if (name === "save") this.save();
+    else if (name === "help") this.help.open ? this.help.close() : this.help.showModal();
+    if (name === "loupe" && !memory.loupe) this.lens.hidden = true;
+    this.showControls();
+    this.report();
+  }
+
+  shift(pane, dx, dy) {
+    for (const one of this.linkedPanes(pane)) {
+      moveView(one.state.view, (dx * one.rect.width) / pane.rect.width, (dy * one.rect.height) / pane.rect.height, one.pixels, one.rect);
+    }
+    this.repaint();
+  }
+
+  zoom(pane, factor, px, py) {
+    for (const one of this.linkedPanes(pane)) {
+      zoomView(one.state.view, factor, (px * one.rect.width) / pane.rect.width, (py * one.rect.height) / pane.rect.height, one.pixels, one.rect);
+    }
+    this.repaint();
+  }
+
+  tone(pane, dx, dy) {
+    for (const one of this.linkedPanes(pane)) {
+      one.state.tone.stretch = clamp(one.state.tone.stretch + dx / 250, -5, 2);
+      one.state.tone.shift = clamp(one.state.tone.shift + dy / 400, -2, 2);
+    }
+    this.repaint();
+  }
+
+  peek(on) {
+    if (this.peeking === on) return;
+    this.peeking = on;
+    this.repaint();
+  }
+
+  report() {
+    // Window and zoom go to Python when the hand is off, and only if the page asked for them.
+    if (!this.data?.report) return;
+    clearTimeout(this.reporting);
+    this.reporting = setTimeout(() => {
+      const panes = Object.fromEntries(this.panes.filter((pane) => pane.look).map((pane) => [pane.key, { ...pane.look.window, ...pane.state.view }]));
+      const view = { panes, invert: this.memory.invert, preset: this.memory.preset, ...this.memory.style, overlay: this.memory.overlay };
+      const text = JSON.stringify(view);
+      if (text !== this.reported) this.setState("view", view);
+      this.reported = text;
+    }, 350);
+  }
+
+  press(event) {
+    const target = event.composedPath()[0], inside = event.composedPath().includes(this.root);
+    if (!this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return;
+    if (target.isContentEditable || target.closest?.("input:not([type=range]), textarea, select, [role=slider], [role=combobox], [role=textbox], [role=dialog]")) return;
+    if (!inside && target.closest?.("button, a, [role=radio], [role=tab], [role=option], summary") && /^(Space|Enter|Arrow)/.test(event.code)) return;
+    const digit = DIGITS.exec(event.code)?.[1], pane = this.pane();
+    const names = { i: "invert", l: "loupe", o: "overlay", c: "contour", k: "link", f: "fit", r: "reset", "?": "help" };
+    if (digit && this.data.digits === "rate") this.rate(pane, Number(digit));
+    else if (digit && event.shiftKey) this.rate(pane, Number(digit));
+    else if (digit === "0") this.act("one");
+    else if (digit) this.choose(this.panes[Number(digit) - 1], true);
+    else if (event.key === "+" || event.key === "=") this.zoomMiddle(pane, 1.25);
+    else if (event.key === "-" || event.key === "−") this.zoomMiddle(pane, 0.8);
+    else if (event.code === "Space" && !target.closest?.("button, summary")) this.peek(true);
+    else if (event.key.startsWith("Arrow") && target.type !== "range") this.arrow(pane, event.key);
+    else if (event.key === "Enter" && target.matches?.("figure")) this.act("alone");
+    else if (event.key === "Escape" && this.memory.alone) this.act("alone");
+    else if (event.key.toLowerCase() === "p") this.nextPreset();
+    else if (names[event.key.toLowerCase()]) this.act(names[event.key.toLowerCase()]);
+    else return;
+    event.preventDefault();
+  }
+
+  arrow(pane, key) {
+    if (this.data.arrows === "step" && (key === "ArrowLeft" || key === "ArrowRight")) return this.send("stepped", { by: key === "ArrowLeft" ? -1 : 1 });
+    if (!pane?.rect) return;
+    const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+    this.shift(pane, (dx * pane.rect.width) / 12, (dy * pane.rect.height) / 12);
+    this.report();
+  }
+
+  zoomMiddle(pane, factor) {
+    if (pane?.rect && pane.pixels) this.zoom(pane, factor, pane.rect.width / 2, pane.rect.height / 2);
+    this.report();
+  }
+
+  nextPreset() {
+    const at = PRESETS.findIndex(([name]) => name === this.memory.preset);
+    this.act("preset", PRESETS[(at + 1) % PRESETS.length][0]);
+  }
+
+  rate(pane, value) {
+    pane?.figure.querySelector(`[data-rating="${value}"]`)?.click();
+  }
+
+  save() {
+    // The picture as it stands, with titles, sides and the notice; a film never leaves without them.
+    this.paint();
+    const picture = element("canvas", { width: this.canvas.width, height: this.canvas.height + 28 });
+    const pen = picture.getContext("2d");
+    pen.drawImage(this.canvas, 0, 0);
+    pen.font = "14px sans-serif";
+    pen.fillStyle = "#d8dee6";
+    for (const pane of this.panes.filter((one) => one.pixels && one.rect.width)) {
+      pen.fillText(pane.title, pane.rect.left + 6, pane.rect.top + 18);
+      const side = pane.orientation === "verified" ? "R" : "orientation unverified";
+      pen.fillText(side, pane.rect.left + 6, pane.rect.top + pane.rect.height - 8);
+      if (pane.orientation === "verified") pen.fillText("L", pane.rect.left + pane.rect.width - 18, pane.rect.top + pane.rect.height - 8);
+    }
+    pen.fillText(this.data.notice ?? "", 6, picture.height - 9);
+    picture.toBlob((blob) => {
+      const link = element("a", { href: URL.createObjectURL(blob), download: "films.png" });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 5000);
+    });
+  }
+}
+
+export default function (component) {
+  const parent = component.parentElement;
+  const root = parent.querySelector(".viewer");
+  root.viewer ??= new Viewer(root, component.data.name ?? component.key);
+  root.viewer.update(component);
+  return () => { root.viewer?.close(); root.viewer = null; };
+}
