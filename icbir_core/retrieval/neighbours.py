@@ -1,0 +1,72 @@
+"""How near is near in this catalogue: nearest-neighbour distances of its own cases, and a distance in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icbir_core.errors import IndexMismatch
+from icbir_core.files import replace_atomically
+from icbir_core.retrieval.case_keys import CaseKeys
+
+FILE = "neighbours.npz"
+SAMPLE: Mapping[str, int] = {"ig_cbir": 1000, "cnn": 1000, "ssim": 200}
+
+
+def measure_neighbours(index: Any, vectors: Any, rows: np.ndarray, keys: CaseKeys, sample: int, seed: int = 7) -> np.ndarray:
+    """Distances float64, ascending, of at most `sample` cases (drawn by `seed`) to the nearest case of another patient
+    that is not the same image.
+
+    vectors : array with slices, aligned with `rows`; index : searched for them. A case without such a neighbour is left out.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(rows), size=min(sample, len(rows)), replace=False))
+    found = []
+    for position in chosen:
+        row = int(rows[position])
+        excluded = np.union1d(keys.find_same_patient(row), keys.find_identical(row))
+        _, distances, _ = index.search(vectors[position : position + 1][0], 1, excluded_rows=np.union1d(excluded, [row]))
+        found.extend(distances.tolist())
+    return np.sort(np.asarray(found))
+
+
+def write_neighbours(directory: Path, index_sha256: str, distances: np.ndarray) -> None:
+    """Keep the distances beside the index that they were measured with."""
+    with replace_atomically(Path(directory) / FILE) as aside, open(aside, "wb") as handle:
+        np.savez(handle, distances=distances, index=np.array(index_sha256))
+
+
+def read_neighbours(directory: Path, index_sha256: str) -> np.ndarray:
+    """The distances, ascending. Raises `IndexMismatch` if they are missing or belong to another index."""
+    path = Path(directory) / FILE
+    if not path.is_file():
+        raise IndexMismatch(f"Expected '{FILE}' beside the index, which is missing; run the index command again.")
+    with np.load(path, allow_pickle=False) as stored:
+        if str(stored["index"]) != index_sha256:
+            raise IndexMismatch(f"Expected '{FILE}' of this index, got another's; run the index command again.")
+        return stored["distances"]
+
+
+def find_percentile(distance: float, neighbours: np.ndarray) -> float:
+    """Share in [0, 1] of the nearest-neighbour distances that are smaller than `distance`; NaN if there are none."""
+    return float(np.searchsorted(neighbours, distance, side="left") / len(neighbours)) if len(neighbours) else float("nan")
+
+
+_WORDS = (
+    (0.10, "as near as the closest tenth of pairs"),
+    (0.25, "as near as the closest quarter of pairs"),
+    (0.50, "nearer than a typical pair"),
+    (0.75, "somewhat farther than a typical pair"),
+    (0.90, "farther than three quarters of pairs"),
+    (0.999999, "farther than nine tenths of pairs"),
+)
+
+
+def describe_distance(percentile: float) -> str:
+    """A percentile of `find_percentile` in plain words; a pair is a catalogue case and its nearest other patient's case."""
+    if np.isnan(percentile):
+        return "no pairs to compare with"
+    return next((words for limit, words in _WORDS if percentile <= limit), "farther than every pair of the catalogue")

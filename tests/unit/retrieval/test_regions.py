@@ -1,0 +1,46 @@
+"""Region features: sums kept, boxes weighed by overlap, and the place of a pattern decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from icbir_core.errors import RetrievalError
+from icbir_core.retrieval.regions import GRID, describe_region, measure_region, summarise_features, weigh_cells
+
+
+def test_summary_keeps_the_mean_and_cells_of_equal_grids():
+    features = np.random.default_rng(0).random((3, 7, 7, 32), dtype=np.float32)
+    np.testing.assert_allclose(summarise_features(features), features, atol=1e-3)
+    finer = np.random.default_rng(1).random((2, 10, 12, 16), dtype=np.float32)
+    np.testing.assert_allclose(
+        summarise_features(finer).astype("f8").mean((1, 2)), finer.mean((1, 2)), rtol=2e-3, err_msg="averaging keeps the mean"
+    )
+
+
+def test_projection_roughly_keeps_distances():
+    features = np.random.default_rng(2).random((12, 7, 7, 1024), dtype=np.float32)
+    summary = summarise_features(features)
+    assert summary.shape == (12, 7, 7, 128)
+    flat, short = features.reshape(12, -1), summary.astype("f4").reshape(12, -1)
+    true = np.linalg.norm(flat[1:] - flat[0], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(short[1:] - short[0], axis=1) / true, 1.0, atol=0.1)
+
+
+def test_boxes_are_weighed_by_overlap():
+    weights = weigh_cells((16, 0, 32, 32), 224)
+    assert weights[0, 0] == pytest.approx(0.5) and weights[0, 1] == pytest.approx(0.5)
+    assert weights.sum() == pytest.approx(1.0)
+    for box in ((300, 300, 10, 10), (5, 5, 0, 9), (np.nan, 0, 1, 1)):
+        with pytest.raises(RetrievalError, match="region"):
+            weigh_cells(box, 224)
+
+
+def test_the_same_place_and_anywhere():
+    spatial = np.zeros((3, GRID, GRID, 4), np.float16)
+    spatial[0, 1, 1] = spatial[1, 1, 1] = spatial[2, 5, 5] = (1, 2, 3, 4)
+    weights = weigh_cells((32, 32, 32, 32), 224)
+    described = describe_region(spatial[:1], weights)[0]
+    same = measure_region(described, spatial, weights)
+    assert same[0] == same[1] == 0 and same[2] == pytest.approx(np.sqrt(30))
+    assert (measure_region(described, spatial, weights, anywhere=True) == 0).all()
