@@ -1,0 +1,371 @@
+"""One person's chest: a random draw of its measures, and the thickness of its parts along the beam.
+
+Thickness maps are float32 (N, N) in mm along the beam, in the plane of the detector. Shapes and sizes follow the usual adult
+measures (Gray's Anatomy; Fraser and Paré, Diagnosis of Diseases of the Chest) and are spread wider than in life on purpose:
+networks trained on these films meet real ones (domain randomisation, Tobin et al., IROS 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .canvas import Canvas, curve, smooth_step
+
+AERATED_DENSITY = 0.26
+"""Density of inflated lung, water = 1 (Hounsfield's −740 on average)."""
+
+NORMAL_RATIO = {"PA": 0.50, "AP": 0.55}
+"""Largest normal cardiothoracic ratio by view; the heart is magnified on AP films."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The measures of one chest on one film, in mm on the detector; see `draw_anatomy`."""
+
+    view: str
+    age: int
+    sex: str
+    erect: bool
+    field: float
+    centre: tuple[float, float]
+    scale: float
+    half_width: float
+    height: float
+    depth: float
+    left_dome_offset: float
+    sulcus: tuple[float, float]
+    dome_peak: tuple[float, float]
+    dome_power: float
+    anterior_drop: float
+    posterior_drop: float
+    apex_power: float
+    curvature: float
+    wall: float
+    obesity: float
+    inspiration: float
+    rotation: float
+    tilt: float
+    ratio: float
+    right_share: float
+    shoulder_height: float
+    arm_angle: float
+    breast: float
+    aerated: float
+
+    @property
+    def cage_height(self) -> float:
+        """Apex to the bottom of the right costophrenic sulcus, mm."""
+        return self.height + 0.8 * max(self.sulcus)
+
+
+def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = None) -> Anatomy:
+    """Draws a person and how they stand before the detector.
+
+    `enlarged_heart` (0 … 1) asks for a cardiothoracic ratio above the view's normal limit, further above for 1; None draws a
+    normal ratio. All other draws are the same with and without it.
+    """
+    view = "PA" if random.random() < 0.55 else "AP"
+    sex = "M" if random.random() < 0.56 else "F"
+    age = int(np.clip(random.normal(52, 18), 16, 92))
+    erect = view == "PA" or random.random() < 0.4
+    portable = view == "AP"
+    inspiration = float(np.clip(random.normal(0.88 if portable else 1.0, 0.10), 0.6, 1.16))
+    scale = (1.0 if sex == "M" else 0.93) * float(np.clip(random.normal(1.0, 0.06), 0.82, 1.18))
+    obesity = float(np.clip(random.gamma(1.6, 0.28), 0, 1.8))
+    half_width = 138 * scale * random.uniform(0.9, 1.1) * (0.96 + 0.04 * inspiration) * (1.05 if portable else 1.0)
+    height = 216 * scale * inspiration * random.uniform(0.9, 1.1)
+    if random.random() < 0.12:
+        height *= random.uniform(0.78, 0.95)
+    field = 2 * half_width * random.uniform(1.14, 1.5)
+    field = max(field, (height + 45) * random.uniform(1.12, 1.3))
+    slack = field - (height + 40)
+    centre_y = field / 2 - slack * random.uniform(0.22, 0.62)
+    centre = (float(random.normal(0, 0.028) * field), float(centre_y))
+    if random.random() < 0.75:
+        dome_offset = random.uniform(2, 20)
+    else:
+        dome_offset = random.uniform(-18, 45)
+    normal = random.beta(2.2, 2.0)
+    limit = NORMAL_RATIO[view]
+    if enlarged_heart is None:
+        ratio = limit - 0.012 - 0.135 * (1 - normal)
+    else:
+        ratio = limit + 0.012 + 0.20 * enlarged_heart
+    return Anatomy(
+        view=view,
+        age=age,
+        sex=sex,
+        erect=erect,
+        field=float(field),
+        centre=centre,
+        scale=scale,
+        half_width=float(half_width),
+        height=float(height),
+        depth=float(165 * scale * random.uniform(0.85, 1.2)),
+        left_dome_offset=float(dome_offset),
+        sulcus=(float(random.uniform(28, 62)), float(random.uniform(28, 62))),
+        dome_peak=(float(random.uniform(0.36, 0.5)), float(random.uniform(0.4, 0.55))),
+        dome_power=float(random.uniform(1.9, 2.7)),
+        anterior_drop=float(random.uniform(12, 30)),
+        posterior_drop=float(random.uniform(45, 85)),
+        apex_power=float(random.uniform(2.2, 3.1)),
+        curvature=float(random.normal(0, 4)) * (1 + 2 * (random.random() < 0.1)),
+        wall=float(random.uniform(20, 34) * (1 + 0.9 * obesity)),
+        obesity=obesity,
+        inspiration=inspiration,
+        rotation=float(random.normal(0, 0.05 if not portable else 0.09)),
+        tilt=float(random.normal(0, 1.6 if not portable else 3.0)),
+        ratio=float(ratio),
+        right_share=float(random.uniform(0.26, 0.42)),
+        shoulder_height=float(random.uniform(-35, 15) if not portable else random.uniform(-55, 5)),
+        arm_angle=float(random.uniform(0.02, 0.45)),
+        breast=float(
+            random.uniform(0.15, 1.0) if sex == "F" else max(0.0, random.uniform(-0.3, 0.25)) * (0.5 + obesity)
+        ),
+        aerated=float(AERATED_DENSITY * random.uniform(0.72, 1.35) * (1.35 - 0.35 * inspiration)),
+    )
+
+
+class Chest:
+    """Thickness maps of one `Anatomy` on a `Canvas`; computed once, read by everything that draws.
+
+    lung (mm of aerated lung), body (mm of body outline), heart (mm of heart), cage (mm between the chest walls), `heart_mask`
+    bool, `ratio` the cardiothoracic ratio measured on that mask.
+    """
+
+    def __init__(self, anatomy: Anatomy, canvas: Canvas, random: np.random.Generator):
+        self.anatomy = anatomy
+        self.canvas = canvas
+        a, x, y = anatomy, canvas.x, canvas.y
+        phase = random.uniform(0, 2 * np.pi)
+        self.midline = (a.curvature * np.sin(y / 130 + phase)).astype(np.float32)
+        self.lateral = x - self.midline
+        self.half_width = self.wall_at(y)
+        side = np.where(x < 0, 0, 1)
+        self.dome = self._dome(x, side, random)
+        self.reach = np.abs(self.lateral) / np.maximum(self.half_width, 1)
+        row_depth = a.depth * np.sqrt(np.clip(1 - (1 - np.clip(y / a.cage_height, 0, 1)) ** 2.4, 0, 1)) * (y > 0)
+        shape = np.sqrt(np.clip(1 - self.reach**2.5, 0, 1))
+        self.cage = (row_depth * shape).astype(np.float32)
+        self.aerated_fraction = self._above_diaphragm()
+        self.heart = np.zeros_like(self.cage)
+        self._draw_heart(random)
+        self.centre_mass = self._mediastinum(random)
+        solid = np.maximum(self.heart, self.centre_mass)
+        self.lung = np.maximum(self.cage - solid, 0) * self.aerated_fraction
+        self.body = self._body(random)
+        self.lung_mask = self.lung > 8
+
+    def wall_at(self, y: np.ndarray) -> np.ndarray:
+        """Inner half-width of the rib cage at heights `y` (mm)."""
+        a = self.anatomy
+        t = np.clip(y / a.cage_height, 0, 1)
+        flare = 1 + 0.03 * np.clip((t - 0.6) / 0.4, 0, 1)
+        return (a.half_width * flare * (1 - (1 - t) ** a.apex_power) ** 0.42).astype(np.float32)
+
+    def _dome(self, x: np.ndarray, side: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Height (y, mm) of the top of the diaphragm for every column, (1, N)."""
+        a = self.anatomy
+        peak = np.choose(side, a.dome_peak) * a.half_width
+        top = a.height + np.choose(side, (0.0, a.left_dome_offset))
+        sulcus = np.choose(side, a.sulcus)
+        outward = np.abs(x) - peak
+        lateral = np.clip(outward / (a.half_width * 1.02 - peak), 0, 1.3)
+        medial = np.clip(-outward / peak, 0, 1)
+        scallop = random.uniform(0, 3) * np.sin(x / random.uniform(14, 25) + random.uniform(0, 6))
+        fall = sulcus * lateral**a.dome_power + random.uniform(8, 22) * medial**2
+        return (top + fall + scallop * (lateral < 1)).astype(np.float32)
+
+    def _above_diaphragm(self) -> np.ndarray:
+        """Share of the depth of the cage that holds lung: 1 above the dome, less where the sulci reach below it."""
+        a = self.anatomy
+        below = np.maximum(self.canvas.y - self.dome, 0)
+        front = np.clip(1 - np.sqrt(below / a.anterior_drop), 0, 1)
+        back = np.clip(1 - np.sqrt(below / a.posterior_drop), 0, 1)
+        return (0.5 * front + 0.5 * back).astype(np.float32)
+
+    def _draw_heart(self, random: np.random.Generator) -> None:
+        a, canvas = self.anatomy, self.canvas
+        thoracic = 2 * float(np.max(self.wall_at(np.float32([a.height * 0.9, a.height]))))
+        width = a.ratio * thoracic
+        sway = a.rotation * 60
+        right, left = a.right_share * width - sway, (1 - a.right_share) * width + sway
+        right = max(right, 18.0)
+        left = width - right
+        angle = random.uniform(0.45, 0.85) - 0.25 * (a.inspiration < 0.85)
+        depth = a.depth * random.uniform(0.6, 0.78)
+        long, short = width * random.uniform(0.50, 0.56), width * random.uniform(0.36, 0.43)
+        reach = np.hypot(long * np.cos(angle), short * np.sin(angle))
+        dome = a.height + a.left_dome_offset
+        middle = np.float32(self.midline[int(np.clip(np.searchsorted(canvas.y[:, 0], dome), 0, canvas.pixels - 1)), 0])
+        turn = (long**2 - short**2) * np.sin(angle) * np.cos(angle) / reach
+        level = dome - random.uniform(8, 34) - turn
+        level = min(level, a.height * 0.93)
+        heart = self.heart
+        canvas.ellipsoid(heart, (middle + left - reach, level), (long, short), angle, depth)
+        atrium = width * random.uniform(0.26, 0.34)
+        canvas.ellipsoid(
+            heart,
+            (middle - right + atrium, level + random.uniform(-12, 6)),
+            (atrium, atrium * random.uniform(1.15, 1.5)),
+            random.uniform(-0.2, 0.2),
+            depth * 0.85,
+        )
+        base = level - width * random.uniform(0.30, 0.40)
+        canvas.ellipsoid(
+            heart, (middle + 0.16 * width, base), (width * 0.24, width * 0.27), random.uniform(0.4, 1.0), depth * 0.7
+        )
+        canvas.ellipsoid(heart, (middle - 0.02 * width, base), (width * 0.2, width * 0.34), 0.0, depth * 0.7)
+        outline = canvas.blur((heart > 0).astype(np.float32), 8.0)
+        heart[:] = canvas.blur(heart, 4.0) * smooth_step((outline - 0.41) / 0.08) * (canvas.y < self.dome + 30)
+        self.heart_mask = (outline > 0.45) & (canvas.y < self.dome + 30)
+        self.heart_level = float(level)
+        columns = np.flatnonzero(self.heart_mask.any(axis=0))
+        extent = (columns[-1] - columns[0] + 1) * canvas.spacing if columns.size else 0.0
+        self.thoracic = thoracic
+        self.ratio = float(extent / thoracic)
+
+    def _mediastinum(self, random: np.random.Generator) -> np.ndarray:
+        """Vessels and tissue of the middle, aortic knob, pulmonary trunk, hila: mm of tissue that is not lung."""
+        a, canvas, s = self.anatomy, self.canvas, self.anatomy.scale
+        y = canvas.y
+        sway = a.rotation * 90
+        wide = (1.12 if a.view == "AP" else 1.0) * s * random.uniform(0.85, 1.2)
+        right = (
+            np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 36, 27, 25, 27, 24]) * wide)[:, None] - sway
+        )
+        left = np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 38, 30, 27, 26, 26]) * wide)[:, None] + sway
+        right, left = np.maximum(right, 14), np.maximum(left, 14)
+        reach = np.where(self.lateral < 0, -self.lateral / right, self.lateral / left)
+        shape = np.sqrt(np.clip(1 - reach**2, 0, 1)) * smooth_step((y + 60) / 60)
+        mass = (shape * a.depth * 1.05).astype(np.float32)
+        arch = a.height * random.uniform(0.24, 0.30)
+        elongation = max(0.0, (a.age - 45) / 45) * random.random()
+        knob = (15 + 9 * random.random() + 10 * elongation) * s
+        centre = 20 * s + sway + 8 * elongation
+        canvas.ellipsoid(mass, (centre, arch), (knob * 1.05, knob), 0.3, 75)
+        canvas.ellipsoid(mass, (centre + 4, arch + 34 * s), (19 * s, 23 * s), 0.5, 70)
+        trunk = random.uniform(20, 27) * s
+        canvas.ellipsoid(mass, (24 * s + sway, a.height * 0.42), (trunk, trunk * 1.2), 0.6, 70)
+        descending = (random.uniform(11, 16) + 6 * elongation) * s
+        line = (
+            sway + random.uniform(14, 24) * s + 10 * elongation * np.sin(np.clip((y - arch) / a.height, 0, 1) * np.pi)
+        )
+        tube = np.sqrt(np.clip(1 - ((self.lateral - line) / descending) ** 2, 0, 1)) * (y > arch)
+        np.maximum(mass, (tube * 2.4 * descending).astype(np.float32), out=mass)
+        if elongation > 0.3 or random.random() < 0.2:
+            ascending = random.uniform(26, 40) * s
+            canvas.ellipsoid(mass, (-10 * s + sway * 0.5, arch + 40 * s), (ascending, 52 * s), 0.1, 70)
+        self.hila = {
+            "right": (float(-random.uniform(33, 44) * s + sway), float(a.height * random.uniform(0.40, 0.48))),
+            "left": (float(random.uniform(36, 46) * s + sway), float(a.height * random.uniform(0.36, 0.44))),
+        }
+        for side, sign in (("right", -1), ("left", 1)):
+            hx, hy = self.hila[side]
+            for _ in range(4):
+                offset = (random.normal(0, 7) * s, random.normal(0, 14) * s)
+                size = random.uniform(5, 10) * s
+                canvas.ellipsoid(mass, (hx + offset[0], hy + offset[1]), (size, size * 1.5), sign * 0.4, 1.9 * size)
+            if random.random() < 0.55:
+                pad = random.uniform(14, 34) * s * (0.6 + 0.5 * a.obesity)
+                canvas.ellipsoid(
+                    mass, (sign * (0.42 * a.half_width) + 12, a.height + 4), (pad, pad * 0.8), sign * 0.5, 45
+                )
+        return mass
+
+    def _body(self, random: np.random.Generator) -> np.ndarray:
+        """Whole thickness of the body outline: neck, shoulders, trunk, arms, breasts; mm."""
+        a, canvas, s = self.anatomy, self.canvas, self.anatomy.scale
+        y = canvas.y
+        trunk = a.half_width + a.wall
+        shoulder = min(max(trunk * 1.18, 165 * s), trunk * 1.5) + random.uniform(-8, 20)
+        top = a.shoulder_height
+        neck = (52 + 16 * a.obesity) * s
+        axilla = a.height * random.uniform(0.38, 0.6)
+        heights = [
+            top - 110,
+            top - 62,
+            top - 38,
+            top - 12,
+            top + 22,
+            axilla - 15,
+            axilla + 15,
+            a.height,
+            a.height + 150,
+        ]
+        hips = trunk * (1 + 0.10 * a.obesity * random.random())
+        widths = [neck, neck * 1.02, neck * 1.35, shoulder * 0.72, shoulder, shoulder * 0.98, trunk * 1.03, trunk, hips]
+        outline = np.interp(y[:, 0], heights, widths)
+        kernel = max(int(14 / canvas.spacing), 1)
+        outline = np.convolve(np.pad(outline, kernel, mode="edge"), np.ones(kernel) / kernel, "same")[kernel:-kernel]
+        depth_trunk = a.depth * 1.22 + 22 + 75 * a.obesity
+        depths = [
+            115 * s,
+            118 * s,
+            125 * s,
+            130 * s,
+            140 * s,
+            depth_trunk * 0.9,
+            depth_trunk,
+            depth_trunk,
+            depth_trunk * 1.08,
+        ]
+        depth = np.interp(y[:, 0], heights, depths)[:, None]
+        reach = np.abs(self.lateral) / outline[:, None].astype(np.float32)
+        body = (depth * np.sqrt(np.clip(1 - reach**2.6, 0, 1))).astype(np.float32)
+        arms = np.zeros_like(body)
+        radius = (36 + 14 * a.obesity) * s
+        for sign in (-1, 1):
+            angle = a.arm_angle * random.uniform(0.6, 1.4)
+            x0 = sign * (shoulder - radius * 0.9)
+            dx, dy = sign * np.sin(angle), np.cos(angle)
+            across = (canvas.x - x0) * dy - (y - (top + 20)) * dx
+            along = (canvas.x - x0) * dx + (y - (top + 20)) * dy
+            profile = np.sqrt(np.clip(1 - (across / radius) ** 2, 0, 1)) * (along > -10)
+            np.maximum(arms, (2 * radius * profile).astype(np.float32), out=arms)
+        beside = np.clip((np.abs(self.lateral) - outline[:, None] * 0.86) / (0.1 * outline[:, None]), 0, 1)
+        body = np.maximum(body, arms * beside.astype(np.float32))
+        breasts = np.zeros_like(body)
+        if a.breast > 0.05:
+            for sign in (-1, 1):
+                size = (45 + 45 * a.breast + 14 * a.obesity) * s * random.uniform(0.93, 1.07)
+                centre = (
+                    sign * a.half_width * random.uniform(0.56, 0.72),
+                    a.height * random.uniform(0.68, 0.84) + 14 * a.obesity,
+                )
+                canvas.ellipsoid(
+                    breasts, centre, (size, size * random.uniform(0.75, 1.0)), sign * 0.2, 12 + 62 * a.breast
+                )
+            fade = smooth_step((y - (a.height * 0.45)) / (0.3 * a.height)).astype(np.float32)
+            breasts *= fade
+            breasts = canvas.blur(breasts, random.uniform(0.8, 4))
+            inside = smooth_step((outline[:, None] * 1.05 - np.abs(self.lateral)) / 8).astype(np.float32)
+            body = body + breasts * inside
+        self.outline = outline[:, None].astype(np.float32)
+        return body
+
+    def side_mask(self, side: str) -> np.ndarray:
+        """Float32 (N, N): 1 on one side of the midline ("right", "left") or everywhere ("both")."""
+        if side == "both":
+            return np.ones_like(self.lung)
+        return (self.lateral < 0 if side == "right" else self.lateral > 0).astype(np.float32)
+
+
+def trachea(chest: Chest, random: np.random.Generator) -> np.ndarray:
+    """Thickness of air in the trachea and the main bronchi, float32 (N, N) mm."""
+    canvas, a, s = chest.canvas, chest.anatomy, chest.anatomy.scale
+    layer = canvas.blank()
+    carina = a.height * random.uniform(0.32, 0.38)
+    sway = a.rotation * 40 + random.normal(0, 3)
+    width = random.uniform(14, 19) * s
+    line = curve([(sway * 0.2, -90), (sway * 0.6, 0), (sway - 3 * s, carina)])
+    canvas.stroke(layer, [line], width, 230)
+    for side, drop in (("right", 26), ("left", 22)):
+        hx, _ = chest.hila[side]
+        end = (hx * 0.95, carina + drop * s * random.uniform(0.9, 1.4))
+        canvas.stroke(
+            layer, [curve([(sway - 3 * s, carina - 4), (end[0] * 0.5, carina + 9 * s), end])], width * 0.68, 140
+        )
+    return canvas.blur(layer, 1.6).astype(np.float32) * np.float32(0.85 * width / 255)

@@ -1,0 +1,58 @@
+"""Lung markings: a branching tree of vessels from each hilum, and the fine net between."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .anatomy import Chest
+
+_GENERATIONS = 6
+
+
+def lung_markings(
+    chest: Chest, random: np.random.Generator, prominence: float, upper_share: float = 0.0, net: float = 0.0
+) -> np.ndarray:
+    """Tissue of vessels and interstitium inside aerated lung, float32 (N, N) in mm.
+
+    `prominence` scales all vessels (1 is usual); `upper_share` (0 … 1) widens those of the upper zones as congestion does;
+    `net` (mm) is the amplitude of the reticular pattern of thickened septa.
+    """
+    canvas, a = chest.canvas, chest.anatomy
+    markings = np.zeros((canvas.pixels, canvas.pixels), np.float32)
+    for side, sign in (("right", -1), ("left", 1)):
+        hilum = np.array(chest.hila[side])
+        trunks = 11
+        angle = np.linspace(-1.35, 1.5, trunks) + random.normal(0, 0.12, trunks)
+        start = np.repeat(hilum[None, :], trunks, axis=0) + random.normal(0, 9, (trunks, 2)) * (0.6, 1.6)
+        diameter = random.uniform(3.6, 6.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
+        diameter *= 1 + upper_share * np.clip(-np.sin(angle) + 0.35, 0, 1)
+        length = random.uniform(22, 42, trunks) * a.scale * a.height / 216
+        for generation in range(_GENERATIONS):
+            bend = random.normal(0, 0.16, len(angle))
+            middle = start + 0.5 * length[:, None] * np.stack([sign * np.cos(angle), np.sin(angle)], axis=1)
+            turned = angle + bend
+            end = middle + 0.5 * length[:, None] * np.stack([sign * np.cos(turned), np.sin(turned)], axis=1)
+            lines = np.stack([start, middle, end], axis=1)
+            layer = canvas.blank()
+            mean = float(diameter.mean())
+            wide = diameter > mean
+            for group in (wide, ~wide):
+                if group.any():
+                    size = float(diameter[group].mean())
+                    canvas.stroke(layer, list(lines[group]), size, 220)
+                    markings += layer.astype(np.float32) * np.float32(0.8 * size / 220)
+                    layer[:] = 0
+            if generation == _GENERATIONS - 1:
+                break
+            spread = random.uniform(0.2, 0.55, len(angle))
+            angle = np.concatenate([turned - spread, turned + spread * random.uniform(0.3, 1.0, len(angle))])
+            start = np.concatenate([end, end])
+            diameter = np.concatenate([diameter * 0.74, diameter * random.uniform(0.6, 0.8, len(diameter))])
+            length = np.concatenate([length, length]) * random.uniform(0.66, 0.95, len(angle))
+    markings = canvas.blur(markings, 0.55)
+    fine = canvas.noise(random, 14, max(1.6, 1.5 * canvas.spacing), 0.8)
+    markings += np.float32(random.uniform(0.25, 0.9)) * fine
+    if net > 0:
+        mesh = np.abs(canvas.noise(random, 16, max(2.5, 2 * canvas.spacing), 0.75))
+        markings += np.float32(net) * np.clip(0.55 - mesh, 0, None) * 3
+    return markings
