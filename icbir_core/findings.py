@@ -10,7 +10,9 @@ from icbir_core.errors import UnknownNameError
 NO_FINDING = "No Finding"
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "Aortic Enlargement": (),
     "Atelectasis": ("atelectases",),
+    "Calcification": (),
     "Cardiomegaly": ("enlarged heart", "enlarged cardiac silhouette"),
     "Consolidation": (),
     "Edema": ("oedema", "pulmonary edema", "pulmonary oedema"),
@@ -21,10 +23,12 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "Fracture": ("rib fracture",),
     "Hernia": ("hiatal hernia",),
     "Infiltration": ("infiltrate", "infiltrates"),
+    "Interstitial Lung Disease": ("ild",),
     "Lung Lesion": (),
     "Lung Opacity": (),
     "Mass": ("lung mass", "pulmonary mass"),
     "Nodule": ("lung nodule", "pulmonary nodule"),
+    "Nodule or Mass": ("nodule/mass",),
     NO_FINDING: ("normal", "no findings", "none"),
     "Pleural Other": (),
     "Pleural Thickening": ("pleural_thickening",),

@@ -129,12 +129,12 @@ class _Ingest:
                 return
             self.seen_rows += 1
             if isinstance(row, SkippedRow):
-                self._skip(self._name(row.item, row.private), row.reason)
+                self._skip(row.item, row.reason)
             elif isinstance(row, IgnoredLabel):
                 self.seen_rows -= 1
                 self.ignored[row.name] += 1
             elif case_id in self.seen:
-                self._skip(case_id, "listed twice")
+                self._skip(row.label, "listed twice")
             else:
                 self.seen.add(case_id)
                 self._take_case(case_id, row, held.get(case_id), workers)
@@ -143,9 +143,9 @@ class _Ingest:
         if held is not None:
             source, size = held
             if source != self.source:
-                self._skip(case_id, f"the source '{source}' already has a case of this name")
+                self._skip(raw.label, f"the source '{source}' already has a case of this name")
             elif size is not None and size != raw.file.stat().st_size:
-                self._skip(case_id, "the catalogue already has another film of this name")
+                self._skip(raw.label, "the catalogue already has another film of this name")
             else:
                 self.already += 1
                 self._tell()
@@ -168,12 +168,12 @@ class _Ingest:
             else:
                 radiograph = read_radiograph(raw.file, self.limits)
         except RadiographError as error:
-            return SkippedRow(case_id, str(error))
+            return SkippedRow(raw.label, str(error))
         except OSError as error:
-            return SkippedRow(case_id, f"the file cannot be read ({error.strerror})")
+            return SkippedRow(raw.label, f"the file cannot be read ({error.strerror})")
         view = raw.view if raw.view != UNKNOWN else radiograph.view
         if (reason := give_reason_against_view(view, self.options)) is not None:
-            return SkippedRow(case_id, reason)
+            return SkippedRow(raw.label, reason)
         path = self.workspace.images / name_image(case_id)
         try:
             write_lossless(radiograph, path)

@@ -24,7 +24,7 @@ def select_rows(options: IngestOptions) -> Iterator[LayoutRow]:
             if reason is None and row.view != UNKNOWN:
                 reason = give_reason_against_view(row.view, options)
             if reason is not None:
-                yield SkippedRow(row.case_id, reason, private=row.private)
+                yield SkippedRow(row.label, reason)
                 continue
         yield row
 

@@ -40,10 +40,11 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is the path below the images folder without its ending, "/" as "__"."""
     finder = FileFinder(options.images, endings=("", *(ending for ending in ENDINGS if ending)))
     if options.labels is None:
-        for file in finder.walk():
+        for number, file in enumerate(finder.walk(), start=1):
             if file.suffix.lower() in ENDINGS:
                 name = file.relative_to(finder.root).as_posix()
-                yield RawCase(case_id=_name_case(name), file=file, private=options.private)
+                item = f"file {number}" if options.private else ""
+                yield RawCase(case_id=_name_case(name), file=file, private=options.private, item=item)
         return
     findings = _list_findings(options)
     roles: dict[str, str] | None = None
@@ -113,6 +114,7 @@ def _read_row(
         report=parse_text(values.get("report")),
         diagnosis=parse_text(values.get("diagnosis")),
         private=options.private,
+        item=item,
     )
 
 

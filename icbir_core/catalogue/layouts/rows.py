@@ -38,7 +38,7 @@ class RawCase:
 
     case_id : the data set's own name for the film. patient : the data set's text, prefixed by the name of a public data
     set (two sets may both have a patient 1), or None. findings : unknown ones may be left out. private : whether
-    `case_id` must be hashed before it is stored.
+    `case_id` must be hashed before it is stored. item : what a report calls the film, where `case_id` may not be shown.
     """
 
     case_id: str
@@ -51,15 +51,20 @@ class RawCase:
     report: str | None = None
     diagnosis: str | None = None
     private: bool = False
+    item: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a report calls the film."""
+        return self.item or self.case_id
 
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row of the data set that becomes no case, and why. private : `item` must be hashed before anybody sees it."""
+    """A row of the data set that becomes no case, and why."""
 
     item: str
     reason: str
-    private: bool = False
 
 
 @dataclass(frozen=True)

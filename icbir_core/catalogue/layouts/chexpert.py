@@ -1,0 +1,69 @@
+"""CheXpert (Irvin et al., AAAI 2019): train.csv or valid.csv and the folders CheXpert-v1.0[-small]/train, /valid.
+
+Labels: 1 present, 0 absent, −1 uncertain, blank not mentioned (unknown, unless "No Finding" denies it). Age 0 is
+unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from icbir_core.catalogue.layouts.fields import (
+    apply_no_finding,
+    parse_age,
+    parse_sex,
+    parse_state,
+    parse_view,
+    read_table,
+)
+from icbir_core.catalogue.layouts.finder import FileFinder
+from icbir_core.catalogue.layouts.rows import IngestOptions, LayoutRow, RawCase, SkippedRow
+from icbir_core.findings import NO_FINDING, FindingState, require_canonical_name
+
+LABELS = (
+    *(NO_FINDING, "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),
+    *("Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other"),
+    *("Fracture", "Support Devices"),
+)
+FINDINGS = tuple(require_canonical_name(label) for label in LABELS)
+_PATIENT = re.compile(r"patient\d+")
+
+
+def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
+    """One `RawCase` a film; `case_id` is the path below the data set's folder without its ending, "/" as "_"."""
+    finder = FileFinder(options.images)
+    for row in read_table(options.labels, ("Path", "Frontal/Lateral", "AP/PA", *LABELS), "chexpert"):
+        name = row["Path"]
+        # Paths start with the data set's folder, which may have been renamed or left out when unpacking.
+        file = finder.find(name, strip=1)
+        states = read_states(row)
+        reason = file if isinstance(file, str) else states if isinstance(states, str) else None
+        if reason is not None:
+            yield SkippedRow(name, reason)
+            continue
+        path = PurePosixPath(name)
+        inner = path.parts[1:] if path.parts[0].startswith("CheXpert") else path.parts
+        patient = _PATIENT.search(name)
+        age = parse_age(row.get("Age"))
+        yield RawCase(
+            case_id="_".join(PurePosixPath(*inner).with_suffix("").parts),
+            file=file,
+            patient=f"chexpert:{patient[0]}" if patient else None,
+            findings=states,
+            view="LATERAL" if row["Frontal/Lateral"].casefold() == "lateral" else parse_view(row["AP/PA"]),
+            age=age or None,
+            sex=parse_sex(row.get("Sex")),
+        )
+
+
+def read_states(row: Mapping[str, str]) -> dict[str, FindingState] | str:
+    """States of the fourteen labels (also those of MIMIC-CXR-JPG), or a sentence that says which cell is not one."""
+    states: dict[str, FindingState] = {}
+    for label, finding in zip(LABELS, FINDINGS, strict=True):
+        state = parse_state(row.get(label))
+        if state is None:
+            return f"expected 1, 0, -1 or blank in column '{label}', got '{row[label]}'"
+        states[finding] = state
+    return apply_no_finding(states, FINDINGS)

@@ -1,0 +1,59 @@
+"""MIMIC-CXR-JPG (Johnson et al. 2019): mimic-cxr-2.0.0-chexpert.csv[.gz], -metadata.csv[.gz] beside it, and files/.
+
+Labels belong to a study, films are listed in the metadata: the two are joined. Age and sex are not in these tables.
+A report is taken from files/p10/p10000032/s50414267.txt where the reports were unpacked over the films.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from icbir_core.catalogue.layouts.chexpert import LABELS, read_states
+from icbir_core.catalogue.layouts.fields import parse_text, parse_view, read_table
+from icbir_core.catalogue.layouts.finder import FileFinder
+from icbir_core.catalogue.layouts.rows import IngestOptions, LayoutRow, RawCase, SkippedRow
+from icbir_core.errors import CatalogueError
+
+
+def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
+    """One `RawCase` a film of the metadata; `case_id` is its dicom_id. options.labels : the chexpert table."""
+    finder = FileFinder(options.images)
+    labels = {
+        row["study_id"]: tuple(sys.intern(row.get(label, "")) for label in LABELS)
+        for row in read_table(options.labels, ("subject_id", "study_id", *LABELS), "mimic")
+    }
+    metadata = _find_metadata(options.labels)
+    for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"), "mimic"):
+        name, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
+        if study not in labels:
+            yield SkippedRow(name, "the study has no labels")
+            continue
+        folder = f"files/p{subject[:2]}/p{subject}/s{study}"
+        file = finder.find(f"{folder}/{name}.jpg", strip=1)
+        states = read_states(dict(zip(LABELS, labels[study], strict=True)))
+        reason = file if isinstance(file, str) else states if isinstance(states, str) else None
+        if reason is not None:
+            yield SkippedRow(name, reason)
+            continue
+        yield RawCase(
+            case_id=name,
+            file=file,
+            patient=f"mimic:{subject}" if subject else None,
+            findings=states,
+            view=parse_view(row["ViewPosition"]),
+            report=_read_report(file.parent.with_suffix(".txt")),
+        )
+
+
+def _find_metadata(labels: Path) -> Path:
+    names = ("mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-metadata.csv")
+    for name in names:
+        if (labels.parent / name).is_file():
+            return labels.parent / name
+    raise CatalogueError(f"Expected '{names[0]}' beside '{labels.name}', which is missing; put it into that folder.")
+
+
+def _read_report(path: Path) -> str | None:
+    return parse_text(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
