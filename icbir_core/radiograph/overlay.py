@@ -18,6 +18,7 @@ from icbir_core.radiograph.network_input import Letterbox
 FADE = 0.2
 CONTOUR_LEVELS = (0.25, 0.5, 0.75)
 SCALE_PERCENTILE = 99.5
+_GREY = 96
 
 __all__ = [
     "DIVERGING_MAPS",
@@ -121,10 +122,15 @@ def legend(style: OverlayStyle, scale: float, width: int = 24) -> Legend:
     low = -1.0 if style.signed else 0.0
     relative = np.linspace(1.0, low, 256, dtype=np.float32)
     bar = colour_table(style.table_name)[_to_index(relative, style)].copy()
-    bar[np.abs(relative) < style.threshold] = 96
     places = (low, 0.0, 1.0) if style.signed else (0.0, 0.5, 1.0)
+    if style.contour:
+        bar[:] = _GREY
+        places = tuple(sign * level for sign in ((-1.0, 1.0) if style.signed else (1.0,)) for level in style.levels)
+        for place in places:
+            bar[np.abs(relative - place) < 0.02] = _line_colour(place, style)
+    bar[np.abs(relative) < style.threshold] = _GREY
     ticks = tuple(((place - low) / (1.0 - low), f"{place * scale:.3g}") for place in places)
-    note = "attribution; values beyond the ends take the end's colour"
+    note = "attribution" + ("; lines of equal value" if style.contour else "; values beyond the ends as at the ends")
     if not style.signed:
         note += "; negative values not shown"
     return Legend(np.repeat(bar[:, None, :], width, axis=1), ticks, note)
@@ -170,15 +176,20 @@ def _to_index(relative: np.ndarray, style: OverlayStyle) -> np.ndarray:
 
 
 def _draw_contours(film: np.ndarray, relative: np.ndarray, style: OverlayStyle) -> np.ndarray:
-    table, drawn = colour_table(style.table_name), film.copy()
-    thickness = max(1, round(max(film.shape[:2]) / 512))
+    drawn = film.copy()
+    thickness = max(1, round(max(film.shape[:2]) / 400))
     for sign in (1.0, -1.0) if style.signed else (1.0,):
         for level in style.levels:
             mask = (sign * relative >= level).astype(np.uint8)
             lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            colour = table[int(_to_index(np.float32(sign * level), style))]
-            cv2.drawContours(drawn, lines, -1, tuple(int(part) for part in colour), thickness)
+            cv2.drawContours(drawn, lines, -1, _line_colour(sign * level, style), thickness)
     return _blend(film, drawn, style.opacity)
+
+
+def _line_colour(level: float, style: OverlayStyle) -> tuple[int, int, int]:
+    """The colour of a contour: from the brighter part of the map, because the lower part does not show on a film."""
+    brighter = np.sign(level) * (0.4 + 0.6 * abs(level))
+    return tuple(int(part) for part in colour_table(style.table_name)[int(_to_index(np.float32(brighter), style))])
 
 
 def _blend(film: np.ndarray, colour: np.ndarray, weight: np.ndarray | float) -> np.ndarray:

@@ -122,6 +122,9 @@ def test_legend_states_its_range():
     assert parts.ticks == ((0.0, "0"), (0.5, "0.02"), (1.0, "0.04")) and "negative" in parts.note
     signed = legend(OverlayStyle(signed=True), 2.0)
     assert [text for _, text in signed.ticks] == ["-2", "0", "2"] and "negative" not in signed.note
+    lines = legend(OverlayStyle(contour=True), 2.0)
+    assert lines.ticks == ((0.25, "0.5"), (0.5, "1"), (0.75, "1.5"))
+    assert {tuple(row) for row in lines.bar[:, 0].tolist()} > {(96, 96, 96)} and len(np.unique(lines.bar, axis=0)) > 1
     picture = attach_legend(np.zeros((224, 200, 3), np.uint8), OverlayStyle(), 0.04)
     assert picture.shape[0] == 224 and picture.shape[1] > 200 and picture[:, 200:].max() > 200
     assert not picture[:, :200].any()
