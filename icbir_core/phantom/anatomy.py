@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from .canvas import Canvas, curve, smooth_step
 
-AERATED_DENSITY = 0.26
+AERATED_DENSITY = 0.24
 """Density of inflated lung, water = 1 (Hounsfield's −740 on average)."""
 
 NORMAL_RATIO = {"PA": 0.50, "AP": 0.55}
@@ -75,14 +76,14 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
     scale = (1.0 if sex == "M" else 0.93) * float(np.clip(random.normal(1.0, 0.06), 0.82, 1.18))
     obesity = float(np.clip(random.gamma(1.6, 0.28), 0, 1.8))
     half_width = 138 * scale * random.uniform(0.9, 1.1) * (0.96 + 0.04 * inspiration) * (1.05 if portable else 1.0)
-    height = 216 * scale * inspiration * random.uniform(0.9, 1.1)
+    height = 230 * scale * inspiration * random.uniform(0.9, 1.1)
     if random.random() < 0.12:
         height *= random.uniform(0.78, 0.95)
-    field = 2 * half_width * random.uniform(1.14, 1.5)
+    field = 2 * half_width * random.uniform(1.2, 1.66)
     field = max(field, (height + 45) * random.uniform(1.12, 1.3))
     slack = field - (height + 40)
-    centre_y = field / 2 - slack * random.uniform(0.22, 0.62)
-    centre = (float(random.normal(0, 0.028) * field), float(centre_y))
+    centre_y = field / 2 - slack * random.uniform(0.35, 0.75)
+    centre = (float(random.normal(0, 0.025) * field), float(centre_y))
     if random.random() < 0.75:
         dome_offset = random.uniform(2, 20)
     else:
@@ -103,7 +104,7 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
         scale=scale,
         half_width=float(half_width),
         height=float(height),
-        depth=float(165 * scale * random.uniform(0.85, 1.2)),
+        depth=float(180 * scale * random.uniform(0.85, 1.2)),
         left_dome_offset=float(dome_offset),
         sulcus=(float(random.uniform(28, 62)), float(random.uniform(28, 62))),
         dome_peak=(float(random.uniform(0.36, 0.5)), float(random.uniform(0.4, 0.55))),
@@ -150,7 +151,6 @@ class Chest:
         shape = np.sqrt(np.clip(1 - self.reach**2.5, 0, 1))
         self.cage = (row_depth * shape).astype(np.float32)
         self.aerated_fraction = self._above_diaphragm()
-        self.heart = np.zeros_like(self.cage)
         self._draw_heart(random)
         self.centre_mass = self._mediastinum(random)
         solid = np.maximum(self.heart, self.centre_mass)
@@ -184,7 +184,7 @@ class Chest:
         below = np.maximum(self.canvas.y - self.dome, 0)
         front = np.clip(1 - np.sqrt(below / a.anterior_drop), 0, 1)
         back = np.clip(1 - np.sqrt(below / a.posterior_drop), 0, 1)
-        return (0.5 * front + 0.5 * back).astype(np.float32)
+        return (0.72 * front + 0.28 * back).astype(np.float32)
 
     def _draw_heart(self, random: np.random.Generator) -> None:
         a, canvas = self.anatomy, self.canvas
@@ -194,34 +194,40 @@ class Chest:
         right, left = a.right_share * width - sway, (1 - a.right_share) * width + sway
         right = max(right, 18.0)
         left = width - right
-        angle = random.uniform(0.45, 0.85) - 0.25 * (a.inspiration < 0.85)
-        depth = a.depth * random.uniform(0.6, 0.78)
-        long, short = width * random.uniform(0.50, 0.56), width * random.uniform(0.36, 0.43)
-        reach = np.hypot(long * np.cos(angle), short * np.sin(angle))
         dome = a.height + a.left_dome_offset
-        middle = np.float32(self.midline[int(np.clip(np.searchsorted(canvas.y[:, 0], dome), 0, canvas.pixels - 1)), 0])
-        turn = (long**2 - short**2) * np.sin(angle) * np.cos(angle) / reach
-        level = dome - random.uniform(8, 34) - turn
-        level = min(level, a.height * 0.93)
-        heart = self.heart
-        canvas.ellipsoid(heart, (middle + left - reach, level), (long, short), angle, depth)
-        atrium = width * random.uniform(0.26, 0.34)
-        canvas.ellipsoid(
-            heart,
-            (middle - right + atrium, level + random.uniform(-12, 6)),
-            (atrium, atrium * random.uniform(1.15, 1.5)),
-            random.uniform(-0.2, 0.2),
-            depth * 0.85,
-        )
-        base = level - width * random.uniform(0.30, 0.40)
-        canvas.ellipsoid(
-            heart, (middle + 0.16 * width, base), (width * 0.24, width * 0.27), random.uniform(0.4, 1.0), depth * 0.7
-        )
-        canvas.ellipsoid(heart, (middle - 0.02 * width, base), (width * 0.2, width * 0.34), 0.0, depth * 0.7)
-        outline = canvas.blur((heart > 0).astype(np.float32), 8.0)
-        heart[:] = canvas.blur(heart, 4.0) * smooth_step((outline - 0.41) / 0.08) * (canvas.y < self.dome + 30)
-        self.heart_mask = (outline > 0.45) & (canvas.y < self.dome + 30)
-        self.heart_level = float(level)
+        row = int(np.clip(np.searchsorted(canvas.y[:, 0], dome), 0, canvas.pixels - 1))
+        middle = float(self.midline[row, 0])
+        upright = (0.62 + 0.38 * a.inspiration) * a.scale
+        level = min(dome - random.uniform(6, 30) * upright, a.height + 5)
+        right_level = min(level - random.uniform(0, 28) * upright, a.height - 14)
+        base = a.height * random.uniform(0.40, 0.47)
+        waist = random.uniform(0.40, 0.62)
+        swell = random.uniform(0.72, 0.9)
+        points = [
+            (middle - 20 * a.scale - sway * 0.6, base - 40),
+            (middle - max(0.66 * right, 24 * a.scale), base + 0.25 * (right_level - base)),
+            (middle - 0.97 * right, right_level - 0.22 * (right_level - base)),
+            (middle - 0.98 * right, right_level + 8),
+            (middle - random.uniform(0.7, 0.9) * right, a.height + 12),
+            (middle, a.height + 32),
+            (middle + 0.62 * left, dome + random.uniform(14, 30)),
+            (middle + 0.93 * left, level + random.uniform(13, 22) * upright),
+            (middle + left, level),
+            (middle + swell * left, level - 0.42 * (level - base)),
+            (middle + max(waist * left, 26 * a.scale), base + random.uniform(0.08, 0.25) * (level - base)),
+            (middle + 24 * a.scale + sway * 0.6, base - 36),
+        ]
+        outline = curve([*points, points[0]], 72)
+        inner = outline[:, 1] > base
+        ends = (outline[inner, 0].min(), outline[inner, 0].max())
+        outline[:, 0] = middle + (outline[:, 0] - middle) * (width / max(ends[1] - ends[0], 1.0))
+        layer = canvas.blank()
+        canvas.fill(layer, outline)
+        distance = cv2.distanceTransform((layer > 127).astype(np.uint8), cv2.DIST_L2, 3) * np.float32(canvas.spacing)
+        depth = a.depth * random.uniform(0.72, 0.92)
+        rise = np.clip(distance / np.float32(0.36 * width), 0, 1)
+        self.heart = canvas.blur(depth * np.sqrt(1 - (1 - rise) ** 2), 1.0) * (layer * np.float32(1 / 255))
+        self.heart_mask = (layer > 127) & (canvas.y > base - 30) & (canvas.y < self.dome + 30)
         columns = np.flatnonzero(self.heart_mask.any(axis=0))
         extent = (columns[-1] - columns[0] + 1) * canvas.spacing if columns.size else 0.0
         self.thoracic = thoracic
@@ -232,7 +238,7 @@ class Chest:
         a, canvas, s = self.anatomy, self.canvas, self.anatomy.scale
         y = canvas.y
         sway = a.rotation * 90
-        wide = (1.12 if a.view == "AP" else 1.0) * s * random.uniform(0.85, 1.2)
+        wide = (1.12 if a.view == "AP" else 1.0) * s * random.uniform(0.95, 1.35)
         right = (
             np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 36, 27, 25, 27, 24]) * wide)[:, None] - sway
         )
@@ -300,18 +306,9 @@ class Chest:
         outline = np.interp(y[:, 0], heights, widths)
         kernel = max(int(14 / canvas.spacing), 1)
         outline = np.convolve(np.pad(outline, kernel, mode="edge"), np.ones(kernel) / kernel, "same")[kernel:-kernel]
-        depth_trunk = a.depth * 1.22 + 22 + 75 * a.obesity
-        depths = [
-            115 * s,
-            118 * s,
-            125 * s,
-            130 * s,
-            140 * s,
-            depth_trunk * 0.9,
-            depth_trunk,
-            depth_trunk,
-            depth_trunk * 1.08,
-        ]
+        depth_trunk = a.depth * 1.16 + 20 + 75 * a.obesity
+        share = np.array([0.5, 0.52, 0.58, 0.7, 0.85, 0.99, 1.0, 1.0, 1.06])
+        depths = np.concatenate([share[:4] * 215 * s, share[4:] * depth_trunk])
         depth = np.interp(y[:, 0], heights, depths)[:, None]
         reach = np.abs(self.lateral) / outline[:, None].astype(np.float32)
         body = (depth * np.sqrt(np.clip(1 - reach**2.6, 0, 1))).astype(np.float32)

@@ -40,7 +40,7 @@ def draw_beam(random: np.random.Generator, view: str) -> Beam:
         bone=float(0.024 + 0.026 * energy),
         scatter=float(scatter),
         scatter_reach=float(random.uniform(18, 60)),
-        photons=float(10 ** random.uniform(3.7, 5.6)),
+        photons=float(10 ** random.uniform(4.7, 6.3)),
         blur=float(random.uniform(0.15, 0.9) if view == "PA" else random.uniform(0.3, 1.4)),
     )
 
@@ -83,8 +83,8 @@ class Tone:
 def draw_tone(random: np.random.Generator) -> Tone:
     """Draws the display curve, wide: flat portable films to hard modern ones."""
     return Tone(
-        low=float(random.uniform(-0.05, 0.85)),
-        high=float(random.uniform(-0.10, 0.30)),
+        low=float(random.uniform(0.0, 0.9)),
+        high=float(random.uniform(-0.10, 0.25)),
         gamma=float(np.exp(random.normal(0.0, 0.28))),
         shoulder=float(random.uniform(0.0, 1.0)),
         sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),

@@ -22,14 +22,14 @@ def belly_gas(chest: Chest, random: np.random.Generator) -> np.ndarray:
             level = centre[1] + height * random.uniform(0.0, 0.7)
             gas *= smooth_edge(level - canvas.y, canvas.spacing)
     bowel = np.zeros_like(gas)
-    for _ in range(int(random.integers(0, 9))):
+    for _ in range(int(max(0, random.integers(-5, 5)))):
         size = random.uniform(7, 24) * s
         centre = (a.half_width * random.uniform(-0.75, 0.85), dome + random.uniform(35, 130))
         canvas.ellipsoid(
-            bowel, centre, (size * random.uniform(1, 1.8), size), random.uniform(-1, 1), random.uniform(8, 40)
+            bowel, centre, (size * random.uniform(1, 1.8), size), random.uniform(-1, 1), random.uniform(5, 28)
         )
     gas = np.maximum(gas, bowel)
-    return canvas.blur(gas, 1.0) * np.clip((canvas.y - chest.dome - 2) / 3, 0, 1).astype(np.float32)
+    return canvas.blur(gas, 1.8) * np.clip((canvas.y - chest.dome - 2) / 3, 0, 1).astype(np.float32)
 
 
 def smooth_edge(distance: np.ndarray, spacing: float) -> np.ndarray:

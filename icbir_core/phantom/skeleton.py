@@ -35,8 +35,8 @@ def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
         wobble = random.normal(0, 1.5, (_RIBS, 1))
         x = radius[:, None] * np.sin(angle) ** 0.92 * (1 + 0.08 * turn * np.cos(angle)) + 12 * a.scale * np.cos(angle)
         x = sign * x - a.rotation * 55 * np.cos(angle)
-        hump = 5 * a.scale * np.sin(np.clip(angle / 0.5, 0, np.pi))
-        y = start[:, None] + drop[:, None] * (1 - np.cos(angle)) / 2 - hump + wobble
+        hump = 3 * a.scale * np.sin(np.clip(angle / 0.5, 0, np.pi))
+        y = start[:, None] + drop[:, None] * (0.62 * (1 - np.cos(angle)) / 2 + 0.38 * angle / np.pi) - hump + wobble
         lines[index, ..., 0] = x
         lines[index, ..., 1] = y
     shift = np.interp(lines[..., 1], chest.canvas.y[:, 0], chest.midline[:, 0])
@@ -64,10 +64,10 @@ def skeleton(chest: Chest, random: np.random.Generator) -> np.ndarray:
                 part = line[front_steps:]
                 widen = np.interp(np.arange(len(part)), [0, len(part) - 1], [0.7, 1.15])
                 canvas.fill(front, band(part, front_width * widen), 170)
-    ribs = back.astype(np.float32) * np.float32(1 / 255) * (1 - core.astype(np.float32) * np.float32(0.5 / 255))
+    ribs = back.astype(np.float32) * np.float32(1 / 255) * (1 - core.astype(np.float32) * np.float32(0.42 / 255))
     ribs += canvas.blur(front, 1.1).astype(np.float32) * np.float32(random.uniform(0.5, 0.95) / 255)
     calcium = 1.15 - 0.005 * max(a.age - 45, 0)
-    bone = canvas.blur(ribs, 0.7) * np.float32(random.uniform(5.5, 9.0) * calcium)
+    bone = canvas.blur(ribs, 0.7) * np.float32(random.uniform(3.6, 6.4) * calcium)
     bone += _spine(chest, random)
     bone += _shoulders(chest, random)
     return bone
@@ -101,7 +101,7 @@ def _spine(chest: Chest, random: np.random.Generator) -> np.ndarray:
             canvas.fill(processes, band(np.array([pedicle, (pedicle[0], pedicle[1] + 6 * s)]), 4.5 * s), 120)
     spine = canvas.blur(layer, 1.3).astype(np.float32) * np.float32(1 / 255)
     spine += canvas.blur(processes, 1.0).astype(np.float32) * np.float32(0.5 / 255)
-    return spine * np.float32(random.uniform(14, 22) * s)
+    return spine * np.float32(random.uniform(7, 13) * s)
 
 
 def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
@@ -113,8 +113,8 @@ def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
     outer = max(a.half_width * 1.12, 150 * s) + random.uniform(-6, 14)
     top = a.shoulder_height
     for sign in (-1, 1):
-        inner_y = 24 * s + lift + random.uniform(-5, 5)
-        end_y = 0.5 * (top + 12) + random.uniform(-8, 8) + 0.2 * inner_y
+        inner_y = 34 * s + lift + random.uniform(-5, 5)
+        end_y = 0.6 * (top + 12) + 0.4 * (inner_y - 38 * s) + random.uniform(-8, 8)
         line = curve(
             [
                 (sign * 16 * s + sway, inner_y),
@@ -166,7 +166,7 @@ def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
         16,
     )
     canvas.fill(blade, manubrium, 60)
-    bone = canvas.blur(clavicle, 0.8).astype(np.float32) * np.float32(random.uniform(7, 11) / 255)
-    bone += canvas.blur(blade, 1.2).astype(np.float32) * np.float32(random.uniform(6, 10) / 255)
-    bone += canvas.blur(arm, 1.4).astype(np.float32) * np.float32(random.uniform(14, 22) / 255)
+    bone = canvas.blur(clavicle, 0.8).astype(np.float32) * np.float32(random.uniform(5, 8) / 255)
+    bone += canvas.blur(blade, 1.2).astype(np.float32) * np.float32(random.uniform(5, 9) / 255)
+    bone += canvas.blur(arm, 1.4).astype(np.float32) * np.float32(random.uniform(9, 16) / 255)
     return bone

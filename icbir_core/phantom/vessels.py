@@ -24,7 +24,7 @@ def lung_markings(
         trunks = 11
         angle = np.linspace(-1.35, 1.5, trunks) + random.normal(0, 0.12, trunks)
         start = np.repeat(hilum[None, :], trunks, axis=0) + random.normal(0, 9, (trunks, 2)) * (0.6, 1.6)
-        diameter = random.uniform(3.6, 6.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
+        diameter = random.uniform(4.6, 8.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
         diameter *= 1 + upper_share * np.clip(-np.sin(angle) + 0.35, 0, 1)
         length = random.uniform(22, 42, trunks) * a.scale * a.height / 216
         for generation in range(_GENERATIONS):
@@ -40,7 +40,7 @@ def lung_markings(
                 if group.any():
                     size = float(diameter[group].mean())
                     canvas.stroke(layer, list(lines[group]), size, 220)
-                    markings += layer.astype(np.float32) * np.float32(0.8 * size / 220)
+                    markings += layer.astype(np.float32) * np.float32(1.45 * size / 220)
                     layer[:] = 0
             if generation == _GENERATIONS - 1:
                 break
