@@ -1,0 +1,132 @@
+"""The methods of tf-explain 0.3.1, as numbers: its static pieces in a compiled graph, on the logit of one finding.
+
+tf-explain predates Keras 3 and its `explain` returns blended pictures, so only the pieces that compute are called. What
+is done otherwise than there, and why:
+
+- every gradient is that of the finding's logit. Its SmoothGrad takes the cross-entropy against a one-hot class, which
+  assumes a softmax: on a single sigmoid output that loss is constant and the map is zero;
+- Grad-CAM has no guided gradients and ends in the ReLU of the paper; the layer is named, never searched for;
+- integrated gradients are multiplied by (x - baseline), which it forgets, and sampled at midpoints, so that they sum to
+  the difference of the logits (completeness); the baseline is its own: 0, the mean grey of the training pictures;
+- SmoothGrad's noise is the same for every film and call, so that a map does not depend on what is beside it;
+- occlusion covers with the mean grey (127.5 there lies far outside a standardised input), with overlap, in batches.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tf_explain.core.grad_cam import GradCAM
+from tf_explain.core.gradients_inputs import GradientsInputs
+from tf_explain.core.integrated_gradients import IntegratedGradients
+
+from icbir_core.errors import SaliencyError
+
+LAYER = "relu"
+LOGITS = "logits"
+CHUNK = 8
+NOISE_SAMPLES = 16
+NOISE_LEVEL = 0.15
+PATH_STEPS = 32
+
+
+class GradientExplainer:
+    """tf-explain's methods for one network; graphs are compiled at first use and serve every finding.
+
+    model : functional keras model with the layers "relu" (last feature map) and "logits". All methods take standardised
+    inputs, float32 (N, S, S, 3), and the output's index, and return signed float32 (N, S, S), summed over channels.
+    """
+
+    def __init__(self, model: keras.Model):
+        for name in (LAYER, LOGITS):
+            if name not in {layer.name for layer in model.layers}:
+                raise SaliencyError(
+                    f"Expected a network with a layer '{name}', found none; build it with icbir_core.model."
+                )
+        self.scores = keras.Model(model.input, model.get_layer(LOGITS).output)
+        picture = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)
+        chunk = tf.TensorSpec((CHUNK, *model.input.shape[1:]), tf.float32)
+        index = tf.TensorSpec((), tf.int32)
+        self._filters = tf.function(self._filters_and_gradients, input_signature=[picture, index])
+        self._mean = tf.function(self._mean_gradient, input_signature=[chunk, index])
+        self._product = tf.function(self._gradient_product, input_signature=[picture, index])
+        self._score = tf.function(self._chosen_score, input_signature=[picture, index])
+
+    def _filters_and_gradients(self, inputs, index):
+        with warnings.catch_warnings():
+            # The nested list that tf-explain hands to the model only looks unlike the model's input structure.
+            warnings.filterwarnings("ignore", message="The structure of `inputs`")
+            return GradCAM.get_gradients_and_filters(self.scores, inputs, LAYER, index, use_guided_grads=False)
+
+    def _mean_gradient(self, inputs, index):
+        return IntegratedGradients.get_integrated_gradients.python_function(inputs, self.scores, index, CHUNK)[0]
+
+    def _gradient_product(self, inputs, index):
+        return tf.reduce_sum(GradientsInputs.compute_gradients.python_function(inputs, self.scores, index), axis=-1)
+
+    def _chosen_score(self, inputs, index):
+        return self.scores(inputs, training=False)[:, index]
+
+    def score(self, inputs, index: int) -> np.ndarray:
+        """The finding's logit, float32 (N,)."""
+        return self._score(inputs, tf.constant(index)).numpy()
+
+    def grad_cam(self, inputs, index: int) -> np.ndarray:
+        """ReLU of the last feature map weighted by its mean gradient, enlarged linearly (Selvaraju et al. 2017)."""
+        features, gradients = self._filters(inputs, tf.constant(index))
+        maps = tf.nn.relu(tf.stack(GradCAM.generate_ponderated_output(features, gradients)))
+        return tf.image.resize(maps[..., None], inputs.shape[1:3]).numpy()[..., 0]
+
+    def gradients_inputs(self, inputs, index: int) -> np.ndarray:
+        """Gradient times input (Shrikumar et al. 2016)."""
+        return self._product(inputs, tf.constant(index)).numpy()
+
+    def _average(self, points: np.ndarray, index: int) -> np.ndarray:
+        """The gradient averaged over points (P, S, S, 3), P a multiple of CHUNK: float32 (S, S, 3)."""
+        chunks = [points[start : start + CHUNK] for start in range(0, len(points), CHUNK)]
+        return np.mean([self._mean(chunk.astype(np.float32), tf.constant(index)).numpy() for chunk in chunks], axis=0)
+
+    def smooth_grad(self, inputs, index: int) -> np.ndarray:
+        """The gradient averaged over noisy copies; noise 15 % of the film's range (Smilkov et al. 2017)."""
+        noise = np.random.default_rng(0).normal(0, 1, (NOISE_SAMPLES, *inputs.shape[1:])).astype(np.float32)
+        maps = [self._average(one + NOISE_LEVEL * np.ptp(one) * noise, index).sum(axis=-1) for one in inputs]
+        return np.asarray(maps, np.float32)
+
+    def integrated_gradients(self, inputs, index: int, steps: int = PATH_STEPS) -> np.ndarray:
+        """(x - baseline) times the mean gradient on the straight path (Sundararajan et al. 2017, eq. 1 and 3).
+
+        steps : midpoints on the path, a multiple of 8. Sums to logit(x) - logit(baseline) up to the path's sampling.
+        """
+        maps = []
+        for one in inputs:
+            half = one / (2 * steps)
+            path = np.stack(IntegratedGradients.generate_linear_path(half, one - half, steps))
+            maps.append((one * self._average(path, index)).sum(axis=-1))
+        return np.asarray(maps, np.float32)
+
+    def occlusion(self, inputs, index: int) -> np.ndarray:
+        """How far the logit falls when a square is covered with mean grey (Zeiler and Fergus 2014).
+
+        The square is an eighth of the side and moves by half of itself; a pixel gets the mean over the squares on it.
+        """
+        side = inputs.shape[1]
+        patch = max(2, side // 8)
+        starts = sorted({*range(0, side - patch + 1, max(1, patch // 2)), side - patch})
+        corners = [(top, left) for top in starts for left in starts]
+        maps = np.zeros(inputs.shape[:3], np.float32)
+        whole = self.score(inputs, index)
+        for one, score, values in zip(inputs, whole, maps, strict=True):
+            cover = np.zeros_like(values)
+            for first in range(0, len(corners), 2 * CHUNK):
+                part = corners[first : first + 2 * CHUNK]
+                covered = np.repeat(one[None], len(part), axis=0)
+                for picture, (top, left) in zip(covered, part, strict=True):
+                    picture[top : top + patch, left : left + patch] = 0.0
+                for (top, left), lower in zip(part, self.score(covered, index), strict=True):
+                    values[top : top + patch, left : left + patch] += score - lower
+                    cover[top : top + patch, left : left + patch] += 1
+            values /= cover
+        return maps

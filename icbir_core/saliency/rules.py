@@ -1,0 +1,279 @@
+"""Rules that hand relevance back through one layer; each is built once from a layer and works on batches.
+
+Every rule has `forward(*inputs) -> (output, kept)` and `backward(relevance, kept) -> tuple`, one entry an input.
+Written R for the relevance of the output, x for the input, w and b for kernel and bias, + and - for the positive and
+negative parts. Sources: Montavon et al., "Explaining nonlinear classification decisions with deep Taylor
+decomposition", 2017; Bach et al., "On pixel-wise explanations ... by layer-wise relevance propagation", 2015.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+SMALL = 1e-7
+EPSILON = 1e-6
+
+
+def divide_safely(relevance, denominator):
+    """relevance / denominator, where an exact 0 below is replaced by 1e-7 (as iNNvestigate's `safe_divide`)."""
+    return relevance / tf.where(tf.equal(denominator, 0.0), SMALL, denominator)
+
+
+class Convolution:
+    """The linear map of a Conv2D without bias, and its exact transpose (padding and stride included)."""
+
+    def __init__(self, strides: tuple[int, int], padding: str):
+        self.strides = [1, *strides, 1]
+        self.padding = padding.upper()
+
+    def apply(self, x, kernel):
+        return tf.nn.conv2d(x, kernel, self.strides, self.padding)
+
+    def transpose(self, values, kernel, x):
+        return tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=tf.shape(x),
+            filter=kernel,
+            out_backprop=values,
+            strides=self.strides,
+            padding=self.padding,
+        )
+
+
+class Matrix:
+    """The linear map of a Dense layer without bias, and its transpose."""
+
+    def apply(self, x, kernel):
+        return tf.matmul(x, kernel)
+
+    def transpose(self, values, kernel, x):
+        return tf.matmul(values, kernel, transpose_b=True)
+
+
+def read_linear(layer) -> tuple[Convolution | Matrix, np.ndarray, np.ndarray | None]:
+    """The linear map, the kernel and the bias (None without one) of a Conv2D or Dense layer, float32."""
+    linear = Convolution(tuple(layer.strides), layer.padding) if hasattr(layer, "strides") else Matrix()
+    bias = np.asarray(layer.bias, np.float32) if layer.use_bias else None
+    return linear, np.asarray(layer.kernel, np.float32), bias
+
+
+def read_affine(layer) -> tuple[np.ndarray, np.ndarray]:
+    """A BatchNormalization at inference as y = scale · x + shift; both float32 (C,)."""
+    variance = np.asarray(layer.moving_variance, np.float64)
+    scale = 1.0 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * np.asarray(layer.gamma, np.float64)
+    shift = -np.asarray(layer.moving_mean, np.float64) * scale
+    if layer.center:
+        shift = shift + np.asarray(layer.beta, np.float64)
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
+class AlphaOneBetaZero:
+    """α1β0 with bias: R_i = x_i+ Σ_j w_ij+ s_j + x_i- Σ_j w_ij- s_j with s_j = R_j / z_j and
+    z_j = Σ_i (x_i+ w_ij+ + x_i- w_ij-) + b_j.
+
+    The whole bias stands in the denominator (its positive part beside w+, its negative part beside w-), as in
+    iNNvestigate 1.0.8, where a strongly negative bias can turn the sign; `bias_part="positive"` keeps b+ only, as
+    zennit's `ZPlus`. Where x is never negative the second half is exactly zero and is not computed.
+    """
+
+    def __init__(self, linear, kernel, bias, nonnegative: bool, bias_part: str = "whole"):
+        self.linear = linear
+        self.nonnegative = nonnegative
+        self.bias = None if bias is None else tf.constant(bias)
+        part = bias if bias is None or bias_part == "whole" else np.maximum(bias, 0)
+        self.denominator_bias = None if part is None else tf.constant(part)
+        self.outputs = kernel.shape[-1]
+        self.kernel = tf.constant(kernel)
+        self.positive = tf.constant(np.maximum(kernel, 0))
+        self.negative = None if nonnegative else tf.constant(np.minimum(kernel, 0))
+
+    def forward(self, x):
+        y = self.linear.apply(x, self.kernel)
+        if self.nonnegative:
+            z = self.linear.apply(x, self.positive)
+        else:
+            z = self.linear.apply(tf.maximum(x, 0.0), self.positive)
+            z += self.linear.apply(tf.minimum(x, 0.0), self.negative)
+        if self.bias is not None:
+            y, z = y + self.bias, z + self.denominator_bias
+        return y, (x, z)
+
+    def backward(self, relevance, kept):
+        x, z = kept
+        share = divide_safely(relevance, z)
+        if self.nonnegative:
+            return (x * self.linear.transpose(share, self.positive, x),)
+        return (
+            tf.maximum(x, 0.0) * self.linear.transpose(share, self.positive, x)
+            + tf.minimum(x, 0.0) * self.linear.transpose(share, self.negative, x),
+        )
+
+
+class Epsilon:
+    """LRP-ε: R_i = x_i Σ_j w_ij R_j / (z_j + ε sign(z_j)), z the layer's own output; sign(0) counts as +1."""
+
+    def __init__(self, linear, kernel, bias, epsilon: float = EPSILON):
+        self.linear, self.epsilon = linear, epsilon
+        self.kernel = tf.constant(kernel)
+        self.bias = None if bias is None else tf.constant(bias)
+
+    def forward(self, x):
+        y = self.linear.apply(x, self.kernel)
+        y = y if self.bias is None else y + self.bias
+        return y, (x, y)
+
+    def backward(self, relevance, kept):
+        x, y = kept
+        share = relevance / (y + tf.where(y >= 0.0, self.epsilon, -self.epsilon))
+        return (x * self.linear.transpose(share, self.kernel, x),)
+
+
+class ZBox:
+    """z^B for an input bounded by low and high (Montavon et al. 2017, eq. 15):
+    R_i = Σ_j (x_i w_ij - low_i w_ij+ - high_i w_ij-) R_j / Σ_i' (the same numerator).
+
+    low, high : float32 (1, H, W, C), 0 where the network pads with 0.
+    """
+
+    def __init__(self, linear, kernel, bias, low: np.ndarray, high: np.ndarray):
+        self.linear = linear
+        self.bias = None if bias is None else tf.constant(bias)
+        self.kernel = tf.constant(kernel)
+        positive, negative = np.maximum(kernel, 0), np.minimum(kernel, 0)
+        self.low, self.high = tf.constant(low), tf.constant(high)
+        self.stacked = tf.constant(np.concatenate([kernel, positive, negative], axis=2))
+        self.floor = linear.apply(self.low, tf.constant(positive)) + linear.apply(self.high, tf.constant(negative))
+
+    def forward(self, x):
+        z = self.linear.apply(x, self.kernel)
+        return (z if self.bias is None else z + self.bias), (x, z - self.floor)
+
+    def backward(self, relevance, kept):
+        x, z = kept
+        share = divide_safely(relevance, z)
+        three = tf.concat([x, x, x], axis=-1)
+        plain, low, high = tf.split(self.linear.transpose(share, self.stacked, three), 3, axis=-1)
+        return (x * plain - self.low * low - self.high * high,)
+
+
+class Affine:
+    """Normalisation at inference; relevance passes unchanged: one input a unit, so no other rule conserves it."""
+
+    def __init__(self, scale, shift):
+        self.scale, self.shift = tf.constant(scale), tf.constant(shift)
+
+    def forward(self, x):
+        return x * self.scale + self.shift, None
+
+    def backward(self, relevance, kept):
+        return (relevance,)
+
+
+class PassThrough:
+    """Relevance passes unchanged through an elementwise function."""
+
+    def __init__(self, function=tf.identity):
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x), None
+
+    def backward(self, relevance, kept):
+        return (relevance,)
+
+
+class Gate:
+    """ReLU by its gradient: relevance passes where the input is above 0 and is lost elsewhere."""
+
+    def forward(self, x):
+        y = tf.nn.relu(x)
+        return y, y
+
+    def backward(self, relevance, kept):
+        return (tf.where(kept > 0.0, relevance, 0.0),)
+
+
+class WinnerTakesAll:
+    """Max pooling: all relevance goes to the largest input of the window (the first of equal ones)."""
+
+    def __init__(self, layer):
+        self.options = {
+            "ksize": [1, *layer.pool_size, 1],
+            "strides": [1, *layer.strides, 1],
+            "padding": layer.padding.upper(),
+        }
+
+    def forward(self, x):
+        y = tf.nn.max_pool2d(x, **self.options)
+        return y, (x, y)
+
+    def backward(self, relevance, kept):
+        x, y = kept
+        return (tf.raw_ops.MaxPoolGrad(orig_input=x, orig_output=y, grad=relevance, **self.options),)
+
+
+class UniformSpread:
+    """Average pooling by its gradient: every input of the window gets the same share, whatever its value.
+
+    A share that lands on a position where the ReLU before was closed is lost there: the total is not conserved.
+    """
+
+    def __init__(self, layer=None):
+        self.options = layer and {
+            "ksize": [1, *layer.pool_size, 1],
+            "strides": [1, *layer.strides, 1],
+            "padding": layer.padding.upper(),
+        }
+
+    def forward(self, x):
+        y = tf.nn.avg_pool2d(x, **self.options) if self.options else tf.reduce_mean(x, axis=(1, 2))
+        return y, tf.shape(x)
+
+    def spread(self, values, shape):
+        if self.options:
+            return tf.raw_ops.AvgPoolGrad(orig_input_shape=shape, grad=values, **self.options)
+        return tf.broadcast_to(values[:, None, None, :] / tf.cast(shape[1] * shape[2], values.dtype), shape)
+
+    def backward(self, relevance, kept):
+        return (self.spread(relevance, kept),)
+
+
+class ProportionalSpread(UniformSpread):
+    """Average pooling by contribution (LRP-ε of the mean): R_i = x_i/n · R / (mean + ε sign(mean))."""
+
+    def forward(self, x):
+        y, shape = super().forward(x)
+        return y, (x, y, shape)
+
+    def backward(self, relevance, kept):
+        x, y, shape = kept
+        return (x * self.spread(relevance / (y + tf.where(y >= 0.0, EPSILON, -EPSILON)), shape),)
+
+
+class Split:
+    """Concatenation: each input gets back its own channels."""
+
+    def __init__(self, sizes: list[int]):
+        self.sizes = sizes
+
+    def forward(self, *inputs):
+        return tf.concat(inputs, axis=-1), None
+
+    def backward(self, relevance, kept):
+        return tuple(tf.split(relevance, self.sizes, axis=-1))
+
+
+class Crop:
+    """Zero padding: relevance on the padding is lost."""
+
+    def __init__(self, layer):
+        self.padding = layer.padding
+
+    def forward(self, x):
+        return tf.pad(x, [[0, 0], *map(list, self.padding), [0, 0]]), None
+
+    def backward(self, relevance, kept):
+        (top, bottom), (left, right) = self.padding
+        return (relevance[:, top : -bottom or None, left : -right or None, :],)
