@@ -46,7 +46,7 @@ class FileFinder:
         return self.root / found[0] if found else "the film is not in the images folder"
 
     def walk(self) -> Iterator[Path]:
-        """Every file below the folder in sorted order, hidden ones left out."""
+        """Every file below the folder, hidden ones left out: by name, the files of a folder before its subfolders."""
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):

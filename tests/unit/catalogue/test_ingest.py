@@ -1,0 +1,205 @@
+"""Ingest: what reaches the workspace, what does not, and why."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_data_sets import write_dicom, write_film, write_table
+
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
+from icbir_core.catalogue.ingesting import name_image
+from icbir_core.errors import CatalogueError, WorkspaceError
+from icbir_core.files import sha256_of_file
+from icbir_core.findings import FindingState
+from icbir_core.radiograph import read_radiograph
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    """Six films: two of one patient, one of another, one of nobody, a lateral, and one that is no picture."""
+    images = tmp_path / "films"
+    for number in range(5):
+        write_film(images / f"{number}.png", seed=number)
+    (images / "5.png").write_text("not a film")
+    table = write_table(
+        tmp_path / "labels.csv",
+        """image,patient,view,age,sex,Effusion,No Finding
+        0.png,p1,PA,40,F,1,0
+        1.png,p1,AP,41,F,-1,
+        2.png,p2,AP,70,M,,
+        3.png,,LATERAL,,,0,1
+        4.png,,,,,0,1
+        5.png,p3,PA,,,0,1
+        0.png,p1,PA,40,F,1,0
+        9.png,p1,PA,40,F,1,0""",
+    )
+    return IngestOptions("folder", images, table)
+
+
+def test_films_rows_and_reasons(workspace, data_set):
+    report = ingest(workspace, data_set)
+    catalogue = workspace.catalogue
+    assert (report.added, report.already, catalogue.count()) == (4, 0, 4)
+    reasons = dict(report.skipped)
+    assert reasons["3.png"] == "view LATERAL is not frontal"
+    assert reasons["0.png"] == "listed twice" and reasons["9.png"] == "the film is not in the images folder"
+    assert "PNG, JPEG or DICOM" in reasons["5.png"]
+    with (workspace.path / "skipped.csv").open(newline="") as handle:
+        assert [tuple(row) for row in list(csv.reader(handle))[1:]] == report.skipped
+    first, second, third, last = catalogue.cases()
+    assert [case.row for case in (first, second, third, last)] == [0, 1, 2, 3]
+    assert first.patient == second.patient != third.patient and last.patient is None
+    assert first.patient == workspace.hash_patient("p1") and "p1" not in first.patient
+    assert second.findings["Effusion"] is FindingState.UNCERTAIN
+    assert third.findings["Effusion"] is FindingState.UNKNOWN
+    assert np.array_equal(
+        catalogue.labels(["Effusion", "No Finding", "Edema"]),
+        np.array([[1, 0, np.nan], [np.nan] * 3, [np.nan] * 3, [0, 1, np.nan]], dtype=np.float32),
+        equal_nan=True,
+    )
+
+
+def test_stored_films_are_lossless_and_checked(workspace, data_set):
+    ingest(workspace, data_set)
+    case = workspace.catalogue.get("2")
+    original, stored = read_radiograph(data_set.images / "2.png"), read_case_radiograph(workspace, case)
+    assert np.array_equal(original.pixels, stored.pixels)
+    assert stored.pixel_sha256 == case.pixel_sha256 and (stored.view, stored.age, stored.sex) == ("AP", 70, "M")
+    write_film(workspace.path / case.path, seed=77)
+    with pytest.raises(WorkspaceError, match="as it was stored"):
+        read_case_radiograph(workspace, case)
+    (workspace.path / case.path).unlink()
+    with pytest.raises(WorkspaceError, match="missing"):
+        read_case_radiograph(workspace, case)
+
+
+def test_a_second_run_adds_only_what_is_new(workspace, data_set):
+    partial = write_table(data_set.labels.with_name("few.csv"), "image,Effusion\n1.png,1\n0.png,0")
+    ingest(workspace, replace(data_set, labels=partial))
+    before = {case.case_id: case for case in workspace.catalogue.cases()}
+    times = {file.name: file.stat().st_mtime_ns for file in workspace.images.iterdir()}
+    report = ingest(workspace, data_set)
+    assert (report.added, report.already) == (2, 2)
+    after = {case.case_id: case for case in workspace.catalogue.cases()}
+    assert [case.row for case in after.values()] == [0, 1, 2, 3]
+    assert all(after[name].findings["Effusion"] == before[name].findings["Effusion"] for name in before)
+    assert all(workspace.images.joinpath(name).stat().st_mtime_ns == time for name, time in times.items())
+    digest = workspace.catalogue.sha256()
+    assert ingest(workspace, data_set).added == 0 and workspace.catalogue.sha256() == digest
+
+
+def test_limit_counts_what_is_there(workspace, data_set):
+    assert ingest(workspace, replace(data_set, limit=2)).added == 2
+    assert ingest(workspace, replace(data_set, limit=2)).added == 0
+    report = ingest(workspace, replace(data_set, limit=3))
+    assert (report.added, report.already) == (1, 2)
+    assert len(list(workspace.images.iterdir())) == 3, "no film is stored beyond the limit"
+
+
+def test_another_film_of_the_same_name_is_not_taken_for_the_same(workspace, data_set, tmp_path):
+    ingest(workspace, data_set)
+    write_film(tmp_path / "other" / "0.png", seed=9, size=64)
+    report = ingest(workspace, IngestOptions("folder", tmp_path / "other"))
+    assert report.skipped == [("0", "the catalogue already has another film of this name")]
+    report = ingest(workspace, IngestOptions("folder", tmp_path / "other", source="second"))
+    assert report.skipped == [("0", "the source 'folder' already has a case of this name")]
+
+
+def test_laterals_on_request(workspace, data_set):
+    ingest(workspace, replace(data_set, include_laterals=True))
+    assert workspace.catalogue.get("3").view == "LATERAL"
+
+
+def leaks(workspace: Workspace, *secrets: str) -> list[str]:
+    """Which secrets stand anywhere in the workspace, in a name or in a file (salt apart)."""
+    found = []
+    for file in workspace.path.rglob("*"):
+        content = file.read_bytes() if file.is_file() else b""
+        found += [secret for secret in secrets if secret.encode() in content or secret in file.name]
+    return found
+
+
+def test_dicom_leaves_no_name_behind(workspace, tmp_path):
+    root = tmp_path / "archive"
+    write_dicom(root / "Secret^Person 1234567" / "IM1", seed=1)
+    write_dicom(root / "Secret^Person 1234567" / "IM2", seed=2, ViewPosition="LL")
+    write_dicom(root / "Secret^Person 1234567" / "IM3", seed=3, PixelData=b"\0" * 10)
+    (root / "Secret^Person.txt").write_text("letter")
+    report = ingest(workspace, IngestOptions("dicom", root))
+    assert report.added == 1 and len(report.skipped) == 3
+    case = workspace.catalogue.get_row(0)
+    assert (case.view, case.age, case.sex, case.source) == ("PA", 61, "F", "dicom")
+    assert case.patient == workspace.hash_patient("1234567") and case.case_id.startswith("case-")
+    assert not leaks(workspace, "Secret", "Person", "1234567", "IM1", "IM3")
+    assert not any(word in text for pair in report.skipped for text in pair for word in ("Secret", "IM1", "IM3"))
+    moved = tmp_path / "moved"
+    root.rename(moved)
+    assert ingest(workspace, IngestOptions("dicom", moved)).already == 1
+
+
+def test_a_private_folder_leaves_no_name_behind(workspace, tmp_path):
+    write_film(tmp_path / "films" / "Person_1.png", seed=1)
+    (tmp_path / "films" / "Person_2.png").write_text("no film")
+    table = write_table(
+        tmp_path / "labels.csv", "image,patient,Effusion\nPerson_1.png,77,1\nPerson_2.png,77,1\nPerson_3.png,77,1"
+    )
+    report = ingest(workspace, IngestOptions("folder", tmp_path / "films", table, private=True))
+    assert report.added == 1 and [item for item, _ in report.skipped] == ["line 4", "line 3"]
+    assert not leaks(workspace, "Person")
+
+
+def test_salts_differ_and_are_secret(tmp_path):
+    first, second = Workspace.create(tmp_path / "a"), Workspace.create(tmp_path / "b")
+    assert first.hash_patient("7") != second.hash_patient("7")
+    assert first.hash_patient("7") == Workspace.open(tmp_path / "a").hash_patient(" 7 ")
+    assert len(first.hash_patient("7")) == 16
+    assert [first.hash_patient(text) for text in (None, "", "  ", "nan", "\0", float("nan"))] == [None] * 6
+    assert (tmp_path / "a" / "patients.salt").stat().st_mode & 0o777 == 0o600
+
+
+def test_only_one_ingest_at_a_time(workspace, data_set):
+    with workspace.lock("catalogue"), pytest.raises(WorkspaceError, match="only writer"):
+        ingest(Workspace.open(workspace.path), data_set)
+
+
+def test_the_manifest_names_the_catalogue(workspace, data_set):
+    ingest(workspace, data_set)
+    entry = workspace.check_artefact("catalogue")
+    assert entry["sha256"] == workspace.catalogue.sha256() and entry["cases"] == 4
+
+
+def test_names_of_stored_films_are_safe():
+    assert name_image("00000001_000") == "00000001_000.png"
+    names = {name_image(text) for text in ("a/b", "a b", ".hidden", "ä", "x" * 300, "..")}
+    assert len(names) == 6 and all(len(name) < 120 and not set("/ ä").intersection(name) for name in names)
+    assert not any(name.startswith(".") for name in names)
+
+
+def test_real_films(workspace, nih_directory):
+    options = IngestOptions("nih", nih_directory / "images", nih_directory / "Data_Entry_2017_v2020.csv", limit=40)
+    seen = []
+    report = ingest(workspace, options, lambda done, total, text: seen.append((done, total)))
+    assert report.added == 40 and seen[-1] == (40, 40)
+    for case in workspace.catalogue.cases()[::13]:
+        assert sha256_of_file(workspace.path / case.path) == case.sha256
+        original = read_radiograph(nih_directory / "images" / f"{case.case_id}.png")
+        assert original.pixel_sha256 == case.pixel_sha256 == read_case_radiograph(workspace, case).pixel_sha256
+
+
+def test_a_damaged_catalogue_is_told(workspace, data_set):
+    ingest(workspace, data_set)
+    workspace.catalogue.close()
+    (workspace.path / "catalogue.db").write_bytes(b"no database at all, but long enough to be read as one" * 100)
+    with pytest.raises(CatalogueError, match="damaged"):
+        Workspace.open(workspace.path).catalogue.count()
+
+
+def test_the_table_can_be_read_by_any_sqlite(workspace, data_set):
+    ingest(workspace, data_set)
+    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
+        found = connection.execute("select case_id, json_extract(findings, '$.Effusion') from cases order by row")
+        assert found.fetchall() == [("0", "present"), ("1", "uncertain"), ("2", None), ("4", "absent")]
