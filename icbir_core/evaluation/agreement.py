@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.metrics import normalised_gain
@@ -48,14 +48,17 @@ def kendall_w(scores: np.ndarray) -> tuple[float, float]:
 
 
 def weighted_kappa(first: np.ndarray, second: np.ndarray, weights: str = "quadratic", categories=None) -> float:
-    """Cohen's κ weighted "linear" or "quadratic" (scikit-learn); pairs with NaN left out; NaN if both are constant."""
+    """Cohen's κ weighted "linear" or "quadratic" (statsmodels); pairs with NaN left out; NaN if both are constant."""
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     known = np.isfinite(first) & np.isfinite(second)
     labels = np.unique(np.concatenate([first[known], second[known]])) if categories is None else np.asarray(categories)
     if known.sum() < 2 or (len(np.unique(first[known])) == 1 and len(np.unique(second[known])) == 1):
         return float("nan")
-    codes = (np.searchsorted(labels, first[known]), np.searchsorted(labels, second[known]))
-    return float(cohen_kappa_score(*codes, labels=np.arange(len(labels)), weights=weights))
+    if weights not in ("linear", "quadratic"):
+        raise EvaluationError(f"Expected the weights linear or quadratic, got '{weights}'; choose one.")
+    table = np.zeros((len(labels), len(labels)))
+    np.add.at(table, (np.searchsorted(labels, first[known]), np.searchsorted(labels, second[known])), 1)
+    return float(cohens_kappa(table, wt=weights, return_results=False))
 
 
 def krippendorff_alpha(scores: np.ndarray, level: str = "ordinal") -> float:

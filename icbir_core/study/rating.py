@@ -28,7 +28,8 @@ class Rating:
     study : its name, or "search" for a rating given on the search page; session : of one window; reader : a pseudonym.
     query, case_id : what was compared (case_id None for the tasks that answer for several cases at once).
     score : 1 (dissimilar) … 5 (similar), or None with cannot_judge, or None in the tasks "ranking" and "choice".
-    answer : {"order": [case_id, …]} (most similar first) or {"chosen": case_id, "other": case_id}.
+    answer : {"order": [case_id, …]} (most similar first) or {"chosen": case_id, "other": case_id} (both None,
+        with "pair", where the reader cannot judge).
     task : one of `TASKS`; stage : 1 without maps, 2 with maps; blinded : method, rank, distance and labels were hidden.
     repetition : 0, or 1 for a hidden repeat; position : place from 1 in the reader's order; time_ms : time taken.
     actions : what she did in the viewer; method, ranking, versions : what she was shown it by (empty when blinded).
@@ -82,11 +83,15 @@ class Rating:
     @property
     def key(self) -> tuple:
         """What a later rating with the same key replaces in `RatingsStore.latest`."""
-        pair = None
-        if self.task == "choice" and self.answer:
-            pair = tuple(sorted((self.answer["chosen"], self.answer["other"])))
         return (self.study, self.reader, self.simulated, self.task, self.stage, self.repetition, self.query,
-                self.case_id, pair, self.blinded)  # fmt: skip
+                self.case_id, self.pair, self.blinded)  # fmt: skip
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """The two cases of a forced choice, sorted; empty in the other tasks."""
+        if self.task != "choice" or not self.answer:
+            return ()
+        return tuple(sorted(self.answer.get("pair") or (self.answer["chosen"], self.answer["other"])))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON; `Rating.from_dict` reads it back equal."""

@@ -1,0 +1,258 @@
+"""A study's definition: which cases a reader is shown for which query, and in what order; fixed once it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from icbir_core.errors import StudyError
+from icbir_core.settings import SearchSettings
+from icbir_core.study.rating import SEARCH, TASKS
+from icbir_core.types import Case, Query, Ranking
+
+REPEAT_SHARES = (0.10, 0.15)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A case of a query's pool. ranks : method → its place from 1 in that method's order of the whole catalogue."""
+
+    case_id: str
+    ranks: Mapping[str, int]
+    negative: bool = False
+
+
+@dataclass(frozen=True)
+class StudyQuery:
+    """A query (a catalogue case) and its pool: the top k of every method, without duplicates, and random negatives."""
+
+    case_id: str
+    candidates: tuple[Candidate, ...]
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a reader is asked. `token` is all that a page may know of it before the answer."""
+
+    token: str
+    task: str
+    stage: int
+    repetition: int
+    query: str
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A reading study. repeats : (query, case) asked twice; salt : makes tokens that nobody outside can compute."""
+
+    name: str
+    target: str
+    methods: tuple[str, ...]
+    k: int
+    tasks: tuple[str, ...]
+    stages: int
+    seed: int
+    queries: tuple[StudyQuery, ...]
+    repeats: tuple[tuple[str, str], ...]
+    salt: str
+    created_at: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @property
+    def sha256(self) -> str:
+        """Of the definition, written canonically."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Study:
+        """The study that `as_dict` wrote. Raises `StudyError` if it is not one."""
+        try:
+            queries = tuple(
+                StudyQuery(
+                    entry["case_id"],
+                    tuple(Candidate(**candidate) for candidate in entry["candidates"]),
+                    tuple(tuple(pair) for pair in entry["pairs"]),
+                )
+                for entry in values["queries"]
+            )
+            lists = {name: tuple(values[name]) for name in ("methods", "tasks")}
+            repeats = tuple(tuple(pair) for pair in values["repeats"])
+            return cls(**{**values, **lists, "queries": queries, "repeats": repeats})
+        except (KeyError, TypeError) as error:
+            raise StudyError(f"Expected a study's definition, got one that lacks {error}; export it again.") from None
+
+    def find_query(self, case_id: str) -> StudyQuery:
+        """The query of this case. Raises `StudyError`."""
+        for query in self.queries:
+            if query.case_id == case_id:
+                return query
+        raise StudyError(f"Expected a query of the study '{self.name}', got '{case_id}'; use one of its queries.")
+
+    def steps(self, reader: str) -> list[Step]:
+        """Everything this reader is asked, in her own seeded order: all of stage 1 (without maps), then stage 2."""
+        if not reader.strip():
+            raise StudyError("Expected a reader's pseudonym, got an empty one; enter one.")
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed}|{reader}".encode()).digest()[:8], "big")
+        generator = np.random.default_rng(seed)
+        ordered: list[Step] = []
+        for stage in range(1, self.stages + 1):
+            for task in self.tasks:
+                ordered += self._order_task(task, stage, reader, generator)
+        return ordered
+
+    def _order_task(self, task: str, stage: int, reader: str, generator: np.random.Generator) -> list[Step]:
+        steps: list[Step] = []
+        for index in generator.permutation(len(self.queries)):
+            query = self.queries[index]
+            cases = [candidate.case_id for candidate in query.candidates]
+            shown = [cases[i] for i in generator.permutation(len(cases))]
+            if task == "similarity":
+                steps += [self._make_step(reader, task, stage, 0, query.case_id, (case,)) for case in shown]
+            elif task == "ranking":
+                steps.append(self._make_step(reader, task, stage, 0, query.case_id, tuple(shown)))
+            else:
+                for i in generator.permutation(len(query.pairs)):
+                    pair = query.pairs[i] if generator.random() < 0.5 else query.pairs[i][::-1]
+                    steps.append(self._make_step(reader, task, stage, 0, query.case_id, tuple(pair)))
+        if task != "similarity":
+            return steps
+        for query, case in self.repeats:
+            first = next(i for i, step in enumerate(steps) if (step.query, step.cases) == (query, (case,)))
+            away = min(len(steps), first + max(1, len(steps) // 3))
+            place = int(generator.integers(away, len(steps) + 1))
+            steps.insert(place, self._make_step(reader, task, stage, 1, query, (case,)))
+        return steps
+
+    def _make_step(self, reader: str, task: str, stage: int, repetition: int, query: str, cases: tuple) -> Step:
+        text = json.dumps([reader, task, stage, repetition, query, cases])
+        token = hmac.new(self.salt.encode(), text.encode(), hashlib.sha256).hexdigest()[:20]
+        return Step(token, task, stage, repetition, query, tuple(cases))
+
+
+def create_study(
+    name: str,
+    queries: Sequence[Query],
+    search: Callable[[Query, SearchSettings], Ranking],
+    *,
+    target: str,
+    methods: Sequence[str] = ("ig_cbir", "cnn", "ssim"),
+    k: int = 3,
+    negatives: int = 2,
+    tasks: Sequence[str] = ("similarity",),
+    stages: int = 2,
+    repeat_share: float = 0.125,
+    seed: int = 0,
+    catalogue_size: int = 1_000_000,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Study:
+    """A study over `queries` (catalogue cases), ranked by `search` (a retriever's). Raises `StudyError`.
+
+    Every method orders the whole catalogue once (the query's patient and identical films left out), so that each pooled
+    case has its rank in every method and none is unjudged.
+    """
+    if not name.strip() or name == SEARCH:
+        raise StudyError(f"Expected a name for the study other than '{SEARCH}', got '{name}'; choose one.")
+    if not REPEAT_SHARES[0] <= repeat_share <= REPEAT_SHARES[1]:
+        raise StudyError(f"Expected a share of hidden repeats from 0.10 to 0.15, got {repeat_share}; choose within it.")
+    if not queries or k < 1 or stages not in (1, 2) or negatives < 0 or not methods:
+        raise StudyError("Expected at least one query and method, k ≥ 1, negatives ≥ 0, 1 or 2 stages; correct these.")
+    for task in tasks:
+        if task not in TASKS:
+            raise StudyError(f"Expected tasks among {', '.join(TASKS)}, got '{task}'; correct it.")
+    generator = np.random.default_rng(seed)
+    pooled: list[StudyQuery] = []
+    versions: dict[str, str] = {}
+    for done, query in enumerate(queries):
+        if query.case_id is None:
+            raise StudyError(f"Expected catalogue cases as queries, got the film '{query.name}'; ingest it first.")
+        if progress:
+            progress(done, len(queries), f"ranking for {query.case_id}")
+        rankings = {}
+        for method in methods:
+            rankings[method] = search(query, SearchSettings(top_k=catalogue_size, method=method, target=target))
+            versions |= dict(rankings[method].versions)
+        pooled.append(_pool(query.case_id, rankings, k, negatives, "choice" in tasks, generator))
+    items = [(query.case_id, candidate.case_id) for query in pooled for candidate in query.candidates]
+    count = max(1, round(repeat_share * len(items)))
+    repeats = tuple(items[i] for i in sorted(generator.choice(len(items), count, replace=False)))
+    return Study(
+        name=name, target=target, methods=tuple(methods), k=k, tasks=tuple(tasks), stages=stages, seed=seed,
+        queries=tuple(pooled), repeats=repeats if "similarity" in tasks else (), salt=secrets.token_hex(16),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions,
+    )  # fmt: skip
+
+
+def choose_queries(cases: Iterable[Case], target: str, count: int, seed: int = 0) -> list[Case]:
+    """`count` cases in which the target is present, of different patients, drawn by the seed. Raises `StudyError`."""
+    generator = np.random.default_rng(seed)
+    positive = [case for case in cases if target in case.present]
+    chosen: list[Case] = []
+    patients: set[str] = set()
+    for i in generator.permutation(len(positive)):
+        case = positive[i]
+        if case.patient is None or case.patient not in patients:
+            chosen.append(case)
+            patients.add(case.patient or case.case_id)
+        if len(chosen) == count:
+            return chosen
+    raise StudyError(
+        f"Expected {count} patients with {target} in the catalogue, got {len(chosen)}; ask for fewer queries."
+    )
+
+
+def _pool(
+    query: str, rankings: Mapping[str, Ranking], k: int, negatives: int, with_pairs: bool,
+    generator: np.random.Generator,
+) -> StudyQuery:  # fmt: skip
+    ranks: dict[str, dict[str, int]] = {}
+    cases: dict[str, Case] = {}
+    for method, ranking in rankings.items():
+        for hit in ranking.hits:
+            if hit.case.case_id == query:
+                raise StudyError(f"Expected the query {query} left out of its own ranking, got it back; exclude it.")
+            ranks.setdefault(hit.case.case_id, {})[method] = hit.rank
+            cases[hit.case.case_id] = hit.case
+    top = {method: [hit.case.case_id for hit in ranking.hits[:k]] for method, ranking in rankings.items()}
+    chosen: list[str] = []
+    films: set[str] = set()
+
+    def take(case_id: str) -> bool:
+        if case_id in chosen or cases[case_id].pixel_sha256 in films or set(ranks[case_id]) != set(rankings):
+            return False
+        chosen.append(case_id)
+        films.add(cases[case_id].pixel_sha256)
+        return True
+
+    for case_ids in top.values():
+        for case_id in case_ids:
+            take(case_id)
+    first_negative = len(chosen)
+    others = sorted(set(ranks) - set(chosen))
+    for i in generator.permutation(len(others)):
+        if len(chosen) == first_negative + negatives:
+            break
+        take(others[i])
+    if len(chosen) < 2:
+        raise StudyError(f"Expected at least two cases to show for {query}, got {len(chosen)}; use a larger catalogue.")
+    candidates = tuple(Candidate(c, ranks[c], i >= first_negative) for i, c in enumerate(chosen))
+    pairs: list[tuple[str, str]] = []
+    if with_pairs:  # the best of each method against the best of each other method, where they differ
+        best = [next((c for c in top[method] if c in chosen), None) for method in rankings]
+        pairs = sorted({tuple(sorted((a, b))) for a in best for b in best if a and b and a != b})
+        if not pairs:
+            pairs = [(chosen[0], chosen[-1])]
+    return StudyQuery(query, candidates, tuple(pairs))

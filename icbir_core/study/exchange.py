@@ -1,0 +1,107 @@
+"""Carry a study and its ratings to another place: one zip of plain text, every part with its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from icbir_core.errors import StudyError
+from icbir_core.files import write_bytes_atomically
+from icbir_core.study.design import Study
+from icbir_core.study.rating import Rating
+from icbir_core.study.store import RatingsStore
+
+FORMAT = "icbir study 1"
+NOTICE = "Research and education only, not for diagnosis. Readers are pseudonyms; no film is in this file."
+_LIMIT = 500_000_000
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did: the study's name, ratings added, ratings that were there already."""
+
+    study: str
+    added: int
+    already: int
+
+
+def export_study(store: RatingsStore, name: str, path: Path) -> int:
+    """Write the study and EVERY rating ever stored for it (not only the newest) to a zip; the number of ratings.
+
+    Parts: study.json, ratings.jsonl, manifest.json (format, counts, sha256 of each part). Raises `StudyError`.
+    """
+    study = load_study(store, name)
+    ratings = store.history(study=name)
+    parts = {
+        "study.json": json.dumps(study.as_dict(), indent=1, sort_keys=True).encode(),
+        "ratings.jsonl": b"".join(json.dumps(r.as_dict(), sort_keys=True).encode() + b"\n" for r in ratings),
+    }
+    manifest = {
+        "format": FORMAT,
+        "notice": NOTICE,
+        "study": name,
+        "study_sha256": study.sha256,
+        "ratings": len(ratings),
+        "sha256": {part: hashlib.sha256(data).hexdigest() for part, data in parts.items()},
+    }
+    parts["manifest.json"] = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, data in parts.items():  # a fixed date: equal content gives equal bytes
+            archive.writestr(zipfile.ZipInfo(part, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+    write_bytes_atomically(Path(path), buffer.getvalue())
+    return len(ratings)
+
+
+def import_study(store: RatingsStore, path: Path) -> ImportReport:
+    """Add a study and its ratings; what is there already is not doubled. Raises `StudyError`, adding nothing."""
+    parts = _read_parts(Path(path))
+    study = Study.from_dict(json.loads(parts["study.json"]))
+    ratings = [Rating.from_dict(json.loads(line)) for line in parts["ratings.jsonl"].splitlines() if line.strip()]
+    if any(rating.study != study.name for rating in ratings):
+        raise StudyError(f"Expected ratings of the study '{study.name}' only, got others; export it again.")
+    store.add_study(study.name, study.as_dict(), study.sha256)
+    added = store.add_all(ratings)
+    return ImportReport(study.name, added, len(ratings) - added)
+
+
+def load_study(store: RatingsStore, name: str) -> Study:
+    """The study of this name. Raises `StudyError` naming the known ones, or if it was changed since it was stored."""
+    found = store.find_study(name)
+    if found is None:
+        known = ", ".join(store.study_names()) or "none yet"
+        raise StudyError(f"Expected a study of this workspace, got '{name}'; there are: {known}.")
+    study = Study.from_dict(found[0])
+    if study.sha256 != found[1]:
+        raise StudyError(f"Expected the study '{name}' as it was stored, got a changed one; import it from its export.")
+    return study
+
+
+def save_study(store: RatingsStore, study: Study) -> None:
+    """Store a new study. Raises `StudyError` if the name is taken."""
+    store.add_study(study.name, study.as_dict(), study.sha256)
+
+
+def _read_parts(path: Path) -> Mapping[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _LIMIT:
+                raise StudyError(f"Expected an exported study below {_LIMIT // 10**6} MB, got '{path.name}'; check it.")
+            parts = {name: archive.read(name) for name in ("manifest.json", "study.json", "ratings.jsonl")}
+        manifest = json.loads(parts["manifest.json"])
+        expected = manifest["sha256"]
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise StudyError(
+            f"Expected a study exported by this program, got '{path.name}' ({type(error).__name__}); export it again."
+        ) from None
+    if manifest.get("format") != FORMAT:
+        raise StudyError(f"Expected the format '{FORMAT}', got '{manifest.get('format')}'; use a fitting version.")
+    for part, digest in expected.items():
+        if hashlib.sha256(parts[part]).hexdigest() != digest:
+            raise StudyError(f"Expected {part} as it was exported, got a changed one; export the study again.")
+    return parts

@@ -1,0 +1,182 @@
+"""A study's statistics as a self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from icbir_core.evaluation.page import Section, Table, render_page, show_interval, show_number
+from icbir_core.study.analysis import StudyResult
+from icbir_core.study.design import Study
+
+ANCHORS = (
+    "For comparison: inter-radiologist Fleiss κ 0.51 on chest films (2023), κ 0.41–0.66 on a nine-step similarity "
+    "scale (2013). Intervals are 95 %, bootstrapped over queries."
+)
+_AGREEMENT: Mapping[str, str] = {
+    "krippendorff_alpha": "Krippendorff's α (ordinal, missing allowed)",
+    "icc_2_1": "ICC(2,1), one reader",
+    "icc_2_k": "ICC(2,k), mean of the readers",
+    "weighted_kappa_mean": "Weighted κ (quadratic), mean over pairs",
+    "kendall_w_within_queries": "Kendall's W, mean over queries",
+    "kendall_tau_within_queries": "Kendall's τ-b between readers, mean over queries",
+}
+
+
+def render_report(study: Study, result: StudyResult) -> str:
+    """The HTML page; says first if the readers were simulated, and every note of the analysis."""
+    warnings = list(result.notes)
+    if result.simulated:
+        warnings.insert(0, "SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval.")
+    counts = result.counts
+    sections = [
+        Section(
+            "The study",
+            [
+                f"{len(result.readers)} readers ({', '.join(result.readers)}), {result.queries} queries with "
+                f"{study.target}, {counts['items']} pairs; methods pooled: {', '.join(study.methods)}, top {study.k} "
+                f"each with random negatives; {len(study.repeats)} hidden repeats. {counts['ratings']} answers, "
+                f"{counts['cannot_judge']} of them 'cannot judge'.",
+                f"Blinded: method, rank, distance and labels were hidden. Definition {study.sha256[:12]}.",
+            ],
+            [_count_scores(result)],
+        ),
+        Section("Agreement between readers", [ANCHORS], _tabulate_agreement(result)),
+        Section("Readers with themselves", ["From the hidden repeats."], _tabulate_repeats(result)),
+        Section(
+            "Methods and readers",
+            [
+                "nDCG of each method's order of the pool by the readers' mean score (gain 2^score − 1, discount "
+                "log2(rank + 1)), beside what random orders of the same pools reach; corrected = (nDCG − chance) / "
+                "(1 − chance). The band is one reader's order judged by the mean of the others."
+            ],
+            _tabulate_methods(result),
+            [figure] if (figure := draw_methods(result)) is not None else [],
+        ),
+    ]
+    if result.maps:
+        change = result.maps["change_of_score"]
+        text = (
+            f"Score with maps minus without: {show_interval(change['difference'])}, p = "
+            f"{show_number(change['p_value'])}; {result.maps['changed_scores']:.0%} of the scores changed."
+        )
+        if "alpha_with_maps" in result.maps:
+            text += (
+                f" Krippendorff's α without maps {show_interval(result.maps['alpha_without_maps'])}, "
+                f"with maps {show_interval(result.maps['alpha_with_maps'])}."
+            )
+        sections.append(Section("What seeing the maps changed", [text]))
+    sections += _show_other_tasks(result)
+    sections.append(Section("Time for a decision", (), [_tabulate_times(result)]))
+    return render_page(f"Reading study: {study.name}", sections, warnings)
+
+
+def _count_scores(result: StudyResult) -> Table:
+    return Table("Scores given (5 similar … 1 dissimilar), both stages", list(result.counts["scores"]),
+                 [[str(count) for count in result.counts["scores"].values()]])  # fmt: skip
+
+
+def _tabulate_agreement(result: StudyResult) -> list[Table]:
+    between = result.between_readers
+    if not between:
+        return []
+    rows = [[title, show_interval(between[name])] for name, title in _AGREEMENT.items()]
+    pairs = [[pair, show_number(value)] for pair, value in between["weighted_kappa_pairs"].items()]
+    offsets = [[reader, show_number(value, 2)] for reader, value in between["reader_mean_offset"].items()]
+    return [
+        Table("All readers", ["statistic", "value [95 % interval]"], rows),
+        Table("Each pair", ["readers", "weighted κ"], pairs),
+        Table("Offset of each reader from the mean of all", ["reader", "steps"], offsets),
+    ]
+
+
+def _tabulate_repeats(result: StudyResult) -> list[Table]:
+    rows = [
+        [reader, str(v["repeats"]), f"{v['same_score']:.0%}", f"{v['within_one_step']:.0%}",
+         show_number(v["weighted_kappa"]), show_number(v["standard_deviation"], 2)]
+        for reader, v in result.within_readers.items()
+    ]  # fmt: skip
+    header = ["reader", "repeats", "same score", "within one step", "weighted κ", "standard deviation of a score"]
+    return [Table("Hidden repeats", header, rows)] if rows else []
+
+
+def _tabulate_methods(result: StudyResult) -> list[Table]:
+    methods = {name: v for name, v in result.methods.items() if v and "chance" in v}
+    if not methods:
+        return []
+    rows = [
+        [name, show_interval(v["ndcg"]), show_number(v["chance"]["chance"]), show_number(v["chance"]["corrected"]),
+         show_number(v["chance"]["p_value"]), show_interval(v["kendall_tau_with_readers"])]
+        for name, v in methods.items()
+    ]  # fmt: skip
+    band = result.methods.get("readers_among_themselves")
+    if band:
+        between = f"{show_number(band['lowest_reader'])} to {show_number(band['highest_reader'])}"
+        rows.append(["band between readers", f"{show_interval(band['ndcg'])}; {between}", "", "", "", ""])
+    compared = [
+        [f"{c['first']} − {c['second']}", show_interval(c["difference"]), show_number(c["p_value"]),
+         show_number(c["p_corrected"])]
+        for c in result.comparisons
+    ]  # fmt: skip
+    return [
+        Table("Each method", ["method", "nDCG", "chance", "corrected", "p against chance", "τ-b with readers"], rows),
+        Table(
+            "Paired differences of nDCG (p corrected by Holm)", ["methods", "difference", "p", "corrected p"], compared
+        ),
+    ]
+
+
+def draw_methods(result: StudyResult) -> Any:
+    """A plotly figure of each method's nDCG with interval, chance and the band between readers; None without data."""
+    import plotly.graph_objects as go
+
+    methods = {name: v for name, v in result.methods.items() if v and "chance" in v}
+    if not methods:
+        return None
+    names = list(methods)
+    values = [methods[name]["ndcg"] for name in names]
+    figure = go.Figure(
+        go.Scatter(
+            x=names, y=[v["value"] for v in values], mode="markers", name="method", marker={"size": 11},
+            error_y={"array": [v["high"] - v["value"] for v in values],
+                     "arrayminus": [v["value"] - v["low"] for v in values]},
+        )
+    )  # fmt: skip
+    figure.add_scatter(x=names, y=[methods[n]["chance"]["chance"] for n in names], mode="markers", name="chance",
+                       marker={"symbol": "line-ew-open", "size": 26})  # fmt: skip
+    band = result.methods.get("readers_among_themselves")
+    if band:
+        figure.add_hrect(y0=band["lowest_reader"], y1=band["highest_reader"], opacity=0.15, line_width=0,
+                         fillcolor="#2563eb", annotation_text="between readers")  # fmt: skip
+    figure.update_layout(yaxis_title="nDCG by the readers' mean score", height=420, margin={"t": 30})
+    return figure
+
+
+def _show_other_tasks(result: StudyResult) -> list[Section]:
+    sections = []
+    if result.ranking:
+        rows = [
+            [name, show_number(v["value"]), show_number(v["chance"]), show_number(v["corrected"]),
+             show_number(v["p_value"])]
+            for name, v in result.ranking["methods"].items()
+        ]  # fmt: skip
+        text = f"Kendall's W between readers, mean over queries: {show_interval(result.ranking['kendall_w'])}."
+        header = ["method", "nDCG by the paper's gain", "chance", "corrected", "p against chance"]
+        sections.append(
+            Section("Full ranking", [text], [Table("Each method's order by the readers' ranks", header, rows)])
+        )
+    if result.choices:
+        rows = [[name, show_interval(value)] for name, value in result.choices.items()]
+        table = Table(
+            "How often the case that the method ranks higher was chosen (chance 0.5)", ["method", "share"], rows
+        )
+        sections.append(Section("Forced choice of two", (), [table]))
+    return sections
+
+
+def _tabulate_times(result: StudyResult) -> Table:
+    rows = [
+        [name, show_number(v["median"], 1), " to ".join(show_number(q, 1) for q in v["quartiles"]), str(v["answers"])]
+        for name, v in result.times.items()
+    ]
+    return Table("Seconds", ["reader", "median", "quartiles", "answers"], rows)

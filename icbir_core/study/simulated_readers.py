@@ -1,0 +1,89 @@
+"""Readers with known bias, noise and lapses: they prove that statistics find what was put in; never mixed with real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, special, stats
+
+from icbir_core.study.design import Study
+from icbir_core.study.session import ReadingSession
+from icbir_core.study.store import RatingsStore
+
+
+@dataclass(frozen=True)
+class ReaderModel:
+    """score = round(similarity + bias + noise · N(0, 1)) clipped to 1 … 5; with probability `lapse` any of the five.
+
+    cannot_judge : probability of refusing; map_effect : added to the similarity in stage 2; seconds : median time.
+    """
+
+    bias: float = 0.0
+    noise: float = 0.5
+    lapse: float = 0.0
+    cannot_judge: float = 0.0
+    map_effect: float = 0.0
+    seconds: float = 8.0
+
+    def score(self, similarity: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """int64 scores 1 … 5 for similarities on the same scale, any shape."""
+        values = np.asarray(similarity, dtype=np.float64)
+        felt = values + self.bias + generator.normal(0, 1, values.shape) * self.noise
+        scores = np.clip(np.rint(felt), 1, 5).astype(np.int64)
+        return np.where(generator.random(values.shape) < self.lapse, generator.integers(1, 6, values.shape), scores)
+
+
+def simulate_reader(
+    store: RatingsStore, study: Study, reader: str, model: ReaderModel, similarity: Callable[[str, str], float],
+    seed: int = 0,
+) -> int:  # fmt: skip
+    """Answer a whole study through the same session as a real reader; the number of answers. All marked simulated."""
+    generator = np.random.default_rng(seed)
+    session = ReadingSession(store, study, reader, simulated=True)
+    answered = 0
+    while (item := session.next_item()) is not None:
+        query, cases = session.find_cases(item.token)
+        felt = np.array([similarity(query, case) for case in cases]) + model.map_effect * item.with_maps
+        time_ms = int(1000 * model.seconds * np.exp(generator.normal(0, 0.3)))
+        if generator.random() < model.cannot_judge:
+            session.answer(item.token, cannot_judge=True, time_ms=time_ms)
+        elif item.task == "similarity":
+            session.answer(item.token, score=int(model.score(felt, generator)[0]), time_ms=time_ms)
+        else:
+            seen = felt + generator.normal(0, 1, len(felt)) * model.noise
+            if generator.random() < model.lapse:
+                seen = generator.permutation(seen)
+            order = [item.case_tokens[i] for i in np.argsort(-seen, kind="stable")]
+            if item.task == "ranking":
+                session.answer(item.token, order=order, time_ms=time_ms)
+            else:
+                session.answer(item.token, chosen=order[0], time_ms=time_ms)
+        answered += 1
+    return answered
+
+
+def fit_reader(scores: np.ndarray, reference: np.ndarray) -> ReaderModel:
+    """Bias, noise and lapse of a reader by maximum likelihood, given her scores (n,) and a reference similarity (n,).
+
+    With the consensus of other readers as the reference, its error counts as noise. NaN pairs are left out.
+    """
+    scores, reference = np.asarray(scores, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    known = np.isfinite(scores) & np.isfinite(reference)
+    scores, reference = scores[known], reference[known]
+    low = np.where(scores <= 1, -np.inf, scores - 0.5)
+    high = np.where(scores >= 5, np.inf, scores + 0.5)
+
+    def loss(values: np.ndarray) -> float:
+        bias, noise, lapse = values[0], np.exp(values[1]), special.expit(values[2])
+        centre = reference + bias
+        inside = stats.norm.cdf((high - centre) / noise) - stats.norm.cdf((low - centre) / noise)
+        return float(-np.log(np.maximum((1 - lapse) * inside + lapse / 5, 1e-12)).sum())
+
+    best = min(
+        (optimize.minimize(loss, [0.0, start, lapse], method="Nelder-Mead", options={"maxiter": 800})
+         for start in (-1.0, 0.0) for lapse in (-4.0, -1.0)),
+        key=lambda result: result.fun,
+    )  # fmt: skip
+    return ReaderModel(float(best.x[0]), float(np.exp(best.x[1])), float(special.expit(best.x[2])))

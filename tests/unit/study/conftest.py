@@ -1,0 +1,76 @@
+"""A catalogue, a search and a truth to make studies from."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from icbir_core.findings import FindingState
+from icbir_core.study.design import create_study
+from icbir_core.types import Case, Hit, Query, Radiograph, Ranking
+
+
+def make_cases(count: int) -> list[Case]:
+    return [
+        Case(
+            row=i,
+            case_id=f"case-{i:03d}",
+            path=f"images/{i}.png",
+            sha256=f"{i:064x}",
+            pixel_sha256=f"{i:064x}",
+            findings={"Effusion": FindingState.PRESENT if i % 2 else FindingState.ABSENT},
+            patient=f"patient-{i // 2}",
+        )
+        for i in range(count)
+    ]
+
+
+def compute_true_similarity(query: str, case: str) -> float:
+    """A fixed similarity 1 … 5 of two cases, drawn from their names."""
+    digest = hashlib.sha256("|".join(sorted((query, case))).encode()).digest()
+    return 1 + 4 * digest[0] / 255
+
+
+class TruthSearch:
+    """Ranks a catalogue by the true similarity plus the noise of a method."""
+
+    def __init__(self, cases, noise):
+        self.cases, self.noise = cases, noise
+
+    def __call__(self, query, settings) -> Ranking:
+        generator = np.random.default_rng([len(settings.method), int(query.case_id[-3:])])
+        others = [case for case in self.cases if case.case_id != query.case_id]
+        values = [
+            -compute_true_similarity(query.case_id, case.case_id) + self.noise[settings.method] * generator.normal()
+            for case in others
+        ]
+        order = np.argsort(values, kind="stable")[: settings.top_k]
+        hits = tuple(Hit(rank, float(values[i]), others[i]) for rank, i in enumerate(order, start=1))
+        return Ranking(
+            query.name, settings.method, "Effusion", "euclidean", "exact", len(others), len(others), hits,
+            versions={"model": "a" * 64},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def true_similarity():
+    return compute_true_similarity
+
+
+@pytest.fixture
+def catalogue():
+    return make_cases(30)
+
+
+@pytest.fixture
+def make_study(catalogue):
+    def make(name="pilot", queries=4, **changes):
+        film = Radiograph(np.zeros((2, 2), np.float32), "", "", "PNG")
+        asked = [Query(case.case_id, film, case_id=case.case_id) for case in catalogue[:queries]]
+        settings = dict(target="Effusion", methods=("good", "random"), k=3, negatives=2, stages=2, seed=3)
+        noise = {"good": 0.4, "random": 50.0}
+        return create_study(name, asked, TruthSearch(catalogue, noise), **(settings | changes))
+
+    return make

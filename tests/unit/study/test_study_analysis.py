@@ -1,0 +1,124 @@
+"""Simulated readers of known bias, noise and lapses: each statistic finds what was put in."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from icbir_core.errors import StudyError
+from icbir_core.evaluation import agreement
+from icbir_core.study.analysis import analyse_study
+from icbir_core.study.rating import Rating
+from icbir_core.study.report import render_report
+from icbir_core.study.simulated_readers import ReaderModel, fit_reader, simulate_reader
+from icbir_core.study.store import RatingsStore
+
+
+@pytest.mark.parametrize("model", [ReaderModel(0.4, 0.6, 0.0), ReaderModel(-0.3, 0.4, 0.15), ReaderModel(0, 0.9, 0.05)])
+def test_bias_noise_and_lapses_are_recovered(model):
+    generator = np.random.default_rng(0)
+    truth = generator.uniform(1, 5, 4000)
+    found = fit_reader(model.score(truth, generator), truth)
+    assert found.bias == pytest.approx(model.bias, abs=0.06)
+    assert found.noise == pytest.approx(model.noise, abs=0.07)
+    assert found.lapse == pytest.approx(model.lapse, abs=0.035)
+
+
+def test_agreement_has_the_value_that_the_variances_give():
+    """ICC(2,1) = truth / (truth + bias + noise + rounding), the rounding of a step being 1/12."""
+    generator = np.random.default_rng(1)
+    truth = generator.normal(3, 0.7, 3000)
+    biases, noise = np.array([-0.3, 0.0, 0.3]), 0.5
+    scores = np.stack([ReaderModel(b, noise).score(truth, generator) for b in biases]).astype(float)
+    expected = 0.7**2 / (0.7**2 + biases.var(ddof=1) + noise**2 + 1 / 12)
+    assert agreement.intraclass_correlations(scores)[0] == pytest.approx(expected, abs=0.03)
+
+
+def test_more_noise_or_lapses_means_less_of_every_agreement():
+    generator = np.random.default_rng(2)
+    truth = generator.uniform(1, 5, 800)
+    table = []
+    for model in (ReaderModel(noise=0.2), ReaderModel(noise=0.8), ReaderModel(noise=0.8, lapse=0.4)):
+        scores = np.stack([model.score(truth, generator) for _ in range(3)]).astype(float)
+        table.append(
+            [
+                agreement.krippendorff_alpha(scores),
+                agreement.intraclass_correlations(scores)[0],
+                agreement.kendall_w(scores)[0],
+                agreement.pairwise(scores, agreement.kendall_tau).mean(),
+                agreement.pairwise(scores, agreement.weighted_kappa).mean(),
+            ]
+        )
+    assert (np.diff(np.array(table), axis=0) < -0.05).all()
+
+
+@pytest.fixture
+def read_study(make_study, true_similarity, tmp_path):
+    def read(models, **changes):
+        study = make_study(queries=8, **changes)
+        store = RatingsStore.open(tmp_path / "r.db")
+        for number, model in enumerate(models):
+            simulate_reader(store, study, f"simulated-{number}", model, true_similarity, seed=number)
+        return study, store
+
+    return read
+
+
+def test_a_simulated_study_says_what_was_put_in(read_study):
+    models = [ReaderModel(bias, 0.4, map_effect=0.6, seconds=6) for bias in (-0.4, 0.0, 0.4)]
+    study, store = read_study(models, tasks=("similarity", "ranking", "choice"))
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    offsets = list(result.between_readers["reader_mean_offset"].values())
+    assert offsets[0] < -0.2 < 0.2 < offsets[2]
+    for reader in result.readers:  # repeats: noise 0.4 and rounding, √(0.16 + 1/12) = 0.49
+        assert 0.2 < result.within_readers[reader]["standard_deviation"] < 0.8
+    good, random = (result.methods[name]["ndcg"]["value"] for name in ("good", "random"))
+    chance = result.methods["random"]["chance"]["chance"]
+    assert good > chance + 0.1 and abs(random - chance) < 0.1
+    assert result.methods["good"]["chance"]["p_value"] < 0.01 < result.methods["random"]["chance"]["p_value"]
+    assert result.comparisons[0]["p_corrected"] < 0.05 and result.comparisons[0]["difference"]["low"] > 0
+    assert result.maps["change_of_score"]["difference"]["value"] == pytest.approx(0.55, abs=0.2)
+    assert result.methods["readers_among_themselves"]["ndcg"]["value"] > random
+    assert result.ranking["kendall_w"]["value"] > 0.7
+    assert result.choices["good"]["value"] > 0.75 > result.choices["random"]["value"]
+    assert result.times["all, without maps"]["median"] == pytest.approx(6, rel=0.2)
+
+
+def test_simulated_ratings_are_never_mixed_with_real_ones(read_study):
+    study, store = read_study([ReaderModel()] * 3, tasks=("similarity",))
+    ratings = store.latest(study=study.name)
+    with pytest.raises(StudyError, match="got none"):
+        analyse_study(study, ratings)
+    query = study.queries[0]
+    real = Rating(study=study.name, session="s", reader="simulated-0", query=query.case_id,
+                  case_id=query.candidates[0].case_id, score=5, blinded=True)  # fmt: skip
+    store.add(real)
+    assert analyse_study(study, store.latest(study=study.name)).counts["ratings"] == 1
+    simulated = analyse_study(study, store.latest(study=study.name), simulated=True)
+    assert simulated.counts["ratings"] == len(ratings)
+
+
+def test_unblinded_ratings_stay_out_and_refusals_are_missing_not_low(read_study):
+    study, store = read_study([ReaderModel(cannot_judge=0.3)] * 3, tasks=("similarity",))
+    query = study.queries[0]
+    store.add(Rating(study=study.name, session="s", reader="x", query=query.case_id, simulated=True,
+                     case_id=query.candidates[0].case_id, score=5, blinded=False))  # fmt: skip
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    assert "x" not in result.readers and result.counts["cannot_judge"] > 0
+    assert result.between_readers["krippendorff_alpha"]["value"] > 0.6
+    assert any("cannot judge" in note for note in result.notes)
+
+
+def test_the_report_is_one_file_that_holds_every_number_and_calls_nobody(read_study):
+    study, store = read_study([ReaderModel()] * 3, tasks=("similarity",))
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    html = render_report(study, result)
+    assert "SIMULATED READERS" in html and "not for diagnosis" in html
+    body = re.sub(r"<script>.*?</script>", "", html, flags=re.S)  # plotly's own text names its home page
+    assert 'src="http' not in body and 'href="http' not in body
+    alpha = result.between_readers["krippendorff_alpha"]["value"]
+    assert f"{alpha:.3f}" in html
+    json.dumps(result.as_dict())
