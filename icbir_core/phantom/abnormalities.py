@@ -158,7 +158,7 @@ def _opacity(
         stretch = random.uniform(0.7, 1.4)
         distance = ((canvas.x - centre_x) / radius) ** 2 + ((canvas.y - centre_y) / (radius * stretch)) ** 2
         body = np.exp(-0.7 * distance)
-        focus = smooth_step((body + 0.16 * texture - 0.38) / random.uniform(0.25, 0.7))
+        focus = smooth_step((body + 0.16 * texture - 0.38) / random.uniform(0.35, 1.0))
         if lobar:
             edge = centre_y + random.choice([-1, 1]) * radius * random.uniform(0.3, 0.7)
             slope = random.uniform(-0.25, 0.25)
@@ -191,7 +191,7 @@ def consolidation(lungs: Lungs, chest: Chest, random: np.random.Generator, sever
     """Air spaces filled: one dense focus or a few, lobar or patchy, sometimes with air bronchograms; size in % of the lung."""
     side = _draw_side(random, 0.22)
     count = int(random.integers(1, 3)) * (2 if side == "both" else 1)
-    share = _opacity(lungs, chest, random, severity, side, count, random.random() < 0.4, 0.3 + 0.5 * random.random())
+    share = _opacity(lungs, chest, random, severity, side, count, random.random() < 0.4, 0.22 + 0.48 * random.random())
     if random.random() < 0.5:
         lungs.tissue -= _bronchograms(chest, random, share, side)
     lungs.flood(share)

@@ -14,8 +14,8 @@ import numpy as np
 
 from .canvas import Canvas, curve, smooth_step
 
-AERATED_DENSITY = 0.24
-"""Density of inflated lung, water = 1 (Hounsfield's −740 on average)."""
+AERATED_DENSITY = 0.21
+"""Density of inflated lung, water = 1 (about −790 Hounsfield units, a deep breath)."""
 
 NORMAL_RATIO = {"PA": 0.50, "AP": 0.55}
 """Largest normal cardiothoracic ratio by view; the heart is magnified on AP films."""
@@ -113,7 +113,7 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
         posterior_drop=float(random.uniform(45, 85)),
         apex_power=float(random.uniform(2.2, 3.1)),
         curvature=float(random.normal(0, 4)) * (1 + 2 * (random.random() < 0.1)),
-        wall=float(random.uniform(20, 34) * (1 + 0.9 * obesity)),
+        wall=float(random.uniform(26, 46) * (1 + 0.8 * obesity)),
         obesity=obesity,
         inspiration=inspiration,
         rotation=float(random.normal(0, 0.05 if not portable else 0.09)),
@@ -238,14 +238,14 @@ class Chest:
         a, canvas, s = self.anatomy, self.canvas, self.anatomy.scale
         y = canvas.y
         sway = a.rotation * 90
-        wide = (1.12 if a.view == "AP" else 1.0) * s * random.uniform(0.95, 1.35)
+        wide = (1.12 if a.view == "AP" else 1.0) * s * random.uniform(1.0, 1.45)
         right = (
             np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 36, 27, 25, 27, 24]) * wide)[:, None] - sway
         )
         left = np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 38, 30, 27, 26, 26]) * wide)[:, None] + sway
         right, left = np.maximum(right, 14), np.maximum(left, 14)
         reach = np.where(self.lateral < 0, -self.lateral / right, self.lateral / left)
-        shape = np.sqrt(np.clip(1 - reach**2, 0, 1)) * smooth_step((y + 60) / 60)
+        shape = np.clip(1 - reach**2.2, 0, 1) * smooth_step((y + 60) / 60)
         mass = (shape * a.depth * 1.05).astype(np.float32)
         arch = a.height * random.uniform(0.24, 0.30)
         elongation = max(0.0, (a.age - 45) / 45) * random.random()
@@ -271,15 +271,15 @@ class Chest:
         for side, sign in (("right", -1), ("left", 1)):
             hx, hy = self.hila[side]
             for _ in range(4):
-                offset = (random.normal(0, 7) * s, random.normal(0, 14) * s)
-                size = random.uniform(5, 10) * s
-                canvas.ellipsoid(mass, (hx + offset[0], hy + offset[1]), (size, size * 1.5), sign * 0.4, 1.9 * size)
+                offset = (random.normal(0, 6) * s, random.normal(0, 15) * s)
+                size = random.uniform(5, 9) * s
+                canvas.ellipsoid(mass, (hx + offset[0], hy + offset[1]), (size, size * 1.5), sign * 0.4, 1.2 * size)
             if random.random() < 0.55:
                 pad = random.uniform(14, 34) * s * (0.6 + 0.5 * a.obesity)
                 canvas.ellipsoid(
                     mass, (sign * (0.42 * a.half_width) + 12, a.height + 4), (pad, pad * 0.8), sign * 0.5, 45
                 )
-        return mass
+        return canvas.blur(mass, random.uniform(0.6, 2.0))
 
     def _body(self, random: np.random.Generator) -> np.ndarray:
         """Whole thickness of the body outline: neck, shoulders, trunk, arms, breasts; mm."""
@@ -307,11 +307,11 @@ class Chest:
         kernel = max(int(14 / canvas.spacing), 1)
         outline = np.convolve(np.pad(outline, kernel, mode="edge"), np.ones(kernel) / kernel, "same")[kernel:-kernel]
         depth_trunk = a.depth * 1.16 + 20 + 75 * a.obesity
-        share = np.array([0.5, 0.52, 0.58, 0.7, 0.85, 0.99, 1.0, 1.0, 1.06])
+        share = np.array([0.6, 0.6, 0.62, 0.68, 0.80, 0.95, 1.0, 1.0, 1.05])
         depths = np.concatenate([share[:4] * 215 * s, share[4:] * depth_trunk])
         depth = np.interp(y[:, 0], heights, depths)[:, None]
         reach = np.abs(self.lateral) / outline[:, None].astype(np.float32)
-        body = (depth * np.sqrt(np.clip(1 - reach**2.6, 0, 1))).astype(np.float32)
+        body = (depth * np.sqrt(np.clip(1 - reach**3.0, 0, 1))).astype(np.float32)
         arms = np.zeros_like(body)
         radius = (36 + 14 * a.obesity) * s
         for sign in (-1, 1):

@@ -85,7 +85,7 @@ def draw_tone(random: np.random.Generator) -> Tone:
     return Tone(
         low=float(random.uniform(0.0, 0.9)),
         high=float(random.uniform(-0.10, 0.25)),
-        gamma=float(np.exp(random.normal(0.0, 0.28))),
+        gamma=float(np.exp(random.normal(0.22, 0.28))),
         shoulder=float(random.uniform(0.0, 1.0)),
         sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),
         sharpen_reach=float(random.uniform(1.0, 9.0)),

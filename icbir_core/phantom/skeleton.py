@@ -23,7 +23,7 @@ def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
     start = -8 * a.scale + number * spacing + random.uniform(-8, 8)
     slope = random.uniform(0.8, 1.15) * (0.72 + 0.28 * a.inspiration) * a.scale
     drop = np.minimum(38 + 15.5 * number, 118) * slope
-    drop = np.where(number >= 9, drop * (1 - 0.12 * (number - 8)), drop)
+    drop = np.where(number >= 9, drop * (1 + 0.25 * (number - 8)), drop)
     last = np.where(number < 7, 0.80, np.where(number < 10, 0.74 - 0.04 * (number - 7), 0.5))[:, None] * np.pi
     last[0] = 0.86 * np.pi
     angle = np.linspace(0.02, 1, _STEPS)[None, :] * last
@@ -101,7 +101,7 @@ def _spine(chest: Chest, random: np.random.Generator) -> np.ndarray:
             canvas.fill(processes, band(np.array([pedicle, (pedicle[0], pedicle[1] + 6 * s)]), 4.5 * s), 120)
     spine = canvas.blur(layer, 1.3).astype(np.float32) * np.float32(1 / 255)
     spine += canvas.blur(processes, 1.0).astype(np.float32) * np.float32(0.5 / 255)
-    return spine * np.float32(random.uniform(7, 13) * s)
+    return spine * np.float32(random.uniform(4, 10) * s)
 
 
 def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:

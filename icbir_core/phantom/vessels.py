@@ -22,13 +22,13 @@ def lung_markings(
     for side, sign in (("right", -1), ("left", 1)):
         hilum = np.array(chest.hila[side])
         trunks = 11
-        angle = np.linspace(-1.35, 1.5, trunks) + random.normal(0, 0.12, trunks)
+        angle = np.linspace(-1.3, 1.75, trunks) + random.normal(0, 0.15, trunks)
         start = np.repeat(hilum[None, :], trunks, axis=0) + random.normal(0, 9, (trunks, 2)) * (0.6, 1.6)
         diameter = random.uniform(4.6, 8.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
         diameter *= 1 + upper_share * np.clip(-np.sin(angle) + 0.35, 0, 1)
         length = random.uniform(22, 42, trunks) * a.scale * a.height / 216
         for generation in range(_GENERATIONS):
-            bend = random.normal(0, 0.16, len(angle))
+            bend = random.normal(0.03, 0.22, len(angle))
             middle = start + 0.5 * length[:, None] * np.stack([sign * np.cos(angle), np.sin(angle)], axis=1)
             turned = angle + bend
             end = middle + 0.5 * length[:, None] * np.stack([sign * np.cos(turned), np.sin(turned)], axis=1)
@@ -40,14 +40,14 @@ def lung_markings(
                 if group.any():
                     size = float(diameter[group].mean())
                     canvas.stroke(layer, list(lines[group]), size, 220)
-                    markings += layer.astype(np.float32) * np.float32(1.45 * size / 220)
+                    markings += layer.astype(np.float32) * np.float32(1.2 * size / 220)
                     layer[:] = 0
             if generation == _GENERATIONS - 1:
                 break
-            spread = random.uniform(0.2, 0.55, len(angle))
+            spread = random.uniform(0.2, 0.75, len(angle))
             angle = np.concatenate([turned - spread, turned + spread * random.uniform(0.3, 1.0, len(angle))])
             start = np.concatenate([end, end])
-            diameter = np.concatenate([diameter * 0.74, diameter * random.uniform(0.6, 0.8, len(diameter))])
+            diameter = np.concatenate([diameter * 0.72, diameter * random.uniform(0.5, 0.75, len(diameter))])
             length = np.concatenate([length, length]) * random.uniform(0.66, 0.95, len(angle))
     markings = canvas.blur(markings, 0.55)
     fine = canvas.noise(random, 14, max(1.6, 1.5 * canvas.spacing), 0.8)
