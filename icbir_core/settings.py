@@ -92,3 +92,8 @@ class SearchSettings:
 def get_environment_path(name: str) -> str | None:
     """The value of the environment variable `ICBIR_<name>`, or None."""
     return os.environ.get(f"ICBIR_{name}") or None
+
+
+def make_app_environment(workspace: os.PathLike[str] | str) -> dict[str, str]:
+    """This process's environment with `ICBIR_WORKSPACE` set to the absolute path of a workspace: for the web page."""
+    return dict(os.environ) | {"ICBIR_WORKSPACE": os.path.abspath(workspace)}
