@@ -1,0 +1,285 @@
+"""The commands that made the starter models, step by step; each step resumes and writes below one folder.
+
+    python benchmarks/train_starter.py real  FOLDER --nih DIR --nih-effusion DIR     films through the product's own
+    input path python benchmarks/train_starter.py simulate FOLDER --count N --seed S            simulated films (any
+    time, runs aside) python benchmarks/train_starter.py fit FOLDER NAME --films simulated|real|both … one training run
+    python benchmarks/train_starter.py maps FOLDER NAME                              saliency maps of the classifier
+    python benchmarks/train_starter.py ship FOLDER …                                 calibrate on `tune`, score `test`,
+    write float16
+
+`fit` runs on PyTorch as Keras backend (KERAS_BACKEND=torch) in bfloat16; the rest on TensorFlow. The weights are the
+same arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+SIZE = 224
+FINDINGS = (
+    "Effusion", "Cardiomegaly", "Pneumothorax", "Consolidation", "Edema", "Atelectasis", "Pneumonia", "Nodule", "Mass",
+    "Infiltration", "No Finding",
+)  # fmt: skip
+REAL_ONLY = ("Infiltration",)  # the simulator does not draw it
+
+
+def prepare_real(arguments: argparse.Namespace) -> None:
+    """real.npz: images uint8 (N, 224, 224), labels, patients, part (train, tune, test, extra)."""
+    from icbir_core.radiograph import read_radiograph
+    from icbir_core.radiograph.network_input import fit_to_network
+    from icbir_core.settings import InputSettings
+
+    parts = {row["Patient ID"]: row["part"] for row in csv.DictReader((arguments.nih / "split.csv").open())}
+    films: list[tuple[Path, np.ndarray, str, str]] = []
+    for row in csv.DictReader((arguments.nih / "Data_Entry_2017_v2020.csv").open()):
+        present = set(row["Finding Labels"].split("|"))
+        labels = np.array([float(name in present) for name in FINDINGS], np.float32)
+        films.append(
+            (arguments.nih / "images" / row["Image Index"], labels, row["Patient ID"], parts[row["Patient ID"]])
+        )
+    for row in csv.DictReader((arguments.nih_effusion / "labels.csv").open()):
+        labels = np.full(len(FINDINGS), np.nan, np.float32)
+        if row["finding"] == "No Finding":
+            labels[:] = 0
+        labels[FINDINGS.index("Effusion")] = float(row["finding"] == "Effusion")
+        labels[FINDINGS.index("No Finding")] = float(row["finding"] == "No Finding")
+        films.append((arguments.nih_effusion / "images" / row["image"], labels, "", "extra"))
+    settings = InputSettings(SIZE, True)
+    images = np.zeros((len(films), SIZE, SIZE), np.uint8)
+    for i, film in enumerate(films):
+        images[i] = np.rint(fit_to_network(read_radiograph(film[0]).pixels, settings) * 255)
+    np.savez(
+        arguments.folder / "real.npz",
+        images=images,
+        labels=np.stack([film[1] for film in films]),
+        patients=np.array([film[2] for film in films]),
+        part=np.array([film[3] for film in films]),
+    )
+    print(len(films), "real films")
+
+
+def label_simulated(truth) -> np.ndarray:
+    """Labels float32 (F,) of a simulated film: what it shows is known exactly; what no reader would call is NaN.
+
+    NaN: a trace (severity below 0.05), a heart drawn larger that stayed below a cardiothoracic ratio of 0.5, a large
+    heart that was not asked for, and what the simulator cannot draw.
+    """
+    names = set(truth.names)
+    labels = np.array([float(name in names) for name in FINDINGS], np.float32)
+    labels[FINDINGS.index("No Finding")] = float(not names)
+    doubtful = {finding.name for finding in truth.findings if finding.severity < 0.05}
+    if ("Cardiomegaly" in names) != (truth.cardiothoracic_ratio > 0.52):
+        doubtful.add("Cardiomegaly")
+    if names and names <= doubtful or not names and doubtful:
+        doubtful.add("No Finding")
+    for name in doubtful | (set(REAL_ONLY) if names else set()):
+        labels[FINDINGS.index(name)] = np.nan
+    return labels
+
+
+def draw_wide_tone(random: np.random.Generator):
+    """A display curve that seldom burns out the mediastinum: like the digital films of the real sets."""
+    from icbir_core.phantom.beam import Tone
+
+    return Tone(
+        low=float(random.uniform(-0.05, 0.85)),
+        high=float(random.uniform(0.1, 1.1) if random.random() < 0.85 else random.uniform(-0.1, 0.2)),
+        gamma=float(np.exp(random.normal(0.0, 0.28))),
+        shoulder=float(random.uniform(0.3, 1.0)),
+        sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),
+        sharpen_reach=float(random.uniform(1.0, 9.0)),
+        equalise=float(random.uniform(0.1, 0.8) if random.random() < 0.8 else 0.0),
+    )
+
+
+def _simulate_chunk(job: tuple[Path, int, int, int]) -> None:
+    from icbir_core.phantom import film, simulate_films
+    from icbir_core.radiograph.network_input import fit_to_network
+    from icbir_core.settings import InputSettings
+
+    path, count, seed, pixels = job
+    film.draw_tone = draw_wide_tone
+    images, labels = [], []
+    for made in simulate_films(range(seed, seed + count), pixels, workers=1):
+        images.append(
+            np.rint(fit_to_network(made.pixels.astype(np.float32) / 255, InputSettings(SIZE, True)) * 255).astype(
+                np.uint8
+            )
+        )
+        labels.append(label_simulated(made.truth))
+    aside = path.with_suffix(".part.npz")
+    np.savez(aside, images=np.stack(images), labels=np.stack(labels))
+    os.replace(aside, path)
+
+
+def simulate(arguments: argparse.Namespace) -> None:
+    """simulated/NNNNN.npz of 250 films each; what is there is kept."""
+    folder = arguments.folder / "simulated"
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for chunk in range(arguments.first, arguments.first + -(-arguments.count // 250)):
+        path = folder / f"{chunk:05d}.npz"
+        if not path.exists():
+            jobs.append((path, 250, arguments.seed + 250 * chunk, arguments.pixels))
+    began = time.monotonic()
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for done, _ in enumerate(pool.map(_simulate_chunk, jobs), 1):
+            print(f"{250 * done} films, {250 * done / (time.monotonic() - began):.1f} a second", flush=True)
+
+
+def load_simulated(folder: Path, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N, 224, 224) and labels (N, F) of the chunks there are, in order."""
+    paths = sorted(path for path in (folder / "simulated").glob("*.npz") if ".part" not in path.name)
+    images, labels, count = [], [], 0
+    for path in paths:
+        if limit is not None and count >= limit:
+            break
+        with np.load(path) as chunk:
+            images.append(chunk["images"])
+            labels.append(chunk["labels"])
+        count += len(images[-1])
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def guess_infiltration(labels: np.ndarray) -> np.ndarray:
+    """Gives the one finding that the simulator does not name a stand-in for the simulated stage: any hazy opacity."""
+    labels = labels.copy()
+    hazy = labels[:, [FINDINGS.index(name) for name in ("Consolidation", "Pneumonia", "Edema")]]
+    present = (hazy == 1).any(1)
+    labels[present, FINDINGS.index("Infiltration")] = 1
+    return labels
+
+
+def collect(arguments: argparse.Namespace):
+    """The films of a run: `tune` patients are always what is held back; `test` is never loaded here."""
+    from icbir_core.model.training_set import TrainingSet
+
+    with np.load(arguments.folder / "real.npz") as stored:
+        part, images, labels = stored["part"], stored["images"], stored["labels"]
+        patients = stored["patients"]
+    wanted = ["tune"]
+    if arguments.films in ("real", "both"):
+        wanted += ["train"] if arguments.without_extra else ["train", "extra"]
+    keep = np.isin(part, wanted)
+    images, labels, part, patients = images[keep], labels[keep], part[keep], patients[keep]
+    names: list[str | None] = [text or None for text in patients.tolist()]
+    held = part == "tune"
+    shares = np.ones(len(images))
+    if arguments.films in ("simulated", "both"):
+        made, truth = load_simulated(arguments.folder, arguments.limit)
+        if arguments.films == "simulated":
+            truth = guess_infiltration(truth)
+        count = (~held).sum()
+        share = (
+            1.0
+            if arguments.films == "simulated"
+            else (1 - arguments.real_share) / arguments.real_share * count / len(made)
+        )
+        images, labels = np.concatenate([images, made]), np.concatenate([labels, truth])
+        held, shares = np.append(held, np.zeros(len(made), bool)), np.append(shares, np.full(len(made), share))
+        names += [None] * len(made)
+    drawn = arguments.films == "both"
+    print(f"{len(images) - held.sum()} films to train on, {held.sum()} of tune patients judge", flush=True)
+    return TrainingSet(images, labels, FINDINGS, names, held, shares if drawn else None)
+
+
+def fit(arguments: argparse.Namespace) -> None:
+    """One training run; the last line of its log is its best epoch on the tune patients."""
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import keras_torch_speed  # noqa: F401
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+    from icbir_core.model.network import named_weights
+    from icbir_core.model.recipes import Augmentation, Recipe
+    from icbir_core.model.training import train
+
+    augmentation = Augmentation(**json.loads(arguments.augmentation))
+    recipe = Recipe(
+        name="starter", learning_rate=arguments.rate, weight_decay=arguments.decay, batch_size=arguments.batch,
+        epochs=arguments.epochs, epoch_size=arguments.epoch_size, augmentation=augmentation,
+        averaging=arguments.averaging, patience=arguments.patience, warm_up_epochs=arguments.warm_up,
+        label_smoothing=arguments.smoothing, positive_weight_limit=arguments.positive_limit, start="none",
+    )  # fmt: skip
+    directory = arguments.folder / arguments.name
+    began = time.monotonic()
+
+    def log(row: dict) -> None:
+        print(json.dumps({"minutes": round((time.monotonic() - began) / 60, 1), **row}), flush=True)
+
+    def progress(done: int, total: int, text: str) -> None:
+        if done % 50 == 0:
+            print(f"{text}: {done}/{total} steps, {(time.monotonic() - began) / 60:.1f} min", flush=True)
+
+    training_set = collect(arguments)
+    result = train(
+        training_set, replace(recipe), directory, size=arguments.size, weights=arguments.start, seed=arguments.seed,
+        policy=arguments.policy, log=log, progress=progress,
+    )  # fmt: skip
+    np.savez(directory / "weights.npz", **named_weights(result.model))
+    print(json.dumps({"best_epoch": result.best_epoch, "best": result.history[result.best_epoch]}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+
+    def add(name: str, run) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=run.__doc__)
+        command.add_argument("folder", type=Path)
+        command.set_defaults(run=run)
+        return command
+
+    real = add("real", prepare_real)
+    real.add_argument("--nih", type=Path, required=True)
+    real.add_argument("--nih-effusion", type=Path, required=True)
+    made = add("simulate", simulate)
+    made.add_argument("--count", type=int, default=20000)
+    made.add_argument("--first", type=int, default=0)
+    made.add_argument("--seed", type=int, default=1_000_000)
+    made.add_argument("--pixels", type=int, default=288)
+    made.add_argument("--processes", type=int, default=1)
+    run = add("fit", fit)
+    run.add_argument("name")
+    run.add_argument("--films", choices=("simulated", "real", "both"), default="both")
+    run.add_argument("--without-extra", action="store_true", help="leave nih_effusion out")
+    run.add_argument("--real-share", type=float, default=0.5)
+    run.add_argument("--limit", type=int)
+    run.add_argument("--size", type=int, default=128)
+    run.add_argument("--start", default="none")
+    run.add_argument("--epochs", type=int, default=10)
+    run.add_argument("--epoch-size", type=int)
+    run.add_argument("--batch", type=int, default=32)
+    run.add_argument("--rate", type=float, default=1e-3)
+    run.add_argument("--decay", type=float, default=0.02)
+    run.add_argument("--warm-up", type=float, default=0.3)
+    run.add_argument("--averaging", type=float, default=0.995)
+    run.add_argument("--smoothing", type=float, default=0.0)
+    run.add_argument("--positive-limit", type=float, default=3.0)
+    run.add_argument("--patience", type=int, default=99)
+    run.add_argument("--augmentation", default="{}")
+    run.add_argument("--policy", default="mixed_bfloat16")
+    run.add_argument("--threads", type=int, default=2)
+    run.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

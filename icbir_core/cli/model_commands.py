@@ -1,0 +1,90 @@
+"""The command of the networks: train."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    app.command()(train)
+
+
+def train(
+    workspace: WorkspaceArgument,
+    target: Annotated[str, typer.Option(help="Target finding, such as Effusion.")],
+    findings: Annotated[str | None, typer.Option(help="More findings to predict, separated by commas.")] = None,
+    recipe: Annotated[str, typer.Option(help="default, or silva2020 as published.")] = "default",
+    weights: Annotated[
+        str | None, typer.Option(help="Start: imagenet, none, starter or a weights file (default: the recipe's).")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Other number of epochs than the recipe's.")] = None,
+    device: DeviceOption = "auto",
+    stage: Annotated[str, typer.Option(help="classifier, saliency or both.")] = "both",
+    network: Annotated[str, typer.Option(help="densenet121, or densenet_small to try things out.")] = "densenet121",
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the network's input in pixels.")] = 224,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Other batch size than the recipe's.")] = None,
+    flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split, the start, the order and the augmentation.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the classifier on the catalogue's films and the saliency classifier on its maps. Goes on after a kill."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.model.device import choose_device
+    from icbir_core.model.recipes import Augmentation, find_recipe
+    from icbir_core.pipeline.train_both import TrainingOptions, train_workspace
+    from icbir_core.settings import InputSettings
+
+    chosen = find_recipe(recipe)
+    changes = {"epochs": epochs, "batch_size": batch_size}
+    chosen = replace(chosen, **{name: value for name, value in changes.items() if value is not None})
+    if flip:
+        chosen = replace(chosen, augmentation=replace(chosen.augmentation or Augmentation(), flip=0.5))
+    options = TrainingOptions(
+        target=target,
+        recipe=chosen,
+        findings=tuple(name.strip() for name in (findings or "").split(",") if name.strip()),
+        weights=weights,
+        stage=stage,
+        network=network,
+        input=InputSettings(size=size),
+        device=device,
+        seed=seed,
+    )
+    opened = Workspace.open(workspace)
+    say(f"computing on {choose_device(device).name}")
+    with progress_bar("train", unit="step") as progress:
+        manifests = train_workspace(opened, options, progress, log=_tell_epoch)
+    text = "\n".join(line for stage_name, manifest in manifests.items() for line in _describe(stage_name, manifest))
+    emit({name: _without_history(manifest) for name, manifest in manifests.items()}, text, as_json)
+
+
+def _tell_epoch(stage: str, row: dict) -> None:
+    score = f", mean AUROC {row['mean_auroc']:.3f}" if "mean_auroc" in row else ""
+    say(f"{stage}: epoch {row['epoch'] + 1}, loss {row['loss']:.4f}{score}, {row['seconds']:.0f} s")
+
+
+def _describe(stage: str, manifest: dict) -> list[str]:
+    films, training = manifest["films"], manifest["training"]
+    lines = [
+        f"{stage}: {manifest['network']} on {films['trained']} films, {training['epochs']} epochs, kept epoch "
+        f"{training['best_epoch'] + 1}; {manifest['device']['name']}; SHA-256 {manifest['sha256'][:12]}"
+    ]
+    for name, score in manifest["auroc"].items():
+        counts = f"{score['present']} with, {score['absent']} without"
+        if score["value"] is None:
+            lines.append(f"  {name}: no AUROC ({counts})")
+        else:
+            interval = f"[{score['low']:.3f}, {score['high']:.3f}]"
+            lines.append(f"  {name}: AUROC {score['value']:.3f} {interval} on held-back patients ({counts})")
+    return lines
+
+
+def _without_history(manifest: dict) -> dict:
+    training = {name: value for name, value in manifest["training"].items() if name != "history"}
+    return {**manifest, "training": training}

@@ -1,0 +1,1 @@
+"""Networks: device choice, building, training, calibration, the classifier and the starter models."""

@@ -1,0 +1,160 @@
+"""A trained network with its manifest: what it finds, how its input is made, how its output is calibrated."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
+from icbir_core.files import replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.model.calibration import Calibration
+from icbir_core.model.network import PENULTIMATE_LAYER, build_network, load_matching_weights, read_named_weights
+from icbir_core.radiograph.network_input import standardise
+from icbir_core.settings import InputSettings
+from icbir_core.types import Prediction
+
+FORMAT_VERSION = 1
+_BATCH = 32
+
+
+class Classifier:
+    """A network for one or several findings. The saliency classifier is one too: it is fed encoded maps instead of
+    images.
+
+    model : (N, S, S, 3) standardised → (N, F) uncalibrated probabilities, layers named as in `network`. manifest :
+    plain values, with "findings", "input", "sha256" and, per finding, "calibration" and "operating_points".
+    """
+
+    def __init__(self, model: keras.Model, manifest: Mapping[str, Any]):
+        self.model = model
+        self.manifest = dict(manifest)
+        self.findings: tuple[str, ...] = tuple(manifest["findings"])
+        self.input_settings = InputSettings(**manifest["input"])
+        if model.output_shape[-1] != len(self.findings):
+            raise ModelError(f"Expected {len(self.findings)} outputs, got a network with {model.output_shape[-1]}.")
+        stored = manifest.get("calibration", {})
+        self._calibration = [Calibration(**stored.get(name, {})) for name in self.findings]
+        outputs = [model.get_layer("logits").output, model.get_layer(PENULTIMATE_LAYER).output]
+        self._both = keras.Model(model.input, outputs)
+        self._lock = threading.Lock()
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights file; names this classifier in the manifests of what was made from it."""
+        return self.manifest["sha256"]
+
+    @property
+    def operating_points(self) -> dict[str, float]:
+        """Per finding the calibrated probability from which it is called present."""
+        return dict(self.manifest.get("operating_points", {}))
+
+    def output_index(self, finding: str) -> int:
+        """Which output belongs to a finding; `UnknownNameError` lists the known ones."""
+        if finding not in self.findings:
+            raise UnknownNameError("finding of this classifier", finding, self.findings)
+        return self.findings.index(finding)
+
+    def compute(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float32 (N, F) and penultimate features float32 (N, D) of images (N, S, S) in [0, 1], in one pass."""
+        size = self.input_settings.size
+        images = np.asarray(images)
+        if images.ndim != 3 or images.shape[1:] != (size, size):
+            raise ModelError(f"Expected images of shape (N, {size}, {size}), got {images.shape}; use fit_to_network.")
+        logits, features = [], []
+        with self._lock:
+            for start in range(0, len(images), _BATCH):
+                one, other = self._both.predict_on_batch(standardise(images[start : start + _BATCH]))
+                logits.append(np.asarray(one, np.float32))
+                features.append(np.asarray(other, np.float32))
+        if not logits:
+            return tuple(np.zeros((0, output.shape[-1]), np.float32) for output in self._both.outputs)
+        return np.concatenate(logits), np.concatenate(features)
+
+    def calibrate(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities float32 (N, F) in [0, 1] from logits (N, F)."""
+        columns = [each.apply(logits[:, column]) for column, each in enumerate(self._calibration)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities float32 (N, F) in [0, 1] of images (N, S, S) in [0, 1]."""
+        return self.calibrate(self.compute(images)[0])
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Penultimate features float32 (N, D), not negative, of images (N, S, S) in [0, 1]."""
+        return self.compute(images)[1]
+
+    def to_prediction(self, row: np.ndarray) -> Prediction:
+        """One row (F,) of `predict` by name, with the operating points."""
+        return Prediction(
+            {name: float(value) for name, value in zip(self.findings, row, strict=True)}, self.operating_points
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classifier:
+        """Reads a `.keras` model or a starter's `.npz` together with the manifest `<stem>.json` beside it.
+
+        Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of
+        the manifest.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        found = sha256_of_file(path)
+        if found != manifest["sha256"]:
+            raise ManifestMismatch(
+                f"Expected weights with SHA-256 {manifest['sha256'][:12]}… in {path.name}, got {found[:12]}…; "
+                "train again or restore the file."
+            )
+        if path.suffix == ".npz":
+            model = build_network(manifest["network"], len(manifest["findings"]), manifest["input"]["size"])
+            load_matching_weights(model, read_named_weights(path), strict=True)
+        else:
+            try:
+                model = keras.saving.load_model(path, compile=False)
+            except (ValueError, OSError) as error:
+                raise ModelError(f"Expected a Keras model in {path}, got '{error}'.") from error
+        return cls(model, manifest)
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the manifest of a weights file lies."""
+    return Path(path).with_suffix(".json")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a weights file. Raises `ModelError` if either is missing or the manifest lacks an entry."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"Expected a trained model at {path}, got none; run `train` first.")
+    try:
+        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+        missing = {"findings", "input", "sha256", "network", "format"} - set(manifest)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"Expected a manifest at {manifest_path(path)}, got '{error}'; train again.") from error
+    if missing:
+        raise ModelError(
+            f"Expected a complete manifest at {manifest_path(path)}, got one without {', '.join(sorted(missing))}."
+        )
+    if manifest["format"] > FORMAT_VERSION:
+        raise ModelError(
+            f"Expected model format {FORMAT_VERSION} or older, got {manifest['format']}; update this program."
+        )
+    return manifest
+
+
+def save_classifier(model: keras.Model, path: str | Path, manifest: Mapping[str, Any]) -> Classifier:
+    """Writes `model` to `path` (.keras) and its manifest, with the hash added, beside it; returns the classifier.
+
+    The manifest goes last: a kill between the two leaves a mismatch that loading names, never a wrong pair.
+    """
+    path = Path(path)
+    with replace_atomically(path) as aside:
+        model.save(aside)
+    complete = {"format": FORMAT_VERSION, **manifest, "sha256": sha256_of_file(path)}
+    write_json_atomically(manifest_path(path), complete)
+    return Classifier(model, complete)

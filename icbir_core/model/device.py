@@ -1,0 +1,76 @@
+"""Which device computes. The only module of this room that imports TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from icbir_core.errors import DeviceError
+
+CHOICES: tuple[str, ...] = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class Device:
+    """kind : "cpu" or "gpu". name : for a reader. mixed_precision : train the hidden layers in float16 (GPU only)."""
+
+    kind: str
+    name: str
+    mixed_precision: bool = False
+
+    @property
+    def training_policy(self) -> str:
+        """The Keras dtype policy for training."""
+        return "mixed_float16" if self.mixed_precision else "float32"
+
+    def as_dict(self) -> dict:
+        """Plain values for a manifest."""
+        return asdict(self)
+
+
+@lru_cache(maxsize=len(CHOICES))
+def choose_device(choice: str = "auto") -> Device:
+    """The device to compute on; call it before the first network is built, because a process cannot change it later.
+
+    "auto" takes a GPU that TensorFlow can use and otherwise the CPU; "cpu" hides the GPUs; "gpu" insists on one. GPU
+    memory grows as needed. Raises `DeviceError` for "gpu" without one, for an unknown choice, or if TensorFlow already
+    computes elsewhere.
+    """
+    if choice not in CHOICES:
+        raise DeviceError(f"Expected device auto, cpu or gpu, got '{choice}'.")
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return _choose_other(choice, keras.backend.backend())
+    import tensorflow
+
+    found = tensorflow.config.list_physical_devices("GPU")
+    if choice == "gpu" and not found:
+        raise DeviceError(
+            "Expected a GPU that TensorFlow can use, got none; install requirements-gpu.txt and a driver, "
+            "or use --device cpu."
+        )
+    try:
+        if choice == "cpu" or not found:
+            tensorflow.config.set_visible_devices([], "GPU")
+            return Device("cpu", "CPU")
+        for each in found:
+            tensorflow.config.experimental.set_memory_growth(each, True)
+    except RuntimeError as error:
+        raise DeviceError(f"Expected to choose the device before anything was computed, got '{error}'.") from error
+    name = tensorflow.config.experimental.get_device_details(found[0]).get("device_name", found[0].name)
+    return Device("gpu", name, mixed_precision=True)
+
+
+def _choose_other(choice: str, backend: str) -> Device:
+    """Under another Keras backend that one places the arrays itself; only its name and whether it has a GPU are
+    asked.
+    """
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available() and choice != "cpu":
+            return Device("gpu", torch.cuda.get_device_name(0), mixed_precision=True)
+    if choice == "gpu":
+        raise DeviceError(f"Expected a GPU under the Keras backend {backend}, got none; use --device cpu.")
+    return Device("cpu", f"CPU ({backend})")

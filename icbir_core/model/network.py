@@ -1,0 +1,152 @@
+"""The networks: DenseNet-121 and a small one of the same layer kinds, with the layer names that every room relies on.
+
+Network input: float (N, S, S, 3) standardised. Named layers: "relu" (last feature map), "avg_pool" (penultimate
+features), "logits" (linear), "probabilities" (sigmoid).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from icbir_core.errors import ModelError, UnknownNameError
+
+FEATURE_LAYER = "relu"
+PENULTIMATE_LAYER = "avg_pool"
+_SMALL_BLOCKS, _SMALL_GROWTH = (2, 2, 2), 16
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers built inside compute in this Keras dtype policy ("float32", "mixed_float16", "mixed_bfloat16")."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _dense_step(x, growth: int, name: str):
+    y = keras.layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_0_bn")(x)
+    y = keras.layers.Activation("relu", name=f"{name}_0_relu")(y)
+    y = keras.layers.Conv2D(4 * growth, 1, use_bias=False, name=f"{name}_1_conv")(y)
+    y = keras.layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_1_bn")(y)
+    y = keras.layers.Activation("relu", name=f"{name}_1_relu")(y)
+    y = keras.layers.Conv2D(growth, 3, padding="same", use_bias=False, name=f"{name}_2_conv")(y)
+    return keras.layers.Concatenate(name=f"{name}_concat")([x, y])
+
+
+def _build_small(size: int) -> keras.Model:
+    inputs = keras.Input((size, size, 3))
+    x = keras.layers.ZeroPadding2D(((3, 3), (3, 3)))(inputs)
+    x = keras.layers.Conv2D(2 * _SMALL_GROWTH, 7, strides=2, use_bias=False, name="conv1_conv")(x)
+    x = keras.layers.BatchNormalization(epsilon=1.001e-5, name="conv1_bn")(x)
+    x = keras.layers.Activation("relu", name="conv1_relu")(x)
+    x = keras.layers.ZeroPadding2D(((1, 1), (1, 1)))(x)
+    x = keras.layers.MaxPooling2D(3, strides=2, name="pool1")(x)
+    for block, steps in enumerate(_SMALL_BLOCKS, start=2):
+        for step in range(1, steps + 1):
+            x = _dense_step(x, _SMALL_GROWTH, f"conv{block}_block{step}")
+        if block <= len(_SMALL_BLOCKS):
+            x = keras.layers.BatchNormalization(epsilon=1.001e-5, name=f"pool{block}_bn")(x)
+            x = keras.layers.Activation("relu", name=f"pool{block}_relu")(x)
+            x = keras.layers.Conv2D(x.shape[-1] // 2, 1, use_bias=False, name=f"pool{block}_conv")(x)
+            x = keras.layers.AveragePooling2D(2, strides=2, name=f"pool{block}_pool")(x)
+    x = keras.layers.BatchNormalization(epsilon=1.001e-5, name="bn")(x)
+    x = keras.layers.Activation("relu", name=FEATURE_LAYER)(x)
+    return keras.Model(inputs, x, name="densenet_small")
+
+
+def _build_densenet121(size: int, weights: str | None) -> keras.Model:
+    try:
+        return keras.applications.densenet.DenseNet121(include_top=False, weights=weights, input_shape=(size, size, 3))
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        if weights is None:
+            raise
+        raise ModelError(
+            f"Expected the ImageNet weights to be downloaded or in ~/.keras/models, got '{error}'; "
+            "use --weights none, starter or a file."
+        ) from error
+
+
+NETWORKS: tuple[str, ...] = ("densenet121", "densenet_small")
+
+
+def build_network(name: str, outputs: int, size: int, weights: str | Path = "none") -> keras.Model:
+    """A network from (N, size, size, 3) standardised input to (N, outputs) probabilities in (0, 1).
+
+    weights : "none" (random), "imagenet" (densenet121 only) or a file: a `.keras` model or a starter `.npz` whose
+    layers are taken over by name where the shapes agree (the outputs need not), or a `.h5` of keras.applications
+    without its top. Raises `UnknownNameError` for an unknown network, `ModelError` for weights that do not fit.
+    """
+    if name not in NETWORKS:
+        raise UnknownNameError("network", name, NETWORKS)
+    imagenet = str(weights) == "imagenet"
+    if imagenet and name != "densenet121":
+        raise ModelError(
+            f"Expected weights 'none' or a file for {name}, got 'imagenet'; it exists for densenet121 only."
+        )
+    backbone = (
+        _build_densenet121(size, "imagenet" if imagenet else None) if name == "densenet121" else _build_small(size)
+    )
+    if str(weights).endswith(".h5"):
+        try:
+            backbone.load_weights(str(weights))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"Expected weights of {name} without its top in {weights}, got '{error}'.") from error
+    features = keras.layers.GlobalAveragePooling2D(name=PENULTIMATE_LAYER, dtype="float32")(backbone.output)
+    logits = keras.layers.Dense(outputs, name="logits", dtype="float32")(features)
+    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
+    model = keras.Model(backbone.input, probabilities, name=name)
+    if not imagenet and str(weights) != "none" and not str(weights).endswith(".h5"):
+        load_matching_weights(model, read_named_weights(Path(weights)))
+    return model
+
+
+def name_of(variable: keras.Variable) -> str:
+    """A variable's path below the model, e.g. "conv1_conv/kernel": the same under every backend and model name."""
+    return "/".join(variable.path.split("/")[-2:])
+
+
+def named_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """All weights, also the running statistics, by `name_of`."""
+    return {name_of(variable): keras.ops.convert_to_numpy(variable.value) for variable in model.variables}
+
+
+def read_named_weights(path: Path) -> dict[str, np.ndarray]:
+    """Weights by name from a `.keras` model or an `.npz` file. Raises `ModelError` if there is none."""
+    if not path.is_file():
+        raise ModelError(f"Expected a weights file, got '{path}', which does not exist; use imagenet, none or a file.")
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name].astype(np.float32) for name in stored.files}
+    try:
+        return named_weights(keras.saving.load_model(path, compile=False))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"Expected a Keras model or a .npz in {path}, got '{error}'.") from error
+
+
+def load_matching_weights(model: keras.Model, weights: dict[str, np.ndarray], strict: bool = False) -> list[str]:
+    """Copies weights by name; returns the names left as they were (with `strict` none may be: `ModelError`).
+
+    Without `strict` only the outputs ("logits") may differ; a file of another network is refused.
+    """
+    left = []
+    for variable in model.variables:
+        name = name_of(variable)
+        if name in weights and tuple(weights[name].shape) == tuple(variable.shape):
+            variable.assign(weights[name])
+        else:
+            left.append(name)
+    wrong = left if strict else [name for name in left if not name.startswith("logits/")]
+    if wrong:
+        raise ModelError(
+            f"Expected weights of {model.name}, got a file in which {len(wrong)} of its {len(model.variables)} arrays "
+            f"are missing or of another shape (first: {wrong[0]}); use weights of the same network."
+        )
+    return left

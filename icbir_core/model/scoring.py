@@ -1,0 +1,91 @@
+"""How well probabilities separate present from absent, with an interval over patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from icbir_core.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Score:
+    """Area under the ROC curve in [0, 1] with a bootstrap interval; NaN where one of the two classes is missing."""
+
+    value: float
+    low: float
+    high: float
+    present: int
+    absent: int
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Plain values for a manifest; NaN becomes None."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        rounded = {name: None if np.isnan(value) else round(float(value), 4) for name, value in numbers.items()}
+        return {**rounded, "present": self.present, "absent": self.absent}
+
+
+def compute_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """AUROC of scores (N,) against labels (N,) of 0, 1 or NaN (left out); NaN if a class is missing."""
+    known = ~np.isnan(labels)
+    if len(np.unique(labels[known])) < 2:
+        return float("nan")
+    return float(roc_auc_score(labels[known], scores[known]))
+
+
+def group_rows(groups: Sequence[str | None], count: int) -> np.ndarray:
+    """Group numbers int64 (N,) from patient names; an unknown patient (None) is a group of its own."""
+    if len(groups) != count:
+        raise ModelError(f"Expected one patient a film ({count}), got {len(groups)}.")
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(f"row {i}" if g is None else f"patient {g}", len(numbers)) for i, g in enumerate(groups)]
+    )
+
+
+def score_finding(
+    labels: np.ndarray, scores: np.ndarray, groups: Sequence[str | None], repeats: int = 1000, seed: int = 0
+) -> Score:
+    """AUROC with a 95 % percentile interval, resampling whole patients with replacement.
+
+    labels, scores : (N,), labels 0, 1 or NaN (left out). groups : patient of each film, None where unknown.
+    """
+    labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
+    known = ~np.isnan(labels)
+    numbers = group_rows(groups, len(labels))[known]
+    labels, scores = labels[known], scores[known]
+    present = int((labels == 1).sum())
+    value = compute_auroc(labels, scores)
+    if np.isnan(value):
+        return Score(value, float("nan"), float("nan"), present, len(labels) - present)
+    members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+    random = np.random.default_rng(seed)
+    values = []
+    for _ in range(repeats):
+        rows = np.concatenate([members[i] for i in random.integers(0, len(members), len(members))])
+        values.append(compute_auroc(labels[rows], scores[rows]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Score(value, float(low), float(high), present, len(labels) - present)
+
+
+def choose_operating_point(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The probability from which a finding is called present: the largest sensitivity + specificity − 1 (Youden 1950).
+
+    labels, probabilities : (N,), labels 0, 1 or NaN (left out). Midway between the two neighbouring values; 0.5 where
+    a class is missing.
+    """
+    known = ~np.isnan(labels)
+    labels, probabilities = labels[known], np.asarray(probabilities, np.float64)[known]
+    if len(np.unique(labels)) < 2:
+        return 0.5
+    order = np.argsort(-probabilities, kind="stable")
+    sorted_values = probabilities[order]
+    hits = np.cumsum(labels[order]) / labels.sum()
+    alarms = np.cumsum(1 - labels[order]) / (1 - labels).sum()
+    last_of_value = np.append(np.diff(sorted_values) != 0, True)
+    best = int(np.argmax(np.where(last_of_value, hits - alarms, -np.inf)))
+    below = sorted_values[best + 1] if best + 1 < len(sorted_values) else 0.0
+    return float((sorted_values[best] + below) / 2)

@@ -1,0 +1,57 @@
+"""The starter models that come with the program: float16 weights in `assets/models`, each with its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from icbir_core.errors import ModelError
+from icbir_core.files import replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.model.classifier import FORMAT_VERSION, Classifier, manifest_path
+from icbir_core.model.network import named_weights
+
+STARTER_DIRECTORY = Path(__file__).resolve().parents[2] / "assets" / "models"
+CLASSIFIER_FILE = "starter_classifier.npz"
+SALIENCY_FILE = "starter_saliency_classifier.npz"
+
+
+def starter_path(saliency: bool = False, directory: Path = STARTER_DIRECTORY) -> Path:
+    """Where the starter's weights lie. Raises `ModelError` if the program came without them."""
+    path = directory / (SALIENCY_FILE if saliency else CLASSIFIER_FILE)
+    if not path.is_file():
+        raise ModelError(
+            f"Expected the starter model {path.name} in {directory}, got none; install the program again or train."
+        )
+    return path
+
+
+def load_starter(directory: Path = STARTER_DIRECTORY) -> tuple[Classifier, Classifier]:
+    """The pair (classifier, saliency classifier), hashes checked.
+
+    The saliency classifier's manifest names the classifier whose maps it reads; `ModelError` if it is another one.
+    """
+    classifier = Classifier.load(starter_path(False, directory))
+    saliency_classifier = Classifier.load(starter_path(True, directory))
+    if saliency_classifier.manifest.get("classifier") != classifier.sha256:
+        raise ModelError("Expected a saliency starter made from the classifier's maps, got one of another classifier.")
+    return classifier, saliency_classifier
+
+
+def save_starter(model: keras.Model, path: Path, manifest: Mapping[str, Any]) -> Classifier:
+    """Writes a network as float16 arrays (`.npz`) with its manifest; returns it as it will load, rounded to float16.
+
+    Raises `ModelError` if a weight does not fit into float16.
+    """
+    arrays = {name: values.astype(np.float16) for name, values in named_weights(model).items()}
+    wrong = [name for name, values in arrays.items() if not np.isfinite(values).all()]
+    if wrong:
+        raise ModelError(f"Expected weights within the range of float16, got larger ones in {', '.join(wrong[:3])}.")
+    with replace_atomically(path) as aside:
+        np.savez(aside, **arrays)
+    complete = {"format": FORMAT_VERSION, **manifest, "sha256": sha256_of_file(path)}
+    write_json_atomically(manifest_path(path), complete)
+    return Classifier.load(path)

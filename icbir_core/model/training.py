@@ -1,0 +1,230 @@
+"""Training by recipe, resumable at every epoch, in plain Keras so that any of its backends can run it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from icbir_core.errors import TrainingError
+from icbir_core.model.augmentation import resize_image
+from icbir_core.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from icbir_core.model.network import build_network, load_matching_weights, named_weights, precision
+from icbir_core.model.recipes import Recipe
+from icbir_core.model.scoring import compute_auroc
+from icbir_core.model.training_set import Batches, TrainingSet
+from icbir_core.radiograph.network_input import standardise
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """model : float32 network with the kept weights. history : one dict an epoch. best_epoch : from 0."""
+
+    model: keras.Model
+    history: list[dict]
+    best_epoch: int
+    recipe: Recipe
+
+
+def weigh_positives(labels: np.ndarray, limit: float) -> np.ndarray:
+    """Weight of a positive per finding, float32 (F,): sqrt(absent / present), between 1 / limit and limit."""
+    present, absent = (labels == 1).sum(0), (labels == 0).sum(0)
+    return np.clip(np.sqrt(absent / np.maximum(present, 1)), 1 / limit, limit).astype(np.float32)
+
+
+def make_masked_loss(positive_weights: np.ndarray) -> Callable:
+    """Binary cross-entropy on logits (B, F) against labels (B, F) of 0 … 1 or NaN; NaN takes no part.
+
+    The mean over the known entries of a batch; a batch without any gives 0.
+    """
+    weights = keras.ops.convert_to_tensor(np.asarray(positive_weights, np.float32))
+
+    def masked_binary_crossentropy(labels, logits):
+        labels = keras.ops.cast(labels, "float32")
+        logits = keras.ops.cast(logits, "float32")
+        known = keras.ops.cast(keras.ops.logical_not(keras.ops.isnan(labels)), "float32")
+        labels = keras.ops.where(keras.ops.isnan(labels), keras.ops.zeros_like(labels), labels)
+        # log(1 + exp(x)) through softplus: no overflow, and no gradient through the masked entries.
+        each = weights * labels * keras.ops.softplus(-logits) + (1 - labels) * keras.ops.softplus(logits)
+        return keras.ops.sum(each * known) / keras.ops.maximum(keras.ops.sum(known), 1.0)
+
+    return masked_binary_crossentropy
+
+
+def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer for so many steps an epoch."""
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        warm_up = int(recipe.warm_up_epochs * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=rate / 100 if warm_up else rate,
+            decay_steps=max(1, recipe.epochs * steps - warm_up),
+            alpha=0.01,
+            warmup_target=rate if warm_up else None,
+            warmup_steps=warm_up,
+        )
+    elif recipe.schedule != "constant":
+        raise TrainingError(f"Expected schedule 'cosine' or 'constant', got '{recipe.schedule}'.")
+    averaging = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
+    if recipe.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, global_clipnorm=5.0, **averaging)
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        return optimizer
+    if recipe.optimizer == "adadelta":
+        return keras.optimizers.Adadelta(rate, **averaging)
+    raise TrainingError(f"Expected optimizer 'adamw' or 'adadelta', got '{recipe.optimizer}'.")
+
+
+def predict_logits(model: keras.Model, images: np.ndarray, rows: np.ndarray, size: int, batch: int = 32) -> np.ndarray:
+    """Logits float32 (len(rows), F) of a model that ends in logits, on images (N, S, S) resized to `size`."""
+    parts = []
+    for start in range(0, len(rows), batch):
+        chosen = np.stack([resize_image(np.asarray(images[row]), size) for row in rows[start : start + batch]])
+        parts.append(np.asarray(model.predict_on_batch(standardise(chosen)), np.float32))
+    return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]), np.float32)
+
+
+class _Pulse(keras.callbacks.Callback):
+    """Forwards progress and stops the run when the loss is no number."""
+
+    def __init__(self, progress: Progress | None, done: int, total: int, text: str):
+        super().__init__()
+        self.progress, self.done, self.total, self.text = progress, done, total, text
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.progress is not None:
+            self.progress(self.done + batch + 1, self.total, self.text)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise TrainingError("Expected a finite loss, got NaN or infinity; lower the learning rate.")
+
+
+def _average_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
+    """The weights by name with the trainable ones replaced by their moving average, where the optimizer keeps one."""
+    kept = named_weights(model)
+    if not optimizer.use_ema:
+        return kept
+    before = [keras.ops.convert_to_numpy(variable.value).copy() for variable in model.trainable_variables]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    kept = {name: values.copy() for name, values in named_weights(model).items()}
+    for variable, values in zip(model.trainable_variables, before, strict=True):
+        variable.assign(values)
+    return kept
+
+
+def train(
+    training_set: TrainingSet,
+    recipe: Recipe,
+    directory: Path,
+    *,
+    network: str = "densenet121",
+    size: int = 224,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    policy: str = "float32",
+    made_from: str = "",
+    progress: Progress | None = None,
+    log: Callable[[dict], None] | None = None,
+) -> TrainingResult:
+    """Trains a network; a run that was killed goes on from its last finished epoch when called again alike.
+
+    directory : holds `checkpoint.npz` (weights, optimizer, average, best so far, history) and `history.jsonl`.
+    weights : as `build_network`; None takes the recipe's start. policy : Keras dtype policy of the hidden layers.
+    made_from : what identifies the data and start to a resumed run, beyond their names and counts.
+    On the CPU with deterministic operations the resumed run ends in the same weights as an uninterrupted one.
+    Raises `TrainingError` if the directory holds a checkpoint of another run or the loss diverges.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    start = str(weights or recipe.start)
+    keras.utils.set_random_seed(seed)
+    with precision(policy):
+        model = build_network(network, len(training_set.findings), size, start)
+    trained = keras.Model(model.input, model.get_layer("logits").output)
+    batches = Batches(training_set, size, recipe.batch_size, seed, None, recipe.epoch_size)
+    if not len(batches):
+        raise TrainingError("Expected at least one film to train on, got none.")
+    steps = len(batches)
+    optimizer = make_optimizer(recipe, steps)
+    positive = weigh_positives(training_set.labels[training_set.training_rows], recipe.positive_weight_limit)
+    trained.compile(optimizer=optimizer, loss=make_masked_loss(positive), jit_compile=False)
+    optimizer.build(trained.trainable_variables)
+    identity = {
+        "recipe": recipe.as_dict(), "network": network, "size": size, "start": made_from or Path(start).name, "seed":
+        seed, "findings": list(training_set.findings), "films": int(len(training_set.images)), "steps": steps,
+    }  # fmt: skip
+    state = read_checkpoint(directory, identity, model, optimizer) or Checkpoint(
+        0, -math.inf, -1, named_weights(model), []
+    )
+    judged = training_set.held_back_rows
+    while state.epoch < recipe.epochs and not _waited_enough(state, recipe):
+        epoch, began = state.epoch, time.monotonic()
+        batches = Batches(
+            training_set,
+            size,
+            recipe.batch_size,
+            seed,
+            recipe.augmentation,
+            recipe.epoch_size,
+            epoch,
+            recipe.label_smoothing,
+        )
+        pulse = _Pulse(progress, epoch * steps, recipe.epochs * steps, f"epoch {epoch + 1} of {recipe.epochs}")
+        loss = trained.fit(batches, epochs=1, verbose=0, callbacks=[pulse], shuffle=False).history["loss"][-1]
+        kept = _average_weights(model, optimizer)
+        row = {"epoch": epoch, "loss": round(float(loss), 5)}
+        score = float(epoch)
+        if len(judged):
+            row["auroc"] = _score_weights(model, trained, kept, training_set, size)
+            values = [value for value in row["auroc"].values() if value is not None]
+            if values:
+                score = float(np.mean(values))
+                row["mean_auroc"] = round(score, 4)
+        row["seconds"] = round(time.monotonic() - began, 1)
+        better = score > state.best_score or recipe.patience is None
+        state = replace(
+            state,
+            epoch=epoch + 1,
+            best_score=score if better else state.best_score,
+            best_epoch=epoch if better else state.best_epoch,
+            best_weights=kept if better else state.best_weights,
+            history=[*state.history, row],
+        )
+        write_checkpoint(directory, identity, state, model, optimizer)
+        (directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.history))
+        if log is not None:
+            log(row)
+    keras.backend.clear_session(free_memory=False)
+    final = build_network(network, len(training_set.findings), size)
+    load_matching_weights(final, state.best_weights, strict=True)
+    return TrainingResult(final, state.history, state.best_epoch, recipe)
+
+
+def _waited_enough(state: Checkpoint, recipe: Recipe) -> bool:
+    return (
+        recipe.patience is not None and state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= recipe.patience
+    )
+
+
+def _score_weights(
+    model: keras.Model, trained: keras.Model, weights: dict[str, np.ndarray], training_set: TrainingSet, size: int
+) -> dict[str, float | None]:
+    """AUROC per finding on the held-back films under other weights; the model's own are put back."""
+    before = {name: values.copy() for name, values in named_weights(model).items()}
+    load_matching_weights(model, weights, strict=True)
+    rows = training_set.held_back_rows
+    logits = predict_logits(trained, training_set.images, rows, size)
+    load_matching_weights(model, before, strict=True)
+    found = {}
+    for column, name in enumerate(training_set.findings):
+        value = compute_auroc(training_set.labels[rows, column], logits[:, column])
+        found[name] = None if np.isnan(value) else round(value, 4)
+    return found

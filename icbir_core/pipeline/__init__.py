@@ -1,0 +1,1 @@
+"""What ties the rooms together: training both stages, indexing, the demonstration."""

@@ -1,0 +1,221 @@
+"""The train command: the classifier from the catalogue's films, the saliency classifier from the classifier's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import TrainingError
+from icbir_core.files import sha256_of_file
+from icbir_core.findings import require_canonical_name
+from icbir_core.model.classifier import Classifier, save_classifier
+from icbir_core.model.device import Device, choose_device
+from icbir_core.model.evaluation_card import describe_performance
+from icbir_core.model.recipes import Recipe
+from icbir_core.model.training import TrainingResult, train
+from icbir_core.model.training_set import TrainingSet, split_by_patient
+from icbir_core.pipeline.film_cache import cache_films, cache_rows, identify_cases
+from icbir_core.settings import InputSettings
+
+if TYPE_CHECKING:
+    from icbir_core.types import Case
+
+Progress = Callable[[int, int, str], None]
+STAGES: tuple[str, ...] = ("classifier", "saliency", "both")
+MAP_METHOD = "deep_taylor"
+CLASSIFIER = "classifier.keras"
+SALIENCY_CLASSIFIER = "saliency_classifier.keras"
+HELD_BACK = 0.2
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What to train. findings : outputs besides the target; empty takes the target alone. weights : "imagenet", "none",
+    "starter", a file, or None for the recipe's start."""
+
+    target: str
+    recipe: Recipe
+    findings: tuple[str, ...] = ()
+    weights: str | None = None
+    stage: str = "both"
+    network: str = "densenet121"
+    input: InputSettings = InputSettings()
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise TrainingError(f"Expected stage {', '.join(STAGES)}, got '{self.stage}'.")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The target first, then the other findings in the order given."""
+        names = [require_canonical_name(name) for name in (self.target, *self.findings)]
+        return tuple(dict.fromkeys(names[:1] if self.recipe.targets_only else names))
+
+
+def train_workspace(
+    workspace: Workspace,
+    options: TrainingOptions,
+    progress: Progress | None = None,
+    log: Callable[[str, dict], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Trains what the stage asks for and returns the manifests by stage ("classifier", "saliency").
+
+    A killed run goes on from its last finished epoch when called again alike. Films of a fifth of the patients only
+    judge: they stop the training, calibrate, and give the AUROC in the manifest, which therefore is a little too good.
+    Raises `TrainingError` if the films do not allow the training, `ModelError` if the weights do not fit.
+    """
+    device = choose_device(options.device)
+    manifests: dict[str, dict[str, Any]] = {}
+    with workspace.lock("training", seconds=1):
+        cases = _choose_cases(workspace, options)
+        films = cache_films(workspace, cases, options.input, progress)
+        if options.stage in ("classifier", "both"):
+            classifier = _train_classifier(workspace, options, cases, films, device, progress, log)
+            manifests["classifier"] = classifier.manifest
+        else:
+            classifier = Classifier.load(workspace.models / CLASSIFIER)
+        if options.stage in ("saliency", "both"):
+            manifests["saliency"] = _train_saliency(
+                workspace, options, cases, films, classifier, device, progress, log
+            ).manifest
+    return manifests
+
+
+def _choose_cases(workspace: Workspace, options: TrainingOptions) -> list[Case]:
+    """The cases that may be learnt from: not removed, of the recipe's view, with a known state of some output."""
+    view = options.recipe.view
+    names = options.outputs
+    chosen = [
+        case
+        for case in workspace.catalogue.cases()
+        if (view is None or case.view == view)
+        and any(name in case.findings and case.findings[name].known for name in names)
+    ]
+    if not chosen:
+        seen = f" in {view} view" if view else ""
+        raise TrainingError(f"Expected films{seen} with a known state of {names[0]}, got none; ingest films first.")
+    return chosen
+
+
+def _collect(
+    workspace: Workspace, findings: Sequence[str], cases: Sequence[Case], images: np.ndarray, seed: int
+) -> TrainingSet:
+    rows = [case.row for case in cases]
+    labels = workspace.catalogue.labels(findings, rows)
+    patients = [case.patient for case in cases]
+    return TrainingSet(images, labels, tuple(findings), patients, split_by_patient(patients, labels, HELD_BACK, seed))
+
+
+def _train_classifier(workspace, options, cases, films, device, progress, log) -> Classifier:
+    training_set = _collect(workspace, options.outputs, cases, films, options.seed)
+    made_from = f"{identify_start(_find_start(options))} {identify_cases(cases)}"
+    directory = workspace.models / "training"
+    result = _run(directory, training_set, options, _find_start(options), device, made_from, progress, log)
+    manifest = _describe(workspace, options, training_set, result, device, "classifier")
+    classifier = save_classifier(result.model, workspace.models / CLASSIFIER, manifest)
+    workspace.record_artefact(
+        "classifier", {"path": workspace.models / CLASSIFIER, "findings": list(classifier.findings)}
+    )
+    return classifier
+
+
+def _train_saliency(workspace, options, cases, films, classifier, device, progress, log) -> Classifier:
+    """The classifier's network goes on learning on its own maps of the target (Silva et al., MICCAI 2020)."""
+    from icbir_core.saliency.encoding import encode_map
+    from icbir_core.saliency.registry import attribute
+
+    target = options.outputs[0]
+    if classifier.input_settings != options.input:
+        options = replace(options, input=classifier.input_settings)
+        films = cache_films(workspace, cases, options.input, progress)
+    folder = Path(workspace.target_directory(target))
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        images = np.asarray(films[start:stop], np.float32) / 255
+        return encode_map(attribute(classifier, images, target, method=MAP_METHOD))
+
+    identity = {"cases": identify_cases(cases), "classifier": classifier.sha256, "method": MAP_METHOD, "target": target}
+    size = options.input.size
+    maps = cache_rows(folder / "training", "maps", identity, len(cases), size, compute, progress, batch=8)
+    training_set = _collect(workspace, classifier.findings, cases, maps, options.seed)
+    start = str(workspace.models / CLASSIFIER)
+    made_from = f"{classifier.sha256} {identify_cases(cases)}"
+    result = _run(folder / "training", training_set, options, start, device, made_from, progress, log)
+    manifest = _describe(workspace, options, training_set, result, device, "saliency_classifier")
+    manifest |= {"target": target, "classifier": classifier.sha256, "map_method": MAP_METHOD}
+    saliency_classifier = save_classifier(result.model, folder / SALIENCY_CLASSIFIER, manifest)
+    workspace.record_artefact(
+        f"saliency_classifier/{target}",
+        {"path": folder / SALIENCY_CLASSIFIER, "made_from": {"classifier": classifier.sha256}},
+    )
+    return saliency_classifier
+
+
+def _find_start(options: TrainingOptions) -> str:
+    start = options.weights or options.recipe.start
+    if start == "starter":
+        from icbir_core.model.starter import starter_path
+
+        return str(starter_path())
+    return start
+
+
+def _run(directory, training_set, options, start, device, made_from, progress, log) -> TrainingResult:
+    return train(
+        training_set,
+        options.recipe,
+        directory,
+        network=options.network,
+        size=options.input.size,
+        weights=start,
+        seed=options.seed,
+        policy=device.training_policy,
+        made_from=made_from,
+        progress=progress,
+        log=None if log is None else lambda row: log(directory.parent.name, row),
+    )
+
+
+def identify_start(start: str) -> str:
+    """The start by name, or the hash of the file it comes from."""
+    return sha256_of_file(start) if Path(start).is_file() else start
+
+
+def _describe(
+    workspace: Workspace,
+    options: TrainingOptions,
+    training_set: TrainingSet,
+    result: TrainingResult,
+    device: Device,
+    kind: str,
+) -> dict[str, Any]:
+    import keras
+
+    return {
+        "kind": kind,
+        "network": options.network,
+        "findings": list(training_set.findings),
+        "input": asdict(options.input),
+        "catalogue": workspace.catalogue.sha256(),
+        "films": {"trained": int((~training_set.held_back).sum()), "held_back": int(training_set.held_back.sum())},
+        "training": {
+            "recipe": result.recipe.as_dict(),
+            "start": Path(options.weights or result.recipe.start).name if kind == "classifier" else "classifier",
+            "seed": options.seed,
+            "epochs": len(result.history),
+            "best_epoch": result.best_epoch,
+            "history": result.history,
+        },
+        "device": device.as_dict(),
+        "versions": {"keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__},
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        **describe_performance(result.model, training_set, options.input.size),
+    }
