@@ -263,8 +263,8 @@ def edema(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: flo
     share = (np.clip(share, 0, 0.85) * (chest.lung > 2)).astype(np.float32)
     lungs.flood(share * np.float32(0.8))
     lungs.clarity = np.sqrt(np.clip(lungs.clarity, 0, 1))
-    lungs.vessels *= 1.1 + 0.45 * severity
-    lungs.upper_share += random.uniform(0.1, 0.6)
+    lungs.vessels *= 1.05 + 0.25 * severity
+    lungs.upper_share += random.uniform(0.1, 0.45)
     lungs.net += random.uniform(0.4, 1.5) + 3.0 * severity * random.random()
     if random.random() < 0.6:
         layer = canvas.blank()

@@ -307,7 +307,7 @@ class Chest:
         kernel = max(int(14 / canvas.spacing), 1)
         outline = np.convolve(np.pad(outline, kernel, mode="edge"), np.ones(kernel) / kernel, "same")[kernel:-kernel]
         depth_trunk = a.depth * 1.16 + 20 + 75 * a.obesity
-        share = np.array([0.6, 0.6, 0.62, 0.68, 0.80, 0.95, 1.0, 1.0, 1.05])
+        share = np.array([0.7, 0.7, 0.72, 0.8, 0.9, 0.98, 1.0, 1.0, 1.05])
         depths = np.concatenate([share[:4] * 215 * s, share[4:] * depth_trunk])
         depth = np.interp(y[:, 0], heights, depths)[:, None]
         reach = np.abs(self.lateral) / outline[:, None].astype(np.float32)

@@ -16,13 +16,14 @@ class Beam:
 
     `water` and `bone` are linear attenuation coefficients in 1/mm at the effective energy (NIST XCOM: water 0.0206 at 60 keV,
     cortical bone 0.060 at 60 keV); `bone` is what bone adds beyond water. `scatter` is the ratio of scattered to primary light
-    behind the chest, `photons` the mean number counted in a pixel of 1 mm² behind no object, `blur` mm of unsharpness.
+    behind the chest, `veil` the even share of light that no detail carries, `photons` the mean number counted in a pixel of 1 mm² behind no object, `blur` mm of unsharpness.
     """
 
     water: float
     bone: float
     scatter: float
     scatter_reach: float
+    veil: float
     photons: float
     blur: float
 
@@ -31,15 +32,16 @@ def draw_beam(random: np.random.Generator, view: str) -> Beam:
     """Draws the exposure: about 110–140 kV with a grid for PA, 70–100 kV, often without grid, for AP."""
     if view == "PA":
         energy = random.uniform(0.0, 0.45)
-        scatter = random.uniform(0.05, 0.3)
+        scatter = random.uniform(0.08, 0.4)
     else:
         energy = random.uniform(0.35, 1.0)
-        scatter = random.uniform(0.1, 0.7)
+        scatter = random.uniform(0.15, 0.9)
     return Beam(
         water=float(0.0190 + 0.0040 * energy),
         bone=float(0.024 + 0.026 * energy),
         scatter=float(scatter),
         scatter_reach=float(random.uniform(18, 60)),
+        veil=float(10 ** random.uniform(-2.8, -2.0)),
         photons=float(10 ** random.uniform(4.7, 6.3)),
         blur=float(random.uniform(0.15, 0.9) if view == "PA" else random.uniform(0.3, 1.4)),
     )
@@ -58,7 +60,7 @@ def expose(attenuation: np.ndarray, beam: Beam, canvas: Canvas, random: np.rando
     """
     primary = transmit(attenuation)
     scattered = canvas.blur(primary * (1 - primary), beam.scatter_reach) * np.float32(beam.scatter)
-    light = canvas.blur(primary, beam.blur) + scattered + np.float32(1e-3)
+    light = canvas.blur(primary, beam.blur) + scattered + np.float32(beam.veil)
     grain = random.standard_normal(light.shape, dtype=np.float32)
     if random.random() < 0.5:
         grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * np.float32(1.9)
@@ -83,8 +85,8 @@ class Tone:
 def draw_tone(random: np.random.Generator) -> Tone:
     """Draws the display curve, wide: flat portable films to hard modern ones."""
     return Tone(
-        low=float(random.uniform(0.0, 0.9)),
-        high=float(random.uniform(-0.10, 0.25)),
+        low=float(random.uniform(0.0, 0.82)),
+        high=float(random.uniform(-0.05, 0.30)),
         gamma=float(np.exp(random.normal(0.22, 0.28))),
         shoulder=float(random.uniform(0.0, 1.0)),
         sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),

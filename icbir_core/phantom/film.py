@@ -180,7 +180,7 @@ def _reference_levels(healthy: np.ndarray, bone: np.ndarray, beam: Beam, chest: 
     primary = np.exp(-attenuation)
     reach = beam.scatter_reach / (chest.canvas.spacing * step)
     scattered = beam.scatter * cv2.GaussianBlur(primary * (1 - primary), (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
-    signal = -np.log(primary + scattered + 1e-3)
+    signal = -np.log(primary + scattered + beam.veil)
     lung = chest.lung[::step, ::step] > 40
     inside = (chest.cage[::step, ::step] > 0) & ~lung
     dark = float(np.percentile(signal[lung], 15)) if lung.any() else float(signal.mean())

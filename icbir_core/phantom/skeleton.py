@@ -20,7 +20,7 @@ def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
     a = chest.anatomy
     number = np.arange(_RIBS)
     spacing = 21.5 * a.scale * random.uniform(0.92, 1.08)
-    start = -8 * a.scale + number * spacing + random.uniform(-8, 8)
+    start = 5 * a.scale + number * spacing + random.uniform(-8, 8)
     slope = random.uniform(0.8, 1.15) * (0.72 + 0.28 * a.inspiration) * a.scale
     drop = np.minimum(38 + 15.5 * number, 118) * slope
     drop = np.where(number >= 9, drop * (1 + 0.25 * (number - 8)), drop)
@@ -168,5 +168,5 @@ def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
     canvas.fill(blade, manubrium, 60)
     bone = canvas.blur(clavicle, 0.8).astype(np.float32) * np.float32(random.uniform(5, 8) / 255)
     bone += canvas.blur(blade, 1.2).astype(np.float32) * np.float32(random.uniform(5, 9) / 255)
-    bone += canvas.blur(arm, 1.4).astype(np.float32) * np.float32(random.uniform(9, 16) / 255)
+    bone += canvas.blur(arm, 1.4).astype(np.float32) * np.float32(random.uniform(6, 12) / 255)
     return bone

@@ -24,7 +24,7 @@ def lung_markings(
         trunks = 11
         angle = np.linspace(-1.3, 1.75, trunks) + random.normal(0, 0.15, trunks)
         start = np.repeat(hilum[None, :], trunks, axis=0) + random.normal(0, 9, (trunks, 2)) * (0.6, 1.6)
-        diameter = random.uniform(4.6, 8.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
+        diameter = random.uniform(4.0, 7.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
         diameter *= 1 + upper_share * np.clip(-np.sin(angle) + 0.35, 0, 1)
         length = random.uniform(22, 42, trunks) * a.scale * a.height / 216
         for generation in range(_GENERATIONS):
