@@ -33,6 +33,10 @@ class CatalogueError(IcbirError):
     """A data set or a catalogue is not what its layout says."""
 
 
+class FetchError(IcbirError):
+    """A public data set cannot be downloaded, or is not what it was."""
+
+
 class WorkspaceError(IcbirError):
     """The folder is not a workspace, or lacks what the command needs."""
 

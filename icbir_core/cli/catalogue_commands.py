@@ -119,12 +119,21 @@ def fetch(
     unpack: Annotated[bool, typer.Option(help="Unpack what was downloaded.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a public data set for `ingest`; goes on where it was cut, checks the hashes it recorded."""
+    """Download a public data set for `ingest`; goes on where it was cut and checks the hashes that it recorded.
+
+    The addresses are those that the publisher names. They could not be tried where this program was written: if one has
+    moved, name another with --base-url or --manifest.
+    """
     from icbir_core.pipeline.fetching import fetch_data_set, parse_parts
 
     with progress_bar("fetch", unit="B") as progress:
         files = fetch_data_set(data_set, parse_parts(parts), to, progress, manifest, base_url, unpack)
     lines = [f"{file.name}: {file.size:,} bytes, sha256 {file.sha256} ({file.state})" for file in files]
+    table = next((file.name for file in files if file.name.endswith(".csv")), None)
+    if table is not None:
+        lines.append(
+            f"Next: python -m icbir_core ingest WORKSPACE --layout {data_set} --images {to} --labels {to / table}"
+        )
     listed = [{"name": file.name, "bytes": file.size, "sha256": file.sha256, "state": file.state} for file in files]
     emit({"to": str(to), "files": listed}, "\n".join(lines), as_json)
 

@@ -37,7 +37,8 @@ def progress_bar(description: str, unit: str = "film") -> Iterator[Progress]:
     """
     from tqdm import tqdm
 
-    with tqdm(desc=description, unit=unit, file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
+    options = {"unit": unit, "unit_scale": unit == "B", "dynamic_ncols": True}
+    with tqdm(desc=description, file=sys.stderr, disable=None, **options) as bar:
 
         def progress(done: int, total: int, text: str = "") -> None:
             if bar.disable:
