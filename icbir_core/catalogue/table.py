@@ -53,6 +53,7 @@ CASES = Table(
     Column("source_bytes", Integer),
     Column("removed", Boolean, nullable=False, default=False),
 )
+_DEFAULTS = {column.name: column.default.arg if column.default else None for column in CASES.columns}
 # The findings that any case names, so that a label matrix has its columns without a walk over all rows.
 VOCABULARY = Table("vocabulary", _METADATA, Column("name", String, primary_key=True))
 

@@ -1,0 +1,133 @@
+"""The case table: rows, filters, labels, tombstones, hash."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from icbir_core.catalogue import Catalogue
+from icbir_core.errors import CatalogueError
+from icbir_core.findings import FindingState
+from icbir_core.settings import SearchFilter
+
+
+def make_record(name: str, **columns) -> dict:
+    base = {"case_id": name, "path": f"images/{name}.png", "sha256": "0" * 64, "pixel_sha256": name.ljust(64, "0")}
+    return base | {"patient": None, "view": "PA", "sex": "F", "age": 50, "findings": {}} | columns
+
+
+@pytest.fixture
+def catalogue(tmp_path) -> Catalogue:
+    made = Catalogue(tmp_path / "catalogue.db")
+    made.add(
+        [
+            make_record("a", patient="p", findings={"Effusion": "present", "Edema": "absent"}),
+            make_record("b", view="AP", sex="M", age=None, findings={"Effusion": "uncertain"}),
+            make_record("c", view="AP", age=70, findings={"Effusion": "absent", "Zebra": "present"}),
+            make_record(
+                "d", patient="p", view="unknown", sex="unknown", age=30, report="Clear.", diagnosis="None made"
+            ),
+        ]
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", [0, 1, 2, 3]),
+        ("view=ap", [1, 2]),
+        ("sex=F", [0, 2]),
+        ("age=40-", [0, 2]),
+        ("age=-50", [0, 3]),
+        ("age=50", [0]),
+        ("Pleural Effusion=present", [0]),
+        ("Effusion=absent, view=AP", [2]),
+        ("Effusion=uncertain", [1]),
+        ("Effusion=unknown", [3]),
+        ("Edema=unknown", [1, 2, 3]),
+        ("Effusion=present, Edema=present", []),
+    ],
+)
+def test_filters(catalogue, text, rows):
+    found = catalogue.eligible_rows(SearchFilter.parse(text))
+    assert found.dtype == np.int64 and found.tolist() == rows
+
+
+def test_findings_stand_in_the_vocabularys_order(catalogue):
+    assert catalogue.findings == ("Edema", "Effusion", "Zebra")
+    case = catalogue.get("a")
+    assert list(case.findings) == ["Edema", "Effusion", "Zebra"] and case.present == ("Effusion",)
+    assert case.findings["Zebra"] is FindingState.UNKNOWN
+
+
+def test_rows_come_in_the_asked_order(catalogue):
+    assert [case.case_id for case in catalogue.cases([3, 0, 0])] == ["d", "a", "a"]
+    assert catalogue.patients([3, 1, 0]) == ["p", None, "p"]
+    labels = catalogue.labels(["Effusion", "Edema"], [2, 0])
+    assert labels.dtype == np.float32
+    assert np.array_equal(labels, np.array([[0, np.nan], [1, 0]], np.float32), equal_nan=True)
+    assert catalogue.labels(["Effusion"], []).shape == (0, 1)
+    assert catalogue.get_row(3).diagnosis == "None made" and catalogue.get_row(3).report == "Clear."
+
+
+def test_a_removed_case_keeps_its_row(catalogue):
+    digest = catalogue.sha256()
+    assert catalogue.remove("b").removed
+    assert catalogue.count() == 3 and catalogue.count(include_removed=True) == 4
+    assert catalogue.eligible_rows().tolist() == [0, 2, 3] and catalogue.removed_rows().tolist() == [1]
+    assert [case.row for case in catalogue.cases()] == [0, 2, 3]
+    assert len(catalogue.patients()) == len(catalogue.labels(["Effusion"])) == 3
+    assert catalogue.cases([1])[0].removed, "asked for by its row, it is there"
+    assert catalogue.sha256() == digest
+    assert catalogue.add([make_record("e")]) == [4], "the row is not used again"
+    assert not catalogue.restore("b").removed and catalogue.count() == 5
+
+
+def test_the_hash_follows_every_shown_column(tmp_path):
+    digests = set()
+    changes = [
+        {},
+        {"patient": "q"},
+        {"view": "AP"},
+        {"age": 51},
+        {"sex": "M"},
+        {"findings": {"Edema": "present"}},
+        {"report": "x"},
+        {"diagnosis": "x"},
+        {"pixel_sha256": "f" * 64},
+        {"source": "other"},
+    ]
+    for number, change in enumerate(changes):
+        made = Catalogue(tmp_path / f"{number}.db")
+        made.add([make_record("a", **change)])
+        digests.add(made.sha256())
+    assert len(digests) == len(changes)
+    same = Catalogue(tmp_path / "same.db")
+    same.add([make_record("a", sha256="1" * 64)])
+    assert same.sha256() in digests, "how the film was encoded does not matter"
+
+
+def test_iteration_in_batches(catalogue):
+    assert [[case.row for case in batch] for batch in catalogue.iterate(3)] == [[0, 1, 2], [3]]
+    assert [[case.row for case in batch] for batch in catalogue.iterate(3, after=1)] == [[2, 3]]
+
+
+def test_what_is_not_there_is_named(catalogue):
+    for call in (lambda: catalogue.get("x"), lambda: catalogue.remove("x"), lambda: catalogue.get_row(9)):
+        with pytest.raises(CatalogueError, match="lacks"):
+            call()
+    with pytest.raises(CatalogueError, match="row 9"):
+        catalogue.labels(["Effusion"], [0, 9])
+    with pytest.raises(CatalogueError, match="'a' twice"):
+        catalogue.add([make_record("z"), make_record("a")])
+    assert catalogue.count() == 4, "a refused batch leaves nothing"
+
+
+def test_many_rows(tmp_path):
+    made = Catalogue(tmp_path / "many.db")
+    made.add([make_record(f"case{number}", age=number % 90) for number in range(3000)])
+    rows = np.arange(2999, -1, -1)
+    assert [case.row for case in made.cases(rows)] == rows.tolist()
+    assert sum(len(batch) for batch in made.iterate()) == 3000
+    assert len(made.find_identifiers([f"case{number}" for number in range(0, 6000, 2)])) == 1500
