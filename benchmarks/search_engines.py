@@ -3,7 +3,8 @@
     python benchmarks/search_engines.py --count 1000000 --latent 16 --peers /path/to/python/with/hnswlib/and/faiss-cpu
 
 Vectors: a mixture of 500 Gaussian clusters in `latent` dimensions, laid into 1024 by a random matrix, plus isotropic
-noise of a hundredth; the intrinsic dimension that a maximum-likelihood estimate (Levina and Bickel 2004) finds is printed.
+noise of a hundredth; the intrinsic dimension that a maximum-likelihood estimate (Levina and Bickel 2004) finds is
+printed.
 Queries are new draws. All engines use one thread. The approximate peers are opened up until their recall at 10 reaches
 this project's. Latencies are those of single queries, warm; compare them as ratios within one run.
 """
@@ -201,7 +202,9 @@ def main() -> None:
         folder = Path(name)
         make_data(folder, options.count, options.queries, options.latent)
         intrinsic = float(np.load(folder / "intrinsic.npy"))
-        print(f"{options.count} × {DIMENSION}, latent {options.latent}, estimated intrinsic dimension {intrinsic:.1f}\n")
+        print(
+            f"{options.count} × {DIMENSION}, latent {options.latent}, estimated intrinsic dimension {intrinsic:.1f}\n"
+        )
         results, wanted = [], 0.99
         for engine in options.engines.split(","):
             interpreter = sys.executable if engine in ("icbir", "exact") else options.peers
@@ -219,7 +222,9 @@ def main() -> None:
 
 def print_table(results: list[dict]) -> None:
     base = next((result["p50_ms"] for result in results if result["engine"] == "exact"), float("nan"))
-    print("| engine | setting | build s | file GB | own memory GB | mapped GB | p50 ms | p95 ms | p50 / exact | recall at 10 |")
+    print(
+        "| engine | setting | build s | file GB | own memory GB | mapped GB | p50 ms | p95 ms | p50 / exact | recall at 10 |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for result in results:
         setting = ", ".join(f"{name} {value}" for name, value in result["setting"].items())

@@ -1,6 +1,7 @@
 """The Annoy part of an index: a seeded build on disk, and the choice of trees and search_k by measured recall.
 
-Annoy (Bernhardsson) keeps no metadata in its file, checks no bounds, and accepts a NaN: the caller, `index.Index`, guards it.
+Annoy (Bernhardsson) keeps no metadata in its file, checks no bounds, and accepts a NaN: the caller, `index.Index`,
+guards it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ SAMPLE = 200
 class TreeChoice:
     """What was chosen, and how good it is on queries that took no part in the choice.
 
-    recall, lower : mean recall at 10 on `checked` cases of the catalogue, each left out of its own answer, and the lower
-    end of its 95 % interval (normal approximation over the cases). recall_between : the same for points halfway between
-    a case and one of its neighbours, which, as a new film, lie in no leaf of their own: the harder question.
+    recall, lower : mean recall at 10 on `checked` cases of the catalogue, each left out of its own answer, and the
+    lower end of its 95 % interval (normal approximation over the cases). recall_between : the same for points
+    halfway between a case and one of its neighbours, which, as a new film, lie in no leaf of their own: the harder
+    question.
     """
 
     trees: int
@@ -49,7 +51,8 @@ class Probe:
 
 
 def build_trees(vectors: np.ndarray, path: Path, trees: int, seed: int) -> None:
-    """Write an Annoy file of `vectors` (N, D) to `path`. One thread: only then is a seeded build the same byte for byte."""
+    """Write an Annoy file of `vectors` (N, D) to `path`. One thread: only then is a seeded build the same byte for
+    byte."""
     index = AnnoyIndex(vectors.shape[1], METRIC)
     index.on_disk_build(str(path))
     index.set_seed(seed)

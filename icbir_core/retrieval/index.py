@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.files import read_json
 from icbir_core.retrieval.annoy_trees import METRIC, RECALL_TARGET, choose_trees, load_trees, propose
 from icbir_core.retrieval.exact import compute_squared_norms, find_nearest, measure_distances, order_nearest
 from icbir_core.retrieval.index_files import (
     FORMAT,
-    HASH_AT_OPEN,
     Selection,
     adopt_file,
     check_files,
@@ -44,7 +42,8 @@ ROUTES = ("auto", "annoy", "exact")
 
 
 class Index:
-    """Nearest neighbours by Euclidean distance among the embeddings of a catalogue. Read-only once open; thread-safe."""
+    """Nearest neighbours by Euclidean distance among the embeddings of a catalogue. Read-only once open;
+    thread-safe."""
 
     metric = METRIC
 
@@ -130,8 +129,8 @@ class Index:
         Returns (rows int64 (k',), Euclidean distances float64 (k',), route), nearest first, where the route is
         "annoy", "annoy+tail", "exact" or "exact (few eligible)". k' < k only if fewer cases are eligible.
 
-        Raises `IndexMismatch` for a vector of another dimension or with a value that is not finite, `RetrievalError` for
-        an unknown route.
+        Raises `IndexMismatch` for a vector of another dimension or with a value that is not finite, `RetrievalError`
+        for an unknown route.
         """
         vector = self._check_vector(vector)
         if route not in ROUTES:
@@ -274,8 +273,8 @@ class Index:
         """Bring the index at `directory` to the given vectors and rows, with as little work as is sound.
 
         vectors (N, D) and rows (N,) are all that should be found, removed ones included; removed: rows marked removed.
-        Cases not yet indexed become the tail; a fresh build (without the removed) follows when there is no index, it was
-        made by another model, or tail or tombstones exceed a tenth of the merged part.
+        Cases not yet indexed become the tail; a fresh build (without the removed) follows when there is no index, it
+        was made by another model, or tail or tombstones exceed a tenth of the merged part.
         """
         directory = Path(directory)
         rows, removed = np.asarray(rows, dtype=np.int64), np.asarray(removed, dtype=np.int64)

@@ -119,4 +119,6 @@ def check_files(directory: Path, manifest: Mapping[str, Any], hash_up_to: int | 
                 "run the index command again."
             )
         if (hash_up_to is None or size <= hash_up_to) and sha256_of_file(path) != entry["sha256"]:
-            raise IndexMismatch(f"Expected the recorded hash of {entry['name']}, got another; run the index command again.")
+            raise IndexMismatch(
+                f"Expected the recorded hash of {entry['name']}, got another; run the index command again."
+            )

@@ -16,21 +16,23 @@ FILE = "neighbours.npz"
 SAMPLE: Mapping[str, int] = {"ig_cbir": 1000, "cnn": 1000, "ssim": 200}
 
 
-def measure_neighbours(index: Any, vectors: Any, rows: np.ndarray, keys: CaseKeys, sample: int, seed: int = 7) -> np.ndarray:
+def measure_neighbours(
+    index: Any, vectors: Any, rows: np.ndarray, removed: np.ndarray, keys: CaseKeys, sample: int, seed: int = 7
+) -> np.ndarray:
     """Distances float64, ascending, of at most `sample` cases (drawn by `seed`) to the nearest case of another patient
-    that is not the same image.
+    that is not the same image and not removed.
 
-    vectors : array with slices, aligned with `rows`; index : searched for them. A case without such a neighbour is left out.
+    vectors : array with slices, aligned with `rows`. A case without such a neighbour is left out.
     """
-    rows = np.asarray(rows, dtype=np.int64)
-    chosen = np.sort(np.random.default_rng(seed).choice(len(rows), size=min(sample, len(rows)), replace=False))
+    positions = np.flatnonzero(~np.isin(rows, removed))
+    chosen = np.random.default_rng(seed).choice(positions, size=min(sample, len(positions)), replace=False)
     found = []
-    for position in chosen:
+    for position in np.sort(chosen):
         row = int(rows[position])
-        excluded = np.union1d(keys.find_same_patient(row), keys.find_identical(row))
-        _, distances, _ = index.search(vectors[position : position + 1][0], 1, excluded_rows=np.union1d(excluded, [row]))
+        excluded = np.unique(np.concatenate([[row], removed, keys.find_same_patient(row), keys.find_identical(row)]))
+        _, distances, _ = index.search(vectors[position : position + 1][0], 1, excluded_rows=excluded)
         found.extend(distances.tolist())
-    return np.sort(np.asarray(found))
+    return np.sort(np.asarray(found, dtype=np.float64))
 
 
 def write_neighbours(directory: Path, index_sha256: str, distances: np.ndarray) -> None:
@@ -52,7 +54,9 @@ def read_neighbours(directory: Path, index_sha256: str) -> np.ndarray:
 
 def find_percentile(distance: float, neighbours: np.ndarray) -> float:
     """Share in [0, 1] of the nearest-neighbour distances that are smaller than `distance`; NaN if there are none."""
-    return float(np.searchsorted(neighbours, distance, side="left") / len(neighbours)) if len(neighbours) else float("nan")
+    return (
+        float(np.searchsorted(neighbours, distance, side="left") / len(neighbours)) if len(neighbours) else float("nan")
+    )
 
 
 _WORDS = (
@@ -66,7 +70,8 @@ _WORDS = (
 
 
 def describe_distance(percentile: float) -> str:
-    """A percentile of `find_percentile` in plain words; a pair is a catalogue case and its nearest other patient's case."""
+    """A percentile of `find_percentile` in plain words; a pair is a catalogue case and its nearest other patient's
+    case."""
     if np.isnan(percentile):
         return "no pairs to compare with"
     return next((words for limit, words in _WORDS if percentile <= limit), "farther than every pair of the catalogue")

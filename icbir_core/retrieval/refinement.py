@@ -1,4 +1,5 @@
-"""Steps by which a reader refines a search, as in SMILY (Cai et al., CHI 2019), kept as an immutable trail with undo."""
+"""Steps by which a reader refines a search, as in SMILY (Cai et al., CHI 2019), kept as an immutable trail with
+undo."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ import numpy as np
 from icbir_core.errors import RetrievalError
 
 TOWARDS, AWAY = 0.6, 0.2
-"""How far the query moves towards the mean of the ticked cases, and away from the mean of the crossed ones, as shares of
-the way. Rocchio (1971) in a form that stays among the embeddings, where the distance is Euclidean."""
+"""How far the query moves towards the mean of the ticked cases, and away from the mean of the crossed ones, as
+shares of the way. Rocchio (1971) in a form that stays among the embeddings, where the distance is Euclidean."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What the network saw where: feature maps on a coarse grid, small enough to keep for every case.
 
-The last feature map ("relu", h × w × D) is averaged onto a grid of 7 × 7 cells and projected to 128 numbers a cell with a
-fixed Gaussian matrix, which keeps Euclidean distances within about a tenth (Johnson and Lindenstrauss 1984) and, unlike
-principal components, needs no pass over the catalogue and does not change when cases are added: 12.5 kB a case in half
-precision.
+The last feature map ("relu", h × w × D) is averaged onto a grid of 7 × 7 cells and projected to 128 numbers a cell
+with a fixed Gaussian matrix, which keeps Euclidean distances within about a tenth (Johnson and Lindenstrauss 1984)
+and, unlike principal components, needs no pass over the catalogue and does not change when cases are added: 12.5 kB
+a case in half precision.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def describe_region(spatial: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights.reshape(1, -1) @ cells if number == 0 else np.einsum("c,ncd->nd", weights.ravel(), cells)
 
 
-def measure_region(described: np.ndarray, spatial: np.ndarray, weights: np.ndarray, anywhere: bool = False) -> np.ndarray:
+def measure_region(
+    described: np.ndarray, spatial: np.ndarray, weights: np.ndarray, anywhere: bool = False
+) -> np.ndarray:
     """Euclidean distances float64 (N,) of a region's description (C,) to the same region of N cases (N, 7, 7, C).
 
     anywhere : take for each case the best of all whole-cell shifts of the region that stay on the grid.

@@ -50,7 +50,9 @@ class CaseStore:
         return cls(path, group)
 
     @classmethod
-    def create(cls, path: Path, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]) -> CaseStore:
+    def create(
+        cls, path: Path, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
+    ) -> CaseStore:
         """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype)."""
         path = Path(path)
         aside = path.with_name(f".{path.name}.new")
@@ -98,12 +100,14 @@ class CaseStore:
     def write(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         """Write the values of some cases, then note them as complete.
 
-        rows int64 (B,), ascending; values: every field of the store, (B, …). Raises `RetrievalError` if a field is missing
-        or a value is not finite (the case is named, nothing of the batch is noted).
+        rows int64 (B,), ascending; values: every field of the store, (B, …). Raises `RetrievalError` if a field is
+        missing or a value is not finite (the case is named, nothing of the batch is noted).
         """
         rows = np.asarray(rows, dtype=np.int64)
         if set(values) != set(self.names):
-            raise RetrievalError(f"Expected values for {', '.join(sorted(self.names))}, got {', '.join(sorted(values))}.")
+            raise RetrievalError(
+                f"Expected values for {', '.join(sorted(self.names))}, got {', '.join(sorted(values))}."
+            )
         for name, array in values.items():
             bad = ~np.isfinite(np.asarray(array)).reshape(len(rows), -1).all(axis=1)
             if bad.any():

@@ -38,7 +38,9 @@ METRIC = "1 - ssim"
 
 def reduce_images(images: np.ndarray) -> np.ndarray:
     """float16 (N, 64, 64) of images float32 (N, S, S) in [0, 1]; half precision for query and catalogue alike."""
-    reduced = [cv2.resize(np.asarray(image, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images]
+    reduced = [
+        cv2.resize(np.asarray(image, np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images
+    ]
     return np.asarray(reduced, dtype=np.float16).reshape(len(images), SIDE, SIDE)
 
 
@@ -68,7 +70,8 @@ def describe_windows(reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compare(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """Structural similarity float64 (N,) in [−1, 1] of one reduced image (64, 64) to N, whose means and variances are given."""
+    """Structural similarity float64 (N,) in [−1, 1] of one reduced image (64, 64) to N, whose means and variances
+    are given."""
     query = np.asarray(query, dtype=np.float32)
     query_mean, query_variance = (values[0] for values in describe_windows(query[None]))
     covariance = _smooth(np.asarray(reduced, np.float32) * query) - means * query_mean
@@ -147,7 +150,9 @@ class StructuralSimilarityIndex:
                 part = slice(start, start + _BLOCK)
                 block = np.asarray(reduced[part])
                 if not np.isfinite(block).all():
-                    raise IndexMismatch(f"Expected finite images, got NaN near catalogue row {rows[start]}; index again.")
+                    raise IndexMismatch(
+                        f"Expected finite images, got NaN near catalogue row {rows[start]}; index again."
+                    )
                 files["images"][part] = block
                 files["means"][part], files["variances"][part] = describe_windows(block)
             for array in files.values():
@@ -171,7 +176,9 @@ class StructuralSimilarityIndex:
     def open(cls, directory: Path, expected: Mapping[str, str] | None = None) -> StructuralSimilarityIndex:
         """Open for searching; as `Index.open`. Raises `IndexMismatch`."""
         directory = Path(directory)
-        return cls(directory, open_manifest(directory, {"kind": "ssim", "metric": METRIC, "side": SIDE}, expected or {}))
+        return cls(
+            directory, open_manifest(directory, {"kind": "ssim", "metric": METRIC, "side": SIDE}, expected or {})
+        )
 
     def verify(self) -> None:
         """Hash every file. Raises `IndexMismatch`."""

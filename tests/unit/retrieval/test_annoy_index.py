@@ -19,7 +19,9 @@ DIMENSION = 24
 def make_vectors(number: int, seed: int = 0) -> np.ndarray:
     centres = np.random.default_rng(100).normal(size=(20, DIMENSION))
     generator = np.random.default_rng(seed)
-    return (centres[generator.integers(20, size=number)] + 0.5 * generator.normal(size=(number, DIMENSION))).astype("f4")
+    return (centres[generator.integers(20, size=number)] + 0.5 * generator.normal(size=(number, DIMENSION))).astype(
+        "f4"
+    )
 
 
 @pytest.fixture(scope="module")

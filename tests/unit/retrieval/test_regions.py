@@ -14,7 +14,10 @@ def test_summary_keeps_the_mean_and_cells_of_equal_grids():
     np.testing.assert_allclose(summarise_features(features), features, atol=1e-3)
     finer = np.random.default_rng(1).random((2, 10, 12, 16), dtype=np.float32)
     np.testing.assert_allclose(
-        summarise_features(finer).astype("f8").mean((1, 2)), finer.mean((1, 2)), rtol=2e-3, err_msg="averaging keeps the mean"
+        summarise_features(finer).astype("f8").mean((1, 2)),
+        finer.mean((1, 2)),
+        rtol=2e-3,
+        err_msg="averaging keeps the mean",
     )
 
 

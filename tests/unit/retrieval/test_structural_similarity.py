@@ -8,7 +8,12 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex, compare, describe_windows, reduce_images
+from icbir_core.retrieval.structural_similarity import (
+    StructuralSimilarityIndex,
+    compare,
+    describe_windows,
+    reduce_images,
+)
 
 MADE_FROM = {"model": "m", "catalogue": "c"}
 
@@ -24,7 +29,12 @@ def reduced() -> np.ndarray:
 
 def compare_slowly(first, second):
     return structural_similarity(
-        first.astype("f8"), second.astype("f8"), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1
+        first.astype("f8"),
+        second.astype("f8"),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1,
     )
 
 

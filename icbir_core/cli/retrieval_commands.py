@@ -1,0 +1,264 @@
+"""Commands of the retrieval: index, query, demo, app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icbir_core.cli.conventions import (
+    DeviceOption,
+    JsonOption,
+    WorkspaceArgument,
+    describe_error,
+    emit,
+    progress_bar,
+    say,
+)
+
+if TYPE_CHECKING:
+    from icbir_core.retrieval.retriever import Retriever
+    from icbir_core.types import Query, Ranking
+
+TargetOption = Annotated[str | None, typer.Option("--target", help="Target finding (default: the first one).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    for command in (index, query, demo, app_command):
+        app.command("app" if command is app_command else None)(command)
+
+
+def index(
+    workspace: WorkspaceArgument,
+    target: TargetOption = None,
+    methods: Annotated[str | None, typer.Option(help="Of ig_cbir, cnn, ssim, with commas (default: all).")] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Compute maps and embeddings of every case and build the indexes. Goes on after a kill, adds what is new."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.findings import require_canonical_name
+    from icbir_core.pipeline.index_workspace import index_workspace
+
+    opened = Workspace.open(workspace)
+    chosen = None if methods is None else tuple(part.strip() for part in methods.split(",") if part.strip())
+    with progress_bar("index", "case") as progress:
+        report = index_workspace(
+            opened, require_canonical_name(target) if target else None, chosen, device, progress=progress
+        )
+    if report.starter:
+        say("This workspace has no models of its own: the starter models were used. `train` makes its own.")
+    if report.started_anew:
+        say("The models have changed: all maps and embeddings were computed anew.")
+    for case_id, reason in report.unreadable:
+        say(f"Not indexed: {case_id}: {reason}")
+    lines = [f"{report.target}: {report.embedded} cases embedded, {report.already} there before."]
+    for method, facts in report.indexes.items():
+        tail = f" ({facts['tail']} in the tail)" if facts["tail"] else ""
+        trees = f"{facts['trees']} trees, search_k {facts['search_k']}, " if "trees" in facts else "exact, "
+        lines.append(f"  {method}: {facts['count']} cases{tail}, {trees}recall at 10: {facts['recall_at_10']:.4f}")
+    result = {
+        "target": report.target,
+        "embedded": report.embedded,
+        "already": report.already,
+        "starter_models": report.starter,
+        "unreadable": [{"case_id": case_id, "reason": reason} for case_id, reason in report.unreadable],
+        "indexes": report.indexes,
+    }
+    emit(result, "\n".join(lines), as_json)
+    if report.unreadable:
+        raise typer.Exit(1)
+
+
+def query(
+    workspace: WorkspaceArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Films: PNG, JPEG or DICOM.")],
+    top_k: Annotated[int, typer.Option(min=1, help="How many cases to return.")] = 10,
+    method: Annotated[str, typer.Option(help="ig_cbir, cnn or ssim.")] = "ig_cbir",
+    target: TargetOption = None,
+    filter_text: Annotated[str | None, typer.Option("--filter", help='Such as "view=AP, sex=F, age=40-60".')] = None,
+    search: Annotated[str, typer.Option(help="auto, annoy or exact.")] = "auto",
+    same_patient: Annotated[bool, typer.Option(help="Return other films of the query's patient too.")] = False,
+    identical_image: Annotated[bool, typer.Option(help="Return the query's own film too.")] = False,
+    device: DeviceOption = "auto",
+    save_overlays: Annotated[Path | None, typer.Option(help="Folder for films with their maps, as PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the most similar cases of the catalogue. A film that cannot be read does not stop the others; exit 1
+    then."""
+    from icbir_core.errors import IcbirError
+    from icbir_core.findings import require_canonical_name
+    from icbir_core.retrieval.retriever import Retriever
+    from icbir_core.settings import SearchFilter, SearchSettings
+
+    settings = SearchSettings(
+        top_k=top_k,
+        method=method,
+        target=require_canonical_name(target) if target else None,
+        search=search,
+        filter=SearchFilter.parse(filter_text),
+        same_patient=same_patient,
+        identical_image=identical_image,
+    )
+    retriever = Retriever.open(workspace, settings.target, device)
+    failed = 0
+    for image in images:
+        try:
+            asked, ranking, timings = _answer(retriever, image, settings)
+            emit(describe_ranking(ranking, timings), format_ranking(ranking), as_json)
+            if save_overlays is not None:
+                _save_overlays(retriever, asked, ranking, save_overlays)
+        except (IcbirError, OSError) as error:
+            failed += 1
+            line = describe_error(error)
+            if as_json:
+                emit({"query": str(image), "error": line}, "", True)
+            say(f"Error: {image}: {line}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _answer(retriever: Retriever, image: Path, settings: Any) -> tuple[Query, Ranking, dict[str, float]]:
+    import time
+
+    from icbir_core.radiograph import read_radiograph
+    from icbir_core.types import Query
+
+    start = time.perf_counter()
+    asked = Query(str(image), read_radiograph(image))
+    read = 1000 * (time.perf_counter() - start)
+    ranking = retriever.search(asked, settings)
+    total = 1000 * (time.perf_counter() - start)
+    return asked, ranking, {"read": read, **ranking.timings_ms, "total": total}
+
+
+def describe_ranking(ranking: Ranking, timings_ms: dict[str, float]) -> dict[str, Any]:
+    """A ranking as plain values. Of a hit's findings the present ones are listed, and those of unknown state apart."""
+    hits = []
+    for number, hit in enumerate(ranking.hits):
+        case = hit.case
+        unknown = [name for name, state in case.findings.items() if not state.known]
+        facts = {"rank": hit.rank, "case_id": case.case_id, "distance": hit.distance, "findings": list(case.present)}
+        facts |= {"unknown_findings": unknown, "view": case.view, "age": case.age, "sex": case.sex}
+        hits.append(facts | ({"percentile": ranking.percentiles[number]} if ranking.percentiles else {}))
+    return {
+        "query": ranking.query,
+        "prediction": {name: round(value, 6) for name, value in ranking.prediction.probabilities.items()},
+        "method": ranking.method,
+        "target": ranking.target,
+        "metric": ranking.metric,
+        "route": ranking.route,
+        "eligible": ranking.eligible,
+        "total": ranking.total,
+        "base_rate": ranking.base_rate,
+        "hits": hits,
+        "timings_ms": {stage: round(value, 3) for stage, value in timings_ms.items()},
+        "versions": dict(ranking.versions),
+    }
+
+
+def format_ranking(ranking: Ranking) -> str:
+    """A ranking as a table for a reader."""
+    from icbir_core.retrieval.neighbours import describe_distance
+
+    predicted = ", ".join(f"{name} {value:.2f}" for name, value in ranking.prediction.probabilities.items())
+    lines = [
+        f"{ranking.query}",
+        f"  predicted: {predicted}",
+        f"  {ranking.method} for {ranking.target}, {ranking.metric} distance, {ranking.route} search, "
+        f"{ranking.eligible} of {ranking.total} cases eligible",
+    ]
+    if ranking.base_rate is not None:
+        lines.append(
+            f"  {ranking.target} is present in {ranking.base_rate:.0%} of the eligible cases whose state is known"
+        )
+    width = max((len(hit.case.case_id) for hit in ranking.hits), default=4)
+    lines.append(f"  rank  {'case':<{width}}  distance  view     age  sex      findings")
+    for number, hit in enumerate(ranking.hits):
+        case = hit.case
+        age = "?" if case.age is None else str(case.age)
+        found = ", ".join(case.present) or "none listed"
+        words = f"  [{describe_distance(ranking.percentiles[number])}]" if ranking.percentiles else ""
+        lines.append(
+            f"  {hit.rank:>4}  {case.case_id:<{width}}  {hit.distance:>8.4f}  {case.view:<7}  {age:>3}  {case.sex:<7}  "
+            f"{found}{words}"
+        )
+    return "\n".join(lines)
+
+
+def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder: Path) -> None:
+    """Write the query's and the hits' films with their maps, all at the scale of the query's map."""
+    import re
+
+    import cv2
+
+    from icbir_core.catalogue import read_case_radiograph
+    from icbir_core.files import write_bytes_atomically
+    from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
+
+    method = retriever.get_engine(ranking.target).map_method
+    own = retriever.map_of(asked, method, ranking.target)
+    style, scale = OverlayStyle(signed=own.signed), shared_scale([own.values])
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(ranking.query).stem)
+    films = [("query", asked.radiograph, own)]
+    for hit in ranking.hits:
+        name = f"{hit.rank:02d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', hit.case.case_id)}"
+        radiograph = read_case_radiograph(retriever.workspace, hit.case)
+        films.append((name, radiograph, retriever.map_of(hit.case, method, ranking.target)))
+    for name, radiograph, saliency in films:
+        picture = attach_legend(render_overlay(radiograph.pixels, saliency.values, style, scale), style, scale)
+        done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        if not done:
+            raise OSError(f"the overlay of {name} could not be encoded")
+        write_bytes_atomically(folder / f"{stem}_{name}.png", data.tobytes())
+
+
+def demo(
+    workspace: Annotated[Path | None, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")] = None,
+    make_assets: Annotated[
+        bool, typer.Option("--make-assets", help="Compute what is shipped beside the program.")
+    ] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a workspace of simulated films, indexed with the starter models, to try everything on."""
+    from icbir_core.errors import WorkspaceError
+    from icbir_core.pipeline.demonstration import build_demonstration, make_demonstration_assets
+
+    if workspace is None:
+        raise WorkspaceError("Expected the folder of a workspace, got none; name a new or empty folder.")
+    with progress_bar("demo", "film") as progress:
+        if make_assets:
+            path = make_demonstration_assets(workspace, device=device, progress=progress)
+            emit({"assets": str(path)}, f"Written: {path}", as_json)
+            return
+        report = build_demonstration(workspace, device=device, progress=progress)
+    lines = [
+        f"{report.cases} simulated cases in {workspace}, {report.queries} query films in {report.query_folder}.",
+        f"  {report.shipped} embeddings came with the program, {report.computed} were computed here.",
+        f"  python -m icbir_core app {workspace}",
+    ]
+    emit(report.as_dict(), "\n".join(lines), as_json)
+
+
+def app_command(
+    workspace: WorkspaceArgument,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
+) -> None:
+    """Start the web page for a workspace."""
+    import subprocess
+    import sys
+
+    from icbir_core.catalogue import Workspace
+    from icbir_core.errors import WorkspaceError
+    from icbir_core.settings import make_app_environment
+
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "app.py").is_file():
+        raise WorkspaceError(f"Expected the web page app.py in '{root}', got none; start it from a checkout.")
+    opened = Workspace.open(workspace)
+    command = [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), "--server.port", str(port)]
+    done = subprocess.run(command, cwd=root, env=make_app_environment(opened.path), check=False)
+    raise typer.Exit(done.returncode)

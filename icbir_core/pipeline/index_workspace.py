@@ -1,0 +1,248 @@
+"""From a catalogue to something that can be searched: maps, embeddings and one index a method, resumable case by
+case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
+from icbir_core.errors import IcbirError, IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.retrieval.case_keys import CaseKeys
+from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings
+from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.model_choice import Models, load_models, require_saliency_classifier
+from icbir_core.retrieval.neighbours import SAMPLE, measure_neighbours, write_neighbours
+from icbir_core.retrieval.regions import CHANNELS, GRID
+from icbir_core.retrieval.store import BATCH, CaseStore
+from icbir_core.retrieval.structural_similarity import SIDE, StructuralSimilarityIndex
+from icbir_core.retrieval.target_engine import ARTEFACT, EMBEDDED, STORE, get_catalogue_sha256, index_class
+from icbir_core.settings import METHODS, InputSettings
+from icbir_core.types import Case
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an indexing did.
+
+    embedded, already : cases computed in this run, and before it. unreadable : (case_id, reason) of stored films
+    that could not be read; they are not in the index. started_anew : earlier values were made by other models and were
+    dropped. starter : the starter models were used. indexes : per method count, trees, search_k and recall at 10.
+    """
+
+    target: str
+    embedded: int
+    already: int
+    starter: bool
+    started_anew: bool
+    unreadable: tuple[tuple[str, str], ...] = ()
+    indexes: dict[str, dict] = field(default_factory=dict)
+
+
+def index_workspace(
+    workspace: Workspace,
+    target: str | None = None,
+    methods: Sequence[str] | None = None,
+    device: str = "auto",
+    map_method: str = DEFAULT_MAP_METHOD,
+    models: Models | None = None,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Compute what is missing, then build or update the indexes.
+
+    methods : of ig_cbir, cnn, ssim; None takes all that the models allow. Killed at any point, the same call goes on
+    with the next case and ends with the same values. Memory does not grow with the catalogue. models : instead of the
+    workspace's own (tests). Raises `WorkspaceError` for an empty catalogue, another indexing under way, or ig_cbir
+    without a saliency classifier; `UnknownNameError` for an unknown method.
+    """
+    from icbir_core.model.device import choose_device
+
+    choose_device(device)
+    for method in methods or ():
+        if method not in METHODS:
+            raise UnknownNameError("method", method, METHODS)
+    with workspace.lock("index", seconds=2.0):
+        if workspace.catalogue.count() == 0:
+            raise WorkspaceError("Expected a catalogue with cases, got an empty one; run the ingest command first.")
+        models = models or load_models(workspace, target)
+        if methods is None:
+            methods = METHODS if models.saliency_classifier else tuple(m for m in METHODS if m != "ig_cbir")
+        elif "ig_cbir" in methods:
+            require_saliency_classifier(models)
+        return _index(workspace, models, methods, map_method, progress or (lambda done, total, text: None))
+
+
+def _index(
+    workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, progress: Progress
+) -> IndexReport:
+    if "catalogue" not in workspace.read_manifest()["artefacts"]:
+        record_catalogue(workspace)
+    catalogue_sha256 = get_catalogue_sha256(workspace)
+    directory = Path(workspace.target_directory(models.target))
+    embedder = models.make_embedder(map_method)
+    identity = models.identity | {"map_method": map_method, "target": models.target}
+    existed = (directory / STORE).exists()
+    store, new = CaseStore.open_or_create(directory / STORE, identity, list_fields(embedder))
+    already = len(store.get_completed())
+    unreadable = embed_catalogue(workspace, embedder, store, progress)
+    rows = store.get_completed()
+    if len(rows) == 0:
+        raise WorkspaceError(f"Expected films that can be read, got none of {len(unreadable)}; verify the workspace.")
+    made_from = models.identity | {"catalogue": catalogue_sha256}
+    keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
+    indexes = {}
+    for number, method in enumerate(methods):
+        progress(number, len(methods), f"indexing {method}")
+        indexes[method] = _build_index(store, method, directory / "index" / method, rows, removed, made_from, keys)
+    progress(len(methods), len(methods), "indexed")
+    _record(workspace, models, map_method, catalogue_sha256, indexes)
+    return IndexReport(
+        models.target, len(rows) - already, already, models.starter, existed and new, tuple(unreadable), indexes
+    )
+
+
+def list_fields(embedder: Embedder) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The arrays of a target's store: name → (shape of one case, dtype). A map is kept as map / scale in half
+    precision, because attributions are often smaller than the smallest half-precision number."""
+    size, dimension = embedder.size, embedder.dimension
+    fields = {
+        "maps": ((size, size), "float16"),
+        "scales": ((), "float32"),
+        "probabilities": ((len(embedder.classifier.findings),), "float32"),
+        "cnn": ((dimension,), "float32"),
+        "spatial": ((GRID, GRID, min(dimension, CHANNELS)), "float16"),
+        "ssim": ((SIDE, SIDE), "float16"),
+    }
+    return fields | ({"ig_cbir": ((dimension,), "float32")} if embedder.saliency_classifier else {})
+
+
+def to_values(embeddings: Embeddings) -> dict[str, np.ndarray]:
+    """Embeddings as the values of a store's fields."""
+    scales = np.abs(embeddings.maps).max(axis=(1, 2)).astype(np.float32)
+    values = {
+        "maps": embeddings.maps / np.where(scales > 0, scales, 1)[:, None, None],
+        "scales": scales,
+        "probabilities": embeddings.probabilities,
+        "cnn": embeddings.cnn,
+        "spatial": embeddings.spatial,
+        "ssim": embeddings.reduced,
+    }
+    return values | ({"ig_cbir": embeddings.ig_cbir} if embeddings.ig_cbir is not None else {})
+
+
+def embed_catalogue(
+    workspace: Workspace, embedder: Embedder, store: CaseStore, progress: Progress
+) -> list[tuple[str, str]]:
+    """Embed every case that the store lacks, eight at a time; the next eight films are decoded meanwhile.
+
+    Returns (case_id, reason) of the films that cannot be read, which are left out and tried again next time.
+    """
+    done = set(store.get_completed().tolist())
+    total, unreadable = workspace.catalogue.count(), []
+    settings = embedder.classifier.input_settings
+    finished = sum(case.row in done for batch in workspace.catalogue.iterate(1024) for case in batch)
+    progress(finished, total, "embedding")
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for cases in [*_iterate_batches(workspace, done), None]:
+            following = None if cases is None else reader.submit(_read_images, workspace, cases, settings)
+            if waiting is not None:
+                rows, images, failed = waiting.result()
+                unreadable += failed
+                if len(rows):
+                    store.write(rows, to_values(embedder.embed(images)))
+                finished += len(rows)
+                progress(finished, total, "embedding")
+            waiting = following
+    return unreadable
+
+
+def _iterate_batches(workspace: Workspace, done: set[int]) -> Iterator[list[Case]]:
+    """Cases still to do, in batches that share one chunk of the store."""
+    batch: list[Case] = []
+    for cases in workspace.catalogue.iterate(256):
+        for case in cases:
+            if case.row in done:
+                continue
+            if batch and case.row // BATCH != batch[0].row // BATCH:
+                yield batch
+                batch = []
+            batch.append(case)
+    if batch:
+        yield batch
+
+
+def _read_images(
+    workspace: Workspace, cases: list[Case], settings: InputSettings
+) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
+    rows, images, failed = [], [], []
+    for case in cases:
+        try:
+            images.append(fit_to_network(read_case_radiograph(workspace, case).pixels, settings))
+            rows.append(case.row)
+        except IcbirError as error:
+            failed.append((case.case_id, str(error)))
+    return np.array(rows, np.int64), np.array(images, np.float32), failed
+
+
+def _build_index(
+    store: CaseStore,
+    method: str,
+    directory: Path,
+    rows: np.ndarray,
+    removed: np.ndarray,
+    made_from: dict[str, str],
+    keys: CaseKeys,
+) -> dict:
+    """Build or update one method's index and its neighbour distances; what the report says of it."""
+    vectors = store.view(method, rows)
+    try:
+        index = index_class(method).open(directory, made_from)
+        current = np.setdiff1d(rows, removed)
+        untouched = (
+            np.isin(current, index.rows).all()
+            and np.isin(index.rows, rows).all()
+            and (directory / "neighbours.npz").is_file()
+        )
+    except IndexMismatch:
+        untouched = False
+    if not untouched:
+        if method in EMBEDDED:
+            index = Index.update(directory, vectors, rows, removed, made_from)
+        else:
+            index = StructuralSimilarityIndex.build(directory, vectors, rows, made_from, removed)
+        distances = measure_neighbours(index, vectors, rows, removed, keys, SAMPLE[method])
+        write_neighbours(directory, index.sha256, distances)
+    names = ("count", "trees", "search_k", "recall_at_10", "recall_at_10_between", "metric", "sha256")
+    return {name: index.manifest[name] for name in names if name in index.manifest} | {"tail": index.tail}
+
+
+def _record(workspace: Workspace, models: Models, map_method: str, catalogue_sha256: str, indexes: dict) -> None:
+    """Note the target and each index in the workspace's manifest; methods indexed earlier alike stay."""
+    for method in indexes:
+        folder = Path(workspace.target_directory(models.target)) / "index" / method
+        origin = {"catalogue": catalogue_sha256}
+        workspace.record_artefact(f"index/{models.target}/{method}", {"path": folder, "made_from": origin})
+    artefacts = workspace.read_manifest()["artefacts"]
+    name = ARTEFACT + models.target
+    orders = [entry.get("order", 0) for key, entry in artefacts.items() if key.startswith(ARTEFACT)]
+    former = artefacts.get(name, {})
+    same = former.get("models") == models.identity and former.get("catalogue") == catalogue_sha256
+    workspace.record_artefact(
+        name,
+        {
+            "order": former.get("order", max(orders, default=-1) + 1),
+            "methods": (former.get("methods", {}) if same else {}) | indexes,
+            "models": models.identity,
+            "starter": models.starter,
+            "map_method": map_method,
+            "catalogue": catalogue_sha256,
+        },
+    )

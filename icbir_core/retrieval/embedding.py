@@ -1,0 +1,175 @@
+"""THE path from an image to its embeddings, used by query and catalogue alike.
+
+    image ──classifier──▶ probabilities, cnn (penultimate features), last feature map
+    image ──classifier + saliency method──▶ map ──encode──▶ saliency classifier ──▶ ig_cbir (penultimate features)
+
+With Deep Taylor the first two lines are one forward pass: the decomposition begins with the pass that the prediction
+needs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from icbir_core.errors import RetrievalError
+from icbir_core.model.classifier import Classifier
+from icbir_core.model.network import FEATURE_LAYER, PENULTIMATE_LAYER
+from icbir_core.radiograph.network_input import standardise
+from icbir_core.retrieval.regions import summarise_features
+from icbir_core.retrieval.structural_similarity import reduce_images
+from icbir_core.saliency.deep_taylor import choose_rule
+from icbir_core.saliency.encoding import encode_map
+from icbir_core.saliency.propagation import Propagation
+from icbir_core.saliency.registry import attribute
+
+DEFAULT_MAP_METHOD = "deep_taylor"
+_LOGITS_LAYER = "logits"
+_WATCHED = (FEATURE_LAYER, PENULTIMATE_LAYER, _LOGITS_LAYER)
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What is computed of N images; D is 1024 for densenet121.
+
+    probabilities float32 (N, F), calibrated; cnn float32 (N, D); maps float32 (N, S, S), the raw attribution of the
+    target; ig_cbir float32 (N, D), or None without a saliency classifier; spatial float16 (N, 7, 7, C), see
+    `regions`; reduced float16 (N, 64, 64), see `structural_similarity`. timings_ms : "predict_and_map", "embed".
+    """
+
+    probabilities: np.ndarray
+    cnn: np.ndarray
+    maps: np.ndarray
+    ig_cbir: np.ndarray | None
+    spatial: np.ndarray
+    reduced: np.ndarray
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class _Watched:
+    """A rule that remembers its layer's output while the graph is traced."""
+
+    def __init__(self, rule):
+        self.rule, self.seen = rule, None
+
+    def forward(self, *inputs):
+        self.seen, kept = self.rule.forward(*inputs)
+        return self.seen, kept
+
+    def backward(self, relevance, kept):
+        return self.rule.backward(relevance, kept)
+
+
+class _SharedPass:
+    """Deep Taylor map, last feature map, penultimate features and logits from one forward pass, compiled."""
+
+    def __init__(self, model: keras.Model, output_index: int):
+        watched: dict[str, _Watched] = {}
+
+        def recipe(node, nodes):
+            rule = choose_rule(node, nodes)
+            if node.name in _WATCHED:
+                rule = watched[node.name] = _Watched(rule)
+            return rule
+
+        propagation = Propagation(model, recipe, tf.nn.relu, DEFAULT_MAP_METHOD)
+        signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)]
+
+        @tf.function(input_signature=signature)
+        def compute(inputs):
+            maps, _ = propagation._propagate(inputs, tf.constant(output_index, tf.int32))
+            return maps, *(watched[name].seen for name in _WATCHED)
+
+        self.compute = compute
+
+
+class _SeparatePasses:
+    """The same four for any other saliency method: its own passes, and one for the features."""
+
+    def __init__(self, classifier: Classifier, target: str, method: str):
+        layers = [classifier.model.get_layer(name).output for name in _WATCHED]
+        reader = keras.Model(classifier.model.input, layers)
+        self._classifier, self._target, self._method = classifier, target, method
+        self._read = tf.function(
+            lambda inputs: reader(inputs, training=False),
+            input_signature=[tf.TensorSpec((None, *classifier.model.input.shape[1:]), tf.float32)],
+        )
+
+    def compute(self, inputs, images):
+        return attribute(self._classifier, images, self._target, self._method), *self._read(inputs)
+
+
+class Embedder:
+    """Computes `Embeddings` for one target finding. Thread-safe: one computation at a time.
+
+    map_method : name of a saliency method of the registry; Deep Taylor is the published one. Raises
+    `UnknownNameError` if the classifier does not know the target.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        saliency_classifier: Classifier | None,
+        target: str,
+        map_method: str = DEFAULT_MAP_METHOD,
+    ):
+        self.classifier, self.saliency_classifier = classifier, saliency_classifier
+        self.target, self.map_method = target, map_method
+        self._lock = threading.Lock()
+        output = classifier.output_index(target)
+        if map_method == DEFAULT_MAP_METHOD:
+            shared = _SharedPass(classifier.model, output)
+            self._compute: Callable = lambda inputs, images: shared.compute(inputs)
+        else:
+            self._compute = _SeparatePasses(classifier, target, map_method).compute
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self.classifier.input_settings.size
+
+    @property
+    def dimension(self) -> int:
+        """Length of a `cnn` embedding."""
+        return int(self.classifier.model.get_layer(PENULTIMATE_LAYER).output.shape[-1])
+
+    def embed(self, images: np.ndarray) -> Embeddings:
+        """Embed images float32 (N, S, S) in [0, 1]. Raises `RetrievalError` on another shape or values not finite."""
+        images = np.asarray(images, dtype=np.float32)
+        if images.ndim != 3 or images.shape[1:] != (self.size, self.size) or not np.isfinite(images).all():
+            raise RetrievalError(
+                f"Expected finite images (N, {self.size}, {self.size}), got {images.shape}; "
+                "fit the film to the network first."
+            )
+        with self._lock:
+            start = time.perf_counter()
+            outputs = self._compute(tf.constant(standardise(images)), images)
+            maps, features, cnn, logits = (np.asarray(output) for output in outputs)
+            between = time.perf_counter()
+            ig_cbir = self._embed_maps(maps)
+            end = time.perf_counter()
+        return Embeddings(
+            probabilities=np.asarray(self.classifier.calibrate(logits), dtype=np.float32),
+            cnn=cnn,
+            maps=maps,
+            ig_cbir=ig_cbir,
+            spatial=summarise_features(features),
+            reduced=reduce_images(images),
+            timings_ms={"predict_and_map": 1000 * (between - start), "embed": 1000 * (end - between)},
+        )
+
+    def _embed_maps(self, maps: np.ndarray) -> np.ndarray | None:
+        if self.saliency_classifier is None:
+            return None
+        return np.asarray(self.saliency_classifier.features(encode_map(maps)), dtype=np.float32)
+
+    def explain(self, images: np.ndarray, method: str, finding: str | None = None) -> np.ndarray:
+        """Raw attributions float32 (N, S, S) of any saliency method, under the same lock."""
+        with self._lock:
+            return attribute(self.classifier, np.asarray(images, np.float32), finding or self.target, method)

@@ -1,0 +1,94 @@
+"""Which networks a workspace searches with: its own, or the starter models where it has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import ManifestMismatch, WorkspaceError
+
+if TYPE_CHECKING:
+    from icbir_core.model.classifier import Classifier
+    from icbir_core.retrieval.embedding import Embedder
+
+CLASSIFIER = "classifier.keras"
+SALIENCY_CLASSIFIER = "saliency_classifier.keras"
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """classifier, saliency classifier of one target (None: not trained), and whether they are the starter models."""
+
+    classifier: Classifier
+    saliency_classifier: Classifier | None
+    target: str
+    starter: bool
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The hashes that everything computed with these models carries."""
+        saliency = self.saliency_classifier.sha256 if self.saliency_classifier else "none"
+        return {"model": self.classifier.sha256, "saliency_model": saliency}
+
+    def make_embedder(self, map_method: str) -> Embedder:
+        """The one path from image to embeddings with these models."""
+        from icbir_core.retrieval.embedding import Embedder
+
+        return Embedder(self.classifier, self.saliency_classifier, self.target, map_method)
+
+
+def find_trained_targets(workspace: Workspace) -> list[str]:
+    """Findings with a saliency classifier of the workspace's own, oldest first."""
+    from icbir_core.files import read_json
+
+    found = []
+    for path in sorted(
+        (workspace.path / "targets").glob("*/saliency_classifier.json"), key=lambda p: p.stat().st_mtime
+    ):
+        found.append(str(read_json(path).get("target") or read_json(path)["findings"][0]))
+    return found
+
+
+def load_models(workspace: Workspace, target: str | None = None, loaded: Classifier | None = None) -> Models:
+    """The models of a workspace for a target (None: its first trained target, or its classifier's first finding).
+
+    loaded : the workspace's classifier, if it is in memory already (for another target).
+    Without a classifier of its own the starter models are taken, whole: an own and a starter network never mix. Raises
+    `WorkspaceError` if neither is there, `UnknownNameError` if the classifier does not know the target.
+    """
+    from icbir_core.model.classifier import Classifier
+
+    own = workspace.models / CLASSIFIER
+    if not own.is_file():
+        from icbir_core.model.starter import load_starter
+
+        classifier, saliency = load_starter()
+        classifier = loaded or classifier
+        target = target or saliency.findings[0]
+        classifier.output_index(target)
+        fits = target in saliency.findings
+        return Models(classifier, saliency if fits else None, target, starter=True)
+    classifier = loaded or Classifier.load(own)
+    if target is None:
+        trained = find_trained_targets(workspace)
+        target = trained[0] if trained else classifier.findings[0]
+    classifier.output_index(target)
+    path = Path(workspace.target_directory(target)) / SALIENCY_CLASSIFIER
+    saliency = Classifier.load(path) if path.is_file() else None
+    if saliency is not None and saliency.manifest.get("classifier") != classifier.sha256:
+        raise ManifestMismatch(
+            f"Expected a saliency classifier made from the present classifier's maps of {target}, got one of another; "
+            "run the train command with --stage saliency."
+        )
+    return Models(classifier, saliency, target, starter=False)
+
+
+def require_saliency_classifier(models: Models) -> None:
+    """Raises `WorkspaceError` if the method ig_cbir cannot be offered for the target."""
+    if models.saliency_classifier is None:
+        raise WorkspaceError(
+            f"Expected a saliency classifier for {models.target}, got none; run the train command with "
+            "--stage saliency, or leave out the method ig_cbir."
+        )

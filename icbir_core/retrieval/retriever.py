@@ -1,0 +1,256 @@
+"""The retriever: a film in, the ranking of the catalogue's most similar cases out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import FilterError, RetrievalError, UnknownNameError
+from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+from icbir_core.retrieval.case_keys import CaseKeys
+from icbir_core.retrieval.neighbours import find_percentile
+from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
+from icbir_core.retrieval.regions import describe_region, weigh_cells
+from icbir_core.retrieval.target_engine import EMBEDDED, TargetEngine, list_targets, make_saliency_map
+from icbir_core.settings import METHODS, SearchSettings
+from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
+
+CACHED_QUERIES = 64
+CACHED_MAPS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class QueryEmbedding:
+    """What `Retriever.embed_query` keeps of a film: descriptors by method, the raw map (S, S), the region features
+    (7, 7, C), the prediction, and the time of each stage in milliseconds."""
+
+    descriptors: dict[str, np.ndarray]
+    map: np.ndarray
+    spatial: np.ndarray
+    prediction: Prediction
+    timings_ms: dict[str, float]
+
+
+class Retriever:
+    """Searches one workspace. Safe to share between threads; networks are loaded once per target and kept."""
+
+    def __init__(self, workspace: Workspace, target: str | None = None):
+        self.workspace = workspace
+        self.targets = list_targets(workspace)
+        if target is not None and target not in self.targets:
+            raise UnknownNameError("indexed target", target, self.targets)
+        self.default_target = target or self.targets[0]
+        self._keys = CaseKeys.read(workspace.catalogue)
+        self._engines: dict[str, TargetEngine] = {}
+        self._queries: OrderedDict[tuple, QueryEmbedding] = OrderedDict()
+        self._maps: OrderedDict[tuple, SaliencyMap] = OrderedDict()
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, workspace: Workspace | str | Path, target: str | None = None, device: str = "auto") -> Retriever:
+        """Open an indexed workspace for searching.
+
+        target : the default target finding; None takes the one that was indexed first. Raises `WorkspaceError` if
+        nothing is indexed, `IndexMismatch` where models, catalogue and index do not belong together, `DeviceError`.
+        """
+        from icbir_core.model.device import choose_device
+
+        choose_device(device)
+        workspace = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
+        retriever = cls(workspace, target)
+        retriever.get_engine(retriever.default_target)
+        return retriever
+
+    def get_engine(self, target: str | None = None) -> TargetEngine:
+        """What a target needs for searching; loaded at first use. Raises `UnknownNameError` for one not indexed."""
+        target = target or self.default_target
+        if target not in self.targets:
+            raise UnknownNameError("indexed target", target, self.targets)
+        with self._lock:
+            if target not in self._engines:
+                shared = next((engine.models for engine in self._engines.values()), None)
+                self._engines[target] = TargetEngine.open(self.workspace, target, shared)
+            return self._engines[target]
+
+    def methods(self, target: str | None = None) -> tuple[str, ...]:
+        """The methods that are indexed for a target."""
+        return tuple(self.get_engine(target).indexes)
+
+    # --------------------------------------------------------------------------------------------------- query
+
+    def embed_query(self, query: Query, target: str | None = None) -> QueryEmbedding:
+        """Descriptors of a film by every method of the target; kept for the last 64 films by their grey levels."""
+        engine = self.get_engine(target)
+        key = (query.radiograph.pixel_sha256, engine.target)
+        with self._lock:
+            if key in self._queries:
+                self._queries.move_to_end(key)
+                return self._queries[key]
+        start = time.perf_counter()
+        image = fit_to_network(query.radiograph.pixels, engine.models.classifier.input_settings)
+        prepared = 1000 * (time.perf_counter() - start)
+        embeddings = engine.embedder.embed(image[None])
+        descriptors = {"cnn": embeddings.cnn[0], "ssim": embeddings.reduced[0]}
+        if embeddings.ig_cbir is not None:
+            descriptors["ig_cbir"] = embeddings.ig_cbir[0]
+        found = QueryEmbedding(
+            descriptors,
+            embeddings.maps[0],
+            embeddings.spatial[0],
+            engine.models.classifier.to_prediction(embeddings.probabilities[0]),
+            {"prepare": prepared} | embeddings.timings_ms,
+        )
+        self._remember(self._queries, key, found, CACHED_QUERIES)
+        return found
+
+    def search(
+        self, query: Query, settings: SearchSettings | None = None, trail: RefinementTrail | None = None
+    ) -> Ranking:
+        """The most similar cases of the catalogue that pass the filter.
+
+        By default cases of the query's patient and images identical to the query (so also the query itself, if it is a
+        catalogue case) are left out. trail : refinement steps. Raises `UnknownNameError` for a method or target that
+        is not indexed, `FilterError` if no case is eligible, `RetrievalError` for a top_k below 1.
+        """
+        settings, trail = settings or SearchSettings(), trail or RefinementTrail()
+        if settings.top_k < 1:
+            raise RetrievalError(f"Expected at least 1 case to return, got {settings.top_k}; ask for more.")
+        engine = self.get_engine(trail.finding or settings.target)
+        index = engine.get_index(settings.method)
+        before = time.perf_counter()
+        embedded = self.embed_query(query, engine.target)
+        timings = dict(embedded.timings_ms) if time.perf_counter() - before > 1e-3 else {"cached": 0.0}
+        start = time.perf_counter()
+        filtered = None if settings.filter.empty else self.workspace.catalogue.eligible_rows(settings.filter)
+        excluded = self._find_excluded(query, settings)
+        candidates = engine.find_candidates(settings.method, filtered, excluded)
+        if len(candidates.eligible) == 0:
+            raise FilterError(
+                f"Expected a filter that leaves a case, got 0 of {candidates.total} eligible; loosen the filter."
+            )
+        if trail.region is not None:
+            rows, distances, route = self._search_region(
+                query, embedded, engine, trail, candidates.eligible, settings.top_k
+            )
+            metric, percentiles = "euclidean (region)", ()
+        else:
+            vector = self._refine(embedded.descriptors[settings.method], settings.method, engine, trail)
+            rows, distances, route = index.search(
+                vector, settings.top_k, filtered, settings.search, np.union1d(excluded, candidates.removed)
+            )
+            metric, neighbours = index.metric, engine.get_neighbours(settings.method)
+            percentiles = tuple(find_percentile(distance, neighbours) for distance in distances)
+        timings["search"] = 1000 * (time.perf_counter() - start)
+        cases = self.workspace.catalogue.cases(rows)
+        timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"]
+        hits = enumerate(zip(cases, distances, strict=True), start=1)
+        return Ranking(
+            query=query.name,
+            method=settings.method,
+            target=engine.target,
+            metric=metric,
+            route=route,
+            eligible=len(candidates.eligible),
+            total=candidates.total,
+            hits=tuple(Hit(rank, float(distance), case) for rank, (case, distance) in hits),
+            prediction=embedded.prediction,
+            base_rate=engine.compute_base_rate(candidates.eligible),
+            percentiles=percentiles,
+            timings_ms=timings,
+            versions=engine.get_versions(settings.method),
+            settings={"search": settings.search, "top_k": settings.top_k, "refinement": list(trail.describe())},
+        )
+
+    def _find_excluded(self, query: Query, settings: SearchSettings) -> np.ndarray:
+        """Rows that must not come back because they are the query, its patient or its image."""
+        same = self._keys.find_image(query.radiograph.pixel_sha256)
+        if query.case_id is not None:
+            same = np.union1d(same, [self.workspace.catalogue.get(query.case_id).row])
+        parts = [np.empty(0, np.int64)] if settings.identical_image else [same]
+        if not settings.same_patient:
+            # a film that the catalogue holds tells its patient, even if the query does not; whether that very film may
+            # come back is for the other option to say
+            known = [self._keys.find_patient(query.patient), *(self._keys.find_same_patient(int(row)) for row in same)]
+            parts.append(np.setdiff1d(np.concatenate(known), same))
+        return np.unique(np.concatenate(parts))
+
+    # ---------------------------------------------------------------------------------------------- refinement
+
+    def _get_rows(self, case_ids: Sequence[str]) -> np.ndarray:
+        return np.array([self.workspace.catalogue.get(case_id).row for case_id in case_ids], dtype=np.int64)
+
+    def _refine(self, vector: np.ndarray, method: str, engine: TargetEngine, trail: RefinementTrail) -> np.ndarray:
+        ticked, crossed = trail.judged
+        if not ticked and not crossed:
+            return vector
+        if method not in EMBEDDED:
+            raise RetrievalError(f"Expected ig_cbir or cnn for 'more like these', got {method}; choose one of these.")
+        index = engine.get_index(method)
+        judged = [
+            index.get_vectors(self._get_rows(ids)) if ids else np.empty((0, len(vector))) for ids in (ticked, crossed)
+        ]
+        return move_query(vector, *judged)
+
+    def _search_region(
+        self,
+        query: Query,
+        embedded: QueryEmbedding,
+        engine: TargetEngine,
+        trail: RefinementTrail,
+        eligible: np.ndarray,
+        top_k: int,
+    ) -> tuple[np.ndarray, np.ndarray, str]:
+        region: Region = trail.region
+        size = engine.embedder.size
+        weights = weigh_cells(Letterbox.of(query.radiograph.pixels.shape, size).box_to_network(region.box), size)
+        described = describe_region(embedded.spatial[None], weights)[0]
+        ticked, crossed = (
+            describe_region(engine.store.read("spatial", self._get_rows(case_ids)), weights)
+            for case_ids in trail.judged
+        )
+        described = move_query(described, ticked, crossed)
+        rows, distances = engine.rank_region(described, weights, region.anywhere, eligible, top_k)
+        return rows, distances, "exact"
+
+    # ---------------------------------------------------------------------------------------------------- maps
+
+    def map_of(self, item: Query | Case | int, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
+        """The saliency map of a query, or of a case (or its row), for the target, by any method of the registry.
+
+        Maps of the indexing method come from the store; others are computed, and the last 256 kept.
+        """
+        engine = self.get_engine(target)
+        case = self.workspace.catalogue.get_row(int(item)) if isinstance(item, int | np.integer) else item
+        if method == engine.map_method and isinstance(case, Query):
+            return make_saliency_map(self.embed_query(case, engine.target).map, method, engine.target)
+        if method == engine.map_method:
+            return make_saliency_map(engine.read_map(case.row), method, engine.target)
+        pixels = case.radiograph.pixel_sha256 if isinstance(case, Query) else case.pixel_sha256
+        key = (pixels, engine.target, method)
+        with self._lock:
+            if key in self._maps:
+                self._maps.move_to_end(key)
+                return self._maps[key]
+        radiograph = case.radiograph if isinstance(case, Query) else read_case_radiograph(self.workspace, case)
+        image = fit_to_network(radiograph.pixels, engine.models.classifier.input_settings)
+        found = make_saliency_map(engine.embedder.explain(image[None], method)[0], method, engine.target)
+        self._remember(self._maps, key, found, CACHED_MAPS)
+        return found
+
+    def neighbour_distances(self, method: str = METHODS[0], target: str | None = None) -> np.ndarray:
+        """Ascending distances float64 of (a sample of) the catalogue's cases to their nearest case of another
+        patient."""
+        return self.get_engine(target).get_neighbours(method)
+
+    def _remember(self, cache: OrderedDict, key: tuple, value: object, limit: int) -> None:
+        with self._lock:
+            cache[key] = value
+            while len(cache) > limit:
+                cache.popitem(last=False)

@@ -1,0 +1,183 @@
+"""Everything that one target finding of a workspace needs for searching: models, store, indexes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
+from icbir_core.retrieval.exact import order_nearest
+from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.model_choice import Models, load_models
+from icbir_core.retrieval.neighbours import read_neighbours
+from icbir_core.retrieval.regions import measure_region
+from icbir_core.retrieval.store import CaseStore
+from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
+from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
+from icbir_core.settings import METHODS
+from icbir_core.types import SaliencyMap
+
+EMBEDDED = ("ig_cbir", "cnn")
+"""Methods whose cases are vectors in Euclidean space."""
+ARTEFACT = "index:"
+STORE = "store.zarr"
+_SPATIAL_IN_MEMORY = 20_000
+
+
+def index_class(method: str) -> type[Index] | type[StructuralSimilarityIndex]:
+    """The kind of index that a method has."""
+    return Index if method in EMBEDDED else StructuralSimilarityIndex
+
+
+def list_targets(workspace: Workspace) -> tuple[str, ...]:
+    """The indexed findings, in the order of their first indexing. Raises `WorkspaceError` if there is none."""
+    artefacts = workspace.read_manifest()["artefacts"]
+    found = [(entry.get("order", 0), name) for name, entry in artefacts.items() if name.startswith(ARTEFACT)]
+    if not found:
+        raise WorkspaceError(
+            f"Expected an indexed workspace, got '{workspace.path}' without an index; run the index command first."
+        )
+    return tuple(name.removeprefix(ARTEFACT) for _, name in sorted(found))
+
+
+def get_catalogue_sha256(workspace: Workspace) -> str:
+    """The catalogue's hash as its last ingest recorded it (`verify` computes it anew)."""
+    entry = workspace.read_manifest()["artefacts"].get("catalogue")
+    return entry["sha256"] if entry else workspace.catalogue.sha256()
+
+
+def make_saliency_map(values: np.ndarray, method: str, finding: str) -> SaliencyMap:
+    """A raw attribution (S, S) as a `SaliencyMap` with its state."""
+    state = "zero" if not values.any() else "flat" if np.ptp(values) == 0 else "ok"
+    return SaliencyMap(np.asarray(values, np.float32), method, finding, SALIENCY_METHODS[method].signed, state=state)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """eligible : rows int64 that may be returned; removed : tombstones; total : indexed cases that are not removed."""
+
+    eligible: np.ndarray
+    removed: np.ndarray
+    total: int
+
+
+class TargetEngine:
+    """Opened by `open`; holds no state that a search changes, except what it loads lazily under its lock."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        models: Models,
+        store: CaseStore,
+        indexes: Mapping[str, Index | StructuralSimilarityIndex],
+        map_method: str,
+    ):
+        self.workspace, self.models, self.store, self.indexes = workspace, models, store, dict(indexes)
+        self.target, self.map_method = models.target, map_method
+        self.embedder: Embedder = models.make_embedder(map_method)
+        self._neighbours: dict[str, np.ndarray] = {}
+        self._spatial: tuple[np.ndarray, np.ndarray] | None = None
+        self._states: np.ndarray | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, workspace: Workspace, target: str, shared: Models | None = None) -> TargetEngine:
+        """Load models, store and the indexes of a target, and compare what each was made from.
+
+        shared : models of another target of this workspace, whose classifier is taken over. Raises `IndexMismatch`.
+        """
+        entry = workspace.read_manifest()["artefacts"][ARTEFACT + target]
+        models = load_models(workspace, target, shared.classifier if shared else None)
+        directory = Path(workspace.target_directory(target))
+        map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
+        store = CaseStore.open(directory / STORE, models.identity | {"map_method": map_method, "target": target})
+        expected = models.identity | {"catalogue": get_catalogue_sha256(workspace)}
+        methods = [method for method in METHODS if method in entry["methods"]]
+        indexes = {method: index_class(method).open(directory / "index" / method, expected) for method in methods}
+        return cls(workspace, models, store, indexes, map_method)
+
+    def get_index(self, method: str) -> Index | StructuralSimilarityIndex:
+        """The index of a method. Raises `UnknownNameError` listing those that are there."""
+        if method not in self.indexes:
+            raise UnknownNameError("indexed method", method, self.indexes)
+        return self.indexes[method]
+
+    def get_versions(self, method: str) -> dict[str, str]:
+        """Hashes of what an answer rests on."""
+        return {
+            "model": self.models.classifier.sha256,
+            "saliency_model": self.models.identity["saliency_model"],
+            "catalogue": self.indexes[method].manifest["made_from"]["catalogue"],
+            "index": self.indexes[method].sha256,
+        }
+
+    def get_neighbours(self, method: str) -> np.ndarray:
+        """Nearest-neighbour distances of the catalogue's own cases. Raises `IndexMismatch`."""
+        with self._lock:
+            if method not in self._neighbours:
+                index = self.get_index(method)
+                self._neighbours[method] = read_neighbours(index.directory, index.sha256)
+            return self._neighbours[method]
+
+    def find_candidates(self, method: str, filtered: np.ndarray | None, excluded: np.ndarray) -> Candidates:
+        """Which indexed cases may be returned, after filter, exclusions and removals."""
+        removed = self.workspace.catalogue.removed_rows()
+        rows = self.get_index(method).rows
+        alive = rows[~np.isin(rows, removed)] if len(removed) else rows
+        eligible = alive if filtered is None else alive[np.isin(alive, filtered)]
+        eligible = eligible[~np.isin(eligible, excluded)] if len(excluded) else eligible
+        return Candidates(eligible, removed, len(alive))
+
+    def compute_base_rate(self, rows: np.ndarray) -> float | None:
+        """Part of the rows with a known state that carry the target; None if no state is known."""
+        with self._lock:
+            if self._states is None:
+                catalogue = self.workspace.catalogue
+                known = [case.row for batch in catalogue.iterate(1024, include_removed=True) for case in batch]
+                self._states = np.full(max(known, default=-1) + 1, np.nan, dtype=np.float32)
+                self._states[known] = catalogue.labels((self.target,), known)[:, 0]
+            states = self._states[rows]
+        return None if np.isnan(states).all() else float(np.nanmean(states))
+
+    def read_map(self, row: int) -> np.ndarray:
+        """The raw attribution float32 (S, S) of a case, from the store."""
+        if row not in self._completed():
+            raise IndexMismatch(f"Expected a map of catalogue row {row}, got none; run the index command.")
+        scale = self.store.read("scales", np.array([row]))[0]
+        return self.store.read("maps", np.array([row]))[0].astype(np.float32) * scale
+
+    @lru_cache(maxsize=1)  # noqa: B019 (one engine lives as long as its retriever)
+    def _completed(self) -> frozenset[int]:
+        return frozenset(self.store.get_completed().tolist())
+
+    def rank_region(
+        self, described: np.ndarray, weights: np.ndarray, anywhere: bool, rows: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and distances of the k eligible cases whose region is nearest to a description (C,); exact."""
+        rows = np.sort(rows)
+        distances = np.concatenate(
+            [measure_region(described, spatial, weights, anywhere) for spatial in self._iterate_spatial(rows)]
+        )
+        order = order_nearest(distances, rows, k)
+        return rows[order], distances[order]
+
+    def _iterate_spatial(self, rows: np.ndarray):
+        """Region features of rows in pieces; kept in memory (12.5 kB a case) for catalogues of at most 20,000 cases."""
+        if len(self.store.get_completed()) > _SPATIAL_IN_MEMORY:
+            yield from (spatial for _, spatial in self.store.iterate("spatial", rows))
+            return
+        with self._lock:
+            if self._spatial is None:
+                known = self.store.get_completed()
+                self._spatial = known, self.store.read("spatial", known)
+            known, spatial = self._spatial
+        positions = np.searchsorted(known, rows)
+        for start in range(0, len(rows), 1024):
+            yield spatial[positions[start : start + 1024]]

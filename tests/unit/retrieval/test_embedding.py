@@ -1,0 +1,60 @@
+"""The one path: shared pass against the rooms' own functions, batch against single, catalogue against query."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from icbir_core.errors import RetrievalError, UnknownNameError
+from icbir_core.phantom import simulate_film
+from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.retrieval.embedding import Embedder
+from icbir_core.saliency.encoding import encode_map
+from icbir_core.saliency.registry import attribute
+
+
+@pytest.fixture(scope="module")
+def images(models):
+    settings = models.classifier.input_settings
+    return np.stack([fit_to_network(simulate_film(s, 128).pixels / np.float32(255), settings) for s in range(5)])
+
+
+@pytest.fixture(scope="module")
+def embedder(models) -> Embedder:
+    return models.make_embedder("deep_taylor")
+
+
+def test_shared_pass_equals_the_separate_functions(embedder, models, images):
+    found = embedder.embed(images)
+    np.testing.assert_allclose(found.probabilities, models.classifier.predict(images), atol=1e-5)
+    np.testing.assert_allclose(found.cnn, models.classifier.features(images), rtol=1e-4, atol=1e-5)
+    maps = attribute(models.classifier, images, "Effusion", "deep_taylor")
+    np.testing.assert_allclose(found.maps, maps, rtol=1e-3, atol=1e-6 * np.abs(maps).max())
+    np.testing.assert_allclose(
+        found.ig_cbir, models.saliency_classifier.features(encode_map(maps)), rtol=1e-3, atol=1e-4
+    )
+    assert np.ptp(found.maps) > 0 and np.abs(found.ig_cbir[0] - found.ig_cbir[1]).max() > 1e-4
+
+
+def test_one_image_alone_gives_what_it_gives_in_a_batch(embedder, images):
+    together = embedder.embed(images)
+    for number in range(len(images)):
+        alone = embedder.embed(images[number : number + 1])
+        for name in ("cnn", "ig_cbir", "probabilities"):
+            np.testing.assert_allclose(getattr(alone, name)[0], getattr(together, name)[number], rtol=1e-4, atol=1e-5)
+
+
+def test_another_map_method_takes_the_same_path(models, images):
+    found = Embedder(models.classifier, models.saliency_classifier, "Effusion", "grad_cam").embed(images[:2])
+    maps = attribute(models.classifier, images[:2], "Effusion", "grad_cam")
+    np.testing.assert_allclose(found.maps, maps, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.cnn, models.classifier.features(images[:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_refusals(embedder, models, images):
+    with pytest.raises(RetrievalError, match="images"):
+        embedder.embed(images[:, :32])
+    with pytest.raises(RetrievalError, match="finite"):
+        embedder.embed(np.full_like(images, np.nan))
+    with pytest.raises(UnknownNameError, match="Hernia"):
+        Embedder(models.classifier, None, "Hernia")

@@ -1,0 +1,165 @@
+"""Search on an indexed workspace: itself first, exclusions, filters, refinement, caching, threads."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from icbir_core.catalogue import read_case_radiograph
+from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
+from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.settings import SearchFilter, SearchSettings
+from icbir_core.types import Query
+
+
+@pytest.fixture(scope="module")
+def retriever(indexed, models) -> Retriever:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target_engine, "load_models", lambda *_: models)
+        yield Retriever.open(indexed)
+
+
+def make_query(indexed, case) -> Query:
+    return Query(case.case_id, read_case_radiograph(indexed, case), case.patient, case.case_id)
+
+
+@pytest.fixture(scope="module")
+def queries(indexed) -> list[Query]:
+    return [make_query(indexed, case) for case in indexed.catalogue.cases()]
+
+
+@pytest.mark.parametrize("method", ["ig_cbir", "cnn", "ssim"])
+def test_every_case_finds_itself_first(retriever, queries, method):
+    settings = SearchSettings(method=method, top_k=2, identical_image=True)
+    for query in queries:
+        ranking = retriever.search(query, settings)
+        nearest = np.median(retriever.neighbour_distances(method))
+        assert ranking.hits[0].case.case_id == query.case_id
+        assert ranking.hits[0].distance < 1e-3 * nearest
+
+
+def test_itself_and_its_patient_are_left_out_by_default(retriever, queries):
+    query = queries[4]
+    for method in retriever.methods():
+        ranking = retriever.search(query, SearchSettings(method=method, top_k=30))
+        found = {hit.case.case_id: hit.case.patient for hit in ranking.hits}
+        assert query.case_id not in found and query.patient not in found.values()
+        assert ranking.eligible == 28 == len(ranking.hits) and ranking.total == 30
+        assert [hit.rank for hit in ranking.hits] == list(range(1, 29))
+    anonymous = retriever.search(Query("upload", query.radiograph), SearchSettings(top_k=30))
+    assert anonymous.eligible == 28, "identical pixels tell the case, and the case its patient"
+    allowed = retriever.search(query, SearchSettings(top_k=30, same_patient=True))
+    assert allowed.eligible == 29 and query.patient in {hit.case.patient for hit in allowed.hits}
+
+
+def test_routes_agree_and_are_named(retriever, queries):
+    for method in ("ig_cbir", "cnn"):
+        answers = [retriever.search(queries[3], SearchSettings(method=method, search=s)) for s in ("annoy", "exact")]
+        assert [answer.route for answer in answers] == ["annoy", "exact"]
+        assert [hit.case.row for hit in answers[0].hits] == [hit.case.row for hit in answers[1].hits]
+    assert retriever.search(queries[3]).route == "annoy"
+    assert retriever.search(queries[3], SearchSettings(filter=SearchFilter(sex="F"))).route == "exact (few eligible)"
+    with pytest.raises(RetrievalError, match="ssim"):
+        retriever.search(queries[3], SearchSettings(method="ssim", search="annoy"))
+
+
+def test_filters_and_base_rate(retriever, queries, indexed):
+    ranking = retriever.search(queries[0], SearchSettings(top_k=30, filter=SearchFilter.parse("sex=F")))
+    assert {hit.case.sex for hit in ranking.hits} == {"F"}
+    labels = [case.findings["Effusion"].as_number() for case in (hit.case for hit in ranking.hits)]
+    assert ranking.eligible == len(labels) and ranking.base_rate == pytest.approx(np.mean(labels))
+    with pytest.raises(FilterError, match="0 of 30"):
+        retriever.search(queries[0], SearchSettings(filter=SearchFilter.parse("age=119")))
+
+
+def test_a_removed_case_is_gone_at_once_and_can_come_back(retriever, queries, indexed):
+    first = retriever.search(queries[7]).hits[0].case.case_id
+    indexed.catalogue.remove(first)
+    try:
+        again = retriever.search(queries[7], SearchSettings(top_k=30))
+        assert first not in {hit.case.case_id for hit in again.hits} and again.total == 29
+    finally:
+        indexed.catalogue.restore(first)
+    assert retriever.search(queries[7]).hits[0].case.case_id == first
+
+
+def test_ranking_says_what_it_rests_on(retriever, queries, models):
+    ranking = retriever.search(queries[1])
+    assert ranking.metric == "euclidean" and ranking.target == "Effusion"
+    assert ranking.versions["model"] == models.classifier.sha256 and len(ranking.versions["index"]) == 64
+    assert set(ranking.prediction.probabilities) == {"Effusion", "Cardiomegaly"}
+    assert len(ranking.percentiles) == 10 and all(0 <= value <= 1 for value in ranking.percentiles)
+    assert retriever.search(queries[1], SearchSettings(method="ssim")).metric == "1 - ssim"
+
+
+def test_more_like_these_moves_the_ranking(retriever, queries):
+    settings = SearchSettings(top_k=28)
+    before = {hit.case.case_id: hit.rank for hit in retriever.search(queries[2], settings).hits}
+    last, first = max(before, key=before.get), min(before, key=before.get)
+    trail = RefinementTrail().add(MoreLikeThese((last,), (first,)))
+    after = {hit.case.case_id: hit.rank for hit in retriever.search(queries[2], settings, trail).hits}
+    assert after[last] < before[last] and after[first] >= before[first]
+    undone = retriever.search(queries[2], settings, trail.undo())
+    assert {hit.case.case_id: hit.rank for hit in undone.hits} == before
+    with pytest.raises(RetrievalError, match="ssim"):
+        retriever.search(queries[2], SearchSettings(method="ssim"), trail)
+
+
+def test_region_of_a_case_finds_itself_and_ranks_differently(retriever, queries):
+    settings = SearchSettings(top_k=29, identical_image=True)
+    trail = RefinementTrail().add(Region((5, 60, 40, 40)))
+    ranking = retriever.search(queries[6], settings, trail)
+    assert ranking.hits[0].case.case_id == queries[6].case_id and ranking.metric == "euclidean (region)"
+    assert ranking.hits[0].distance < 0.05 * ranking.hits[1].distance
+    whole = retriever.search(queries[6], settings)
+    assert [hit.case.row for hit in whole.hits] != [hit.case.row for hit in ranking.hits]
+
+
+def test_maps_of_query_and_case_are_the_same(retriever, queries):
+    for query in queries[:3]:
+        row = retriever.workspace.catalogue.get(query.case_id).row
+        mine, stored = retriever.map_of(query).values, retriever.map_of(row).values
+        np.testing.assert_allclose(stored, mine, atol=2e-3 * np.abs(mine).max())
+    other = retriever.map_of(queries[0], "grad_cam")
+    assert other.method == "grad_cam" and retriever.map_of(queries[0], "grad_cam") is other
+
+
+def test_embeddings_are_cached_by_pixels_and_bounded(retriever, queries, monkeypatch):
+    monkeypatch.setattr("icbir_core.retrieval.retriever.CACHED_QUERIES", 3)
+    retriever._queries.clear()
+    for query in queries[:6]:
+        retriever.embed_query(query)
+    assert len(retriever._queries) <= 3
+    assert retriever.embed_query(queries[5]) is retriever.embed_query(Query("other name", queries[5].radiograph))
+
+
+def test_threads_get_the_answers_of_one_thread(retriever, queries):
+    alone = [[hit.case.row for hit in retriever.search(query).hits] for query in queries[:8]]
+    retriever._queries.clear()
+    barrier = threading.Barrier(4)
+
+    def ask(number: int) -> list[int]:
+        if number < 4:
+            barrier.wait(timeout=20)
+        return [hit.case.row for hit in retriever.search(queries[number % 8]).hits]
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(ask, range(16)))
+    assert answers == [alone[number % 8] for number in range(16)]
+
+
+def test_unknown_names_and_mismatches(retriever, queries, indexed, models, monkeypatch):
+    with pytest.raises(UnknownNameError, match="Hernia"):
+        retriever.search(queries[0], SearchSettings(target="Hernia"))
+    with pytest.raises(UnknownNameError, match="magic"):
+        retriever.search(queries[0], SearchSettings(method="magic"))
+    with pytest.raises(RetrievalError, match="at least 1"):
+        retriever.search(queries[0], SearchSettings(top_k=0))
+    monkeypatch.setattr(target_engine, "get_catalogue_sha256", lambda workspace: "f" * 64)
+    with pytest.raises(IndexMismatch, match="catalogue"):
+        target_engine.TargetEngine.open(indexed, "Effusion")
