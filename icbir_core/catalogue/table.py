@@ -219,9 +219,9 @@ class Catalogue:
             query = select(CASES.c.case_id).where(CASES.c.case_id.in_(taken)).limit(1)
             if (clash := connection.execute(query).scalar_one_or_none()) is not None or len(set(taken)) < len(taken):
                 raise CatalogueError(f"Expected new cases, got '{clash or taken[0]}' twice; list each film once.")
-            connection.execute(
-                insert(CASES), [{**record, "row": row} for row, record in zip(rows, records, strict=True)]
-            )
+            # One statement for all: a column that the first record lacks would be lost for every other.
+            numbered = zip(rows, records, strict=True)
+            connection.execute(insert(CASES), [{**_DEFAULTS, **record, "row": row} for row, record in numbered])
             known = set(connection.execute(select(VOCABULARY.c.name)).scalars())
             fresh = {name for record in records for name in record["findings"]} - known
             if fresh:
