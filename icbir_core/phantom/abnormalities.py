@@ -224,7 +224,7 @@ def atelectasis(lungs: Lungs, chest: Chest, random: np.random.Generator, severit
                 [(sign * x0, y0), (sign * (x0 + length / 2), y0 + rise * 0.6), (sign * (x0 + length), y0 + rise)], 16
             )
             canvas.fill(layer, np.clip(_taper(line, random.uniform(2, 4 + 7 * severity)), -1e4, 1e4), 255)
-        plates = canvas.blur(layer, 0.9).astype(np.float32) * np.float32(random.uniform(0.2, 0.5) / 255)
+        plates = canvas.blur(layer, 0.9).astype(np.float32) * np.float32(random.uniform(0.08, 0.35) / 255)
         wedge = 0.0
         if random.random() < 0.35 + 0.5 * severity:
             reach = (14 + 55 * severity) * random.uniform(0.8, 1.2)

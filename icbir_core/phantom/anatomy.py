@@ -79,10 +79,10 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
     height = 230 * scale * inspiration * random.uniform(0.9, 1.1)
     if random.random() < 0.12:
         height *= random.uniform(0.78, 0.95)
-    field = 2 * half_width * random.uniform(1.2, 1.66)
+    field = 2 * half_width * random.uniform(1.16, 1.62)
     field = max(field, (height + 45) * random.uniform(1.12, 1.3))
     slack = field - (height + 40)
-    centre_y = field / 2 - slack * random.uniform(0.35, 0.75)
+    centre_y = field / 2 - slack * random.uniform(0.25, 0.62)
     centre = (float(random.normal(0, 0.025) * field), float(centre_y))
     if random.random() < 0.75:
         dome_offset = random.uniform(2, 20)
@@ -211,7 +211,7 @@ class Chest:
             (middle - random.uniform(0.7, 0.9) * right, a.height + 12),
             (middle, a.height + 32),
             (middle + 0.62 * left, dome + random.uniform(14, 30)),
-            (middle + 0.93 * left, level + random.uniform(13, 22) * upright),
+            (middle + 0.88 * left, level + random.uniform(17, 27) * upright),
             (middle + left, level),
             (middle + swell * left, level - 0.42 * (level - base)),
             (middle + max(waist * left, 26 * a.scale), base + random.uniform(0.08, 0.25) * (level - base)),
@@ -224,7 +224,7 @@ class Chest:
         layer = canvas.blank()
         canvas.fill(layer, outline)
         distance = cv2.distanceTransform((layer > 127).astype(np.uint8), cv2.DIST_L2, 3) * np.float32(canvas.spacing)
-        depth = a.depth * random.uniform(0.72, 0.92)
+        depth = a.depth * random.uniform(0.62, 0.86)
         rise = np.clip(distance / np.float32(0.36 * width), 0, 1)
         self.heart = canvas.blur(depth * np.sqrt(1 - (1 - rise) ** 2), 1.0) * (layer * np.float32(1 / 255))
         self.heart_mask = (layer > 127) & (canvas.y > base - 30) & (canvas.y < self.dome + 30)
@@ -246,7 +246,7 @@ class Chest:
         right, left = np.maximum(right, 14), np.maximum(left, 14)
         reach = np.where(self.lateral < 0, -self.lateral / right, self.lateral / left)
         shape = np.clip(1 - reach**2.2, 0, 1) * smooth_step((y + 60) / 60)
-        mass = (shape * a.depth * 1.05).astype(np.float32)
+        mass = (shape * a.depth * random.uniform(0.75, 1.0)).astype(np.float32)
         arch = a.height * random.uniform(0.24, 0.30)
         elongation = max(0.0, (a.age - 45) / 45) * random.random()
         knob = (15 + 9 * random.random() + 10 * elongation) * s
@@ -307,7 +307,7 @@ class Chest:
         kernel = max(int(14 / canvas.spacing), 1)
         outline = np.convolve(np.pad(outline, kernel, mode="edge"), np.ones(kernel) / kernel, "same")[kernel:-kernel]
         depth_trunk = a.depth * 1.16 + 20 + 75 * a.obesity
-        share = np.array([0.7, 0.7, 0.72, 0.8, 0.9, 0.98, 1.0, 1.0, 1.05])
+        share = np.array([0.7, 0.7, 0.72, 0.8, 0.88, 0.96, 0.98, 1.04, 1.16])
         depths = np.concatenate([share[:4] * 215 * s, share[4:] * depth_trunk])
         depth = np.interp(y[:, 0], heights, depths)[:, None]
         reach = np.abs(self.lateral) / outline[:, None].astype(np.float32)

@@ -43,7 +43,7 @@ def draw_beam(random: np.random.Generator, view: str) -> Beam:
         scatter_reach=float(random.uniform(18, 60)),
         veil=float(10 ** random.uniform(-2.8, -2.0)),
         photons=float(10 ** random.uniform(4.7, 6.3)),
-        blur=float(random.uniform(0.15, 0.9) if view == "PA" else random.uniform(0.3, 1.4)),
+        blur=float(random.uniform(0.1, 0.7) if view == "PA" else random.uniform(0.2, 1.1)),
     )
 
 
@@ -87,7 +87,7 @@ def draw_tone(random: np.random.Generator) -> Tone:
     return Tone(
         low=float(random.uniform(0.0, 0.82)),
         high=float(random.uniform(-0.05, 0.30)),
-        gamma=float(np.exp(random.normal(0.22, 0.28))),
+        gamma=float(np.exp(random.normal(0.33, 0.3))),
         shoulder=float(random.uniform(0.0, 1.0)),
         sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),
         sharpen_reach=float(random.uniform(1.0, 9.0)),

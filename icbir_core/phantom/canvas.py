@@ -27,6 +27,7 @@ class Canvas:
         offset = (np.arange(pixels, dtype=np.float32) - (pixels - 1) / 2) * np.float32(spacing)
         self.left = centre[0] - (pixels - 1) / 2 * spacing
         self.top = centre[1] - (pixels - 1) / 2 * spacing
+        self._corner = np.array([self.left, self.top])
         self.x = (offset + np.float32(centre[0]))[None, :]
         self.y = (offset + np.float32(centre[1]))[:, None]
 
@@ -36,14 +37,14 @@ class Canvas:
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) in mm as int32 fixed-point pixels, as OpenCV's `shift` wants them."""
-        scaled = (np.asarray(points, np.float64) - (self.left, self.top)) * (2**_FRACTION_BITS / self.spacing)
-        return np.clip(np.rint(scaled), -(2**20), 2**20).astype(np.int32)
+        scaled = (np.asarray(points) - self._corner) * (2**_FRACTION_BITS / self.spacing)
+        return np.rint(scaled).astype(np.int32)
 
     def fill(self, layer: np.ndarray, points: np.ndarray, value: float = 255) -> None:
         """Fills one closed polygon (n, 2) in mm on a uint8 layer, antialiased."""
         cv2.fillPoly(layer, [self.to_pixels(points)], float(value), cv2.LINE_AA, _FRACTION_BITS)
 
-    def stroke(self, layer: np.ndarray, lines: Sequence[np.ndarray], width: float, value: float = 255) -> None:
+    def stroke(self, layer: np.ndarray, lines: Sequence[np.ndarray] | np.ndarray, width: float, value: float = 255) -> None:
         """Draws open lines, each (n, 2) in mm, `width` mm wide, on a uint8 layer, antialiased.
 
         A line thinner than a pixel is drawn one pixel wide and fainter in proportion, so that its sum stays right.
@@ -51,9 +52,8 @@ class Canvas:
         wanted = width / self.spacing
         thickness = max(1, round(wanted))
         value = value * min(wanted / thickness, 1.0)
-        cv2.polylines(
-            layer, [self.to_pixels(line) for line in lines], False, float(value), thickness, cv2.LINE_AA, _FRACTION_BITS
-        )
+        points = list(self.to_pixels(lines)) if isinstance(lines, np.ndarray) else [self.to_pixels(line) for line in lines]
+        cv2.polylines(layer, points, False, float(value), thickness, cv2.LINE_AA, _FRACTION_BITS)
 
     def window(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
         """The (rows, columns) slices that cover a box in mm; empty slices where the box lies outside."""
@@ -110,18 +110,13 @@ class Canvas:
         cell, weight, total = largest, 1.0, 0.0
         field = np.zeros((self.pixels, self.pixels), np.float32)
         while cell >= smallest:
-            count = max(int(np.ceil(extent / cell)) + 3, 4)
-            values = random.standard_normal((count, count), dtype=np.float32)
             scale = cell / self.spacing
-            shift = random.random(2) * scale
-            matrix = np.array([[1 / scale, 0, shift[0] / scale + 0.5], [0, 1 / scale, shift[1] / scale + 0.5]])
-            octave = cv2.warpAffine(
-                values,
-                matrix,
-                (self.pixels, self.pixels),
-                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REFLECT,
-            )
+            count = int(np.ceil(extent / cell)) + 4
+            values = random.standard_normal((count, count), dtype=np.float32)
+            grown = int(count * scale)
+            first, second = (int(part) for part in random.random(2) * min(scale, grown - self.pixels) + 1)
+            octave = cv2.resize(values, (grown, grown), interpolation=cv2.INTER_CUBIC)
+            octave = octave[first : first + self.pixels, second : second + self.pixels]
             field += np.float32(weight) * octave
             total += weight * weight * 0.6
             weight *= persistence
@@ -142,9 +137,11 @@ def curve(points: Sequence[tuple[float, float]], count: int = 24) -> np.ndarray:
 
 def band(line: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     """The polygon (2n, 2) around a line (n, 2) whose full width at each point is `width` mm."""
-    tangent = np.gradient(line, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-    normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) * (np.broadcast_to(width, len(line))[:, None] / 2)
+    tangent = np.empty_like(line)
+    tangent[1:-1] = line[2:] - line[:-2]
+    tangent[0], tangent[-1] = line[1] - line[0], line[-1] - line[-2]
+    length = np.sqrt(tangent[:, 0] ** 2 + tangent[:, 1] ** 2) + 1e-9
+    normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) * (width / (2 * length))[:, None]
     return np.concatenate([line + normal, (line - normal)[::-1]])
 
 

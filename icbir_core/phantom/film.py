@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +51,7 @@ class SimulatedFilm:
 
 def _stream(seed: int, name: str) -> np.random.Generator:
     """An own random stream a part of the film, so that adding a finding leaves all the rest as it was."""
-    return np.random.Generator(np.random.PCG64([seed, *name.encode()]))
+    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
 
 
 def draw_findings(seed: int) -> tuple[str, ...]:

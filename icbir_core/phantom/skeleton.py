@@ -9,6 +9,7 @@ from .canvas import band, curve
 
 _RIBS = 12
 _STEPS = 40
+_BOX = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
 
 
 def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
@@ -66,8 +67,9 @@ def skeleton(chest: Chest, random: np.random.Generator) -> np.ndarray:
                 canvas.fill(front, band(part, front_width * widen), 170)
     ribs = back.astype(np.float32) * np.float32(1 / 255) * (1 - core.astype(np.float32) * np.float32(0.42 / 255))
     ribs += canvas.blur(front, 1.1).astype(np.float32) * np.float32(random.uniform(0.5, 0.95) / 255)
+    ribs *= np.where(canvas.y > chest.dome, np.float32(0.6), np.float32(1))
     calcium = 1.15 - 0.005 * max(a.age - 45, 0)
-    bone = canvas.blur(ribs, 0.7) * np.float32(random.uniform(3.6, 6.4) * calcium)
+    bone = canvas.blur(ribs, 0.45) * np.float32(random.uniform(3.6, 6.4) * calcium)
     bone += _spine(chest, random)
     bone += _shoulders(chest, random)
     return bone
@@ -77,28 +79,18 @@ def _spine(chest: Chest, random: np.random.Generator) -> np.ndarray:
     canvas, a, s = chest.canvas, chest.anatomy, chest.anatomy.scale
     layer, processes = canvas.blank(), canvas.blank()
     height = 21.5 * s
+    corners = [(-1, 0.09), (-0.9, 0.5), (-1, 0.91), (1, 0.91), (0.9, 0.5), (1, 0.09)]
+    block = curve(corners, 18)
     for index in range(-6, 19):
-        size = 0.72 + 0.028 * max(index, -4)
+        half = 18.5 * s * (0.72 + 0.028 * max(index, -4))
         y = -8 * s + index * height
         middle = float(np.interp(y, canvas.y[:, 0], chest.midline[:, 0]))
-        half, gap = 18.5 * s * size, 2.0 * s
-        block = curve(
-            [
-                (middle - half, y + gap),
-                (middle - half * 0.9, y + height / 2),
-                (middle - half, y + height - gap),
-                (middle + half, y + height - gap),
-                (middle + half * 0.9, y + height / 2),
-                (middle + half, y + gap),
-            ],
-            18,
-        )
-        canvas.fill(layer, block, 190)
+        canvas.fill(layer, block * (half, height) + (middle, y), 190)
         swing = a.rotation * 28
-        canvas.fill(processes, band(curve([(middle - swing, y + 8 * s), (middle - swing, y + 20 * s)], 6), 5 * s), 150)
+        canvas.fill(processes, _BOX * (5 * s, 12 * s) + (middle - swing, y + 14 * s), 150)
         for sign in (-1, 1):
-            pedicle = (middle + sign * half * 0.62 - swing * 0.4, y + 7 * s)
-            canvas.fill(processes, band(np.array([pedicle, (pedicle[0], pedicle[1] + 6 * s)]), 4.5 * s), 120)
+            place = (middle + sign * half * 0.62 - swing * 0.4, y + 10 * s)
+            canvas.fill(processes, _BOX * (4.5 * s, 6 * s) + place, 120)
     spine = canvas.blur(layer, 1.3).astype(np.float32) * np.float32(1 / 255)
     spine += canvas.blur(processes, 1.0).astype(np.float32) * np.float32(0.5 / 255)
     return spine * np.float32(random.uniform(4, 10) * s)

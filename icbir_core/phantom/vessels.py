@@ -39,7 +39,7 @@ def lung_markings(
             for group in (wide, ~wide):
                 if group.any():
                     size = float(diameter[group].mean())
-                    canvas.stroke(layer, list(lines[group]), size, 220)
+                    canvas.stroke(layer, lines[group], size, 220)
                     markings += layer.astype(np.float32) * np.float32(1.2 * size / 220)
                     layer[:] = 0
             if generation == _GENERATIONS - 1:
