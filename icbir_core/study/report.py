@@ -180,3 +180,26 @@ def _tabulate_times(result: StudyResult) -> Table:
         for name, v in result.times.items()
     ]
     return Table("Seconds", ["reader", "median", "quartiles", "answers"], rows)
+
+
+def render_text(result: StudyResult) -> str:
+    """The main numbers for the terminal."""
+    lines = [
+        f"{'SIMULATED READERS. ' if result.simulated else ''}{len(result.readers)} readers, {result.queries} queries, "
+        f"{result.counts['ratings']} answers ({result.counts['cannot_judge']} 'cannot judge')."
+    ]
+    lines += [
+        f"{title}: {show_interval(result.between_readers[name])}"
+        for name, title in _AGREEMENT.items()
+        if name in result.between_readers
+    ]
+    for name, v in result.methods.items():
+        if v and "chance" in v:
+            lines.append(
+                f"{name}: nDCG {show_interval(v['ndcg'])}, chance {show_number(v['chance']['chance'])}, corrected "
+                f"{show_number(v['chance']['corrected'])}, p {show_number(v['chance']['p_value'])}"
+            )
+    band = result.methods.get("readers_among_themselves")
+    if band:
+        lines.append(f"Band between readers: nDCG {show_interval(band['ndcg'])}")
+    return "\n".join([*lines, *(f"Note: {note}" for note in result.notes)])

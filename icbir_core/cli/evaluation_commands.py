@@ -1,0 +1,221 @@
+"""Commands that ask how good the retrieval is: evaluate, and the reading studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar
+
+NameOption = Annotated[str, typer.Option("--name", help="Name of the study.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="URL of a PostgreSQL database (default: ratings.db in the workspace).")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    app.command()(evaluate)
+    study = typer.Typer(help="Reading studies: make, carry, and report them.", no_args_is_help=True)
+    for command in (create, export, import_ratings, report, simulate_readers, plan):
+        study.command(name=_NAMES.get(command.__name__, command.__name__))(command)
+    app.add_typer(study, name="study")
+
+
+_NAMES = {"import_ratings": "import", "simulate_readers": "simulate-readers"}
+
+
+def evaluate(
+    workspace: WorkspaceArgument,
+    protocol: Annotated[str, typer.Option(help="held-out, silva2020 or simulated.")] = "held-out",
+    target: Annotated[str | None, typer.Option(help="Target finding (default: the first indexed).")] = None,
+    layout: Annotated[str | None, typer.Option(help="Layout of the query films' data set.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the query films.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Their table of labels.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Table of patients and parts (Patient ID, part).")] = None,
+    part: Annotated[str | None, typer.Option(help="Search with this part of the split only: tune or test.")] = None,
+    view: Annotated[str | None, typer.Option(help="Search with this view only: AP or PA.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many query films.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods and controls, by commas (default: all).")] = None,
+    single_query: Annotated[bool, typer.Option(help="silva2020: one query a split, as released.")] = False,
+    truth: Annotated[list[Path] | None, typer.Option(help="simulated: a folder with truth.jsonl; repeatable.")] = None,
+    permutations: Annotated[int, typer.Option(min=20, help="Random orders that chance is taken from.")] = 200,
+    report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report here.")] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the retrieval by labels, with chance and controls beside it. Computed vectors are kept and reused."""
+    from icbir_core.catalogue import IngestOptions, Workspace
+    from icbir_core.errors import EvaluationError
+    from icbir_core.evaluation.report import render_html, to_json, to_text
+    from icbir_core.evaluation.running import EvaluationOptions, run_evaluation
+    from icbir_core.files import write_text_atomically
+
+    films = None
+    if layout is not None or images is not None:
+        if layout is None or images is None:
+            raise EvaluationError("Expected --layout and --images together, got only one of them; give both.")
+        films = IngestOptions(
+            layout=layout, images=images, labels=labels, view=view, limit=limit, split=split, part=part
+        )
+    options = EvaluationOptions(
+        protocol=protocol,
+        target=target,
+        films=films,
+        methods=tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else (),
+        single_query=single_query,
+        truth=tuple(truth or ()),
+        permutations=permutations,
+        device=device,
+    )
+    with progress_bar("evaluate") as progress:
+        result = run_evaluation(Workspace.open(workspace), options, progress)
+    if report is not None:
+        write_text_atomically(report, render_html(result))
+    emit(to_json(result), to_text(result), as_json)
+
+
+def create(
+    workspace: WorkspaceArgument,
+    name: NameOption,
+    target: Annotated[str | None, typer.Option(help="Target finding (default: the first indexed).")] = None,
+    queries: Annotated[int, typer.Option(min=1, help="How many query films, drawn from cases with the target.")] = 8,
+    case: Annotated[list[str] | None, typer.Option(help="Use this case as a query instead; repeatable.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods to pool, by commas (default: all indexed).")] = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Cases pooled from each method.")] = 3,
+    negatives: Annotated[int, typer.Option(min=0, help="Random cases added to each pool.")] = 2,
+    tasks: Annotated[str, typer.Option(help="similarity, ranking, choice, by commas.")] = "similarity",
+    maps: Annotated[bool, typer.Option(help="Ask everything a second time with the heat maps shown.")] = True,
+    repeats: Annotated[float, typer.Option(help="Share of hidden repeats, 0.10 to 0.15.")] = 0.125,
+    seed: Annotated[int, typer.Option(help="Fixes what is drawn and each reader's order.")] = 0,
+    store: StoreOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a reading study from the catalogue: pooled, blinded, in a seeded order for each reader."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.study.creating import create_workspace_study
+
+    opened = Workspace.open(workspace)
+    with progress_bar("study", unit="query") as progress:
+        study = create_workspace_study(
+            opened, _open_store(opened, store), name, target=target, count=queries, case_ids=tuple(case or ()),
+            methods=_split(methods), k=top_k, negatives=negatives, tasks=_split(tasks), stages=2 if maps else 1,
+            repeat_share=repeats, seed=seed, device=device, progress=progress,
+        )  # fmt: skip
+    answers = len(study.steps("any reader"))
+    result = {"study": study.name, "sha256": study.sha256, "target": study.target, "queries": len(study.queries),
+              "methods": study.methods, "answers_per_reader": answers}  # fmt: skip
+    text = (
+        f"Study '{study.name}': {len(study.queries)} queries with {study.target}, {answers} answers for each reader. "
+        "Open the page Rate to read it."
+    )
+    emit(result, text, as_json)
+
+
+def export(workspace: WorkspaceArgument, name: NameOption,
+           file: Annotated[Path, typer.Option(help="Zip to write.")],
+           store: StoreOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
+    """Write a study and every rating of it to one zip with hashes. No film is in it."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.study.exchange import export_study
+
+    count = export_study(_open_store(Workspace.open(workspace), store), name, file)
+    emit({"study": name, "ratings": count, "file": str(file)}, f"{count} ratings of '{name}' in {file}.", as_json)
+
+
+def import_ratings(workspace: WorkspaceArgument, file: Annotated[Path, typer.Argument(help="Exported zip.")],
+                   store: StoreOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
+    """Add an exported study and its ratings; what is there already is not doubled."""
+    from dataclasses import asdict
+
+    from icbir_core.catalogue import Workspace
+    from icbir_core.study.exchange import import_study
+
+    done = import_study(_open_store(Workspace.open(workspace), store), file)
+    emit(asdict(done), f"'{done.study}': {done.added} ratings added, {done.already} were there already.", as_json)
+
+
+def report(
+    workspace: WorkspaceArgument,
+    name: NameOption,
+    file: Annotated[Path | None, typer.Option("--report", help="Write a self-contained HTML report here.")] = None,
+    simulated: Annotated[bool, typer.Option(help="Report the simulated readers instead of the real ones.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The statistics of a study: agreement between readers, with themselves, and of each method with them."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.evaluation.page import make_plain
+    from icbir_core.files import write_text_atomically
+    from icbir_core.study.analysis import analyse_study
+    from icbir_core.study.exchange import load_study
+    from icbir_core.study.report import render_report, render_text
+
+    ratings = _open_store(Workspace.open(workspace), store)
+    study = load_study(ratings, name)
+    result = analyse_study(study, ratings.latest(study=name), simulated=simulated)
+    if file is not None:
+        write_text_atomically(file, render_report(study, result))
+    emit(make_plain(result), render_text(result), as_json)
+
+
+def simulate_readers(
+    workspace: WorkspaceArgument,
+    name: NameOption,
+    readers: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    bias: Annotated[float, typer.Option(help="Steps between the strictest and the mildest reader.")] = 0.6,
+    noise: Annotated[float, typer.Option(min=0, help="Standard deviation of a score in steps.")] = 0.5,
+    lapse: Annotated[float, typer.Option(min=0, max=1, help="Share of answers at random.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a study by readers of known bias, noise and lapses. Marked simulated, never mixed with real ratings."""
+    import numpy as np
+
+    from icbir_core.catalogue import Workspace
+    from icbir_core.study.creating import grade_by_labels
+    from icbir_core.study.exchange import load_study
+    from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
+
+    opened = Workspace.open(workspace)
+    ratings = _open_store(opened, store)
+    study = load_study(ratings, name)
+    similarity = grade_by_labels(opened)
+    total = 0
+    for number, offset in enumerate(np.linspace(-bias / 2, bias / 2, readers) if readers > 1 else [0.0], start=1):
+        model = ReaderModel(float(offset), noise, lapse)
+        total += simulate_reader(ratings, study, f"simulated-{number}", model, similarity, seed + number)
+    text = f"{total} answers of {readers} simulated readers stored; see `study report --simulated`."
+    emit({"study": name, "readers": readers, "answers": total}, text, as_json)
+
+
+def plan(
+    effect: Annotated[float, typer.Option(help="Difference of nDCG between two methods that must be seen.")],
+    query_spread: Annotated[float, typer.Option(help="Standard deviation of the difference between queries.")] = 0.15,
+    reader_spread: Annotated[float, typer.Option(help="The same between readers.")] = 0.03,
+    residual: Annotated[float, typer.Option(help="The rest.")] = 0.10,
+    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Wanted power.")] = 0.8,
+    as_json: JsonOption = False,
+) -> None:
+    """How many readers and queries a study needs."""
+    from icbir_core.evaluation.planning import Spread, find_queries_needed
+
+    spread = Spread(query_spread, reader_spread, residual)
+    needed = {readers: find_queries_needed(effect, spread, readers, power) for readers in (2, 3, 4, 5, 8, 12)}
+    lines = [f"{readers:>3} readers: {count if count is not None else 'not reachable'} queries"
+             for readers, count in needed.items()]  # fmt: skip
+    emit({"effect": effect, "power": power, "queries_by_readers": needed}, "\n".join(lines), as_json)
+
+
+def _open_store(workspace, store: str | None):
+    from icbir_core.study.creating import open_store
+
+    return open_store(workspace, store)
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -1,0 +1,146 @@
+"""The films that an evaluation compares: a catalogue, or held-out films of a data set, with labels and patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from icbir_core.catalogue import IngestOptions, Workspace, iterate_layout, read_case_radiograph
+from icbir_core.errors import EvaluationError, RadiographError
+from icbir_core.findings import FindingState
+from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.settings import InputSettings
+from icbir_core.types import Case, Radiograph
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class FilmSet:
+    """N films, decoded when asked for.
+
+    names, films (hash of the grey levels), patients (hashed as in the workspace, or None), views : each of length N.
+    findings : F names; labels : float64 (N, F) of 1 present, 0 absent, NaN unknown. rows : catalogue rows, or None for
+    films from outside. read : number → `Radiograph`. skipped : films that could not be read.
+    """
+
+    names: tuple[str, ...]
+    films: tuple[str, ...]
+    patients: tuple[str | None, ...]
+    views: tuple[str, ...]
+    findings: tuple[str, ...]
+    labels: np.ndarray
+    read: Callable[[int], Radiograph]
+    rows: np.ndarray | None = None
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def load_images(self, numbers: Sequence[int], settings: InputSettings) -> np.ndarray:
+        """Network images float32 (B, S, S) in [0, 1] of some films."""
+        return np.stack([fit_to_network(self.read(int(i)).pixels, settings) for i in numbers])
+
+    def states(self, finding: str) -> np.ndarray:
+        """float64 (N,) of one finding; all NaN if these films never name it."""
+        if finding not in self.findings:
+            return np.full(len(self), np.nan)
+        return self.labels[:, self.findings.index(finding)]
+
+    def align_labels(self, findings: Sequence[str]) -> np.ndarray:
+        """float64 (N, F') of the given findings, in their order; unknown where these films do not name one."""
+        return np.stack([self.states(name) for name in findings], axis=1) if findings else np.zeros((len(self), 0))
+
+    def select(self, numbers: Sequence[int]) -> FilmSet:
+        """Some of the films, in the given order."""
+        numbers = [int(i) for i in numbers]
+
+        def take(values: tuple) -> tuple:
+            return tuple(values[i] for i in numbers)
+
+        return FilmSet(
+            take(self.names), take(self.films), take(self.patients), take(self.views), self.findings,
+            self.labels[numbers], lambda i: self.read(numbers[i]),
+            None if self.rows is None else self.rows[numbers], self.skipped,
+        )  # fmt: skip
+
+
+def collect_catalogue(workspace: Workspace, rows: np.ndarray) -> FilmSet:
+    """The catalogue cases of the given rows. Raises `EvaluationError` if there is none."""
+    cases = workspace.catalogue.cases(rows)
+    if not cases:
+        raise EvaluationError("Expected indexed cases in the catalogue, got none; ingest films and index them.")
+    findings = tuple(workspace.catalogue.findings)
+
+    def read(i: int) -> Radiograph:
+        return read_case_radiograph(workspace, cases[i])
+
+    return _make(cases, findings, read, np.array([case.row for case in cases], dtype=np.int64))
+
+
+def collect_layout(workspace: Workspace, options: IngestOptions, progress: Progress | None = None) -> FilmSet:
+    """Films of a data set outside the workspace; patients hashed as the workspace would. Raises `EvaluationError`."""
+    raw = list(iterate_layout(options))
+    kept, hashes, skipped = [], [], []
+    for done, (case, path) in enumerate(raw):
+        if progress and done % 25 == 0:
+            progress(done, len(raw), "reading query films")
+        try:
+            radiograph = read_radiograph(path)
+        except RadiographError as error:
+            skipped.append(f"{case.label}: {error}")
+            continue
+        if options.view is not None and radiograph.view not in ("unknown", options.view.upper()):
+            skipped.append(f"{case.label}: the header says {radiograph.view}")
+            continue
+        kept.append((case, path))
+        hashes.append(radiograph.pixel_sha256)
+    if not kept:
+        raise EvaluationError(
+            f"Expected films of the layout '{options.layout}' to search with, got none of {len(raw)} readable; "
+            "check --images, --labels, --split and --part."
+        )
+    names = sorted({name for case, _ in kept for name in case.findings})
+    cases = [
+        Case(
+            row=-1, case_id=case.case_id, path="", sha256="", pixel_sha256=pixels, findings=case.findings,
+            patient=workspace.hash_patient(case.patient) if case.patient else None, view=case.view,
+        )
+        for (case, _), pixels in zip(kept, hashes, strict=True)
+    ]  # fmt: skip
+    return _make(cases, tuple(names), lambda i: read_radiograph(kept[i][1]), None, tuple(skipped))
+
+
+def _make(
+    cases: Sequence[Case], findings: tuple[str, ...], read: Callable[[int], Radiograph], rows: np.ndarray | None,
+    skipped: tuple[str, ...] = (),
+) -> FilmSet:  # fmt: skip
+    def number(states: Mapping[str, FindingState], name: str) -> float:
+        return states.get(name, FindingState.UNKNOWN).as_number()
+
+    labels = np.array([[number(case.findings, name) for name in findings] for case in cases], dtype=np.float64)
+    return FilmSet(
+        names=tuple(case.case_id for case in cases),
+        films=tuple(case.pixel_sha256 for case in cases),
+        patients=tuple(case.patient for case in cases),
+        views=tuple(case.view for case in cases),
+        findings=findings,
+        labels=labels.reshape(len(cases), len(findings)),
+        read=read,
+        rows=rows,
+        skipped=skipped,
+    )
+
+
+def find_allowed(queries: FilmSet, catalogue: FilmSet) -> np.ndarray:
+    """bool (Q, N): False where case and query share a patient or are the same film (so also the query itself)."""
+    numbers = {name: i for i, name in enumerate({*catalogue.patients, *queries.patients} - {None})}
+    patients = np.array([numbers.get(name, -1) for name in catalogue.patients])
+    films = np.array(catalogue.films)
+    allowed = np.ones((len(queries), len(catalogue)), dtype=bool)
+    for i, (patient, film) in enumerate(zip(queries.patients, queries.films, strict=True)):
+        allowed[i] = (films != film) & (patients != numbers.get(patient, -2))
+    return allowed

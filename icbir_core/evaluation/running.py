@@ -1,0 +1,128 @@
+"""Run a protocol on a workspace: open the engine, collect films, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.catalogue import IngestOptions, Workspace
+from icbir_core.errors import EvaluationError
+from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout
+from icbir_core.evaluation.methods import DEFAULT_METHODS, METHODS, NEEDS_SALIENCY_CLASSIFIER, require_methods
+from icbir_core.evaluation.protocols import (
+    EvaluationResult,
+    evaluate_held_out,
+    evaluate_paper,
+    evaluate_simulated,
+)
+from icbir_core.evaluation.vectors import VectorSource
+
+Progress = Callable[[int, int, str], None]
+PROTOCOLS = ("held-out", "silva2020", "simulated")
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """protocol : one of `PROTOCOLS`. films : the query films' data set (None: the catalogue's own cases).
+
+    methods : names, or empty for all that this workspace allows; single_query : the released script's variant of
+    silva2020; truth : folders of simulated films with truth.jsonl; ks : where precision is taken.
+    """
+
+    protocol: str = "held-out"
+    target: str | None = None
+    films: IngestOptions | None = None
+    methods: tuple[str, ...] = ()
+    single_query: bool = False
+    truth: tuple[Path, ...] = ()
+    ks: tuple[int, ...] = (1, 5, 10)
+    permutations: int = 200
+    device: str = "auto"
+
+
+def run_evaluation(
+    workspace: Workspace, options: EvaluationOptions, progress: Progress | None = None
+) -> EvaluationResult:
+    """The result of one protocol. Raises `EvaluationError`, `WorkspaceError`, `UnknownNameError`, `IndexMismatch`."""
+    if options.protocol not in PROTOCOLS:
+        raise EvaluationError(
+            f"Expected a protocol among {', '.join(PROTOCOLS)}, got '{options.protocol}'; choose one."
+        )
+    require_methods(options.methods)
+    from icbir_core.retrieval.retriever import Retriever
+
+    engine = Retriever.open(workspace, options.target, options.device).get_engine()
+    source = VectorSource(engine, workspace.path / "evaluation" / "vectors", progress)
+    methods, notes = _choose_methods(options.methods, engine.models.saliency_classifier is not None)
+    rows = np.setdiff1d(engine.store.get_completed(), workspace.catalogue.removed_rows())
+    catalogue = collect_catalogue(workspace, rows)
+    if options.protocol == "silva2020":
+        return _run_paper(workspace, options, engine.target, source, catalogue, methods, notes, progress)
+    if options.protocol == "simulated":
+        return _run_simulated(workspace, options, engine.target, source, catalogue, methods, notes, progress)
+    if options.films is None:
+        raise EvaluationError(
+            "Expected held-out films to search with, got none; name them by --layout, --images and --labels."
+        )
+    queries = collect_layout(workspace, options.films, progress)
+    return evaluate_held_out(
+        queries, catalogue, source, engine.target, methods, options.ks, permutations=options.permutations, notes=notes
+    )
+
+
+def _choose_methods(asked: Sequence[str], has_saliency: bool) -> tuple[list[str], list[str]]:
+    """The methods to compare and what to say of those that cannot be."""
+    names = list(asked or DEFAULT_METHODS)
+    if has_saliency:
+        return names, []
+    left_out = [name for name in names if set(METHODS[name].parts) & set(NEEDS_SALIENCY_CLASSIFIER)]
+    kept = [name for name in names if name not in left_out]
+    if not kept or (asked and left_out):
+        raise EvaluationError(
+            f"Expected a saliency classifier for {', '.join(left_out)}, got none; train it or leave these methods out."
+        )
+    return kept, [f"No saliency classifier for this target: {', '.join(left_out)} left out."]
+
+
+def _run_paper(
+    workspace: Workspace, options: EvaluationOptions, target: str, source: VectorSource, catalogue: FilmSet,
+    methods: Sequence[str], notes: list[str], progress: Progress | None,
+) -> EvaluationResult:  # fmt: skip
+    if options.films is not None:
+        films = options.films if options.films.view else replace(options.films, view="AP")
+        pool = collect_layout(workspace, films, progress)
+        notes = [*notes, f"View {films.view} only, as in the paper (unless --view says otherwise)."]
+    else:
+        chosen = [i for i, view in enumerate(catalogue.views) if view == "AP"]
+        pool = catalogue.select(chosen) if len(chosen) >= 8 else catalogue
+        notes = [
+            *notes,
+            "The pool is the catalogue itself, on which the networks may have been trained: an optimistic number.",
+            "AP views only." if len(chosen) >= 8 else "Fewer than 8 films are marked AP: all views.",
+        ]
+    return evaluate_paper(pool, source, target, methods, options.single_query, notes=notes)
+
+
+def _run_simulated(
+    workspace: Workspace, options: EvaluationOptions, target: str, source: VectorSource, catalogue: FilmSet,
+    methods: Sequence[str], notes: list[str], progress: Progress | None,
+) -> EvaluationResult:  # fmt: skip
+    from icbir_core.phantom.dataset import read_truth
+
+    if not options.truth:
+        raise EvaluationError("Expected the folders of the simulated films, got none; name them by --truth.")
+    truths = {truth.seed: truth for folder in options.truth for truth in read_truth(folder)}
+    if options.films is not None:
+        queries = collect_layout(workspace, options.films, progress)
+    else:
+        queries = catalogue
+        notes = [
+            *notes,
+            "Every catalogue film was a query against the others: the networks may have been trained on it.",
+        ]
+    return evaluate_simulated(
+        queries, catalogue, source, target, methods, truths, permutations=options.permutations, notes=notes
+    )

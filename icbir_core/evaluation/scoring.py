@@ -1,0 +1,161 @@
+"""From rankings to numbers: metrics of each query, intervals, chance, and differences between methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from icbir_core.errors import EvaluationError
+from icbir_core.evaluation import metrics
+from icbir_core.evaluation.statistics import (
+    bootstrap_mean,
+    bootstrap_statistic,
+    chance_p_value,
+    compare_paired,
+    correct_for_comparisons,
+    permute_chance,
+)
+
+Metric = Callable[[np.ndarray], np.ndarray]
+CURVE = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number for each query. relevance : "target" (0 and 1) or the name of a grade (0 or more)."""
+
+    name: str
+    title: str
+    relevance: str
+    compute: Metric
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What rankings are judged by: for each query, in catalogue order, which case is relevant or how much.
+
+    relevance : name → list of float64 (N,), NaN unknown, for the queries `asked[name]` (bool (Q,)).
+    groups int64 (Q,) : the query's patient.
+    """
+
+    relevance: Mapping[str, np.ndarray]
+    asked: Mapping[str, np.ndarray]
+    groups: np.ndarray
+    measures: tuple[Measure, ...]
+
+
+def make_target_measures(ks: Sequence[int]) -> list[Measure]:
+    """Precision, hit rate, majority vote at each k; R-precision; mean average precision."""
+    found = []
+    for k in ks:
+        found.append(
+            Measure(f"precision_at_{k}", f"precision at {k}", "target", lambda v, k=k: metrics.precision_at(v, k))
+        )
+        found.append(Measure(f"hit_rate_at_{k}", f"hit rate at {k}", "target", lambda v, k=k: metrics.hit_rate(v, k)))
+        vote = Measure(
+            f"majority_at_{k}", f"majority vote of {k} right", "target", lambda v, k=k: metrics.majority_vote(v, k)
+        )
+        found.append(vote)
+    found.append(Measure("r_precision", "R-precision", "target", metrics.r_precision))
+    found.append(Measure("average_precision", "mean average precision", "target", metrics.average_precision))
+    return found
+
+
+def make_gain_measure(name: str, title: str, k: int = 10) -> Measure:
+    """nDCG at k of a grade."""
+    return Measure(f"ndcg_{name}", title, name, lambda grades: metrics.normalised_gain(grades, k))
+
+
+@dataclass(frozen=True)
+class MethodScore:
+    """intervals, p_values against chance, precision by k, per-query values (NaN where not asked)."""
+
+    intervals: dict[str, Any]
+    p_against_chance: dict[str, float]
+    curve: dict[str, float]
+    per_query: dict[str, np.ndarray]
+    vote: dict[str, Any] = field(default_factory=dict)
+
+
+def score_method(task: Task, orders: Sequence[np.ndarray], chance: Mapping[str, np.ndarray]) -> MethodScore:
+    """Score one method's orders (for each query the allowed cases, nearest first)."""
+    per_query = {}
+    for measure in task.measures:
+        values = np.full(len(orders), np.nan)
+        for i in np.flatnonzero(task.asked[measure.relevance]):
+            values[i] = measure.compute(metrics.drop_unknown(task.relevance[measure.relevance][i][orders[i]]))
+        per_query[measure.name] = values
+    intervals = {name: asdict(bootstrap_mean(values, task.groups)) for name, values in per_query.items()}
+    p_values = {name: chance_p_value(intervals[name]["value"], chance[name]) for name in per_query}
+    curve = {}
+    if "target" in task.relevance:
+        for k in CURVE:
+            values = [
+                metrics.precision_at(metrics.drop_unknown(task.relevance["target"][i][orders[i]]), k)
+                for i in np.flatnonzero(task.asked["target"])
+            ]
+            known = [float(v) for v in values if np.isfinite(v)]
+            if known:
+                curve[str(k)] = float(np.mean(known))
+    return MethodScore(intervals, p_values, curve, per_query)
+
+
+def compute_chance(
+    task: Task, allowed: np.ndarray, permutations: int = 200, seed: int = 0
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(summary by measure, mean of each permutation by measure) of random orders of the allowed cases."""
+    summaries, means = {}, {}
+    for measure in task.measures:
+        asked = np.flatnonzero(task.asked[measure.relevance])
+        if not len(asked):
+            raise EvaluationError(
+                f"Expected queries to measure {measure.title} on, got none; check the target finding and the split."
+            )
+        lists = [task.relevance[measure.relevance][i][allowed[i]] for i in asked]
+        drawn = permute_chance(lists, measure.compute, permutations, seed)
+        known = np.isfinite(drawn)
+        by_permutation = np.where(known, drawn, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        low, high = np.percentile(by_permutation, [2.5, 97.5])
+        means[measure.name] = by_permutation
+        summaries[measure.name] = {"value": float(by_permutation.mean()), "low": float(low), "high": float(high)}
+    return summaries, means
+
+
+def score_vote(
+    states: np.ndarray, relevance: np.ndarray, orders: Sequence[np.ndarray], groups: np.ndarray, k: int
+) -> dict[str, Any]:
+    """AUROC (bootstrap by patient) and balanced accuracy of the vote of the k nearest, over queries of either state.
+
+    states float64 (Q,) of the target in the queries, relevance (Q, N) of the cases; unknown queries are left out.
+    """
+    asked = np.flatnonzero(np.isfinite(states))
+    shares = np.array([metrics.vote_share(metrics.drop_unknown(relevance[i][orders[i]]), k) for i in asked])
+    truth = states[asked]
+    if len(np.unique(truth)) < 2:
+        return {}
+
+    def area(chosen: np.ndarray) -> float:
+        return float(roc_auc_score(truth[chosen], shares[chosen])) if len(np.unique(truth[chosen])) == 2 else np.nan
+
+    return {
+        "k": k,
+        "auroc": asdict(bootstrap_statistic(area, groups[asked], repeats=400)),
+        "balanced_accuracy_of_majority": float(balanced_accuracy_score(truth, shares > 0.5)),
+    }
+
+
+def compare_methods(
+    scores: Mapping[str, MethodScore], pairs: Sequence[tuple[str, str]], measures: Sequence[str], groups: np.ndarray
+) -> list[dict[str, Any]]:
+    """Paired differences of the given pairs in the given measures; p corrected by Holm over all of them together."""
+    found = [
+        compare_paired(scores[a].per_query[m], scores[b].per_query[m], groups, (a, b), m)
+        for m in measures
+        for a, b in pairs
+        if a in scores and b in scores
+    ]
+    return [asdict(entry) for entry in correct_for_comparisons(found)]

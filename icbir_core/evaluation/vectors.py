@@ -1,0 +1,103 @@
+"""What each method compares: a vector for each film, computed in batches, kept on disk, or read from the index."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.errors import EvaluationError
+from icbir_core.evaluation.controls import CONTROLS, make_control
+from icbir_core.evaluation.films import FilmSet
+from icbir_core.files import write_bytes_atomically
+from icbir_core.retrieval.target_engine import TargetEngine
+
+Progress = Callable[[int, int, str], None]
+BATCH = 32
+BASE = ("cnn", "ig_cbir", "ssim", "probabilities")
+
+
+class VectorSource:
+    """Vectors of one target's engine. kinds: `BASE` (the index's own, for catalogue rows) and the controls.
+
+    Everything computed is kept under `folder` by the film's grey levels, in parts of a batch, so that a second protocol
+    or a killed run computes nothing twice.
+    """
+
+    def __init__(self, engine: TargetEngine, folder: Path, progress: Progress | None = None):
+        self.engine, self.folder, self._progress = engine, Path(folder), progress
+        models = engine.models.identity | {"target": engine.target, "map": engine.map_method}
+        self._identity = hashlib.sha256(repr(sorted(models.items())).encode()).hexdigest()[:16]
+        self._known: dict[str, dict[str, np.ndarray]] = {}
+
+    def get(self, films: FilmSet, kind: str) -> np.ndarray:
+        """float32 (N, …) of the films: "cnn", "ig_cbir" (N, D), "probabilities" (N, F), "ssim" (N, 64, 64), a control.
+
+        Raises `EvaluationError` for ig_cbir or a control where the target has no saliency classifier.
+        """
+        if kind in (*CONTROLS, "ig_cbir") and self.engine.models.saliency_classifier is None:
+            raise EvaluationError(
+                f"Expected a saliency classifier for {self.engine.target}, got none; train it or leave out {kind}."
+            )
+        if kind in BASE and films.rows is not None and kind in self.engine.store.names:
+            return np.asarray(self.engine.store.read(kind, films.rows), dtype=np.float32)
+        known = self._load("base" if kind in BASE else kind)
+        missing = [i for i, film in enumerate(films.films) if film not in known]
+        unique = list({films.films[i]: i for i in missing}.values())
+        if unique:
+            self._compute(films, unique, kind)
+        if kind not in BASE:
+            return np.stack([known[film] for film in films.films])
+        return np.stack([known[film][kind] for film in films.films])
+
+    def _compute(self, films: FilmSet, numbers: list[int], kind: str) -> None:
+        name = "base" if kind in BASE else kind
+        settings = self.engine.models.classifier.input_settings
+        compute = self._embed if name == "base" else self._make_control(kind)
+        for start in range(0, len(numbers), BATCH):
+            part = numbers[start : start + BATCH]
+            if self._progress:
+                self._progress(start, len(numbers), f"computing {name}")
+            values = compute(films.load_images(part, settings))
+            self._store(name, [films.films[i] for i in part], values)
+
+    def _embed(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        found = self.engine.embedder.embed(images)
+        values = {"cnn": found.cnn, "ssim": found.reduced, "probabilities": found.probabilities}
+        return values | ({"ig_cbir": found.ig_cbir} if found.ig_cbir is not None else {})
+
+    def _make_control(self, kind: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+        from icbir_core.saliency.encoding import encode_map
+
+        models = self.engine.models
+        make_maps = make_control(kind, models.classifier, self.engine.target)
+        return lambda images: {kind: models.saliency_classifier.features(encode_map(make_maps(images)))}
+
+    def _folder_of(self, name: str) -> Path:
+        return self.folder / f"{name}-{self._identity}"
+
+    def _load(self, name: str) -> dict:
+        """film → values; "base" holds a dictionary of kinds for each film."""
+        if name not in self._known:
+            self._known[name] = {}
+            for path in sorted(self._folder_of(name).glob("*.npz")):
+                with np.load(path, allow_pickle=False) as part:
+                    self._take(name, part["films"].tolist(), {key: part[key] for key in part.files if key != "films"})
+        return self._known[name]
+
+    def _take(self, name: str, films: list[str], values: dict[str, np.ndarray]) -> None:
+        for i, film in enumerate(films):
+            if name == "base":
+                self._known[name][film] = {key: np.asarray(array[i], np.float32) for key, array in values.items()}
+            else:
+                self._known[name][film] = np.asarray(values[name][i], np.float32)
+
+    def _store(self, name: str, films: list[str], values: dict[str, np.ndarray]) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, films=np.array(films), **values)
+        digest = hashlib.sha256("".join(films).encode()).hexdigest()[:16]
+        write_bytes_atomically(self._folder_of(name) / f"{digest}.npz", buffer.getvalue())
+        self._take(name, films, values)
