@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 PROGRAM = "python -m icbir_core"
+INTERRUPTED = 130  # what a shell gives for Ctrl-C, and Typer with it
 GROUPS = ("catalogue", "model", "retrieval", "saliency", "evaluation")
 
 
@@ -66,14 +67,13 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, or 1 after an error, which is shown as one line."""
+    """Run one command; returns the exit status: 0, 1 after an error, which is shown as one line, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     quieten_libraries()
     try:
         status = app(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        say("Stopped; the same command goes on where it was.")
-        return 130
+        status = INTERRUPTED
     except typer.Exit as leaving:
         return leaving.exit_code
     except BrokenPipeError:
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         report_error(error, as_json="--json" in words)
         return 1
+    if status == INTERRUPTED:
+        say("Stopped; the same command goes on where it was.")
     return status if isinstance(status, int) else 0
 
 

@@ -150,8 +150,8 @@ def simulate(
 
     with progress_bar("simulate") as progress:
         written = write_simulated(directory, count=count, seed=seed, size=size, progress=progress)
-    emit(
-        {"directory": str(directory), "count": count, "seed": seed, "size": size},
-        f"{count} films in {written}.",
-        as_json,
-    )
+    images, labels = written / "images", written / "labels.csv"
+    options = f"--layout folder --source simulated --images {images} --labels {labels}"
+    text = f"{count} simulated films in {images}.\nNext: python -m icbir_core ingest WORKSPACE {options}"
+    result = {"images": str(images), "labels": str(labels), "count": count, "seed": seed, "size": size}
+    emit(result, text, as_json)

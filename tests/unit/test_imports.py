@@ -1,0 +1,153 @@
+"""Imports go one way. Walks the source of the whole tree, also the imports inside functions."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "icbir_core"
+
+# The rooms, each with the rooms that it may import. Everybody may import the words (`WORDS`).
+WORDS = {"errors", "types", "findings", "settings", "files", ""}
+MAY_IMPORT: dict[str, set[str]] = {
+    "radiograph": set(),
+    "phantom": {"radiograph"},
+    "catalogue": {"radiograph"},
+    "model": {"radiograph"},
+    "saliency": {"radiograph", "model"},
+    "retrieval": {"radiograph", "catalogue", "model", "saliency"},
+    "evaluation": {"radiograph", "catalogue", "model", "saliency", "retrieval", "phantom"},
+    "study": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation"},
+    "pipeline": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation", "study", "phantom"},
+}
+MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"pipeline"}
+
+HEAVY = {"tensorflow", "keras", "annoy", "tf_explain", "torch"}
+INTERNET = {"urllib", "http", "requests", "socket", "socketserver", "ssl", "ftplib", "aiohttp", "httpx", "urllib3"}
+
+
+def list_imports(path: Path) -> list[tuple[int, str]]:
+    """(line, absolute module name) of every import in a file; `from a import b` gives a.b as well as a."""
+    package = path.relative_to(ROOT).with_suffix("").parts
+    package = package[:-1]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found.append((node.lineno, module))
+            found += [(node.lineno, f"{module}.{alias.name}") for alias in node.names]
+    return found
+
+
+def list_files(*places: Path) -> list[Path]:
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
+    return [file for file in files if "__pycache__" not in file.parts]
+
+
+def find_room(module: str) -> str | None:
+    """The room of icbir_core that a module name leads into: "" for the package itself, None outside it."""
+    parts = module.split(".")
+    return None if parts[0] != "icbir_core" else (parts[1] if len(parts) > 1 else "")
+
+
+def find_offences(files: list[Path], forbidden: set[str]) -> list[str]:
+    return [
+        f"{file.relative_to(ROOT)}:{line} imports {module}"
+        for file in files
+        for line, module in list_imports(file)
+        if module.split(".")[0] in forbidden
+    ]
+
+
+def test_every_room_is_known():
+    rooms = {entry.name for entry in CORE.iterdir() if entry.is_dir() and any(entry.rglob("*.py"))}
+    assert rooms <= set(MAY_IMPORT), "a new room needs its place in the order"
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_rooms_import_only_what_lies_below(room):
+    files = list_files(CORE / room)
+    real = {entry.name for entry in CORE.iterdir() if entry.is_dir()}
+    offences = [
+        f"{file.relative_to(ROOT)}:{line} imports {module}"
+        for file in files
+        for line, module in list_imports(file)
+        if (other := find_room(module)) in real and other not in MAY_IMPORT[room] | WORDS | {room}
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_the_words_import_nothing_heavy():
+    files = list_files(*(CORE / f"{name or '__init__'}.py" for name in WORDS))
+    assert len(files) == len(WORDS)
+    allowed = set(sys.stdlib_module_names) | {"numpy", "icbir_core"}
+    offences = [
+        f"{file.name}:{line} imports {module}"
+        for file in files
+        for line, module in list_imports(file)
+        if module.split(".")[0] not in allowed or find_room(module) not in WORDS | {None}
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_the_core_never_imports_the_page():
+    offences = find_offences(list_files(CORE), {"streamlit", "icbir_ui", "pages", "app"})
+    assert not offences, "\n".join(offences)
+
+
+def test_pages_import_no_network_library():
+    offences = find_offences(list_files(ROOT / "pages", ROOT / "app.py"), HEAVY)
+    assert not offences, "\n".join(offences)
+
+
+def test_catalogue_and_phantom_know_neither_networks_nor_the_internet():
+    files = list_files(CORE / "catalogue", CORE / "phantom", CORE / "radiograph")
+    assert len(files) > 20
+    offences = find_offences(files, HEAVY | INTERNET)
+    assert not offences, "\n".join(offences)
+
+
+def test_tensorflow_stays_in_its_rooms():
+    """Model code uses keras alone, so that another backend can train it; only the device module may ask TensorFlow."""
+    others = [file for file in list_files(CORE) if file.parts[len(CORE.parts)] not in ("saliency", "retrieval")]
+    offences = [
+        offence
+        for offence in find_offences(others, {"tensorflow", "tf_explain"})
+        if not offence.startswith("icbir_core/model/device.py:")
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_only_the_page_rooms_import_streamlit():
+    files = list_files(*(entry for entry in (ROOT / "benchmarks", ROOT / "scripts") if entry.exists()))
+    offences = find_offences(files, {"streamlit"})
+    assert not offences, "\n".join(offences)
+
+
+@pytest.mark.parametrize("module", ["icbir_core", "icbir_core.catalogue", "icbir_core.radiograph", "icbir_core.cli"])
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(sorted(set(sys.modules) & {HEAVY | {'streamlit'}!r}))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_walk_sees_imports_of_every_kind(tmp_path, monkeypatch):
+    """The check itself can fail: it finds relative, nested and aliased imports."""
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    file = tmp_path / "icbir_core" / "catalogue" / "bad.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "from ..model import network\ndef f():\n    import tensorflow.keras as k\n    from . import table\n"
+    )
+    modules = {module for _, module in list_imports(file)}
+    assert {"icbir_core.model", "icbir_core.model.network", "tensorflow.keras", "icbir_core.catalogue.table"} <= modules
+    assert find_offences([file], HEAVY) == ["icbir_core/catalogue/bad.py:3 imports tensorflow.keras"]
