@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.saliency import rules
-from icbir_core.saliency.graph import Node
+from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, is_merged_norm
 from icbir_core.saliency.propagation import Propagation
 
 METHOD = "deep_taylor"
@@ -22,11 +22,18 @@ def choose_rule(node: Node, nodes: list[Node]):
     """
     layer, kind = node.layer, node.kind
     if kind in ("conv", "dense"):
-        return rules.AlphaOneBetaZero(*rules.read_linear(layer), nonnegative=nodes[node.inputs[0]].nonnegative)
+        norm = find_following_norm(node, nodes) if kind == "conv" else None
+        return rules.AlphaOneBetaZero(
+            *rules.read_linear(layer),
+            nonnegative=nodes[node.inputs[0]].nonnegative,
+            following=None if norm is None else rules.read_affine(norm.layer),
+        )
     if kind == "batch_norm":
-        return rules.Affine(*rules.read_affine(layer))
+        return rules.PassThrough() if is_merged_norm(node, nodes) else rules.Affine(*rules.read_affine(layer))
     if kind == "relu":
-        return rules.Gate()
+        # A kernel hands an input of 0 no relevance, so that the gate would only repeat what is so already.
+        by_kernels = all(other.kind in ("conv", "dense") for other in find_consumers(node, nodes))
+        return rules.PassThrough(tf.nn.relu) if by_kernels else rules.Gate()
     if kind == "max_pool":
         return rules.WinnerTakesAll(layer)
     if kind == "average_pool":

@@ -94,3 +94,21 @@ def list_nodes(model: keras.Model, method: str) -> list[Node]:
         positions[key] = len(nodes)
         nodes.append(Node(layer.name, kind, layer, sources, nonnegative))
     return nodes
+
+
+def find_consumers(node: Node, nodes: list[Node]) -> list[Node]:
+    """The nodes that read this node's output."""
+    position = nodes.index(node)
+    return [other for other in nodes if position in other.inputs]
+
+
+def find_following_norm(node: Node, nodes: list[Node]) -> Node | None:
+    """The batch normalisation that alone reads a convolution's output, or None."""
+    consumers = find_consumers(node, nodes)
+    return consumers[0] if len(consumers) == 1 and consumers[0].kind == "batch_norm" else None
+
+
+def is_merged_norm(node: Node, nodes: list[Node]) -> bool:
+    """Whether a batch normalisation is the only reader of a convolution, so that one step can do both."""
+    source = nodes[node.inputs[0]]
+    return source.kind == "conv" and find_following_norm(source, nodes) is node

@@ -11,6 +11,7 @@ import numpy as np
 
 from icbir_core.errors import SaliencyError, UnknownNameError
 from icbir_core.radiograph.network_input import standardise
+from icbir_core.saliency.composite import CompositeRelevance
 from icbir_core.saliency.deep_taylor import DeepTaylor
 from icbir_core.saliency.encoding import name_state, require_maps
 from icbir_core.saliency.gradients import LAYER, GradientExplainer
@@ -39,6 +40,10 @@ def _deep_taylor(model: keras.Model, inputs: np.ndarray, index: int) -> np.ndarr
     return DeepTaylor(model, index)(inputs)
 
 
+def _lrp_composite(model: keras.Model, inputs: np.ndarray, index: int) -> np.ndarray:
+    return CompositeRelevance(model, index)(inputs)
+
+
 def _by_gradient(name: str) -> Callable:
     def compute(model: keras.Model, inputs: np.ndarray, index: int) -> np.ndarray:
         if model not in _EXPLAINERS:
@@ -59,6 +64,17 @@ _TABLE: tuple[tuple[SaliencyMethod, Callable], ...] = (
             description="The published method's map: hands the probability back, layer by layer, along positive parts.",
         ),
         _deep_taylor,
+    ),
+    (
+        SaliencyMethod(
+            "lrp_composite",
+            "Composite relevance propagation",
+            signed=True,
+            needs="",
+            starts="logit",
+            description="Hands the score back with a rule for each kind of layer, on a network brought to one form.",
+        ),
+        _lrp_composite,
     ),
     (
         SaliencyMethod(

@@ -76,39 +76,70 @@ class AlphaOneBetaZero:
     The whole bias stands in the denominator (its positive part beside w+, its negative part beside w-), as in
     iNNvestigate 1.0.8, where a strongly negative bias can turn the sign; `bias_part="positive"` keeps b+ only, as
     zennit's `ZPlus`. Where x is never negative the second half is exactly zero and is not computed.
+
+    following : scale and shift (C,) of a normalisation behind the layer, whose output `forward` then gives; the rule
+    itself keeps to the layer's own weights.
     """
 
-    def __init__(self, linear, kernel, bias, nonnegative: bool, bias_part: str = "whole"):
-        self.linear = linear
-        self.nonnegative = nonnegative
+    def __init__(self, linear, kernel, bias, nonnegative: bool, bias_part: str = "whole", following=None):
+        self.linear, self.nonnegative = linear, nonnegative
+        denominator_bias = bias if bias is None or bias_part == "whole" else np.maximum(bias, 0)
+        own = kernel
+        if following is not None:
+            scale, shift = following
+            own, bias = kernel * scale, shift if bias is None else bias * scale + shift
         self.bias = None if bias is None else tf.constant(bias)
-        part = bias if bias is None or bias_part == "whole" else np.maximum(bias, 0)
-        self.denominator_bias = None if part is None else tf.constant(part)
-        self.outputs = kernel.shape[-1]
-        self.kernel = tf.constant(kernel)
+        self.denominator_bias = None if denominator_bias is None else tf.constant(denominator_bias)
         self.positive = tf.constant(np.maximum(kernel, 0))
         self.negative = None if nonnegative else tf.constant(np.minimum(kernel, 0))
+        # One convolution with twice the outputs reads its input once: faster than two.
+        self.kernel = tf.constant(np.concatenate([own, np.maximum(kernel, 0)], axis=-1) if nonnegative else own)
 
     def forward(self, x):
-        y = self.linear.apply(x, self.kernel)
         if self.nonnegative:
-            z = self.linear.apply(x, self.positive)
+            y, z = tf.split(self.linear.apply(x, self.kernel), 2, axis=-1)
         else:
+            y = self.linear.apply(x, self.kernel)
             z = self.linear.apply(tf.maximum(x, 0.0), self.positive)
             z += self.linear.apply(tf.minimum(x, 0.0), self.negative)
-        if self.bias is not None:
-            y, z = y + self.bias, z + self.denominator_bias
-        return y, (x, z)
+        y = y if self.bias is None else y + self.bias
+        return y, (x, z if self.denominator_bias is None else z + self.denominator_bias)
+
+    def divide(self, relevance, z):
+        # Without a bias z is a sum of the very shares it divides, so that 0 below means nothing to share out.
+        return tf.math.divide_no_nan(relevance, z) if self.denominator_bias is None else divide_safely(relevance, z)
 
     def backward(self, relevance, kept):
         x, z = kept
-        share = divide_safely(relevance, z)
+        share = self.divide(relevance, z)
         if self.nonnegative:
             return (x * self.linear.transpose(share, self.positive, x),)
         return (
             tf.maximum(x, 0.0) * self.linear.transpose(share, self.positive, x)
             + tf.minimum(x, 0.0) * self.linear.transpose(share, self.negative, x),
         )
+
+
+class PooledConvolution:
+    """z+ through a convolution and the average pooling behind it as the one linear map that they are together.
+
+    Pooling first gives the same output, for a 1 × 1 convolution of stride 1, at a quarter of the work; and the mean of
+    signed values, which the pooling alone would have to divide by, never comes up. x must never be negative.
+    """
+
+    def __init__(self, linear, kernel, bias, layer):
+        self.inner = AlphaOneBetaZero(linear, kernel, bias, nonnegative=True, bias_part="positive")
+        self.pool = UniformSpread(layer)
+
+    def forward(self, x):
+        pooled, shape = self.pool.forward(x)
+        y, kept = self.inner.forward(pooled)
+        return y, (x, shape, kept)
+
+    def backward(self, relevance, kept):
+        x, shape, (pooled, z) = kept
+        share = self.inner.linear.transpose(self.inner.divide(relevance, z), self.inner.positive, pooled)
+        return (x * self.pool.spread(share, shape),)
 
 
 class Epsilon:

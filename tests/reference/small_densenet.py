@@ -5,20 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 
-def build(keras, size=32, blocks=(2, 2), growth=6, stem=8, outputs=3, head="sigmoid", bias=True):
+def build(keras, size=32, blocks=(2, 2), growth=6, stem=8, outputs=3, head="sigmoid", bias=True, folded=False):
     """A functional model, input (size, size, 3). head: "sigmoid" ("logits" then "probabilities"), "fused" (a Dense
-    layer with its own sigmoid) or "linear"."""
+    layer with its own sigmoid) or "linear". folded : no normalisation right behind a convolution, but a bias in it.
+    """
     layers = keras.layers
 
     def normalise(x, name):
-        return layers.BatchNormalization(epsilon=1.001e-5, name=name)(x)
+        merged = folded and (name == "conv1_bn" or name.endswith("_1_bn"))
+        return x if merged else layers.BatchNormalization(epsilon=1.001e-5, name=name)(x)
 
     def activate(x, name):
         return layers.Activation("relu", name=name)(x)
 
     entry = layers.Input((size, size, 3))
     x = layers.ZeroPadding2D(((3, 3), (3, 3)), name="pad0")(entry)
-    x = layers.Conv2D(stem, 7, strides=2, use_bias=False, name="conv1_conv")(x)
+    x = layers.Conv2D(stem, 7, strides=2, use_bias=folded, name="conv1_conv")(x)
     x = activate(normalise(x, "conv1_bn"), "conv1_relu")
     x = layers.ZeroPadding2D(((1, 1), (1, 1)), name="pad1")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
@@ -27,7 +29,7 @@ def build(keras, size=32, blocks=(2, 2), growth=6, stem=8, outputs=3, head="sigm
         for block in range(1, count + 1):
             name = f"conv{stage}_block{block}"
             y = activate(normalise(x, f"{name}_0_bn"), f"{name}_0_relu")
-            y = layers.Conv2D(2 * growth, 1, use_bias=False, name=f"{name}_1_conv")(y)
+            y = layers.Conv2D(2 * growth, 1, use_bias=folded, name=f"{name}_1_conv")(y)
             y = activate(normalise(y, f"{name}_1_bn"), f"{name}_1_relu")
             y = layers.Conv2D(growth, 3, padding="same", use_bias=False, name=f"{name}_2_conv")(y)
             x = layers.Concatenate(axis=3, name=f"{name}_concat")([x, y])

@@ -34,6 +34,12 @@ class SmallClassifier:
 
 
 @pytest.fixture(scope="session")
+def reference_directory() -> Path:
+    """Stored values and what made them."""
+    return REFERENCE
+
+
+@pytest.fixture(scope="session")
 def small_model():
     """A DenseNet with two blocks and random weights, biases and shifts, sigmoid outputs."""
     import keras

@@ -94,11 +94,9 @@ def test_rule_for_convolution_equals_loops():
 
 
 @pytest.mark.parametrize(("case", "head", "bias"), [("plain", "linear", False), ("restored", "sigmoid", True)])
-def test_agrees_with_stored_innvestigate(case, head, bias):
+def test_agrees_with_stored_innvestigate(case, head, bias, reference_directory):
     """Values of iNNvestigate 2.1.2 on a small DenseNet (tests/reference/generate_innvestigate.py)."""
-    from conftest import REFERENCE
-
-    with np.load(REFERENCE / "innvestigate_deep_taylor.npz") as stored:
+    with np.load(reference_directory / "innvestigate_deep_taylor.npz") as stored:
         model = build(keras, head=head, bias=bias)
         model.set_weights([stored[name] for name in sorted(stored.files) if name.startswith(f"{case}_weight")])
         np.testing.assert_allclose(model(stored["inputs"]).numpy(), stored[f"{case}_outputs"], atol=1e-5)
