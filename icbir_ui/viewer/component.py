@@ -1,11 +1,11 @@
-"""The viewer as Streamlit mounts it: panes in, decisions out. Pixels travel once, under an address named by their hash."""
+"""The viewer as Streamlit mounts it: panes in, decisions out. Pixels travel once, at an address named by their hash."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class MapPicture:
-    """A saliency map for a pane, already cropped to the film's area; identity names method, finding, model and film."""
+    """A saliency map for a pane: the network's whole square (S, S); identity names method, finding, model and film."""
 
     identity: str
     values: np.ndarray
@@ -68,6 +68,10 @@ class Pane:
     regionable: bool = False
     region: Sequence[float] | None = None
     alternative: str | None = None
+
+    def alone(self) -> Pane:
+        """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
+        return replace(self, lead=False, markable=False, openable=False, regionable=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """Films and maps as the bytes that the viewer reads: lossless, at full resolution and depth.
 
-Container: b"ICF1", header length (uint32, little endian), header as JSON, zlib stream of the horizontally differenced grey
-levels (for 16 bits: all high bytes, then all low bytes). Differencing makes a film compress about as well as in a PNG,
-and a browser can undo it without a decoder of its own, at 16 bits.
+Container: b"ICF1", header length (uint32, little endian), header as JSON, zlib stream of the horizontally differenced
+grey levels (for 16 bits: all high bytes, then all low bytes). Differencing makes a film compress about as well as in a
+PNG, and a browser can undo it without a decoder of its own, at 16 bits.
 """
 
 from __future__ import annotations

@@ -80,22 +80,21 @@ class CanvasPainter {
   }
 
   blendRow(made, look, table, y, width, out) {
-    const { steps, levels, words } = made, colours = look.overlay;
-    const start = y * width, border = look.contour, above = y > 0 ? width : 0;
-    for (let x = 0, i = start; x < width; x++, i++, out++) {
+    const { steps, levels, words } = made, { fill, band, line, contour } = look.overlay;
+    const above = y > 0 ? width : 0;
+    for (let x = 0, i = y * width; x < width; x++, i++, out++) {
       const step = steps[i], grey = table[levels[i]];
-      let at = 4 * step, alpha = colours[at + 3];
-      if (border !== null) {
-        const inside = look.strength(step) >= border;
-        const left = look.strength(steps[x > 0 ? i - 1 : i]) >= border, up = look.strength(steps[i - above]) >= border;
-        alpha = inside !== left || inside !== up ? 1 : 0;
+      let red = fill[4 * step], green = fill[4 * step + 1], blue = fill[4 * step + 2], alpha = fill[4 * step + 3];
+      if (contour) {
+        const left = x > 0 ? steps[i - 1] : step, up = steps[i - above];
+        if (band[step] === band[left] && band[step] === band[up]) alpha = 0;
+        else {
+          const inner = [step, left, up].reduce((a, b) => ((band[b] & 7) > (band[a] & 7) ? b : a));
+          red = line[3 * inner], green = line[3 * inner + 1], blue = line[3 * inner + 2], alpha = contour;
+        }
       }
-      const rest = grey * (1 - alpha);
-      words[out] =
-        0xff000000 |
-        ((rest + colours[at + 2] * alpha) << 16) |
-        ((rest + colours[at + 1] * alpha) << 8) |
-        (rest + colours[at] * alpha);
+      const rest = grey * (1 - alpha) + 0.5;
+      words[out] = 0xff000000 | ((rest + blue * alpha) << 16) | ((rest + green * alpha) << 8) | (rest + red * alpha);
     }
   }
 }

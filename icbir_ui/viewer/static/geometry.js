@@ -74,29 +74,49 @@ function greyTable(film, window_, invert) {
   return table;
 }
 
-// Maps are shown as 256 steps of the scale that all panes share: 0 … scale, or −scale … scale (128 is zero) where signed.
-function stepMap(map, scale, signed) {
-  const steps = new Uint8ClampedArray(map.pixels.length);
-  const range = (map.high - map.low) / map.max, peak = scale > 0 ? scale : 1;
-  for (let i = 0; i < steps.length; i++) {
-    const share = (map.low + map.pixels[i] * range) / peak;
-    steps[i] = signed ? 128 + 127 * share : 255 * share;
-  }
-  return { width: map.width, height: map.height, steps };
+// Maps are shown as 256 steps of the scale that all panes share: 0 … scale, or −scale … scale where signed. The formula is
+// that of icbir_core.radiograph.overlay: weight = opacity × min(1, strength / FADE) from the threshold on.
+const FADE = 0.2;
+const CONTOUR_LEVELS = [0.25, 0.5, 0.75];
+
+function roundToEven(value) {
+  const below = Math.floor(value);
+  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
-function overlayTable(colours, style, signed) {
-  // Float32 (256 × 4): colour (0 … 255) and opacity of each step; the weak are clear, so that the film stays readable.
-  const table = new Float32Array(256 * 4);
+function cropLetterbox(map, film) {
+  // The film's area in the network's square, as icbir_core.radiograph.network_input.Letterbox computes it.
+  const side = map.width, scale = side / Math.max(film.width, film.height);
+  const [width, height] = [film.width, film.height].map((length) => Math.min(side, Math.max(1, roundToEven(length * scale))));
+  return { left: (side - width) >> 1, top: (side - height) >> 1, width, height };
+}
+
+function stepMap(map, film, scale, signed) {
+  const { left, top, width, height } = cropLetterbox(map, film);
+  const steps = new Uint8ClampedArray(width * height);
+  const range = (map.high - map.low) / map.max, peak = scale > 0 ? scale : Infinity;
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0, from = (top + y) * map.width + left; x < width; x++, i++, from++) {
+      const share = (map.low + map.pixels[from] * range) / peak;
+      steps[i] = signed ? 127.5 + 127.5 * share : 255 * share;
+    }
+  }
+  return { width, height, steps };
+}
+
+function overlayTables(colours, style, signed) {
+  // fill: colour (0 … 255) and weight of each step; band: between which contours it lies; line: the colour of its contour.
+  const fill = new Float32Array(256 * 4), band = new Uint8Array(256), line = new Uint8Array(256 * 3);
+  const levels = style.threshold > 0 ? [style.threshold] : CONTOUR_LEVELS;
   for (let step = 0; step < 256; step++) {
-    const strength = signed ? Math.abs(step - 128) / 127 : step / 255;
-    const ramp = clamp(strength / 0.35, 0, 1);
-    const alpha = strength < Math.max(style.threshold, 0.02) ? 0 : style.opacity * ramp;
-    table.set([colours[3 * step], colours[3 * step + 1], colours[3 * step + 2], style.contour ? 0 : alpha], 4 * step);
+    const relative = signed ? (step - 127.5) / 127.5 : step / 255, strength = Math.abs(relative);
+    const weight = strength < 0.005 || strength < style.threshold ? 0 : style.opacity * Math.min(1, strength / FADE);
+    fill.set([colours[3 * step], colours[3 * step + 1], colours[3 * step + 2], style.contour ? 0 : weight], 4 * step);
+    const passed = levels.filter((level) => strength >= level).length;
+    band[step] = passed && relative < 0 ? passed + 8 : passed;
+    const bright = Math.sign(relative) * (0.4 + 0.6 * (levels[passed - 1] ?? 0));
+    const at = 3 * Math.round(255 * (signed ? (bright + 1) / 2 : bright));
+    line.set(colours.slice(at, at + 3), 3 * step);
   }
-  return table;
-}
-
-function contourStep(style) {
-  return Math.max(style.threshold, 0.15);
+  return { fill, band, line, contour: style.contour ? style.opacity : 0, id: [style.opacity, style.threshold, style.contour, signed].join() };
 }

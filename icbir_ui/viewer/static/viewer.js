@@ -82,7 +82,7 @@ class Viewer {
     try {
       const [film, map] = await Promise.all([loadFilm(pane.film, true), pane.map ? loadFilm(pane.map, false) : null]);
       pane.pixels = film;
-      if (map) pane.steps = { ...stepMap(map, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
+      if (map) pane.steps = { ...stepMap(map, film, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
       word.remove();
       this.repaint();
     } catch (error) {
@@ -108,8 +108,7 @@ class Viewer {
       this.canvas.height = height;
     }
     const style = this.memory.style, shown = this.memory.overlay && !this.peeking;
-    const overlay = shown && this.colours.length ? overlayTable(this.colours, style, this.data.signed) : null;
-    const strength = this.data.signed ? (step) => Math.abs(step - 128) / 127 : (step) => step / 255;
+    const overlay = shown && this.colours.length ? overlayTables(this.colours, style, this.data.signed) : null;
     let painted = 0;
     for (const pane of this.panes) {
       const place = pane.box.getBoundingClientRect();
@@ -120,9 +119,7 @@ class Viewer {
       if (!pane.pixels || !place.width || place.bottom < -200 || place.top > window.innerHeight + 200) continue;
       pane.look = {
         window: windowOf(pane.pixels, this.memory.preset, pane.state.tone), invert: this.memory.invert,
-        map: pane.steps && !pane.plain ? pane.steps : null, overlay, signed: this.data.signed, strength,
-        overlayId: [style.opacity, style.threshold, style.contour, this.data.signed, this.data.colourMap].join(),
-        contour: style.contour ? contourStep(style) : null,
+        map: pane.steps && !pane.plain ? pane.steps : null, overlay,
       };
       this.painter.paint(this.context, pane.key, pane.rect, pane.pixels, pane.state.view, pane.look);
       this.label(pane);

@@ -6,7 +6,7 @@ void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 -
 const FRAGMENT_SHADER = `#version 300 es
 precision highp float; precision highp usampler2D; precision highp sampler2D;
 uniform usampler2D film; uniform sampler2D map; uniform sampler2D colours;
-uniform vec2 pane, filmSize, origin; uniform float scale, peak, low, gain, border; uniform bool invert, overlaid, isSigned;
+uniform vec2 pane, filmSize, origin; uniform float scale, peak, low, gain, contour; uniform bool invert, overlaid;
 out vec4 result;
 float grey(vec2 at) {
   ivec2 size = textureSize(film, 0);
@@ -17,7 +17,8 @@ float grey(vec2 at) {
   return floor(mix(top, bottom, w.y) + 0.5);
 }
 float stepAt(vec2 at) { return floor(texture(map, at / filmSize).r * 255.0 + 0.5); }
-float strength(float s) { return isSigned ? abs(s - 128.0) / 127.0 : s / 255.0; }
+vec4 entry(float s, int row) { return texelFetch(colours, ivec2(int(s), row), 0); }
+int bandOf(float s) { return int(entry(s, 1).a * 255.0 + 0.5); }
 void main() {
   vec2 at = origin + vec2(gl_FragCoord.x, pane.y - gl_FragCoord.y) / scale;
   if (any(lessThan(at, vec2(0.0))) || any(greaterThanEqual(at, filmSize))) { result = vec4(0, 0, 0, 1); return; }
@@ -25,11 +26,15 @@ void main() {
   if (invert) g = 1.0 - g;
   vec3 colour = vec3(g);
   if (overlaid) {
-    float s = stepAt(at); vec4 c = texelFetch(colours, ivec2(int(s), 0), 0); float alpha = c.a;
-    if (border >= 0.0) {
-      bool inside = strength(s) >= border;
-      vec2 left = max(at - vec2(1.0 / scale, 0.0), vec2(0.0)), up = max(at - vec2(0.0, 1.0 / scale), vec2(0.0));
-      alpha = inside != (strength(stepAt(left)) >= border) || inside != (strength(stepAt(up)) >= border) ? 1.0 : 0.0;
+    float s = stepAt(at); vec4 c = entry(s, 0); float alpha = c.a;
+    if (contour > 0.0) {
+      float left = stepAt(max(at - vec2(1.0 / scale, 0.0), vec2(0.0))), up = stepAt(max(at - vec2(0.0, 1.0 / scale), vec2(0.0)));
+      int mine = bandOf(s), other = bandOf(left), third = bandOf(up);
+      alpha = mine != other || mine != third ? contour : 0.0;
+      float inner = s;
+      if ((other & 7) > (mine & 7)) { inner = left; mine = other; }
+      if ((third & 7) > (mine & 7)) inner = up;
+      c = entry(inner, 1);
     }
     colour = mix(colour, c.rgb, alpha);
   }
@@ -114,10 +119,12 @@ class WebGLPainter {
         inner: gl.R8, format: gl.RED, type: gl.UNSIGNED_BYTE, filter: gl.LINEAR,
         width: look.map.width, height: look.map.height, pixels: new Uint8Array(look.map.steps.buffer),
       }));
-      this.texture(2, `colours:${look.overlayId}`, () => ({
-        inner: gl.RGBA8, format: gl.RGBA, type: gl.UNSIGNED_BYTE, filter: gl.NEAREST, width: 256, height: 1,
-        pixels: Uint8Array.from(look.overlay, (value, i) => (i % 4 === 3 ? 255 * value : value)),
-      }));
+      this.texture(2, `colours:${look.overlay.id}`, () => {
+        const { fill, band, line } = look.overlay, pixels = new Uint8Array(2048);
+        for (let i = 0; i < 1024; i++) pixels[i] = i % 4 === 3 ? Math.round(255 * fill[i]) : fill[i];
+        for (let step = 0; step < 256; step++) pixels.set([...line.subarray(3 * step, 3 * step + 3), band[step]], 1024 + 4 * step);
+        return { inner: gl.RGBA8, format: gl.RGBA, type: gl.UNSIGNED_BYTE, filter: gl.NEAREST, width: 256, height: 2, pixels };
+      });
     }
     gl.uniform2f(uniforms.pane, rect.width, surface.height);
     gl.uniform2f(uniforms.filmSize, film.width, film.height);
@@ -126,9 +133,8 @@ class WebGLPainter {
     gl.uniform1f(uniforms.peak, film.max);
     gl.uniform1f(uniforms.low, look.window.centre - look.window.width / 2);
     gl.uniform1f(uniforms.gain, 1 / look.window.width);
-    gl.uniform1f(uniforms.border, look.contour ?? -1);
+    gl.uniform1f(uniforms.contour, look.overlay?.contour ?? 0);
     gl.uniform1i(uniforms.invert, look.invert ? 1 : 0);
-    gl.uniform1i(uniforms.isSigned, look.signed ? 1 : 0);
     gl.uniform1i(uniforms.overlaid, look.map && look.overlay ? 1 : 0);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     context.drawImage(surface, 0, 0, rect.width, rect.height, rect.left, rect.top, rect.width, rect.height);

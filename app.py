@@ -1,0 +1,26 @@
+"""The page table. Start it with `python -m icbir_core app WORKSPACE`."""
+
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).parent
+PAGES = (
+    ("search", "Search"),
+    ("compare", "Compare"),
+    ("rate", "Rate"),
+    ("results", "Results"),
+    ("catalogue", "Catalogue"),
+    ("about", "About"),
+)
+
+st.set_page_config(page_title="ICBIR", page_icon=str(ROOT / "assets" / "logo.svg"), layout="wide")
+st.logo(str(ROOT / "assets" / "logo.svg"), size="large")
+st.navigation(
+    [
+        st.Page(f"pages/{name}.py", title=title, default=name == "search")
+        for name, title in PAGES
+        if (ROOT / "pages" / f"{name}.py").is_file()
+    ],
+    position="top",
+).run()

@@ -1,0 +1,92 @@
+"""What the networks of a workspace say of themselves: the manifests beside their weights; nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icbir_core.catalogue.workspace import Workspace
+
+STARTER = Path(__file__).resolve().parents[1] / "assets" / "models"
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """A network's manifest with a title; starter : it came with the program, and was not trained on this catalogue."""
+
+    title: str
+    manifest: Mapping[str, Any]
+    starter: bool
+
+    @property
+    def weakness(self) -> str | None:
+        """What a reader must know first, if the card says such a thing."""
+        return self.manifest.get("warning") or self.manifest.get("weakness")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def find_cards(workspace: Workspace) -> list[Card]:
+    """The classifier's card, then those of the saliency classifiers; the starter's where the workspace has none."""
+    own = _read(workspace.models / "classifier.json")
+    if own is None:
+        names = (("Classifier", "starter_classifier"), ("Saliency classifier", "starter_saliency_classifier"))
+        found = [(title, _read(STARTER / f"{name}.json")) for title, name in names]
+        return [Card(f"{title} (starter)", manifest, True) for title, manifest in found if manifest]
+    cards = [Card("Classifier", own, False)]
+    for path in sorted((workspace.path / "targets").glob("*/saliency_classifier.json")):
+        manifest = _read(path)
+        if manifest:
+            target = manifest.get("target") or (manifest.get("findings") or ["unknown"])[0]
+            cards.append(Card(f"Saliency classifier, {target}", manifest, False))
+    return cards
+
+
+def tabulate_performance(card: Card) -> list[dict[str, Any]]:
+    """One row a finding: area under the ROC curve with its interval on held-back films, operating point, error."""
+    rows = []
+    for name in card.manifest.get("findings", ()):
+        score = (card.manifest.get("auroc") or {}).get(name) or {}
+        value, low, high = (score.get(part) for part in ("value", "low", "high"))
+        rows.append(
+            {
+                "Finding": name,
+                "AUROC": "unknown" if value is None else f"{value:.2f}",
+                "95 % interval": "unknown" if low is None or high is None else f"{low:.2f} – {high:.2f}",
+                "Films with / without": f"{score.get('present', '?')} / {score.get('absent', '?')}",
+                "Operating point": _number((card.manifest.get("operating_points") or {}).get(name)),
+                "Calibration error": _number((card.manifest.get("calibration_error") or {}).get(name)),
+            }
+        )
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def describe_training(workspace: Workspace, target: str) -> list[str]:
+    """Sentences on what the probabilities rest on, weakest point first."""
+    cards = find_cards(workspace)
+    if not cards:
+        return ["No model card was found beside the networks."]
+    card = cards[0]
+    lines = [f"**{card.weakness}**"] if card.weakness else []
+    films = card.manifest.get("films") or {}
+    if card.starter:
+        lines.append("The starter model that comes with the program; it was not trained on this catalogue.")
+    if films.get("trained") is not None:
+        lines.append(f"Trained on {films['trained']:,} films, judged on {films.get('held_back', 0):,} held back.")
+    for row in tabulate_performance(card):
+        if row["Finding"] == target:
+            lines.append(f"{target}: AUROC {row['AUROC']} ({row['95 % interval']}) on the films held back.")
+    lines.append("A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding.")
+    return lines

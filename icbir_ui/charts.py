@@ -1,0 +1,71 @@
+"""Charts of a catalogue, in the page's own quiet style. Pure: tables in, plotly figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from icbir_core.findings import FindingState
+from icbir_core.types import Case
+
+COLOURS = {"present": "#e0b872", "absent": "#7fb2cc", "unknown": "#5a6570"}
+QUIET, LINE, ACCENT = "#97a3b0", "#262c34", "#7fb2cc"
+
+
+def _style(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)", font={"color": QUIET, "size": 12}, showlegend=False, bargap=0.35,
+    )  # fmt: skip
+    figure.update_xaxes(gridcolor=LINE, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=LINE, zeroline=False, automargin=True)
+    return figure
+
+
+def draw_counts(counts: Mapping[str, int]) -> go.Figure:
+    """Horizontal bars, largest on top, with the numbers beside them."""
+    names = sorted(counts, key=lambda name: counts[name])
+    values = [counts[name] for name in names]
+    figure = go.Figure(go.Bar(
+        x=values, y=names, orientation="h", marker_color=ACCENT, text=[f"{value:,}" for value in values],
+        textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:,}<extra></extra>",
+    ))  # fmt: skip
+    figure.update_xaxes(visible=False, range=[0, 1.18 * max(values, default=1)])
+    return _style(figure, 24 * len(names) + 40)
+
+
+def draw_ages(ages: Sequence[int]) -> go.Figure:
+    """Ages in bins of ten years."""
+    counts, edges = np.histogram(ages, bins=np.arange(0, 111, 10))
+    labels = [f"{int(low)}–{int(low) + 9}" for low in edges[:-1]]
+    figure = go.Figure(go.Bar(x=labels, y=counts, marker_color=ACCENT, hovertemplate="%{x}: %{y:,}<extra></extra>"))
+    return _style(figure, 230)
+
+
+def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query: np.ndarray | None = None) -> go.Figure:
+    """Embeddings in the plane, coloured by the state of a finding, the query as a white cross."""
+    groups: dict[str, list[int]] = {name: [] for name in ("unknown", "absent", "present")}
+    for number, case in enumerate(cases):
+        state = case.findings.get(finding, FindingState.UNKNOWN)
+        groups[state.value if state.known else "unknown"].append(number)
+    figure = go.Figure()
+    kind = go.Scattergl if len(cases) > 4000 else go.Scatter
+    for name, members in groups.items():
+        if members:
+            figure.add_trace(kind(
+                x=points[members, 0], y=points[members, 1], mode="markers", name=f"{finding} {name} ({len(members):,})",
+                marker={"size": 6, "color": COLOURS[name], "opacity": 0.75},
+                customdata=[cases[number].case_id for number in members], hovertemplate="%{customdata}<extra></extra>",
+            ))  # fmt: skip
+    if query is not None:
+        figure.add_trace(go.Scatter(
+            x=[query[0]], y=[query[1]], mode="markers", name="query", hovertemplate="query<extra></extra>",
+            marker={"size": 15, "symbol": "cross", "color": "#ffffff", "line": {"color": "#0b0d10", "width": 1.5}},
+        ))  # fmt: skip
+    figure = _style(figure, 480)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.06, "x": 0}, dragmode="lasso")
+    figure.update_xaxes(showticklabels=False)
+    figure.update_yaxes(showticklabels=False)
+    return figure

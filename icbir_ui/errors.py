@@ -1,0 +1,35 @@
+"""The one place that turns an error into a sentence for the reader. No traceback reaches a page."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+from icbir_core.errors import IcbirError
+
+_LOG = logging.getLogger("icbir_ui")
+
+
+def explain(error: BaseException) -> str:
+    """One sentence for the reader: the core's own, or a number under which the log holds the details."""
+    if isinstance(error, IcbirError):
+        return str(error)
+    number = uuid.uuid4().hex[:8]
+    _LOG.error("error %s", number, exc_info=error)
+    return f"Something went wrong that this page does not know (number {number} in the server's log); try again."
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Run the block; an error becomes one sentence on the page, and the rest of the page goes on."""
+    try:
+        yield
+    except StreamlitAPIException:
+        raise
+    except Exception as error:
+        st.error(explain(error), icon=None)

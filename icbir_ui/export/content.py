@@ -1,0 +1,142 @@
+"""What a report of a search holds, before it is HTML or PDF."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import cv2
+import numpy as np
+
+from icbir_core import __version__
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
+from icbir_core.types import Radiograph, Ranking
+from icbir_ui.films import Film
+from icbir_ui.searching import Maps, get_trail
+from icbir_ui.state import NOTICE
+from icbir_ui.words import (
+    METHOD_TITLES,
+    describe_film,
+    describe_findings,
+    describe_hit,
+    describe_person,
+    describe_share,
+)
+
+SIDE = 1000
+SMALL = "Pictures are reduced to at most {side} pixels a side; they are not for reading."
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A film and the same with its map (PNG bytes; overlay None without a map), with what is said of it."""
+
+    title: str
+    lines: tuple[str, ...]
+    film: bytes
+    overlay: bytes | None
+    text: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything on the pages of a report. probabilities : (finding, probability, operating point or None)."""
+
+    query: Picture
+    hits: tuple[Picture, ...]
+    probabilities: tuple[tuple[str, float, float | None], ...]
+    share: str
+    warnings: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    made: str
+    notice: str = NOTICE
+    small: str = SMALL.format(side=SIDE)
+
+
+def apply_window(pixels: np.ndarray, window: Mapping[str, float] | None, invert: bool = False) -> np.ndarray:
+    """The film (H, W) in [0, 1] as the reader saw it: centre and width in [0, 1], as the viewer reports them."""
+    if window:
+        width = max(float(window["width"]), 1e-6)
+        pixels = np.clip((pixels - (float(window["centre"]) - width / 2)) / width, 0.0, 1.0)
+    return 1.0 - pixels if invert else pixels
+
+
+def reduce_film(pixels: np.ndarray) -> np.ndarray:
+    """The film with its longer side at most 1,000 pixels, averaged over areas."""
+    scale = SIDE / max(pixels.shape)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return cv2.resize(np.ascontiguousarray(pixels, np.float32), size, interpolation=cv2.INTER_AREA)
+
+
+def _encode(picture: np.ndarray) -> bytes:
+    colours = picture if picture.ndim == 2 else picture[..., ::-1]  # OpenCV writes blue first
+    return cv2.imencode(".png", colours)[1].tobytes()
+
+
+def _draw(radiograph: Radiograph, found, maps: Maps, window, view: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+    pixels = reduce_film(apply_window(radiograph.pixels, window, bool(view.get("invert"))))
+    film = _encode(np.rint(pixels * 255).astype(np.uint8))
+    if found is None:
+        return film, None
+    style = OverlayStyle(
+        opacity=float(view.get("opacity", 0.45)),
+        threshold=float(view.get("threshold", 0.0)),
+        contour=bool(view.get("contour")),
+        signed=maps.signed,
+    )
+    return film, _encode(render_overlay(pixels, found.values, style, maps.scale))
+
+
+def gather_report(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any]) -> Report:
+    """The report of a search, with the reader's own windows and overlay style (view, as the viewer reports it)."""
+    windows = view.get("panes", {})
+    query = Picture(
+        f"Query · {film.query.name}",
+        tuple(describe_film(film.radiograph)),
+        *_draw(film.radiograph, maps.query, maps, windows.get("query"), view),
+    )
+    hits = []
+    for hit in ranking.hits:
+        case = hit.case
+        radiograph = read_case_radiograph(workspace, case)
+        hits.append(
+            Picture(
+                f"{hit.rank} · {case.case_id}",
+                (
+                    f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
+                    describe_findings(case),
+                    describe_person(case.view, case.age, case.sex),
+                    f"Source: {case.source}",
+                ),
+                *_draw(radiograph, maps.cases.get(case.case_id), maps, windows.get(case.case_id), view),
+                text="\n".join(part for part in (case.diagnosis, case.report) if part) or None,
+            )
+        )
+    prediction = ranking.prediction
+    probabilities = () if prediction is None else tuple(
+        (name, float(value), prediction.operating_points.get(name))
+        for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    )  # fmt: skip
+    settings = (
+        ("Target finding", ranking.target),
+        ("Search by", METHOD_TITLES.get(ranking.method, ranking.method)),
+        ("Heat map", f"{maps.title}, one scale for all films" if maps.title else "none"),
+        ("Metric and route", f"{ranking.metric}, {ranking.route}"),
+        ("Eligible cases", f"{ranking.eligible} of {ranking.total}"),
+        ("Refinement", "; ".join(get_trail().describe()) or "none"),
+    )
+    versions = (
+        ("ICBIR", __version__),
+        ("Python", platform.python_version()),
+        *((name, value) for name, value in sorted(ranking.versions.items())),
+        ("Query, sha256 of the grey levels", film.key),
+    )
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return Report(query, tuple(hits), probabilities, describe_share(ranking), film.warnings, settings, versions, made)

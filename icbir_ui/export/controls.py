@@ -1,0 +1,30 @@
+"""The download buttons; a file is made when it is asked for."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from icbir_core.catalogue import Workspace
+from icbir_core.types import Ranking
+from icbir_ui.export.content import Report, gather_report
+from icbir_ui.export.html import write_html
+from icbir_ui.export.pdf import write_pdf
+from icbir_ui.export.tables import write_csv, write_json
+from icbir_ui.films import Film
+from icbir_ui.searching import Maps
+
+
+def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict) -> None:
+    """Report as HTML and PDF, ranking as CSV and JSON. view : the viewer's last state, so that windows agree."""
+
+    def gather() -> Report:
+        return gather_report(film, ranking, maps, workspace, view)
+
+    name = f"icbir-{film.key[:8]}-{ranking.target.lower().replace(' ', '-')}-{ranking.method}"
+    for label, ending, mime, make in (
+        ("Report (HTML)", "html", "text/html", lambda: write_html(gather())),
+        ("Report (PDF)", "pdf", "application/pdf", lambda: write_pdf(gather())),
+        ("Ranking (CSV)", "csv", "text/csv", lambda: write_csv(ranking)),
+        ("Ranking (JSON)", "json", "application/json", lambda: write_json(ranking, film.key)),
+    ):
+        st.download_button(label, make, f"{name}.{ending}", mime, on_click="ignore", width="stretch")

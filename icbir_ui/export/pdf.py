@@ -1,0 +1,89 @@
+"""A report as PDF, A4, with the notice at the foot of every page."""
+
+from __future__ import annotations
+
+import io
+from xml.sax.saxutils import escape
+
+from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
+from reportlab.lib.units import mm
+from reportlab.lib.utils import ImageReader
+from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+
+from icbir_ui.export.content import Picture, Report
+
+WIDTH = A4[0] - 36 * mm
+GAP = 4 * mm
+_STYLES = getSampleStyleSheet()
+_TEXT = ParagraphStyle("text", parent=_STYLES["BodyText"], fontSize=9, leading=12)
+_QUIET = ParagraphStyle("quiet", parent=_TEXT, textColor=colors.HexColor("#555555"))
+_NOTICE = ParagraphStyle(
+    "notice", parent=_TEXT, borderColor=colors.HexColor("#b08a3c"), borderWidth=0.7, borderPadding=4
+)
+
+
+def _fit(data: bytes, width: float, height: float) -> Image:
+    columns, rows = ImageReader(io.BytesIO(data)).getSize()
+    scale = min(width / columns, height / rows)
+    return Image(io.BytesIO(data), columns * scale, rows * scale)
+
+
+def _lay_out(picture: Picture, height: float) -> KeepTogether:
+    films = [_fit(data, (WIDTH - GAP) / 2, height) for data in (picture.film, picture.overlay) if data]
+    parts: list[Flowable] = [Paragraph(f"<b>{_safe(picture.title)}</b>", _TEXT)]
+    parts += [Paragraph(_safe(line), _QUIET) for line in picture.lines]
+    if picture.text:
+        parts.append(Paragraph(_safe(picture.text[:4000]).replace("\n", "<br/>"), _TEXT))
+    parts += [Spacer(1, 1.5 * mm), Table([films], hAlign="LEFT", style=[("LEFTPADDING", (0, 0), (-1, -1), 0)])]
+    return KeepTogether([*parts, Spacer(1, 4 * mm)])
+
+
+def _safe(text: str) -> str:
+    # The built-in fonts know Latin-1 only; what is outside is spelt so that nothing is lost silently.
+    plain = text.replace("–", "-").replace("…", "...").replace("→", "->").replace("−", "-")
+    return escape(plain.encode("latin-1", "replace").decode("latin-1"))
+
+
+def _tabulate(rows: list[tuple[str, str]]) -> Table:
+    cells = [[Paragraph(_safe(name), _QUIET), Paragraph(_safe(value), _TEXT)] for name, value in rows]
+    style = TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
+    return Table(cells, colWidths=[48 * mm, WIDTH - 48 * mm], style=style, hAlign="LEFT")
+
+
+def write_pdf(report: Report) -> bytes:
+    """The report as the bytes of a PDF."""
+
+    def foot(canvas, document) -> None:
+        canvas.saveState()
+        canvas.setFont("Helvetica", 8)
+        canvas.drawString(18 * mm, 10 * mm, f"ICBIR · {report.notice}")
+        canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, str(document.page))
+        canvas.restoreState()
+
+    heading = _STYLES["Heading2"]
+    story: list[Flowable] = [
+        Paragraph("Search of similar chest radiographs", _STYLES["Heading1"]),
+        Paragraph(_safe(f"{report.made} · {report.small}"), _QUIET),
+        Spacer(1, 3 * mm),
+        Paragraph(_safe(report.notice), _NOTICE),
+        Spacer(1, 3 * mm),
+    ]
+    story += [Paragraph(_safe(warning), _NOTICE) for warning in report.warnings]
+    story += [Paragraph("Query", heading), _lay_out(report.query, 90 * mm)]
+    if report.probabilities:
+        rows = [
+            (name, f"{value:.2f} (operating point {'unknown' if point is None else format(point, '.2f')})")
+            for name, value, point in report.probabilities
+        ]
+        story += [Paragraph("Probabilities", heading), _tabulate(rows)]
+    story += [Paragraph("Most similar cases", heading), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
+    story += [_lay_out(hit, 72 * mm) for hit in report.hits]
+    story += [Paragraph("Settings", heading), _tabulate(list(report.settings))]
+    story += [Paragraph("Versions", heading), _tabulate(list(report.versions))]
+    buffer = io.BytesIO()
+    margin = {"leftMargin": 18 * mm, "rightMargin": 18 * mm, "topMargin": 16 * mm, "bottomMargin": 18 * mm}
+    document = SimpleDocTemplate(buffer, pagesize=A4, title="ICBIR search", author="ICBIR", **margin)
+    document.build(story, onFirstPage=foot, onLaterPages=foot)
+    return buffer.getvalue()

@@ -1,0 +1,65 @@
+"""The ranking as a table and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+from icbir_core.types import Ranking
+from icbir_ui.state import NOTICE
+
+COLUMNS = ("rank", "case_id", "distance", "percentile", "view", "age", "sex", "source", "findings_present")
+
+
+def _percentile(ranking: Ranking, place: int) -> float | None:
+    value = ranking.percentiles[place] if place < len(ranking.percentiles) else None
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def write_csv(ranking: Ranking) -> bytes:
+    """One row a hit, UTF-8, the notice in the last line as a comment."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for place, hit in enumerate(ranking.hits):
+        case = hit.case
+        writer.writerow(
+            (hit.rank, case.case_id, repr(hit.distance), _percentile(ranking, place), case.view, case.age, case.sex,
+             case.source, "|".join(case.present))
+        )  # fmt: skip
+    buffer.write(f"# ICBIR. {NOTICE}\r\n")
+    return buffer.getvalue().encode()
+
+
+def write_json(ranking: Ranking, film: str) -> bytes:
+    """The whole ranking. film : sha256 of the query's grey levels; the query's file name is left out on purpose."""
+    prediction = ranking.prediction
+    content: dict[str, Any] = {
+        "notice": NOTICE,
+        "query": {"pixel_sha256": film},
+        "method": ranking.method,
+        "target": ranking.target,
+        "metric": ranking.metric,
+        "route": ranking.route,
+        "eligible": ranking.eligible,
+        "total": ranking.total,
+        "base_rate": ranking.base_rate,
+        "settings": dict(ranking.settings),
+        "versions": dict(ranking.versions),
+        "timings_ms": dict(ranking.timings_ms),
+        "probabilities": dict(prediction.probabilities) if prediction else {},
+        "operating_points": dict(prediction.operating_points) if prediction else {},
+        "hits": [
+            {
+                "rank": hit.rank, "case_id": hit.case.case_id, "distance": hit.distance,
+                "percentile": _percentile(ranking, place), "view": hit.case.view, "age": hit.case.age,
+                "sex": hit.case.sex, "source": hit.case.source,
+                "findings": {name: found.value for name, found in hit.case.findings.items()},
+            }
+            for place, hit in enumerate(ranking.hits)
+        ],
+    }  # fmt: skip
+    return json.dumps(content, indent=2, ensure_ascii=False, default=float).encode()

@@ -1,0 +1,177 @@
+"""The reader's films: uploads of any kind, demonstration queries and catalogue cases, kept for her session only."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from icbir_core.catalogue.ingesting import read_case_radiograph
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import IcbirError, RadiographError
+from icbir_core.radiograph.quality import assess_quality
+from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.settings import ReadLimits
+from icbir_core.types import Case, Query, Radiograph
+from icbir_ui import state
+from icbir_ui.state import PARAMETER_FILM, Key
+from icbir_ui.viewer import Picture
+
+LIMITS = ReadLimits()
+MAX_FILMS = 24
+MAX_MEMBERS = 60
+QUERIES = "queries"
+ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", "")
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A film that can be searched with. key : its pixel hash; origin : "upload", "demonstration" or "catalogue"."""
+
+    key: str
+    query: Query
+    warnings: tuple[str, ...]
+    origin: str
+
+    @property
+    def radiograph(self) -> Radiograph:
+        return self.query.radiograph
+
+    @property
+    def rated_as(self) -> str:
+        """How ratings name this film: never by its file name, which may name a patient."""
+        return self.query.case_id or f"film:{self.key[:24]}"
+
+    @property
+    def picture(self) -> Picture:
+        radiograph = self.radiograph
+        return Picture(self.key, lambda: (radiograph.pixels, radiograph.stored_bits))
+
+
+def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of every file in an upload: itself, or the members of a zip.
+
+    Raises `RadiographError` for a zip that is damaged, encrypted, or larger than the limits once unpacked.
+    """
+    if data[:4] != b"PK\x03\x04":
+        yield name, data
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir() and _is_film_name(one.filename)]
+            if len(members) > MAX_MEMBERS:
+                raise RadiographError(
+                    f"Expected at most {MAX_MEMBERS} films in '{name}', got {len(members)}; split it."
+                )
+            if sum(one.file_size for one in members) > 4 * limits.max_bytes or any(
+                one.file_size > limits.max_bytes for one in members
+            ):
+                raise RadiographError(f"Expected films of at most {limits.max_bytes >> 20} MB in '{name}'; split it.")
+            for one in members:
+                yield Path(one.filename).name, archive.read(one)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise RadiographError(
+            f"Expected a zip that can be unpacked, got '{name}' ({error}); upload the films."
+        ) from None
+
+
+def _is_film_name(name: str) -> bool:
+    path = Path(name)
+    return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
+
+
+def make_film(name: str, radiograph: Radiograph, origin: str, case: Case | None = None) -> Film:
+    """A film with its quality warnings."""
+    warnings = tuple(one.text for one in assess_quality(radiograph).warnings)
+    query = Query(name, radiograph, case.patient if case else None, case.case_id if case else None)
+    return Film(radiograph.pixel_sha256, query, warnings, origin)
+
+
+def take_uploads(files: list) -> list[str]:
+    """Read what was dropped; the sentences about what could not be read. The first new film becomes the current one."""
+    taken = state.get(Key.FILMS, {})
+    known = set(st.session_state.get("taken_uploads", ()))
+    faults, first = [], None
+    for file in files:
+        if file.file_id in known:
+            continue
+        known.add(file.file_id)
+        try:
+            for name, data in expand_upload(file.name, file.getvalue()):
+                try:
+                    film = make_film(name, read_radiograph(data), "upload")
+                except IcbirError as error:
+                    faults.append(f"{name}: {error}")
+                    continue
+                taken[film.key] = film
+                first = first or film
+        except IcbirError as error:
+            faults.append(f"{file.name}: {error}")
+    st.session_state["taken_uploads"] = known
+    _keep(taken)
+    if first:
+        choose(first)
+    return faults
+
+
+def _keep(films: dict[str, Film]) -> None:
+    for key in list(films)[: max(0, len(films) - MAX_FILMS)]:
+        del films[key]
+    state.put(Key.FILMS, films)
+
+
+def choose(film: Film) -> None:
+    """Make a film the current one; a new film starts a new search."""
+    films = state.get(Key.FILMS, {})
+    films[film.key] = film
+    _keep(films)
+    if state.get(Key.CURRENT) != film.key:
+        state.put(Key.CURRENT, film.key)
+        state.put(Key.STEPS, None)
+        state.put(Key.MARKS, {})
+        state.put(Key.COMPARED, None)
+    if film.origin == "upload":
+        st.query_params.pop(PARAMETER_FILM, None)
+    else:
+        st.query_params[PARAMETER_FILM] = film.query.case_id or film.query.name
+
+
+def get_current() -> Film | None:
+    """The film that is searched with, or None."""
+    return state.get(Key.FILMS, {}).get(state.get(Key.CURRENT))
+
+
+def list_demonstration(workspace: Workspace) -> list[Path]:
+    """The demonstration queries of a workspace, by name."""
+    folder = workspace.path / QUERIES
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+
+
+def open_named(workspace: Workspace, name: str) -> Film | None:
+    """The demonstration query or the catalogue case of that name, made current; None if there is none."""
+    for path in list_demonstration(workspace):
+        if path.stem == name:
+            film = make_film(name, read_radiograph(path), "demonstration")
+            break
+    else:
+        try:
+            case = workspace.catalogue.get(name)
+            film = make_film(name, read_case_radiograph(workspace, case), "catalogue", case)
+        except IcbirError:
+            return None
+    choose(film)
+    return film
+
+
+def case_picture(workspace: Workspace, case: Case) -> Picture:
+    """A catalogue case for the viewer; read from disk only where it was not packed before."""
+
+    def read():
+        radiograph = read_case_radiograph(workspace, case)
+        return radiograph.pixels, radiograph.stored_bits
+
+    return Picture(case.pixel_sha256, read)

@@ -1,0 +1,78 @@
+"""Adding films to the catalogue behind the pages: ingest, then index, with progress, resumable after a stop."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
+from icbir_ui.errors import explain
+
+
+@dataclass
+class Growth:
+    """An ingest under way or done. done, total, word : progress; report, error : how it ended."""
+
+    done: int = 0
+    total: int = 0
+    word: str = "starting"
+    report: IngestReport | None = None
+    error: str | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def running(self) -> bool:
+        return not self.finished.is_set()
+
+    def tell(self, done: int, total: int, word: str) -> None:
+        """The progress callback that the core calls."""
+        self.done, self.total, self.word = done, total, word
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _held(path: str) -> dict[str, Growth]:
+    return {}
+
+
+def get_growth(workspace: Workspace) -> Growth | None:
+    """The last ingest of this workspace since the server started, seen by every session."""
+    return _held(str(workspace.path)).get("growth")
+
+
+def index_targets(workspace: Workspace, targets: tuple[str, ...], growth: Growth) -> None:
+    """Bring the indexes up to the catalogue."""
+    from icbir_core.pipeline.index_workspace import index_workspace
+
+    for target in targets or (None,):
+        index_workspace(workspace, target, progress=growth.tell)
+
+
+def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[str, ...]) -> Growth:
+    """Start an ingest and an indexing in the background; one that is running is returned instead.
+
+    Stopped at any point, the same call goes on where it was: the core leaves alone what is already there.
+    """
+    held = _held(str(workspace.path))
+    running = held.get("growth")
+    if running is not None and running.running:
+        return running
+    growth = held["growth"] = Growth()
+
+    def work() -> None:
+        try:
+            growth.report = ingest(workspace, options, growth.tell)
+            index_targets(workspace, targets, growth)
+        except Exception as error:
+            growth.error = explain(error)
+        growth.finished.set()
+
+    threading.Thread(target=work, name="icbir-ingest", daemon=True).start()
+    return growth
+
+
+def guess_options(layout: str, folder: str, labels: str) -> IngestOptions:
+    """The options of the form; paths are those of the server's machine."""
+    return IngestOptions(layout, Path(folder).expanduser(), Path(labels).expanduser() if labels.strip() else None)

@@ -1,0 +1,87 @@
+"""What every page calls first and last: theme, notice to accept, the line at the foot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from icbir_ui import state
+from icbir_ui.errors import shielded
+from icbir_ui.resources import open_engine
+from icbir_ui.state import NOTICE, PARAMETER_READER, Key
+
+KEPT = (
+    Key.TARGET,
+    Key.METHOD,
+    Key.MAP,
+    Key.COUNT,
+    Key.VIEW_FILTER,
+    Key.SEX_FILTER,
+    Key.AGE_FILTER,
+    Key.FINDINGS_FILTER,
+    Key.COMPARE_MAP,
+)
+STYLE = """<style>
+.stMainBlockContainer { padding: 3.4rem 1.5rem 1rem; max-width: none; }
+.stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
+[data-testid="stHeaderLogo"], .stLogo { height: 1.8rem; }
+h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
+[data-testid="stVerticalBlock"] { gap: .7rem; }
+.icbir-foot { color: #97a3b0; border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; font-size: .8rem; }
+.icbir-quiet { color: #97a3b0; font-size: .9rem; margin: 0; }
+.icbir-said { font-size: .95rem; margin: 0; }
+</style>"""
+
+
+def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None:
+    """Draw one page: frame, notice, then `draw`, which is not called before the reader has accepted the notice.
+
+    An error in `draw` becomes one sentence; the foot is always there.
+    """
+    st.html(STYLE)
+    state.keep(*KEPT)
+    with shielded():
+        open_engine()  # starts loading, whatever page she reads first
+    with shielded():
+        if _recall_reader():
+            if heading:
+                st.title(title)
+            draw()
+        else:
+            _ask_to_accept()
+    st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>')
+
+
+def _recall_reader() -> bool:
+    """True once accepted. The address keeps the pseudonym, so that a refresh does not ask again."""
+    named = st.query_params.get(PARAMETER_READER)
+    if named and not state.get(Key.ACCEPTED):
+        state.put(Key.ACCEPTED, True)
+        state.put(Key.READER, _clean(named))
+    if state.get(Key.ACCEPTED) and named != state.get_reader():
+        st.query_params[PARAMETER_READER] = state.get_reader()
+    return bool(state.get(Key.ACCEPTED))
+
+
+def _clean(name: str) -> str:
+    return "".join(letter for letter in name if letter.isalnum() or letter in "-_. ")[:40].strip() or "reader"
+
+
+def _ask_to_accept() -> None:
+    _, middle, _ = st.columns([1, 2, 1])
+    with middle.container(border=True):
+        st.subheader("Before you start")
+        st.markdown(
+            "ICBIR shows past chest radiographs that resemble yours, and where a network looked for a finding. "
+            "It is meant for **research and education**. It is **not a medical device**, has not been assessed for "
+            "clinical use, and nothing on its pages is a diagnosis.\n\n"
+            "- Films stay on this machine. Upload only films that you may use for this purpose.\n"
+            "- Probabilities and heat maps can be wrong, also when they look convincing.\n"
+            "- Your ratings of similarity are stored under the pseudonym below."
+        )
+        name = st.text_input("Pseudonym", value="reader", max_chars=40, help="Not your name; letters and digits.")
+        if st.button("I understand", type="primary"):
+            state.put(Key.ACCEPTED, True)
+            state.put(Key.READER, _clean(name))
+            st.rerun()

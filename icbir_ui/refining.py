@@ -1,0 +1,78 @@
+"""Refinement on the page: what the reader did in the viewer becomes steps, and the trail can be walked back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from icbir_core.errors import IcbirError
+from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
+from icbir_ui import state
+from icbir_ui.searching import get_trail
+from icbir_ui.state import Key
+
+
+def add_step(step: Step) -> None:
+    """Add a step to the trail; what it says wrongly becomes a word to the reader."""
+    try:
+        state.put(Key.STEPS, get_trail().add(step))
+    except IcbirError as error:
+        state.put(Key.WORD, str(error))
+
+
+def mark_case(case_id: str, mark: str | None) -> None:
+    """Tick ("more"), cross ("less") or clear a case; nothing is searched yet."""
+    marks = dict(state.get(Key.MARKS) or {})
+    marks.pop(case_id, None)
+    if mark:
+        marks[case_id] = mark
+    state.put(Key.MARKS, marks)
+
+
+def take_region(box: list[float]) -> None:
+    """A box (left, top, right, bottom) in film pixels, as the viewer draws it, becomes a step."""
+    left, top, right, bottom = box
+    add_step(Region((left, top, right - left, bottom - top)))
+
+
+def _apply_marks() -> None:
+    marks: Mapping[str, str] = state.get(Key.MARKS) or {}
+    ticked = tuple(case for case, mark in marks.items() if mark == "more")
+    crossed = tuple(case for case, mark in marks.items() if mark == "less")
+    state.put(Key.MARKS, {})
+    add_step(MoreLikeThese(ticked, crossed))
+
+
+def _change(trail: RefinementTrail) -> None:
+    state.put(Key.STEPS, trail)
+
+
+def show_refinement() -> None:
+    """The trail with undo, and the button that searches again with the ticked and crossed cases."""
+    trail, marks = get_trail(), state.get(Key.MARKS) or {}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if marks:
+            more = sum(mark == "more" for mark in marks.values())
+            label = f"Search again: {more} more like, {len(marks) - more} less like"
+            st.button(label, type="primary", on_click=_apply_marks, key="apply_marks")
+        if trail.steps:
+            words = " → ".join(("first search", *trail.describe()))
+            st.caption(words)
+            st.button("Undo", on_click=_change, args=(trail.undo(),), key="undo")
+            st.button("Start again", on_click=_change, args=(RefinementTrail(),), key="start_again")
+        if trail.undone:
+            st.button("Redo", on_click=_change, args=(trail.redo(),), key="redo")
+        if trail.region is not None:
+            anywhere = Region(trail.region.box, not trail.region.anywhere)
+            label = "Same place only" if trail.region.anywhere else "Region anywhere"
+            st.button(label, on_click=add_step, args=(anywhere,), key="anywhere")
+
+
+def choose_finding(targets: tuple[str, ...], current: str) -> None:
+    """The step "this finding": search on by another finding, keeping what was ticked."""
+    others = [name for name in targets if name != current]
+    if others:
+        chosen = st.selectbox("This finding", others, index=None, placeholder="Search on by another finding")
+        if chosen:
+            st.button(f"Search by {chosen}", on_click=add_step, args=(Finding(chosen),), key="by_finding")

@@ -1,0 +1,189 @@
+"""What all sessions share: one engine per workspace, loaded once in the background, used by one reader at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import WorkspaceError
+from icbir_core.settings import get_environment_path
+from icbir_core.study.store import RatingsStore
+from icbir_ui.errors import explain
+
+Answer = TypeVar("Answer")
+RATINGS_FILE = "ratings.db"
+
+
+def find_workspace_path() -> Path:
+    """The workspace that this server serves. Raises `WorkspaceError` where none is named."""
+    path = get_environment_path("WORKSPACE")
+    if not path:
+        raise WorkspaceError(
+            "Expected a workspace to serve, got none; start with `make app` or `python -m icbir_core app WORKSPACE`."
+        )
+    return Path(path)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_workspace(path: str) -> Workspace:
+    return Workspace.open(path)
+
+
+def open_workspace() -> Workspace:
+    """The served workspace, opened once. Raises `WorkspaceError`."""
+    return _open_workspace(str(find_workspace_path()))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_ratings(target: str) -> RatingsStore:
+    return RatingsStore.open(target)
+
+
+def open_ratings() -> RatingsStore:
+    """The ratings of this workspace (or of the database that ICBIR_RATINGS names). Raises `StudyError`."""
+    return _open_ratings(get_environment_path("RATINGS") or str(find_workspace_path() / RATINGS_FILE))
+
+
+def open_retriever(workspace: Workspace) -> Any:
+    """The core's retriever; imported here, because it takes seconds and a page must not wait for it."""
+    from icbir_core.retrieval.retriever import Retriever
+
+    return Retriever.open(workspace)
+
+
+class Engine:
+    """A retriever that loads behind the pages and answers one call at a time.
+
+    Answers are remembered by what was asked, so that a rerun of a page computes nothing again.
+    """
+
+    def __init__(self, workspace: Workspace, limit: int = 400):
+        self.workspace = workspace
+        self.started = time.monotonic()
+        self.error: str | None = None
+        self._retriever: Any = None
+        self._loaded = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._counting = threading.Lock()
+        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
+        self._limit = limit
+        threading.Thread(target=self._load, name="icbir-load", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._retriever = open_retriever(self.workspace)
+        except Exception as error:
+            self.error = explain(error)
+        self._loaded.set()
+
+    @property
+    def ready(self) -> bool:
+        return self._loaded.is_set() and self.error is None
+
+    @property
+    def loading(self) -> bool:
+        return not self._loaded.is_set()
+
+    @property
+    def retriever(self) -> Any:
+        """The retriever, once it is there. Raises `WorkspaceError` with the reason if it could not be opened."""
+        self._loaded.wait()
+        if self.error:
+            raise WorkspaceError(self.error)
+        return self._retriever
+
+    def describe_state(self) -> str:
+        """A word for the reader."""
+        if self.error:
+            return self.error
+        seconds = int(time.monotonic() - self.started)
+        return "Ready." if self.ready else f"The networks are loading ({seconds} s). You may choose a film already."
+
+    def ask(
+        self, key: Hashable, compute: Callable[[Any], Answer], tell: Callable[[str], None] = lambda word: None
+    ) -> Answer:
+        """The answer remembered under `key`, else `compute(retriever)`, one reader at a time.
+
+        tell(word) is called while waiting, with the length of the queue. Errors are not remembered.
+        """
+        known = self._recall(key)
+        if known is not None:
+            return known
+        retriever = self.retriever
+        with self._counting:
+            self._waiting += 1
+        try:
+            while not self._lock.acquire(timeout=0.25):
+                before = max(self._waiting - 1, 1)
+                tell(f"{before} {'reader is' if before == 1 else 'readers are'} before you; yours is next.")
+            try:
+                known = self._recall(key)
+                answer = compute(retriever) if known is None else known
+                self._remember(key, answer)
+            finally:
+                self._lock.release()
+        finally:
+            with self._counting:
+                self._waiting -= 1
+        return answer
+
+    def _recall(self, key: Hashable) -> Any:
+        with self._counting:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)
+
+    def _remember(self, key: Hashable, answer: Any) -> None:
+        with self._counting:
+            self._answers[key] = answer
+            while len(self._answers) > self._limit:
+                self._answers.popitem(last=False)
+
+    def forget(self) -> None:
+        """Drop what is remembered, after the catalogue has changed."""
+        with self._counting:
+            self._answers.clear()
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _open_engine(path: str) -> Engine:
+    return Engine(_open_workspace(path))
+
+
+def open_engine() -> Engine:
+    """The engine of the served workspace; the first call starts loading and returns. Raises `WorkspaceError`."""
+    return _open_engine(str(find_workspace_path()))
+
+
+def reload_engine() -> None:
+    """Open the workspace anew, after films were added."""
+    _open_engine.clear()
+    _open_workspace.clear()
+
+
+def list_map_methods() -> dict[str, tuple[str, bool, str]]:
+    """The registry's methods: name → (title, signed, description). Loads networks: after the engine is ready."""
+    from icbir_core.saliency.registry import METHODS
+
+    return {name: (method.title, method.signed, method.description) for name, method in METHODS.items()}
+
+
+def place_catalogue(engine: Engine, film: Any, target: str, method: str) -> tuple[Any, Any]:
+    """(map of the catalogue's embeddings, the film's point in it or None), each computed once."""
+    from icbir_ui.embedding_map import place_query, project_catalogue
+
+    count = engine.workspace.catalogue.count()
+    key = ("embedding map", target, method, count)
+    found = engine.ask(key, lambda retriever: project_catalogue(retriever, target, method))
+    if film is None:
+        return found, None
+    place = engine.ask((*key, film.key), lambda retriever: place_query(retriever, found, film.query, target, method))
+    return found, place

@@ -1,0 +1,99 @@
+"""From a ranking to the panes of the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.types import Case, Prediction, Ranking
+from icbir_ui.films import Film, case_picture
+from icbir_ui.searching import Maps, get_trail, map_picture
+from icbir_ui.viewer import Pane
+from icbir_ui.words import describe_film, describe_findings, describe_hit, describe_person
+
+QUERY_PANE, MAP_PANE = "query", "query map"
+
+
+def make_bars(prediction: Prediction | None, target: str) -> list[dict]:
+    """Probabilities as bars, the target first, then falling."""
+    if prediction is None:
+        return []
+    points = prediction.operating_points
+    ordered = sorted(prediction.probabilities.items(), key=lambda item: (item[0] != target, -item[1]))
+    return [
+        {
+            "name": name,
+            "value": float(value),
+            "mark": points.get(name),
+            "above": name in points and value >= points[name],
+            "title": f"{name}: probability {value:.2f}"
+            + (f", operating point {points[name]:.2f}" if name in points else ""),
+        }
+        for name, value in ordered
+    ]
+
+
+def query_pane(film: Film, ranking: Ranking | None = None, maps: Maps | None = None, **more) -> Pane:
+    """The film that is searched with, with its facts, warnings and probabilities."""
+    region = get_trail().region
+    box = None
+    if region is not None:
+        left, top, width, height = region.box
+        box = (left, top, left + width, top + height)
+    version = ranking.versions.get("model", "") if ranking else ""
+    return Pane(
+        key=QUERY_PANE,
+        title=more.pop("title", f"Query · {film.query.name}"),
+        film=film.picture,
+        map=map_picture(film.key, maps.query, version) if maps else None,
+        lines=describe_film(film.radiograph),
+        note=" ".join(film.warnings) or None,
+        bars=make_bars(ranking.prediction, ranking.target) if ranking else (),
+        oriented=film.radiograph.orientation_verified,
+        lead=True,
+        regionable=ranking is not None,
+        region=box,
+        alternative=f"Query film, {describe_person(film.radiograph.view, film.radiograph.age, film.radiograph.sex)}",
+        **more,
+    )
+
+
+def hit_panes(
+    workspace: Workspace, ranking: Ranking, maps: Maps, ratings: Mapping[str, int], marks: Mapping[str, str]
+) -> list[Pane]:
+    """The ranked cases, nearest first."""
+    version = ranking.versions.get("model", "")
+    panes = []
+    for hit in ranking.hits:
+        case = hit.case
+        panes.append(
+            Pane(
+                key=case.case_id,
+                title=f"{hit.rank} · {describe_hit(ranking, hit)}",
+                film=case_picture(workspace, case),
+                map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version),
+                lines=(describe_findings(case), describe_person(case.view, case.age, case.sex), case_origin(case)),
+                details=find_text(case),
+                ratable=True,
+                rating=ratings.get(case.case_id),
+                markable=ranking.method != "ssim",
+                mark=marks.get(case.case_id),
+                openable=True,
+                alternative=f"Case {case.case_id}, rank {hit.rank}: {describe_findings(case)}",
+            )
+        )
+    return panes
+
+
+def case_origin(case: Case) -> str:
+    """The case's name and source."""
+    return f"{case.case_id} · {case.source}" if case.source != "unknown" else case.case_id
+
+
+def find_text(case: Case) -> tuple[str, str] | None:
+    """The proven diagnosis or the report, where the catalogue has it."""
+    if case.diagnosis and case.report:
+        return "Diagnosis and report", f"{case.diagnosis}\n\n{case.report}"
+    if case.diagnosis:
+        return "Proven diagnosis", case.diagnosis
+    return ("Report", case.report) if case.report else None

@@ -1,0 +1,109 @@
+"""Asking the engine: rankings and maps, each computed once, whoever asks and however often the page runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colour_table, shared_scale
+from icbir_core.retrieval.refinement import RefinementTrail
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Case, Ranking, SaliencyMap
+from icbir_ui import resources, state
+from icbir_ui.films import Film
+from icbir_ui.resources import Engine
+from icbir_ui.state import NOTICE, Key
+from icbir_ui.viewer import MapPicture, ViewerOptions
+
+NO_MAP = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The maps of a search: of the query and of each hit by case_id, with the one scale for all of them."""
+
+    query: SaliencyMap | None
+    cases: dict[str, SaliencyMap]
+    method: str = NO_MAP
+    title: str = ""
+    signed: bool = False
+    scale: float = 1.0
+
+
+def get_trail() -> RefinementTrail:
+    """The refinement steps of the current search."""
+    return state.get(Key.STEPS) or RefinementTrail()
+
+
+def search(engine: Engine, film: Film, settings: SearchSettings, tell: Callable[[str], None]) -> Ranking:
+    """The ranking for a film under the settings and the current trail."""
+    trail = get_trail()
+    key = ("ranking", film.key, film.query.case_id, repr(settings), trail.describe(), _count_cases(engine))
+    return engine.ask(key, lambda retriever: retriever.search(film.query, settings, trail), tell)
+
+
+def _count_cases(engine: Engine) -> tuple[int, int]:
+    catalogue = engine.workspace.catalogue
+    return catalogue.count(), catalogue.count(include_removed=True)
+
+
+def compute_maps(
+    engine: Engine, film: Film, cases: list[Case], target: str, method: str, tell: Callable[[str], None]
+) -> Maps:
+    """The maps of a film and of cases by one method, asked for one by one, so that a queue moves on between them."""
+    if method == NO_MAP:
+        return Maps(None, {})
+    title, signed, _ = resources.list_map_methods()[method]
+    query = engine.ask(
+        ("map", film.key, target, method), lambda retriever: retriever.map_of(film.query, method, target), tell
+    )
+    found = {}
+    for number, case in enumerate(cases, start=1):
+        found[case.case_id] = engine.ask(
+            ("map", case.pixel_sha256, target, method),
+            lambda retriever, case=case: retriever.map_of(case, method, target),
+            tell,
+        )
+        tell(f"{title}: map {number} of {len(cases)}.")
+    maps = [query, *found.values()]
+    return Maps(query, found, method, title, signed, shared_scale([one.values for one in maps]) or 1.0)
+
+
+def map_picture(pixels: str, found: SaliencyMap | None, version: str) -> MapPicture | None:
+    """A map for the viewer, named by what it was made from."""
+    if found is None:
+        return None
+    return MapPicture(f"{pixels[:24]}-{found.finding}-{found.method}-{version[:12]}", found.values)
+
+
+def viewer_options(maps: Maps, **more) -> ViewerOptions:
+    """The viewer's common options for some maps: colours of their kind, one scale, the legend, the notice."""
+    name = (DIVERGING_MAPS if maps.signed else SEQUENTIAL_MAPS)[0]
+    shown = maps.query is not None
+    return ViewerOptions(
+        colours=colour_table(name) if shown else None,
+        colour_map=name,
+        scale=maps.scale,
+        signed=maps.signed,
+        legend=f"{maps.title}, one scale for all panes (last colour: {maps.scale:.3g})" if shown else "",
+        notice=f"ICBIR. {NOTICE}",
+        **more,
+    )
+
+
+@st.fragment(run_every=1.0)
+def show_loading(engine: Engine) -> None:
+    """A word while the networks load; the page runs again when they are there."""
+    if not engine.loading:
+        st.rerun()
+    st.caption(engine.describe_state())
+
+
+def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell: Callable[[str], None]) -> Maps:
+    """What of both films makes them near or far in this ranking, as signed maps at one scale."""
+    key = ("pair", film.key, case.pixel_sha256, ranking.target, ranking.method)
+    query, other = engine.ask(key, lambda retriever: resources.explain_pair(retriever, film.query, case, ranking), tell)
+    scale = shared_scale([query.values, other.values]) or 1.0
+    return Maps(query, {case.case_id: other}, "similarity", "Similarity of the two films", query.signed, scale)

@@ -1,0 +1,70 @@
+"""Every key of the session state, in one place, with typed access to it."""
+
+from __future__ import annotations
+
+import uuid
+from enum import StrEnum
+from typing import Any
+
+import streamlit as st
+
+
+class Key(StrEnum):
+    """Names in `st.session_state`. Widgets whose value must outlive their page are copied into one of these."""
+
+    READER = "reader"
+    ACCEPTED = "accepted"
+    WINDOW = "window"
+    FILMS = "films"
+    CURRENT = "current_film"
+    STEPS = "steps"
+    MARKS = "marks"
+    RANKINGS = "rankings"
+    RANKING = "ranking"
+    COMPARED = "compared_case"
+    COMPARE_MAP = "compare_map"
+    TARGET = "target"
+    METHOD = "method"
+    MAP = "map"
+    COUNT = "count"
+    VIEW_FILTER = "filter_view"
+    SEX_FILTER = "filter_sex"
+    AGE_FILTER = "filter_age"
+    FINDINGS_FILTER = "filter_findings"
+    SELECTION = "selected_cases"
+    PROGRESS = "ingest_progress"
+    WORD = "word"
+
+
+NOTICE = "For research and education. Not a medical device; not for diagnosis."
+PARAMETER_READER = "reader"
+PARAMETER_FILM = "film"
+
+
+def get(key: Key, default: Any = None) -> Any:
+    """The value under `key`, or `default`."""
+    return st.session_state.get(key.value, default)
+
+
+def put(key: Key, value: Any) -> None:
+    """Set the value under `key`."""
+    st.session_state[key.value] = value
+
+
+def keep(*keys: Key) -> None:
+    """Hold the values of widgets that this page does not draw: Streamlit drops them when the page changes."""
+    for key in keys:
+        if key.value in st.session_state:
+            st.session_state[key.value] = st.session_state[key.value]
+
+
+def get_reader() -> str:
+    """The pseudonym under which this reader's ratings are stored."""
+    return get(Key.READER) or "reader"
+
+
+def get_window() -> str:
+    """A name for this browser window, stored with each rating."""
+    if get(Key.WINDOW) is None:
+        put(Key.WINDOW, uuid.uuid4().hex[:12])
+    return get(Key.WINDOW)

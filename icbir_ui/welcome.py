@@ -1,0 +1,89 @@
+"""Where a search begins: drop a film or take a demonstration query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.radiograph.reading import read_radiograph
+from icbir_ui import films, state
+from icbir_ui.state import Key
+
+THUMBNAIL = 260
+SHOWN = 12
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _make_thumbnail(path: str) -> np.ndarray:
+    pixels = read_radiograph(Path(path)).pixels
+    side = min(pixels.shape)
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    square = pixels[top : top + side, left : left + side]
+    return cv2.resize((square * 255).astype(np.uint8), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+
+
+def drop_films(key: str) -> None:
+    """The upload field. Any file name: most films from an archive have no ending."""
+    dropped = st.file_uploader(
+        "Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip",
+        type=None,
+        accept_multiple_files=True,
+        key=key,
+    )
+    before = state.get(Key.CURRENT)
+    for fault in films.take_uploads(dropped or []):
+        st.warning(fault)
+    if state.get(Key.CURRENT) != before:
+        st.rerun()
+
+
+def show_welcome(workspace: Workspace) -> None:
+    """The first page: a large upload field, the demonstration queries as pictures, the number of cases."""
+    st.subheader("Find past films that resemble yours")
+    count = workspace.catalogue.count()
+    st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
+    drop_films("upload_first")
+    queries = films.list_demonstration(workspace)
+    if not queries:
+        return
+    st.caption("Or take a demonstration film:")
+    columns = st.columns(6)
+    for number, path in enumerate(queries[:SHOWN]):
+        with columns[number % 6]:
+            st.image(_make_thumbnail(str(path)), output_format="PNG", width="stretch")
+            if st.button(_name(path), key=f"demonstration_{path.stem}", width="stretch"):
+                films.open_named(workspace, path.stem)
+                st.rerun()
+
+
+def _name(path: Path) -> str:
+    return path.stem.replace("_", " ").replace("-", " ").capitalize()
+
+
+def offer_films(workspace: Workspace) -> None:
+    """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name."""
+    drop_films("upload_another")
+    held = state.get(Key.FILMS, {})
+    if len(held) > 1:
+        chosen = st.selectbox(
+            "Films of this session", list(held), format_func=lambda key: held[key].query.name,
+            index=list(held).index(state.get(Key.CURRENT)),
+        )  # fmt: skip
+        if chosen != state.get(Key.CURRENT):
+            films.choose(held[chosen])
+            st.rerun()
+    queries = [path.stem for path in films.list_demonstration(workspace)]
+    if queries:
+        name = st.selectbox("Demonstration film", queries, index=None, placeholder="Choose")
+        current = films.get_current()
+        if name and (current is None or current.query.name != name) and films.open_named(workspace, name):
+            st.rerun()
+    case_id = st.text_input("Catalogue case", placeholder="Name of a case")
+    if case_id and st.button("Search with this case"):
+        if films.open_named(workspace, case_id.strip()):
+            st.rerun()
+        st.warning(f"Expected the name of a case in this catalogue, got '{case_id}'; look it up on the page Catalogue.")

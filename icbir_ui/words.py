@@ -1,0 +1,87 @@
+"""Numbers and names of the core in words for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from icbir_core.findings import FindingState
+from icbir_core.retrieval.neighbours import describe_distance
+from icbir_core.settings import SearchFilter
+from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
+
+METHOD_TITLES = {
+    "ig_cbir": "Heat map (IG-CBIR)",
+    "cnn": "Network features (CNN)",
+    "ssim": "Structural similarity (SSIM)",
+}
+_SEXES = {"M": "male", "F": "female"}
+FAR = 0.99
+
+
+def describe_person(view: str, age: int | None, sex: str) -> str:
+    """ "PA · 58 years · female"; what is missing says so."""
+    return " · ".join(
+        (
+            f"view {UNKNOWN}" if view == UNKNOWN else view,
+            f"age {UNKNOWN}" if age is None else f"{age} years",
+            _SEXES.get(sex, f"sex {UNKNOWN}"),
+        )
+    )
+
+
+def describe_findings(case: Case) -> str:
+    """The present findings, or what is known instead."""
+    if case.present:
+        return ", ".join(case.present)
+    known = [state for state in case.findings.values() if state.known]
+    return "no finding present" if known else "findings unknown"
+
+
+def describe_film(radiograph: Radiograph) -> list[str]:
+    """Two lines of facts under a query."""
+    rows, columns = radiograph.pixels.shape
+    spacing = f"{radiograph.spacing[0]:.3f} mm pixels" if radiograph.spacing else f"spacing {UNKNOWN}"
+    return [
+        describe_person(radiograph.view, radiograph.age, radiograph.sex),
+        f"{columns} × {rows}, {radiograph.stored_bits} bits · {spacing} · {radiograph.source_format.upper()}",
+    ]
+
+
+def describe_hit(ranking: Ranking, hit: Hit) -> str:
+    """The distance in plain words, against the catalogue's own nearest neighbours."""
+    place = hit.rank - 1
+    if place < len(ranking.percentiles):
+        return describe_distance(ranking.percentiles[place])
+    return f"distance {hit.distance:.3g} ({ranking.metric})"
+
+
+def describe_share(ranking: Ranking) -> str:
+    """How many neighbours carry the finding, against the base rate."""
+    states = [hit.case.findings.get(ranking.target, FindingState.UNKNOWN) for hit in ranking.hits]
+    known = [state for state in states if state.known]
+    if not known:
+        return f"No neighbour is labelled for {ranking.target}."
+    carrying = sum(state is FindingState.PRESENT for state in known)
+    text = f"{carrying} of {len(known)} labelled neighbours carry {ranking.target}"
+    if ranking.base_rate is not None:
+        text += f"; so do {100 * ranking.base_rate:.0f} % of the eligible cases"
+    return text + "."
+
+
+def describe_filter(search_filter: SearchFilter) -> str:
+    """The filters in force, or "no filter"."""
+    parts = [part for part in (search_filter.view, _SEXES.get(search_filter.sex or "")) if part]
+    if search_filter.age_min is not None or search_filter.age_max is not None:
+        parts.append(f"{search_filter.age_min or 0}–{search_filter.age_max or 'any'} years")
+    parts += [f"{name} {state}" for name, state in search_filter.findings.items()]
+    return ", ".join(parts) or "no filter"
+
+
+def is_far(ranking: Ranking) -> bool:
+    """True where even the nearest case is farther than nearly every pair of the catalogue."""
+    return bool(ranking.percentiles) and ranking.percentiles[0] > FAR
+
+
+def list_sources(cases: Sequence[Case]) -> list[str]:
+    """The sources of some cases, each once."""
+    return sorted({case.source for case in cases})

@@ -1,0 +1,141 @@
+"""Catalogue: what is in it, where its cases lie, films to add, cases to remove."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+
+from icbir_core.catalogue import LAYOUTS, Workspace
+from icbir_core.findings import FindingState
+from icbir_ui import charts, films, growing, resources, state
+from icbir_ui.errors import shielded
+from icbir_ui.page import run_page
+from icbir_ui.resources import Engine
+from icbir_ui.search_panes import case_origin
+from icbir_ui.searching import show_loading
+from icbir_ui.state import Key
+from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
+from icbir_ui.words import METHOD_TITLES, describe_findings, describe_person
+
+SHOWN = 6
+
+
+def draw() -> None:
+    engine, workspace = resources.open_engine(), resources.open_workspace()
+    cases = workspace.catalogue.cases()
+    removed = workspace.catalogue.count(include_removed=True) - len(cases)
+    patients = len({case.patient for case in cases if case.patient})
+    named = f"{patients:,} named patients" if patients else "patients not named"
+    st.caption(f"{len(cases):,} cases · {named} · {removed:,} removed · {workspace.path.name}")
+    overview, placed, add, remove = st.tabs(["Overview", "Embeddings", "Add films", "Remove or restore"])
+    with overview, shielded():
+        show_counts(cases)
+    with placed, shielded():
+        show_embeddings(engine, workspace)
+    with add, shielded():
+        show_adding(engine, workspace)
+    with remove, shielded():
+        show_removing(engine, workspace)
+
+
+def show_counts(cases: list) -> None:
+    """Counts by finding, view, sex, age and source."""
+    present = Counter(name for case in cases for name, found in case.findings.items() if found is FindingState.PRESENT)
+    left, middle, right = st.columns([1.4, 1, 1.2])
+    left.markdown("**Findings present**")
+    left.plotly_chart(charts.draw_counts(present), config={"displayModeBar": False}, key="findings")
+    middle.markdown("**View**")
+    middle.plotly_chart(charts.draw_counts(Counter(case.view for case in cases)), config={"displayModeBar": False})
+    middle.markdown("**Sex**")
+    sexes = Counter({"F": "female", "M": "male"}.get(case.sex, "unknown") for case in cases)
+    middle.plotly_chart(charts.draw_counts(sexes), config={"displayModeBar": False}, key="sexes")
+    ages = [case.age for case in cases if case.age is not None]
+    right.markdown(f"**Age** ({len(cases) - len(ages):,} unknown)")
+    right.plotly_chart(charts.draw_ages(ages), config={"displayModeBar": False}, key="ages")
+    right.markdown("**Source**")
+    right.plotly_chart(charts.draw_counts(Counter(case.source for case in cases)), config={"displayModeBar": False})
+
+
+def show_embeddings(engine: Engine, workspace: Workspace) -> None:
+    """The scatter map; a selection opens its cases."""
+    if not engine.ready:
+        return show_loading(engine)
+    left, right = st.columns(2)
+    target = left.selectbox("Target finding", engine.retriever.targets, key="map_target")
+    methods = [name for name in engine.retriever.methods(target) if name != "ssim"]
+    method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key="map_method")
+    found, point = resources.place_catalogue(engine, films.get_current(), target, method)
+    cases = workspace.catalogue.cases(found.rows, include_removed=True)
+    figure = charts.draw_scatter(found.points, cases, target, point)
+    st.caption(
+        f"Two principal components, which keep {100 * found.kept:.0f} % of the variance: near here is not always near "
+        "in the search. Draw round some points to see their films."
+    )
+    chosen = st.plotly_chart(figure, on_select="rerun", key="scatter", config={"displaylogo": False})
+    ids = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
+    if ids:
+        show_cases(workspace, ids)
+
+
+def show_cases(workspace: Workspace, ids: list[str]) -> None:
+    """Some cases in the viewer, the rest by name."""
+    st.markdown(f"**{len(ids)} selected**" + (f", the first {SHOWN} shown" if len(ids) > SHOWN else ""))
+    panes = []
+    for case in (workspace.catalogue.get(name) for name in ids[:SHOWN]):
+        lines = (describe_findings(case), describe_person(case.view, case.age, case.sex), case_origin(case))
+        panes.append(Pane(case.case_id, case.case_id, films.case_picture(workspace, case), lines=lines))
+    show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")
+
+
+def show_adding(engine: Engine, workspace: Workspace) -> None:
+    """A form for a folder on the server, and how far the last one has come."""
+    with st.form("add"):
+        left, middle, right = st.columns([1, 2, 2])
+        layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"))
+        folder = middle.text_input("Folder of films on this machine")
+        labels = right.text_input("Table of labels (csv), if there is one")
+        started = st.form_submit_button("Add")
+    if started and folder.strip():
+        growing.start_growth(workspace, growing.guess_options(layout, folder, labels), engine.retriever.targets)
+    elif started:
+        st.warning("Expected a folder, got none; write its path as this machine knows it.")
+    show_growth(workspace)
+
+
+@st.fragment(run_every=1.0)
+def show_growth(workspace: Workspace) -> None:
+    """Progress, then what was added and what was left out with the reason."""
+    growth = growing.get_growth(workspace)
+    if growth is None:
+        st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
+    elif growth.running:
+        st.progress(growth.done / max(growth.total, 1), text=f"{growth.word}: {growth.done:,} of {growth.total:,}")
+    elif growth.error:
+        st.error(growth.error)
+    if growth is not None and growth.report is not None:
+        st.markdown(f"{growth.report.added:,} added, {growth.report.already:,} there before.")
+        if growth.report.skipped:
+            st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
+    if growth is not None and not growth.running and st.session_state.get(Key.PROGRESS.value) != id(growth):
+        st.session_state[Key.PROGRESS.value] = id(growth)
+        resources.reload_engine()
+        st.rerun()
+
+
+def show_removing(engine: Engine, workspace: Workspace) -> None:
+    """Take a case out of every search, or bring it back."""
+    st.caption("A removed case is no longer found; its row is kept, so that old ratings still name it.")
+    name = st.text_input("Name of the case", key="case_to_remove").strip()
+    left, right, _ = st.columns([1, 1, 4])
+    if left.button("Remove", disabled=not name):
+        workspace.catalogue.remove(name)
+        engine.forget()
+        st.success(f"{name} is removed from every search.")
+    if right.button("Restore", disabled=not name):
+        workspace.catalogue.restore(name)
+        engine.forget()
+        st.success(f"{name} is searched again.")
+
+
+run_page("Catalogue", draw)

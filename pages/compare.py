@@ -1,0 +1,84 @@
+"""Compare: the query beside one case, full size."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from icbir_core.types import Ranking
+from icbir_ui import films, ratings, resources, state
+from icbir_ui.errors import shielded
+from icbir_ui.films import Film
+from icbir_ui.page import run_page
+from icbir_ui.search_panes import hit_panes, query_pane
+from icbir_ui.searching import Maps, compute_maps, compute_pair, show_loading, viewer_options
+from icbir_ui.state import Key
+from icbir_ui.viewer import show_viewer
+from icbir_ui.words import describe_hit
+
+CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
+HELP = (
+    "**Finding**: where the network saw the finding. **Similarity**: which parts of the two films make them near or "
+    "far in this search. **None**: the films alone."
+)
+
+
+def draw() -> None:
+    engine, workspace = resources.open_engine(), resources.open_workspace()
+    film, held = films.get_current(), state.get(Key.RANKING)
+    if film is None or held is None or held[0] != film.key or not held[1].hits:
+        st.markdown("Search first; then open a case here with its ⤢ button.")
+        st.page_link("pages/search.py", label="To the search")
+        return
+    if not engine.ready:
+        return show_loading(engine)
+    _, ranking, method = held
+    opened = st.session_state.pop(Key.COMPARED.value, None)
+    ids = [hit.case.case_id for hit in ranking.hits]
+    if opened in ids:
+        st.session_state["compared_place"] = ids.index(opened)
+    place = min(st.session_state.get("compared_place", 0), len(ids) - 1)
+    columns = st.columns([3, 2.2, 0.55, 0.55], vertical_alignment="bottom")
+    hit = ranking.hits[place]
+    columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)} · {ranking.target}")
+    if state.get(Key.COMPARE_MAP) is None:
+        state.put(Key.COMPARE_MAP, CLASS_MAP)
+    shown = columns[1].segmented_control(
+        "Map", [CLASS_MAP, PAIR_MAP, NONE], key=Key.COMPARE_MAP.value, help=HELP, required=True
+    )
+    columns[2].button("◀", on_click=_step, args=(-1, len(ids)), width="stretch", help="Previous case (left arrow)")
+    columns[3].button("▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Next case (right arrow)")
+    show_pair(engine, workspace, film, ranking, place, shown, method)
+
+
+def _step(by: int, count: int) -> None:
+    st.session_state["compared_place"] = (st.session_state.get("compared_place", 0) + by) % count
+
+
+def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:
+    """Both films with the chosen map, at one scale."""
+    word, case = st.empty(), ranking.hits[place].case
+    maps = Maps(None, {})
+    with shielded():
+        if shown == CLASS_MAP:
+            wanted = method if method != "none" else "deep_taylor"
+            maps = compute_maps(engine, film, [case], ranking.target, wanted, word.caption)
+        elif shown == PAIR_MAP:
+            word.caption("Computing which parts make the two films alike …")
+            maps = compute_pair(engine, film, case, ranking, word.caption)
+    word.empty()
+    store = resources.open_ratings()
+    left = query_pane(film, ranking, maps, title="Query")
+    right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]
+
+    def react(name: str, value: dict) -> None:
+        with shielded():
+            if name == "rated":
+                ratings.store_rating(store, film, ranking, value["pane"], int(value["rating"]))
+            elif name == "stepped":
+                _step(int(value["by"]), len(ranking.hits))
+
+    options = viewer_options(maps, full=True, arrows="step", columns=2, rating_scale=ratings.SHORT_SCALE)
+    show_viewer([left.alone(), right.alone()], options, "compare_viewer", react)
+
+
+run_page("Compare", draw, heading=False)

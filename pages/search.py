@@ -1,0 +1,109 @@
+"""Search: a film in, the most similar past cases out, each with its heat map."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from icbir_core.errors import IcbirError
+from icbir_ui import films, ratings, refining, resources, state
+from icbir_ui.cards import describe_training
+from icbir_ui.controls import choose_settings
+from icbir_ui.errors import explain, shielded
+from icbir_ui.export.controls import show_export
+from icbir_ui.films import Film
+from icbir_ui.page import run_page
+from icbir_ui.search_panes import QUERY_PANE, hit_panes, query_pane
+from icbir_ui.searching import compute_maps, search, show_loading, viewer_options
+from icbir_ui.state import PARAMETER_FILM, Key
+from icbir_ui.viewer import ViewerOptions, show_viewer
+from icbir_ui.welcome import offer_films, show_welcome
+from icbir_ui.words import describe_share, is_far, list_sources
+
+VIEWER = "search_viewer"
+
+
+def draw() -> None:
+    engine, workspace = resources.open_engine(), resources.open_workspace()
+    named = st.query_params.get(PARAMETER_FILM)
+    if named and films.get_current() is None:
+        films.open_named(workspace, named)
+    film = films.get_current()
+    if film is None:
+        show_welcome(workspace)
+        if engine.loading:
+            show_loading(engine)
+        return
+    columns = st.columns([1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom")
+    with columns[0].popover("Film", width="stretch"):
+        offer_films(workspace)
+    if not engine.ready:
+        show_loading(engine)
+        show_viewer([query_pane(film)], ViewerOptions(), VIEWER)
+        return
+    settings, method = choose_settings(engine, columns[1:6])
+    word = st.empty()
+
+    def tell(text: str) -> None:
+        word.caption(text)
+
+    if said := state.get(Key.WORD):
+        st.warning(said)
+        state.put(Key.WORD, None)
+    refining.show_refinement()
+    try:
+        tell("Searching …")
+        ranking = search(engine, film, settings, tell)
+        maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
+    except IcbirError as error:
+        word.empty()
+        st.warning(explain(error))
+        show_viewer([query_pane(film)], ViewerOptions(), VIEWER)
+        return
+    word.empty()
+    state.put(Key.RANKING, (film.key, ranking, method))
+    said = [f"**{describe_share(ranking)}** {ranking.eligible} of {ranking.total} cases eligible."]
+    sources = list_sources([hit.case for hit in ranking.hits])
+    if sources and all("simulat" in source.lower() for source in sources):
+        said.append("These neighbours are simulated films.")
+    st.markdown(" ".join(said))
+    if is_far(ranking):
+        st.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
+    store = resources.open_ratings()
+    panes = [query_pane(film, ranking, maps)]
+    panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
+
+    def react(name: str, value: dict) -> None:
+        with shielded():
+            if name == "rated":
+                ratings.store_rating(store, film, ranking, value["pane"], int(value["rating"]))
+            elif name == "marked":
+                refining.mark_case(value["pane"], value.get("mark"))
+            elif name == "region" and value["pane"] == QUERY_PANE:
+                refining.take_region(value["box"])
+            elif name == "opened":
+                state.put(Key.COMPARED, value["pane"])
+
+    options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE)
+    with columns[6].popover("More", width="stretch"):
+        refining.choose_finding(engine.retriever.targets, ranking.target)
+        show_export(film, ranking, maps, workspace, getattr(st.session_state.get(VIEWER), "view", None) or {})
+    show_viewer(panes, options, VIEWER, react)
+    if state.get(Key.COMPARED):
+        st.switch_page("pages/compare.py")
+    show_background(film, engine, ranking.target)
+
+
+def show_background(film: Film, engine: resources.Engine, target: str) -> None:
+    """What the classifier was trained on and every fact of the film, folded away."""
+    from icbir_core.radiograph.facts import describe_facts
+
+    left, right = st.columns(2)
+    with left.expander("All facts of this film"):
+        st.table({"": [label for label, _ in describe_facts(film.radiograph)],
+                  " ": [text for _, text in describe_facts(film.radiograph)]})  # fmt: skip
+    with right.expander("What the probabilities rest on"):
+        for line in describe_training(engine.workspace, target):
+            st.markdown(line)
+
+
+run_page("Search", draw, heading=False)

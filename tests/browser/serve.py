@@ -1,0 +1,39 @@
+"""Serve the application in this process; with --fake, over the test's stand-in retriever."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
+os.chdir(ROOT)  # Streamlit reads .streamlit/config.toml from here
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workspace")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--fake", action="store_true")
+    given = parser.parse_args()
+    os.environ["ICBIR_WORKSPACE"] = given.workspace
+    from streamlit import config
+    from streamlit.web import bootstrap
+
+    if given.fake:
+        import fakes
+
+        from icbir_ui import resources
+
+        resources.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
+        resources.list_map_methods = lambda: fakes.MAPS
+    flags = {"server_port": given.port}
+    bootstrap.load_config_options(flags)
+    assert config.get_option("server.port") == given.port
+    bootstrap.run(str(ROOT / "app.py"), False, [], flags)
+
+
+if __name__ == "__main__":
+    main()

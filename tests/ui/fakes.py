@@ -1,0 +1,107 @@
+"""A small stand-in for the retriever, for tests of the pages only: real films and a real catalogue, no network."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.findings import FindingState
+from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+from icbir_core.radiograph.writing import write_lossless
+from icbir_core.settings import InputSettings
+from icbir_core.types import Case, Hit, Prediction, Query, Radiograph, Ranking, SaliencyMap
+
+SIZE = 64
+MAPS = {"deep_taylor": ("Deep Taylor decomposition", False, "Where it looked."), "signed": ("Signed", True, "For and against.")}
+
+
+class FakeRetriever:
+    """Nearest by thumbnails of 8 × 8. `calls` counts what was computed, so that a test can see a rerun compute nothing."""
+
+    targets = ("Effusion", "Cardiomegaly")
+    default_target = "Effusion"
+
+    def __init__(self, workspace: Workspace, seconds: float = 0.0):
+        time.sleep(seconds)
+        self.workspace = workspace
+        self.calls: list[str] = []
+        cases = workspace.catalogue.cases(include_removed=True)
+        self.vectors = {case.row: self._embed(read_case_radiograph(workspace, case).pixels) for case in cases}
+
+    def methods(self, target: str) -> tuple[str, ...]:
+        return ("ig_cbir", "cnn", "ssim")
+
+    def _embed(self, pixels: np.ndarray) -> np.ndarray:
+        return cv2.resize(fit_to_network(pixels, InputSettings(SIZE)), (8, 8), interpolation=cv2.INTER_AREA).ravel()
+
+    def search(self, query: Query, settings, trail=None) -> Ranking:
+        self.calls.append("search")
+        vector = self._embed(query.radiograph.pixels)
+        if trail is not None and trail.region is not None:
+            box = Letterbox.of(query.radiograph.pixels.shape, 8).box_to_network(trail.region.box)
+            mask = np.zeros((8, 8))
+            left, top, width, height = (round(value) for value in box)
+            mask[top : top + max(height, 1), left : left + max(width, 1)] = 1
+            weights = mask.ravel()
+        else:
+            weights = np.ones(64)
+        rows = self.workspace.catalogue.eligible_rows(settings.filter)
+        cases = [one for one in self.workspace.catalogue.cases(rows) if one.case_id != query.case_id]
+        distances = [float(np.linalg.norm((self.vectors[case.row] - vector) * weights)) for case in cases]
+        order = np.argsort(distances, kind="stable")[: settings.top_k]
+        hits = tuple(Hit(rank, distances[place], cases[place]) for rank, place in enumerate(order, start=1))
+        target = (trail and trail.finding) or settings.target
+        known = [one for one in cases if one.findings.get(target, FindingState.UNKNOWN).known]
+        base = np.mean([one.findings[target] is FindingState.PRESENT for one in known]) if known else None
+        return Ranking(
+            query.name, settings.method, target, "euclidean", "exact", len(cases), self.workspace.catalogue.count(),
+            hits, Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
+            None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},
+            {"model": "a" * 64, "index": "b" * 64}, {"top_k": settings.top_k},
+        )  # fmt: skip
+
+    def map_of(self, item: Query | Case, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
+        self.calls.append("map")
+        pixels = item.radiograph.pixels if isinstance(item, Query) else read_case_radiograph(self.workspace, item).pixels
+        image = fit_to_network(pixels, InputSettings(SIZE))
+        values = cv2.GaussianBlur(np.abs(cv2.Laplacian(image, cv2.CV_32F)), (0, 0), 3)
+        signed = method == "signed"
+        return SaliencyMap(values - values.mean() if signed else values, method, target or "Effusion", signed)
+
+
+def make_radiograph(seed: int, shape: tuple[int, int] = (180, 160)) -> Radiograph:
+    """A picture with two dark fields and a bright blob; different for each seed."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]
+    pixels = np.full(shape, 0.7)
+    for middle in (0.3, 0.7):
+        pixels -= 0.45 * (np.hypot((columns / shape[1] - middle) / 0.17, (rows / shape[0] - 0.48) / 0.33) < 1)
+    x, y = generator.uniform(0.2, 0.8, 2)
+    pixels += 0.5 * np.exp(-((columns / shape[1] - x) ** 2 + (rows / shape[0] - y) ** 2) / 0.006)
+    levels = np.rint(np.clip(pixels + generator.normal(0, 0.01, shape), 0, 1) * 255) / 255
+    return Radiograph(levels.astype(np.float32), f"{seed:064x}", f"{seed:064x}", "png")
+
+
+def make_workspace(folder: Path, count: int = 14) -> Workspace:
+    """A workspace of drawn films with a demonstration query."""
+    workspace = Workspace.create(folder)
+    names, records = ("Effusion", "Cardiomegaly", "No Finding"), []
+    for number in range(count):
+        name = f"case_{number:03d}"
+        write_lossless(make_radiograph(number), workspace.images / f"{name}.png")
+        found = names[number % 3]
+        states = {one: "present" if one == found else "absent" for one in names}
+        records.append({
+            "case_id": name, "path": f"images/{name}.png", "sha256": f"{number:064x}", "pixel_sha256": f"{number:064x}",
+            "patient": f"p{number // 2}", "view": "PA" if number % 2 else "AP", "age": 30 + 3 * number if number else None,
+            "sex": "FM"[number % 2], "source": "simulated", "findings": states,
+            "report": "Drawn for a test." if number == 1 else None,
+        })  # fmt: skip
+    workspace.catalogue.add(records)
+    (workspace.path / "queries").mkdir(exist_ok=True)
+    write_lossless(make_radiograph(100), workspace.path / "queries" / "effusion_1.png")
+    return workspace
