@@ -1,0 +1,79 @@
+"""The distance shared out over both films: complete, symmetric, and right on a case worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from icbir_core.errors import SaliencyError, UnknownNameError
+from icbir_core.radiograph.network_input import standardise
+from icbir_core.saliency.encoding import encode_map
+from icbir_core.saliency.registry import attribute
+from icbir_core.saliency.similarity import explain_pair, share_distance
+
+
+@pytest.fixture(scope="module")
+def saliency_classifier(small_classifier):
+    from small_densenet import build, random_weights
+
+    model = build(keras)
+    model.set_weights(random_weights(model, seed=8))
+    return replace(small_classifier, model=model)
+
+
+def explain(method, films, small_classifier, saliency_classifier):
+    return explain_pair(method, small_classifier, films, saliency_classifier, "Edema")
+
+
+@pytest.mark.parametrize("method", ["cnn", "ig_cbir", "ssim"])
+def test_both_maps_sum_to_the_distance_and_swap_with_the_films(method, films, small_classifier, saliency_classifier):
+    pair = explain(method, films[:2], small_classifier, saliency_classifier)
+    assert pair.total > 0 and abs(pair.residual) < 1e-3 * pair.total
+    swapped = explain(method, films[1::-1], small_classifier, saliency_classifier)
+    np.testing.assert_allclose(swapped.first.values, pair.second.values, rtol=1e-3, atol=1e-6 * pair.total)
+    np.testing.assert_allclose(swapped.second.values, pair.first.values, rtol=1e-3, atol=1e-6 * pair.total)
+    assert pair.first.values.shape == (32, 32) and pair.first.values.dtype == np.float32
+    assert (pair.first.method, pair.first.finding, pair.first.signed) == ("similarity", "", True)
+
+
+def test_the_total_is_the_distance_that_the_search_uses(films, small_classifier, saliency_classifier):
+    def features(model, pictures):
+        return keras.Model(model.input, model.get_layer("avg_pool").output)(standardise(pictures)).numpy()
+
+    first, second = features(small_classifier.model, films[:2])
+    expected = ((first - second) ** 2).sum()
+    assert explain("cnn", films[:2], small_classifier, saliency_classifier).total == pytest.approx(expected, rel=1e-3)
+    maps = encode_map(attribute(small_classifier, films[:2], "Edema"))
+    first, second = features(saliency_classifier.model, maps)
+    expected = ((first - second) ** 2).sum()
+    found = explain("ig_cbir", films[:2], small_classifier, saliency_classifier).total
+    assert found == pytest.approx(expected, rel=1e-3)
+    large = np.random.default_rng(0).random((2, 64, 64)).astype(np.float16).astype(np.float32)
+    similarity = structural_similarity(
+        large[0], large[1], gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
+    )
+    assert explain("ssim", large, small_classifier, None).total == pytest.approx(1 - similarity, rel=1e-4)
+
+
+def test_shares_by_hand():
+    """Two positions, one channel: means 2 and 1, d = 1; film one gives 4/2 and 0, film two -1/2 each: together 1."""
+    features = np.array([[[[4.0], [0.0]]], [[[1.0], [1.0]]]])
+    np.testing.assert_allclose(share_distance(features), [[[2.0, 0.0]], [[-0.5, -0.5]]])
+
+
+def test_a_film_with_itself_is_a_named_zero_map(films, small_classifier, saliency_classifier):
+    pair = explain("cnn", films[[0, 0]], small_classifier, saliency_classifier)
+    assert pair.total == 0 and pair.first.state == "zero"
+
+
+def test_errors_are_one_sentence(films, small_classifier):
+    with pytest.raises(UnknownNameError, match="known: cnn"):
+        explain_pair("luck", small_classifier, films[:2])
+    with pytest.raises(SaliencyError, match="two films"):
+        explain_pair("cnn", small_classifier, films)
+    with pytest.raises(SaliencyError, match="saliency classifier"):
+        explain_pair("ig_cbir", small_classifier, films[:2])
