@@ -33,14 +33,6 @@ from icbir_core.radiograph.levels import MAX_LEVEL, to_levels
 from icbir_core.radiograph.raster import check_pixel_count, reduce_to_grey
 from icbir_core.settings import ReadLimits
 
-# First element of a file without preamble: group 0002 or 0008, in either byte order.
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
-
-
-def looks_like_dicom(data: bytes) -> bool:
-    """True for the DICM mark at byte 128, or a first element of the groups with which a bare data set starts."""
-    return data[128:132] == b"DICM" or (len(data) > 132 and data[:2] in _FIRST_GROUPS and data[2:4] != b"\xff\xff")
-
 
 def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str], dict[str, Any]]:
     """uint16 levels (H, W), stored bits, facts, and the header's fields of a `Radiograph`."""

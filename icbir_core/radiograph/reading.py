@@ -6,13 +6,14 @@ import hashlib
 from pathlib import Path
 
 from icbir_core.errors import RadiographError, RadiographTooLarge
-from icbir_core.radiograph.dicom import looks_like_dicom, read_dicom
 from icbir_core.radiograph.levels import hash_levels, levels_to_pixels
 from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
 from icbir_core.settings import ReadLimits
 from icbir_core.types import Radiograph
 
 DEFAULT_LIMITS = ReadLimits()
+# First element of a DICOM file without preamble: group 0002 or 0008, in either byte order.
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 
 
 def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph:
@@ -29,6 +30,8 @@ def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIM
     elif data.startswith(JPEG_SIGNATURE):
         source_format, (levels, bits, facts), fields = "JPEG", read_jpeg(data, limits), {}
     elif looks_like_dicom(data):
+        from icbir_core.radiograph.dicom import read_dicom  # brings all decoders: only when a film needs them
+
         source_format, (levels, bits, facts, fields) = "DICOM", read_dicom(data, limits)
     else:
         raise RadiographError(
@@ -43,6 +46,11 @@ def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIM
         facts=facts,
         **fields,
     )
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    """True for the DICM mark at byte 128, or a first element of the groups with which a bare data set starts."""
+    return data[128:132] == b"DICM" or (len(data) > 132 and data[:2] in _FIRST_GROUPS and data[2:4] != b"\xff\xff")
 
 
 def _read_bytes(source: bytes | str | Path, limits: ReadLimits) -> bytes:

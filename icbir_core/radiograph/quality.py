@@ -1,0 +1,201 @@
+"""The quality gate: does a film look like an ordinary upright frontal chest radiograph? It warns and never refuses.
+
+One model of ordinary films: an 8 × 8 grid of equalised grey and three band energies, taken as one Gaussian (mean and
+shrunk covariance of real films, Ledoit and Wolf 2004); the squared Mahalanobis distance over a limit says how unusual a
+film is (1 is the limit). It has seen no counter-example, so it can be surprised by anything. What is unusual as it is
+but ordinary once inverted or turned is named so; two linear models, fitted to stand-ins, name what may be a lateral.
+`benchmarks/quality_gate.py` makes `assets/quality_gate.json` and prints false alarms and detection rates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from icbir_core.errors import ManifestMismatch
+from icbir_core.files import read_json
+from icbir_core.radiograph.network_input import equalise_contrast, resize_film
+from icbir_core.types import Radiograph
+
+MODEL_PATH = Path(__file__).resolve().parents[2] / "assets" / "quality_gate.json"
+THUMBNAIL = 64
+GRID = 8
+BANDS = (32, 16, 8)
+FEATURES = GRID * GRID + len(BANDS)
+# A film whose inverted or turned copy is this much nearer to ordinary films is named even where it is not unusual.
+MUCH_NEARER = 0.6
+# Farther from ordinary films than any lateral stand-in: a photograph or noise, whatever the lateral models say.
+LATERAL_REACH = 2.0
+LONGEST_ASPECT = 2.0
+
+_TURNS = {1: "90° counter-clockwise", 2: "180°", 3: "90° clockwise"}
+_CHEST_PARTS = ("CHEST", "THORAX", "LUNG", "RIB")
+
+
+@dataclass(frozen=True)
+class QualityWarning:
+    """One doubt. kind : "not_chest", "lateral", "inverted" or "rotated". text : one sentence for the reader.
+
+    score : at least 1; the squared distance from ordinary films over its limit (for a lateral: 1 + margin of log odds);
+    1 where the header says so. Not comparable between kinds.
+    """
+
+    kind: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """The doubts about a film, none for an ordinary one. distance : how unusual it is; 1 is the limit."""
+
+    warnings: tuple[QualityWarning, ...]
+    distance: float
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the warnings, in order."""
+        return tuple(warning.kind for warning in self.warnings)
+
+
+@dataclass(frozen=True, eq=False)
+class QualityModel:
+    """mean (F,) and precision (F, F) of ordinary films, the limit of their squared distance; and for each lateral
+    stand-in a weight (F,) and an offset, positive where a film is more like the stand-in. F = `FEATURES`."""
+
+    mean: np.ndarray
+    precision: np.ndarray
+    limit: float
+    lateral_weights: np.ndarray
+    lateral_offsets: np.ndarray
+
+    def measure(self, features: np.ndarray) -> np.ndarray:
+        """Squared Mahalanobis distances over the limit of features (N, F): float64 (N,)."""
+        away = np.atleast_2d(features) - self.mean
+        return np.einsum("nf,fg,ng->n", away, self.precision, away) / self.limit
+
+    def score_lateral(self, features: np.ndarray) -> np.ndarray:
+        """The larger margin of log odds of the lateral stand-ins: float64 (N,), above 0 where it warns."""
+        return (np.atleast_2d(features) @ self.lateral_weights.T + self.lateral_offsets).max(axis=1)
+
+
+def describe_grey(pixels: np.ndarray) -> np.ndarray:
+    """What the gate sees of a film (H, W): float64 (FEATURES,), grid row by row (mean 0, deviation 1), then bands.
+
+    The film is squeezed to 64 × 64 (chest films fill their frame, whatever its aspect) and equalised. Band energies are
+    logarithms of the deviation between a scale and the next coarser one, over that of the grid.
+    """
+    thumbnail = equalise_contrast(resize_film(pixels, THUMBNAIL, THUMBNAIL))
+    grid = resize_film(thumbnail, GRID, GRID)
+    deviation = float(grid.std()) + 1e-3
+    bands, finer = [], thumbnail
+    for side in BANDS:
+        coarser = resize_film(finer, side, side)
+        rest = finer - cv2.resize(coarser, finer.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        bands.append(np.log(float(rest.std()) / deviation + 1e-3))
+        finer = coarser
+    return np.concatenate([((grid - grid.mean()) / deviation).ravel(), bands]).astype(np.float64)
+
+
+def transform_features(features: np.ndarray, inverted: bool, turns: int) -> np.ndarray:
+    """The features of the same film inverted and turned by quarter turns counter-clockwise (bands do not change)."""
+    grid = np.rot90(features[: GRID * GRID].reshape(GRID, GRID), turns)
+    return np.concatenate([(-grid if inverted else grid).ravel(), features[GRID * GRID :]])
+
+
+def assess_quality(radiograph: Radiograph, model: QualityModel | None = None) -> QualityReport:
+    """The doubts about a film: from its header, its shape and colour, and its grey levels. Some milliseconds.
+
+    model : None takes the one of `assets/quality_gate.json`. Raises `ManifestMismatch` where that file was altered.
+    """
+    model = model or load_quality_model()
+    features = describe_grey(radiograph.pixels)
+    keys = [(inverted, turns) for inverted in (False, True) for turns in range(4)]
+    distances = dict(
+        zip(keys, model.measure(np.stack([transform_features(features, *key) for key in keys])), strict=True)
+    )
+    distance = float(distances[False, 0])
+    warnings = _judge_header(radiograph)
+    if not warnings:
+        warnings = _judge_grey(distances, float(model.score_lateral(features)[0]))
+    return QualityReport(tuple(warnings), distance)
+
+
+def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
+    """Doubts that need no model; where there is one, the grey levels are not judged again."""
+    rows, columns = radiograph.pixels.shape
+    body_part = radiograph.facts.get("body_part", "")
+    found = []
+    if radiograph.view == "LATERAL":
+        found.append(("lateral", "The header says that this is a lateral film: choose a frontal one (PA or AP)."))
+    if body_part and not any(part in body_part for part in _CHEST_PARTS):
+        found.append(("not_chest", f"The header says that the body part is {body_part}: choose a chest film."))
+    if "colour" in radiograph.facts:
+        found.append(
+            ("not_chest", "The picture is in colour, perhaps a photograph of a screen: choose the film itself.")
+        )
+    if max(rows, columns) > LONGEST_ASPECT * min(rows, columns):
+        found.append(("not_chest", f"The picture is {columns} × {rows} pixels, too narrow for a whole chest film."))
+    if not radiograph.pixels.max() > radiograph.pixels.min():
+        found.append(("not_chest", "The picture has a single grey level: export the film again."))
+    return [QualityWarning(kind, text, 1.0) for kind, text in found]
+
+
+def _judge_grey(distances: dict[tuple[bool, int], float], lateral: float) -> list[QualityWarning]:
+    distance = distances[False, 0]
+    best = min(distances, key=distances.__getitem__)
+    nearer = distances[best]
+    if best != (False, 0) and nearer <= 1.0 and (distance > 1.0 or nearer < MUCH_NEARER * distance):
+        inverted, turns = best
+        score = float(max(1.0, distance))
+        found = []
+        if inverted:
+            text = "The film looks inverted (bone dark, air bright): check its grey scale before trusting the result."
+            found.append(QualityWarning("inverted", text, score))
+        if turns:
+            text = f"The film looks turned: turn it {_TURNS[turns]} and load it again."
+            found.append(QualityWarning("rotated", text, score))
+        return found
+    if lateral > 0.0 and distance <= LATERAL_REACH:
+        text = "The film may be a lateral or show half a chest: the networks know whole frontal films only."
+        return [QualityWarning("lateral", text, 1.0 + lateral)]
+    if distance > 1.0:
+        text = "This does not look like an ordinary frontal chest film: check that it is the right picture."
+        return [QualityWarning("not_chest", text, distance)]
+    return []
+
+
+def hash_model(model: dict) -> str:
+    """sha256 of the model's part of the asset file, as its manifest holds it."""
+    return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+
+
+def parse_quality_model(model: dict) -> QualityModel:
+    """The model from its part of the asset file; the precision is stored as its upper triangle, row by row."""
+    upper = np.zeros((FEATURES, FEATURES))
+    upper[np.triu_indices(FEATURES)] = model["precision_upper"]
+    return QualityModel(
+        np.array(model["mean"]),
+        upper + np.triu(upper, 1).T,
+        float(model["limit"]),
+        np.array(model["lateral_weights"]),
+        np.array(model["lateral_offsets"]),
+    )
+
+
+@cache
+def load_quality_model(path: Path = MODEL_PATH) -> QualityModel:
+    """The model of the asset file, read once. Raises `ManifestMismatch` where it is not what its manifest says."""
+    content = read_json(path)
+    if hash_model(content["model"]) != content["manifest"]["model_sha256"]:
+        raise ManifestMismatch(
+            f"Expected the model that the manifest in '{path.name}' names, got another; "
+            "restore the file or make it again with benchmarks/quality_gate.py."
+        )
+    return parse_quality_model(content["model"])
