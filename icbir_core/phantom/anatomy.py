@@ -227,6 +227,7 @@ class Chest:
         depth = a.depth * random.uniform(0.62, 0.86)
         rise = np.clip(distance / np.float32(0.36 * width), 0, 1)
         self.heart = canvas.blur(depth * np.sqrt(1 - (1 - rise) ** 2), 1.0) * (layer * np.float32(1 / 255))
+        self.heart *= smooth_step((canvas.y - np.float32(base - 40)) / 45)
         self.heart_mask = (layer > 127) & (canvas.y > base - 30) & (canvas.y < self.dome + 30)
         columns = np.flatnonzero(self.heart_mask.any(axis=0))
         extent = (columns[-1] - columns[0] + 1) * canvas.spacing if columns.size else 0.0
@@ -330,10 +331,10 @@ class Chest:
                 size = (45 + 45 * a.breast + 14 * a.obesity) * s * random.uniform(0.93, 1.07)
                 centre = (
                     sign * a.half_width * random.uniform(0.56, 0.72),
-                    a.height * random.uniform(0.68, 0.84) + 14 * a.obesity,
+                    a.height * random.uniform(0.70, 0.90) + 14 * a.obesity,
                 )
                 canvas.ellipsoid(
-                    breasts, centre, (size, size * random.uniform(0.75, 1.0)), sign * 0.2, 12 + 62 * a.breast
+                    breasts, centre, (size, size * random.uniform(0.75, 1.0)), sign * 0.2, 8 + 44 * a.breast
                 )
             fade = smooth_step((y - (a.height * 0.45)) / (0.3 * a.height)).astype(np.float32)
             breasts *= fade

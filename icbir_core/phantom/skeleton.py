@@ -23,7 +23,7 @@ def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
     spacing = 21.5 * a.scale * random.uniform(0.92, 1.08)
     start = 5 * a.scale + number * spacing + random.uniform(-8, 8)
     slope = random.uniform(0.8, 1.15) * (0.72 + 0.28 * a.inspiration) * a.scale
-    drop = np.minimum(38 + 15.5 * number, 118) * slope
+    drop = np.minimum(38 + 18 * number, 140) * slope
     drop = np.where(number >= 9, drop * (1 + 0.25 * (number - 8)), drop)
     last = np.where(number < 7, 0.80, np.where(number < 10, 0.74 - 0.04 * (number - 7), 0.5))[:, None] * np.pi
     last[0] = 0.86 * np.pi
@@ -36,8 +36,8 @@ def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
         wobble = random.normal(0, 1.5, (_RIBS, 1))
         x = radius[:, None] * np.sin(angle) ** 0.92 * (1 + 0.08 * turn * np.cos(angle)) + 12 * a.scale * np.cos(angle)
         x = sign * x - a.rotation * 55 * np.cos(angle)
-        hump = 3 * a.scale * np.sin(np.clip(angle / 0.5, 0, np.pi))
-        y = start[:, None] + drop[:, None] * (0.62 * (1 - np.cos(angle)) / 2 + 0.38 * angle / np.pi) - hump + wobble
+        hump = 2 * a.scale * np.sin(np.clip(angle / 0.5, 0, np.pi))
+        y = start[:, None] + drop[:, None] * (0.3 * (1 - np.cos(angle)) / 2 + 0.7 * angle / np.pi) - hump + wobble
         lines[index, ..., 0] = x
         lines[index, ..., 1] = y
     shift = np.interp(lines[..., 1], chest.canvas.y[:, 0], chest.midline[:, 0])
