@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    type_coerce,
     update,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -51,7 +52,7 @@ CASES = Table(
     Column("report", Text),
     Column("diagnosis", Text),
     Column("source_bytes", Integer),
-    Column("removed", Boolean, nullable=False, default=False),
+    Column("removed", Boolean, nullable=False, default=False, index=True),
 )
 _DEFAULTS = {column.name: column.default.arg if column.default else None for column in CASES.columns}
 # The findings that any case names, so that a label matrix has its columns without a walk over all rows.
@@ -82,6 +83,7 @@ class Catalogue:
 
     def __init__(self, path: Path):
         self.path = path
+        self._digest: tuple[tuple, str] | None = None
         self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
         try:
             _METADATA.create_all(self._engine)
@@ -176,14 +178,16 @@ class Catalogue:
 
     def labels(self, findings: Sequence[str], rows: Iterable[int] | None = None) -> np.ndarray:
         """float32 (N, F): 1 present, 0 absent, NaN uncertain or unknown; aligned with `rows` or `eligible_rows()`."""
-        states = dict(self._select_column(CASES.c.findings, rows))
+        # The database picks the asked states out of the stored text: reading all of it takes many times as long.
+        columns = [CASES.c.findings[name].as_string() for name in findings]
+        states = {row: values for row, *values in self._select_columns(columns, rows)}
         order = list(states) if rows is None else [int(row) for row in rows]
-        values = [[_NUMBERS.get(states[row].get(name), np.nan) for name in findings] for row in order]
+        values = [[_NUMBERS.get(state, np.nan) for state in states[row]] for row in order]
         return np.array(values, dtype=np.float32).reshape(len(order), len(findings))
 
     def patients(self, rows: Iterable[int] | None = None) -> list[str | None]:
         """Hashed patient, None where unknown; aligned with `rows` or `eligible_rows()`."""
-        found = dict(self._select_column(CASES.c.patient, rows))
+        found = dict(self._select_columns([CASES.c.patient], rows))
         return list(found.values()) if rows is None else [found[int(row)] for row in rows]
 
     def removed_rows(self) -> np.ndarray:
@@ -194,13 +198,20 @@ class Catalogue:
 
     def sha256(self) -> str:
         """Hash of all rows' content ordered by row; whether a case is removed does not enter it."""
-        digest = hashlib.sha256()
-        columns = [CASES.c[name] for name in _HASHED]
         with self._engine.connect() as connection:
-            result = connection.execution_options(yield_per=_CHUNK).execute(select(*columns).order_by(CASES.c.row))
-            for record in result:
-                digest.update(json.dumps(list(record), sort_keys=True, ensure_ascii=True).encode() + b"\n")
-        return digest.hexdigest()
+            extent = tuple(connection.execute(select(func.count(CASES.c.row), func.max(CASES.c.row))).one())
+            # Rows are only ever added, so the same extent is the same content.
+            if self._digest is None or self._digest[0] != extent:
+                digest = hashlib.sha256()
+                # The stored text has sorted keys; taking it as it is spares parsing and writing it again.
+                columns = [
+                    type_coerce(CASES.c[name], Text) if name == "findings" else CASES.c[name] for name in _HASHED
+                ]
+                query = select(*columns).order_by(CASES.c.row)
+                for record in connection.execution_options(yield_per=_CHUNK).execute(query):
+                    digest.update(json.dumps(list(record), ensure_ascii=True).encode() + b"\n")
+                self._digest = (extent, digest.hexdigest())
+        return self._digest[1]
 
     # Writing
 
@@ -221,7 +232,8 @@ class Catalogue:
                 raise CatalogueError(f"Expected new cases, got '{clash or taken[0]}' twice; list each film once.")
             # One statement for all: a column that the first record lacks would be lost for every other.
             numbered = zip(rows, records, strict=True)
-            connection.execute(insert(CASES), [{**_DEFAULTS, **record, "row": row} for row, record in numbered])
+            complete = [{**_DEFAULTS, **record, **_sort_findings(record), "row": row} for row, record in numbered]
+            connection.execute(insert(CASES), complete)
             known = set(connection.execute(select(VOCABULARY.c.name)).scalars())
             fresh = {name for record in records for name in record["findings"]} - known
             if fresh:
@@ -249,8 +261,8 @@ class Catalogue:
         with self._engine.connect() as connection:
             return connection.execute(select(CASES).where(condition)).all()
 
-    def _select_column(self, column: Column, rows: Iterable[int] | None) -> list[tuple[int, Any]]:
-        query = select(CASES.c.row, column).order_by(CASES.c.row)
+    def _select_columns(self, columns: Sequence[Any], rows: Iterable[int] | None) -> list[tuple]:
+        query = select(CASES.c.row, *columns).order_by(CASES.c.row)
         with self._engine.connect() as connection:
             if rows is None:
                 return [tuple(record) for record in connection.execute(_shown(query, include_removed=False))]
@@ -270,6 +282,10 @@ class Catalogue:
 
 def _shown(query, include_removed: bool):
     return query if include_removed else query.where(CASES.c.removed.is_(False))
+
+
+def _sort_findings(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {"findings": dict(sorted(record["findings"].items()))}
 
 
 def _chunks(values: list) -> Iterator[list]:
