@@ -1,0 +1,244 @@
+"""The demonstration workspace: simulated films, indexed with the starter models, with what is slow to compute shipped.
+
+Shipped (`assets/demo`): for each film of the catalogue the map, the embeddings and the region features. They are
+bound to the starter models by hash and to each film by its seed and a thumbnail of 16 × 16: another machine's
+arithmetic may turn a grey level by one, so a hash of the pixels would be too strict. A film whose thumbnail differs
+is computed on the spot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
+from icbir_core.errors import IcbirError, WorkspaceError
+from icbir_core.files import read_json, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.types import Case
+
+Progress = Callable[[int, int, str], None]
+
+CATALOGUE_SEED, CATALOGUE_FILMS = 7_000_000, 300
+QUERY_SEED, QUERY_FILMS = 7_100_000, 24
+PIXELS = 512
+SOURCE = "simulated"
+ARTEFACT = "demonstration"
+FOLDER, CATALOGUE_FOLDER, QUERY_FOLDER = "demonstration", "catalogue", "queries"
+ASSETS = Path(__file__).resolve().parents[2] / "assets" / "demo"
+DATA, MANIFEST = "embeddings.npz", "manifest.json"
+THUMBNAIL, TOLERANCE = 16, 2.0
+_EXACT = ("scales", "probabilities", "cnn", "ig_cbir", "spatial")
+
+
+@dataclass(frozen=True)
+class DemonstrationPlan:
+    """Which films: so many seeds from each first seed on, and their side in pixels."""
+
+    catalogue_seed: int = CATALOGUE_SEED
+    films: int = CATALOGUE_FILMS
+    query_seed: int = QUERY_SEED
+    queries: int = QUERY_FILMS
+    pixels: int = PIXELS
+
+
+@dataclass(frozen=True)
+class DemonstrationReport:
+    """cases in the catalogue, query films and their folder, embeddings shipped and computed here, the target."""
+
+    cases: int
+    queries: int
+    query_folder: str
+    shipped: int
+    computed: int
+    target: str
+
+    def as_dict(self) -> dict:
+        """Plain values."""
+        return asdict(self)
+
+
+def build_demonstration(
+    path: str | Path,
+    device: str = "auto",
+    plan: DemonstrationPlan = DemonstrationPlan(),
+    assets: Path = ASSETS,
+    models=None,
+    progress: Progress | None = None,
+) -> DemonstrationReport:
+    """Make the demonstration workspace at `path`, or finish one that was begun; a finished one is returned at once.
+
+    The films lie in demonstration/ of the workspace, the query films in demonstration/queries/images. models :
+    instead of the starter models (tests). Raises `WorkspaceError` for a folder with other content, `ModelError`
+    without models.
+    """
+    progress = progress or (lambda done, total, text: None)
+    workspace = Workspace.create(path)
+    recorded = workspace.read_manifest()["artefacts"].get(ARTEFACT)
+    if recorded and recorded["plan"] == asdict(plan):
+        return DemonstrationReport(**recorded["report"])
+    query_folder = _make_films(workspace, plan, progress)
+
+    # Only now, because the line below takes seconds to import and the films need none of it.
+    from icbir_core.model.device import choose_device
+    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.model_choice import load_models
+
+    choose_device(device)
+    models = models or load_models(workspace)
+    shipped = take_shipped(workspace, models, assets, progress)
+    report = index_workspace(workspace, models.target, device=device, models=models, progress=progress)
+    done = DemonstrationReport(
+        cases=workspace.catalogue.count(),
+        queries=plan.queries,
+        query_folder=str(query_folder.relative_to(workspace.path)),
+        shipped=shipped,
+        computed=report.embedded,
+        target=report.target,
+    )
+    workspace.record_artefact(ARTEFACT, {"plan": asdict(plan), "report": done.as_dict(), "films": SOURCE})
+    return done
+
+
+def _make_films(workspace: Workspace, plan: DemonstrationPlan, progress: Progress) -> Path:
+    """Simulate both sets of films and ingest the catalogue's; returns the folder of the query films."""
+    from icbir_core.phantom import write_simulated
+
+    folder = workspace.path / FOLDER
+    films = write_simulated(folder / CATALOGUE_FOLDER, plan.films, plan.catalogue_seed, plan.pixels, progress=progress)
+    queries = write_simulated(folder / QUERY_FOLDER, plan.queries, plan.query_seed, plan.pixels, progress=progress)
+    options = IngestOptions("folder", films / "images", films / "labels.csv", source=SOURCE)
+    report = ingest(workspace, options, progress)
+    if report.skipped:
+        item, reason = report.skipped[0]
+        raise WorkspaceError(f"Expected every simulated film to be ingested, got '{item}' skipped: {reason}.")
+    return queries / "images"
+
+
+def _get_seed(case: Case) -> int | None:
+    """The seed of a simulated case, from its name sim_<seed>; None for any other case."""
+    name = case.case_id.removeprefix("sim_")
+    return int(name) if case.source == SOURCE and name.isdigit() else None
+
+
+def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """float32 (16, 16) in [0, 255] of a film (H, W) in [0, 1]: mean grey by area."""
+    small = cv2.resize(np.asarray(pixels, np.float32), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return 255 * small
+
+
+# ------------------------------------------------------------------------------------------------ shipped values
+
+
+def encode_maps(maps: np.ndarray) -> np.ndarray:
+    """Maps in [−1, 1] as int8: the signed square root in 127 steps, fine near zero where most of a map lies."""
+    maps = np.asarray(maps, dtype=np.float32)
+    return np.rint(127 * np.sign(maps) * np.sqrt(np.abs(maps))).astype(np.int8)
+
+
+def decode_maps(encoded: np.ndarray) -> np.ndarray:
+    """float32 maps from `encode_maps`; off by at most (2 √|v| / 254 + 1 / 64516)."""
+    roots = encoded.astype(np.float32) / 127
+    return np.sign(roots) * roots * roots
+
+
+def make_demonstration_assets(
+    path: str | Path,
+    device: str = "auto",
+    plan: DemonstrationPlan = DemonstrationPlan(),
+    assets: Path = ASSETS,
+    models=None,
+    progress: Progress | None = None,
+) -> Path:
+    """Build the demonstration at `path` without any shipped values, and write its values to `assets`; returns the file.
+
+    Film by film: "seeds" int64 (N,), "thumbnails" uint8 (N, 16, 16), "maps" int8 (N, S, S) as `encode_maps`, and
+    in half precision "scales" (float32), "probabilities", "cnn", "ig_cbir", "spatial". The manifest names the models.
+    """
+    from icbir_core.retrieval.model_choice import load_models
+    from icbir_core.retrieval.store import CaseStore
+    from icbir_core.retrieval.target_engine import STORE
+
+    nowhere = Path(path) / "no_assets"
+    report = build_demonstration(path, device, plan, nowhere, models, progress)
+    workspace = Workspace.open(path)
+    models = models or load_models(workspace, report.target)
+    store = CaseStore.open(Path(workspace.target_directory(report.target)) / STORE)
+    cases = [case for case in workspace.catalogue.cases() if _get_seed(case) is not None]
+    rows = np.array([case.row for case in cases])
+    thumbnails = [make_thumbnail(read_case_radiograph(workspace, case).pixels) for case in cases]
+    values = {
+        "seeds": np.array([_get_seed(case) for case in cases], np.int64),
+        "thumbnails": np.rint(thumbnails).astype(np.uint8),
+        "maps": np.concatenate([encode_maps(part) for _, part in store.iterate("maps", rows, 64)]),
+    }
+    for name in _EXACT:
+        values[name] = store.read(name, rows).astype(np.float32 if name == "scales" else np.float16)
+    assets.mkdir(parents=True, exist_ok=True)
+    with replace_atomically(assets / DATA) as aside, open(aside, "wb") as handle:
+        np.savez_compressed(handle, **values)
+    write_json_atomically(
+        assets / MANIFEST,
+        {
+            "models": models.identity,
+            "target": report.target,
+            "map_method": store.identity["map_method"],
+            "plan": asdict(plan),
+            "sha256": sha256_of_file(assets / DATA),
+            "note": "Maps in 127 steps of the square root, embeddings in half precision, of simulated films; bound to "
+            "seeds and thumbnails, because the last grey level of a simulated film may differ between machines.",
+        },
+    )
+    return assets / DATA
+
+
+def take_shipped(workspace: Workspace, models, assets: Path, progress: Progress) -> int:
+    """Put shipped values into the store for the films that they fit; returns how many. None if made by other models."""
+    if not (assets / MANIFEST).is_file() or not (assets / DATA).is_file():
+        return 0
+    manifest = read_json(assets / MANIFEST)
+    if manifest["models"] != models.identity or manifest["target"] != models.target:
+        return 0
+    if sha256_of_file(assets / DATA) != manifest["sha256"]:
+        raise WorkspaceError(f"Expected '{assets / DATA}' as its manifest names it, got another; install again.")
+
+    from icbir_core.pipeline.index_workspace import list_fields
+    from icbir_core.radiograph.network_input import fit_to_network
+    from icbir_core.retrieval.store import BATCH, CaseStore
+    from icbir_core.retrieval.structural_similarity import reduce_images
+    from icbir_core.retrieval.target_engine import STORE
+
+    embedder = models.make_embedder(manifest["map_method"])
+    identity = models.identity | {"map_method": manifest["map_method"], "target": models.target}
+    store, _ = CaseStore.open_or_create(
+        Path(workspace.target_directory(models.target)) / STORE, identity, list_fields(embedder)
+    )
+    with np.load(assets / DATA, allow_pickle=False) as stored:
+        values = {name: stored[name] for name in stored.files}
+    places = {int(seed): place for place, seed in enumerate(values["seeds"])}
+    done, taken, total = set(store.get_completed().tolist()), 0, workspace.catalogue.count()
+    settings = models.classifier.input_settings
+    for cases in workspace.catalogue.iterate(BATCH):
+        rows, images, chosen = [], [], []
+        for case in cases:
+            place = places.get(_get_seed(case))
+            if place is None or case.row in done:
+                continue
+            try:
+                pixels = read_case_radiograph(workspace, case).pixels
+            except IcbirError:  # the indexing that follows names it
+                continue
+            if np.abs(make_thumbnail(pixels) - values["thumbnails"][place]).max() <= TOLERANCE:
+                rows.append(case.row)
+                images.append(fit_to_network(pixels, settings))
+                chosen.append(place)
+        if rows:
+            batch = {name: values[name][chosen] for name in _EXACT}
+            batch |= {"maps": decode_maps(values["maps"][chosen]), "ssim": reduce_images(np.array(images))}
+            store.write(np.array(rows), batch)
+            taken += len(rows)
+        progress(cases[-1].row + 1, total, "shipped embeddings")
+    return taken
