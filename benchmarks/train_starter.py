@@ -201,10 +201,13 @@ def fit(arguments: argparse.Namespace) -> None:
     import keras
 
     if keras.backend.backend() == "torch":
-        import keras_torch_speed  # noqa: F401
+        import keras_torch_speed
         import torch
 
         torch.set_num_threads(arguments.threads)
+        if arguments.workers > 1:
+            meeting = arguments.folder / f"{arguments.name}.meeting"
+            keras_torch_speed.join_workers(arguments.rank, arguments.workers, str(meeting.absolute()))
     from icbir_core.model.network import named_weights
     from icbir_core.model.recipes import Augmentation, Recipe
     from icbir_core.model.training import train
@@ -216,20 +219,23 @@ def fit(arguments: argparse.Namespace) -> None:
         averaging=arguments.averaging, patience=arguments.patience, warm_up_epochs=arguments.warm_up,
         label_smoothing=arguments.smoothing, positive_weight_limit=arguments.positive_limit, start="none",
     )  # fmt: skip
-    directory = arguments.folder / arguments.name
+    directory = arguments.folder / (arguments.name if not arguments.rank else f"{arguments.name}.{arguments.rank}")
     began = time.monotonic()
 
     def log(row: dict) -> None:
         print(json.dumps({"minutes": round((time.monotonic() - began) / 60, 1), **row}), flush=True)
 
     def progress(done: int, total: int, text: str) -> None:
-        if done % 50 == 0:
+        if done % 20 == 0:
             print(f"{text}: {done}/{total} steps, {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
     training_set = collect(arguments)
+    films = len(training_set.training_rows)
+    recipe = replace(recipe, epoch_size=(arguments.epoch_size or films) // arguments.workers)
+    seed = arguments.seed + 1000 * arguments.rank
     result = train(
-        training_set, replace(recipe), directory, size=arguments.size, weights=arguments.start, seed=arguments.seed,
-        policy=arguments.policy, log=log, progress=progress,
+        training_set, recipe, directory, size=arguments.size, weights=arguments.start, seed=seed, policy=arguments.policy,
+        log=log, progress=progress,
     )  # fmt: skip
     np.savez(directory / "weights.npz", **named_weights(result.model))
     print(json.dumps({"best_epoch": result.best_epoch, "best": result.history[result.best_epoch]}), flush=True)
@@ -271,11 +277,13 @@ def main() -> None:
     run.add_argument("--averaging", type=float, default=0.995)
     run.add_argument("--smoothing", type=float, default=0.0)
     run.add_argument("--positive-limit", type=float, default=3.0)
-    run.add_argument("--patience", type=int, default=99)
+    run.add_argument("--patience", type=int, help="default: keep the last epoch's average")
     run.add_argument("--augmentation", default="{}")
     run.add_argument("--policy", default="mixed_bfloat16")
     run.add_argument("--threads", type=int, default=2)
     run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--workers", type=int, default=1, help="processes that share the work; start each with its --rank")
+    run.add_argument("--rank", type=int, default=0)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.run(arguments)

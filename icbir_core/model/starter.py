@@ -46,7 +46,8 @@ def save_starter(model: keras.Model, path: Path, manifest: Mapping[str, Any]) ->
 
     Raises `ModelError` if a weight does not fit into float16.
     """
-    arrays = {name: values.astype(np.float16) for name, values in named_weights(model).items()}
+    with np.errstate(over="ignore"):
+        arrays = {name: values.astype(np.float16) for name, values in named_weights(model).items()}
     wrong = [name for name, values in arrays.items() if not np.isfinite(values).all()]
     if wrong:
         raise ModelError(f"Expected weights within the range of float16, got larger ones in {', '.join(wrong[:3])}.")

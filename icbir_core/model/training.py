@@ -184,10 +184,10 @@ def train(
         score = float(epoch)
         if len(judged):
             row["auroc"] = _score_weights(model, trained, kept, training_set, size)
-            values = [value for value in row["auroc"].values() if value is not None]
-            if values:
-                score = float(np.mean(values))
-                row["mean_auroc"] = round(score, 4)
+            mean = _average_scores(row["auroc"], training_set.labels[judged])
+            if mean is not None:
+                score = mean
+                row["mean_auroc"] = round(mean, 4)
         row["seconds"] = round(time.monotonic() - began, 1)
         better = score > state.best_score or recipe.patience is None
         state = replace(
@@ -212,6 +212,16 @@ def _waited_enough(state: Checkpoint, recipe: Recipe) -> bool:
     return (
         recipe.patience is not None and state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= recipe.patience
     )
+
+
+def _average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float | None:
+    """The mean of the findings' scores, each weighted by the square root of its rarer class; None if none has a score.
+
+    The standard error of an AUROC falls with that root, so a finding of four films does not decide which epoch is kept.
+    """
+    weights = np.sqrt(np.minimum((labels == 1).sum(0), (labels == 0).sum(0)))
+    pairs = [(weight, score) for weight, score in zip(weights, scores.values(), strict=True) if score is not None]
+    return float(sum(w * s for w, s in pairs) / sum(w for w, _ in pairs)) if pairs else None
 
 
 def _score_weights(

@@ -1,0 +1,117 @@
+"""Masked loss, class weights, patient-disjoint split and batches that depend on seed, epoch and place alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from icbir_core.errors import TrainingError, UnknownNameError
+from icbir_core.model.recipes import RECIPES, Augmentation, Recipe, find_recipe
+from icbir_core.model.training import make_masked_loss, make_optimizer, weigh_positives
+from icbir_core.model.training_set import Batches, TrainingSet, split_by_patient
+
+
+def make_set(count: int = 12, shares=None) -> TrainingSet:
+    random = np.random.default_rng(0)
+    labels = np.tile([[1, 0], [0, 1], [0, np.nan], [1, 1]], (count // 4, 1)).astype(np.float32)
+    held = np.arange(count) >= count - 4
+    images = random.integers(0, 256, (count, 32, 32)).astype(np.uint8)
+    return TrainingSet(images, labels, ("Effusion", "Mass"), [f"p{i}" for i in range(count)], held, shares)
+
+
+def test_loss_equals_slow_form_and_ignores_unknown():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, (6, 3)).astype(np.float32)
+    labels[0, 1] = labels[3, 2] = np.nan
+    logits = random.normal(size=(6, 3)).astype(np.float32) * 4
+    weights = np.array([1.0, 2.0, 0.5])
+    terms = []
+    for label, logit in zip(labels, logits, strict=True):
+        for one, value, weight in zip(label, logit, weights, strict=True):
+            if not np.isnan(one):
+                p = 1 / (1 + np.exp(-np.float64(value)))
+                terms.append(-weight * np.log(p) if one else -np.log(1 - p))
+    loss = make_masked_loss(weights)
+    assert float(loss(labels, logits)) == pytest.approx(np.mean(terms), rel=1e-5)
+    changed = logits.copy()
+    changed[0, 1], changed[3, 2] = 50, -50
+    assert float(loss(labels, changed)) == pytest.approx(float(loss(labels, logits)))
+    assert float(loss(np.full((2, 3), np.nan, np.float32), logits[:2])) == 0
+
+
+def test_no_gradient_through_unknown_labels():
+    import tensorflow as tf
+
+    logits = tf.Variable([[3.0, -2.0]])
+    with tf.GradientTape() as tape:
+        value = make_masked_loss(np.ones(2))(tf.constant([[np.nan, 1.0]]), logits)
+    gradient = tape.gradient(value, logits).numpy()
+    assert gradient[0, 0] == 0 and np.isfinite(gradient).all() and gradient[0, 1] < 0
+
+
+def test_positive_weights():
+    labels = np.array([[1, 0], [0, 0], [0, 1], [0, np.nan], [0, 1]])
+    np.testing.assert_allclose(weigh_positives(labels, 4), [2.0, 1.0])
+    np.testing.assert_allclose(weigh_positives(labels, 1), [1.0, 1.0])
+
+
+def test_split_keeps_patients_together_and_unknown_ones_in_training():
+    random = np.random.default_rng(0)
+    patients = [f"p{i}" for i in random.integers(0, 60, 200)] + [None] * 20
+    labels = (random.random((220, 1)) > 0.7).astype(np.float32)
+    held = split_by_patient(patients, labels, 0.25, seed=3)
+    assert not held[200:].any()
+    inside = {name for name, flag in zip(patients, held, strict=True) if flag}
+    outside = {name for name, flag in zip(patients, held, strict=True) if not flag}
+    assert not inside & outside
+    assert 0.2 < held[:200].mean() < 0.3
+    np.testing.assert_array_equal(held, split_by_patient(patients, labels, 0.25, seed=3))
+    assert split_by_patient([None] * 40, labels[:40], 0.25).sum() == 10
+
+
+def test_a_patient_on_both_sides_is_refused():
+    good = make_set()
+    with pytest.raises(TrainingError, match="both sides"):
+        TrainingSet(good.images, good.labels, good.findings, ["one"] * 12, good.held_back)
+    with pytest.raises(TrainingError, match="with and without 'Mass'"):
+        TrainingSet(good.images, good.labels * [1, 0], good.findings, good.patients, good.held_back)
+
+
+def test_batches_repeat_and_cover_each_film_once():
+    films = make_set()
+    first = [Batches(films, 32, 4, 5, Augmentation(), epoch=2)[i] for i in range(2)]
+    again = [Batches(films, 32, 4, 5, Augmentation(), epoch=2)[i] for i in range(2)]
+    other = Batches(films, 32, 4, 5, Augmentation(), epoch=3)[0]
+    for (images, labels), (images2, labels2) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(images, images2)
+        np.testing.assert_array_equal(labels, labels2)
+    assert not np.array_equal(first[0][0], other[0])
+    assert first[0][0].shape == (4, 32, 32, 3) and first[0][0].dtype == np.float32
+    assert sorted(Batches(films, 32, 4, 5, None).order) == list(range(8))
+
+
+def test_shares_decide_what_is_drawn():
+    shares = np.ones(12)
+    shares[0] = 200
+    drawn = Batches(make_set(shares=shares), 32, 4, 0, None, epoch_size=400).order
+    assert (drawn == 0).mean() > 0.8 and drawn.max() < 8
+
+
+def test_recipes_by_name():
+    assert find_recipe("silva2020").optimizer == "adadelta" and find_recipe("silva2020").view == "AP"
+    with pytest.raises(UnknownNameError, match="default, silva2020"):
+        find_recipe("best")
+    for recipe in RECIPES.values():
+        assert Recipe.from_dict(recipe.as_dict()) == recipe
+    assert RECIPES["default"].augmentation.flip == 0
+
+
+def test_rate_warms_up_and_falls():
+    optimizer = make_optimizer(Recipe(learning_rate=1.0, epochs=10, warm_up_epochs=1), steps=100)
+    rate = optimizer._learning_rate
+    assert float(rate(0)) < 0.05
+    assert float(rate(100)) == pytest.approx(1.0, rel=0.01)
+    assert float(rate(550)) == pytest.approx(0.5, rel=0.05)
+    assert float(rate(1000)) == pytest.approx(0.01, rel=0.05)
+    with pytest.raises(TrainingError, match="adadelta"):
+        make_optimizer(Recipe(optimizer="sgd"), 1)
