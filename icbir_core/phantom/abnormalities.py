@@ -166,8 +166,8 @@ def _opacity(
             focus = focus * smooth_step(cut / random.uniform(2, 8) + 0.5)
         focus = focus * chest.side_mask(each) * strength * random.uniform(0.75, 1.15)
         total = np.maximum(total, focus.astype(np.float32))
-    total = np.clip(total * (1 + 0.22 * texture), 0, 0.95) * (chest.lung > 2)
-    return total.astype(np.float32)
+    total = canvas.blur(np.clip(total * (1 + 0.22 * texture), 0, 0.95), random.uniform(0.6, 4.0))
+    return (total * (chest.lung > 2)).astype(np.float32)
 
 
 def _bronchograms(chest: Chest, random: np.random.Generator, share: np.ndarray, side: str) -> np.ndarray:

@@ -42,6 +42,7 @@ class Anatomy:
     anterior_drop: float
     posterior_drop: float
     apex_power: float
+    apex_round: float
     curvature: float
     wall: float
     obesity: float
@@ -75,11 +76,11 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
     inspiration = float(np.clip(random.normal(0.88 if portable else 1.0, 0.10), 0.6, 1.16))
     scale = (1.0 if sex == "M" else 0.93) * float(np.clip(random.normal(1.0, 0.06), 0.82, 1.18))
     obesity = float(np.clip(random.gamma(1.6, 0.28), 0, 1.8))
-    half_width = 138 * scale * random.uniform(0.9, 1.1) * (0.96 + 0.04 * inspiration) * (1.05 if portable else 1.0)
-    height = 230 * scale * inspiration * random.uniform(0.9, 1.1)
+    half_width = 146 * scale * random.uniform(0.9, 1.1) * (0.96 + 0.04 * inspiration) * (1.05 if portable else 1.0)
+    height = 216 * scale * inspiration * random.uniform(0.9, 1.1)
     if random.random() < 0.12:
         height *= random.uniform(0.78, 0.95)
-    field = 2 * half_width * random.uniform(1.16, 1.62)
+    field = 2 * half_width * random.uniform(1.13, 1.52)
     field = max(field, (height + 45) * random.uniform(1.12, 1.3))
     slack = field - (height + 40)
     centre_y = field / 2 - slack * random.uniform(0.25, 0.62)
@@ -112,6 +113,7 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
         anterior_drop=float(random.uniform(12, 30)),
         posterior_drop=float(random.uniform(45, 85)),
         apex_power=float(random.uniform(2.2, 3.1)),
+        apex_round=float(random.uniform(0.33, 0.42)),
         curvature=float(random.normal(0, 4)) * (1 + 2 * (random.random() < 0.1)),
         wall=float(random.uniform(26, 46) * (1 + 0.8 * obesity)),
         obesity=obesity,
@@ -163,7 +165,7 @@ class Chest:
         a = self.anatomy
         t = np.clip(y / a.cage_height, 0, 1)
         flare = 1 + 0.03 * np.clip((t - 0.6) / 0.4, 0, 1)
-        return (a.half_width * flare * (1 - (1 - t) ** a.apex_power) ** 0.42).astype(np.float32)
+        return (a.half_width * flare * (1 - (1 - t) ** a.apex_power) ** a.apex_round).astype(np.float32)
 
     def _dome(self, x: np.ndarray, side: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Height (y, mm) of the top of the diaphragm for every column, (1, N)."""
@@ -198,7 +200,7 @@ class Chest:
         row = int(np.clip(np.searchsorted(canvas.y[:, 0], dome), 0, canvas.pixels - 1))
         middle = float(self.midline[row, 0])
         upright = (0.62 + 0.38 * a.inspiration) * a.scale
-        level = min(dome - random.uniform(6, 30) * upright, a.height + 5)
+        level = min(dome - random.uniform(0, 24) * upright, a.height + 5)
         right_level = min(level - random.uniform(0, 28) * upright, a.height - 14)
         base = a.height * random.uniform(0.40, 0.47)
         waist = random.uniform(0.40, 0.62)
@@ -241,9 +243,9 @@ class Chest:
         sway = a.rotation * 90
         wide = (1.12 if a.view == "AP" else 1.0) * s * random.uniform(1.0, 1.45)
         right = (
-            np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 36, 27, 25, 27, 24]) * wide)[:, None] - sway
+            np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([34, 28, 25, 25, 27, 24]) * wide)[:, None] - sway
         )
-        left = np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([44, 38, 30, 27, 26, 26]) * wide)[:, None] + sway
+        left = np.interp(y[:, 0], [-30, 0, 25, 60, 110, 200], np.array([34, 30, 28, 27, 26, 26]) * wide)[:, None] + sway
         right, left = np.maximum(right, 14), np.maximum(left, 14)
         reach = np.where(self.lateral < 0, -self.lateral / right, self.lateral / left)
         shape = np.clip(1 - reach**2.2, 0, 1) * smooth_step((y + 60) / 60)

@@ -44,7 +44,9 @@ class Canvas:
         """Fills one closed polygon (n, 2) in mm on a uint8 layer, antialiased."""
         cv2.fillPoly(layer, [self.to_pixels(points)], float(value), cv2.LINE_AA, _FRACTION_BITS)
 
-    def stroke(self, layer: np.ndarray, lines: Sequence[np.ndarray] | np.ndarray, width: float, value: float = 255) -> None:
+    def stroke(
+        self, layer: np.ndarray, lines: Sequence[np.ndarray] | np.ndarray, width: float, value: float = 255
+    ) -> None:
         """Draws open lines, each (n, 2) in mm, `width` mm wide, on a uint8 layer, antialiased.
 
         A line thinner than a pixel is drawn one pixel wide and fainter in proportion, so that its sum stays right.
@@ -52,7 +54,9 @@ class Canvas:
         wanted = width / self.spacing
         thickness = max(1, round(wanted))
         value = value * min(wanted / thickness, 1.0)
-        points = list(self.to_pixels(lines)) if isinstance(lines, np.ndarray) else [self.to_pixels(line) for line in lines]
+        points = (
+            list(self.to_pixels(lines)) if isinstance(lines, np.ndarray) else [self.to_pixels(line) for line in lines]
+        )
         cv2.polylines(layer, points, False, float(value), thickness, cv2.LINE_AA, _FRACTION_BITS)
 
     def window(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:

@@ -67,9 +67,10 @@ def skeleton(chest: Chest, random: np.random.Generator) -> np.ndarray:
                 canvas.fill(front, band(part, front_width * widen), 170)
     ribs = back.astype(np.float32) * np.float32(1 / 255) * (1 - core.astype(np.float32) * np.float32(0.42 / 255))
     ribs += canvas.blur(front, 1.1).astype(np.float32) * np.float32(random.uniform(0.5, 0.95) / 255)
-    ribs *= np.where(canvas.y > chest.dome, np.float32(0.6), np.float32(1))
+    hidden = np.clip((chest.heart + chest.centre_mass) / 60, 0, 1) * random.uniform(0.3, 0.8)
+    ribs *= 1 - np.maximum(hidden, np.where(canvas.y > chest.dome, np.float32(0.5), np.float32(0)))
     calcium = 1.15 - 0.005 * max(a.age - 45, 0)
-    bone = canvas.blur(ribs, 0.45) * np.float32(random.uniform(3.6, 6.4) * calcium)
+    bone = canvas.blur(ribs, 0.3) * np.float32(random.uniform(4.0, 7.5) * calcium)
     bone += _spine(chest, random)
     bone += _shoulders(chest, random)
     return bone
@@ -91,8 +92,8 @@ def _spine(chest: Chest, random: np.random.Generator) -> np.ndarray:
         for sign in (-1, 1):
             place = (middle + sign * half * 0.62 - swing * 0.4, y + 10 * s)
             canvas.fill(processes, _BOX * (4.5 * s, 6 * s) + place, 120)
-    spine = canvas.blur(layer, 1.3).astype(np.float32) * np.float32(1 / 255)
-    spine += canvas.blur(processes, 1.0).astype(np.float32) * np.float32(0.5 / 255)
+    spine = canvas.blur(layer, 0.7).astype(np.float32) * np.float32(1 / 255)
+    spine += canvas.blur(processes, 0.6).astype(np.float32) * np.float32(0.5 / 255)
     return spine * np.float32(random.uniform(4, 10) * s)
 
 
@@ -105,8 +106,8 @@ def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
     outer = max(a.half_width * 1.12, 150 * s) + random.uniform(-6, 14)
     top = a.shoulder_height
     for sign in (-1, 1):
-        inner_y = 34 * s + lift + random.uniform(-5, 5)
-        end_y = 0.6 * (top + 12) + 0.4 * (inner_y - 38 * s) + random.uniform(-8, 8)
+        inner_y = 42 * s + lift + random.uniform(-5, 5)
+        end_y = 0.6 * (top + 12) + 0.4 * (inner_y - 50 * s) + random.uniform(-8, 8)
         line = curve(
             [
                 (sign * 16 * s + sway, inner_y),
@@ -136,7 +137,7 @@ def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
         )
         canvas.fill(blade, outline, 70)
         border = band(outline[8:32], 4.5 * s)
-        canvas.fill(blade, border, 150)
+        canvas.fill(blade, border, 115)
         spine_line = curve([(medial + sign * 4, end_y + 38 * s), (joint[0], end_y - 4)], 10)
         canvas.fill(blade, band(spine_line, 9 * s), 140)
         radius = random.uniform(22, 26) * s
@@ -158,7 +159,7 @@ def _shoulders(chest: Chest, random: np.random.Generator) -> np.ndarray:
         16,
     )
     canvas.fill(blade, manubrium, 60)
-    bone = canvas.blur(clavicle, 0.8).astype(np.float32) * np.float32(random.uniform(5, 8) / 255)
-    bone += canvas.blur(blade, 1.2).astype(np.float32) * np.float32(random.uniform(5, 9) / 255)
-    bone += canvas.blur(arm, 1.4).astype(np.float32) * np.float32(random.uniform(6, 12) / 255)
+    bone = canvas.blur(clavicle, 0.4).astype(np.float32) * np.float32(random.uniform(7, 12) / 255)
+    bone += canvas.blur(blade, 0.6).astype(np.float32) * np.float32(random.uniform(9, 17) / 255)
+    bone += canvas.blur(arm, 0.8).astype(np.float32) * np.float32(random.uniform(9, 18) / 255)
     return bone

@@ -6,7 +6,7 @@ import numpy as np
 
 from .anatomy import Chest
 
-_GENERATIONS = 6
+_GENERATIONS = 7
 
 
 def lung_markings(
@@ -40,7 +40,7 @@ def lung_markings(
                 if group.any():
                     size = float(diameter[group].mean())
                     canvas.stroke(layer, lines[group], size, 220)
-                    markings += layer.astype(np.float32) * np.float32(1.2 * size / 220)
+                    markings += layer.astype(np.float32) * np.float32((1.2 * size + 1.7) / 220)
                     layer[:] = 0
             if generation == _GENERATIONS - 1:
                 break
@@ -48,11 +48,11 @@ def lung_markings(
             angle = np.concatenate([turned - spread, turned + spread * random.uniform(0.3, 1.0, len(angle))])
             start = np.concatenate([end, end])
             diameter = np.concatenate([diameter * 0.72, diameter * random.uniform(0.5, 0.75, len(diameter))])
-            length = np.concatenate([length, length]) * random.uniform(0.66, 0.95, len(angle))
-    markings = canvas.blur(markings, 0.55)
+            length = np.concatenate([length, length]) * random.uniform(0.6, 0.95, len(angle))
+    markings = canvas.blur(markings, 0.35)
     fine = canvas.noise(random, 14, max(1.6, 1.5 * canvas.spacing), 0.8)
     markings += np.float32(random.uniform(0.25, 0.9)) * fine
     if net > 0:
-        mesh = np.abs(canvas.noise(random, 16, max(2.5, 2 * canvas.spacing), 0.75))
-        markings += np.float32(net) * np.clip(0.55 - mesh, 0, None) * 3
+        mesh = np.abs(canvas.noise(random, 9, max(2.0, 1.5 * canvas.spacing), 0.8))
+        markings += np.float32(net) * np.clip(0.5 - mesh, 0, None) * 1.6
     return markings
