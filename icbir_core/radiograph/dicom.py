@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from typing import Any
 
@@ -11,14 +12,17 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder, pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    RLELossless,
 )
 
 from icbir_core.errors import (
@@ -27,7 +31,7 @@ from icbir_core.errors import (
     RadiographTooLarge,
     UndecodableTransferSyntax,
 )
-from icbir_core.radiograph.codestream import read_declared_shape
+from icbir_core.radiograph.codestream import read_declared_frame
 from icbir_core.radiograph.dicom_header import describe_header, get_numbers, get_text
 from icbir_core.radiograph.levels import MAX_LEVEL, to_levels
 from icbir_core.radiograph.raster import check_pixel_count, reduce_to_grey
@@ -40,18 +44,26 @@ def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[s
     uid = _find_transfer_syntax(dataset)
     _check_header(dataset, uid, limits)
     try:
-        stored = dataset.pixel_array
+        stored = pixel_array(dataset, decoding_plugin=_choose_plugin(uid))
     except Exception as error:  # decoders of damaged pixel data raise nearly anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:120]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        reason = re.sub(r"[^ -~]+", "?", reason)[:120]
         raise RadiographError(
             f"Expected whole pixel data in {uid.name}, got damaged ones ({reason}); export the film again."
         ) from error
     fields, facts = describe_header(dataset)
     facts["encoding"] = f"DICOM, {uid.name} ({uid})"
     bits = int(dataset.BitsStored)
-    if stored.ndim == 3 or dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return _read_colour(stored, dataset, facts), bits, facts, fields
-    return apply_grey_pipeline(stored, dataset, facts), bits, facts, fields
+    colour = stored.ndim == 3 or dataset.PhotometricInterpretation == "PALETTE COLOR"
+    try:
+        levels = (_read_colour if colour else apply_grey_pipeline)(stored, dataset, facts)
+    except RadiographError:
+        raise
+    except Exception as error:  # malformed elements surface wherever they are first used
+        raise RadiographError(
+            f"Expected a readable grey scale, got malformed elements ({type(error).__name__}); export the film again."
+        ) from error
+    return levels, bits, facts, fields
 
 
 def apply_grey_pipeline(stored: np.ndarray, dataset: Dataset, facts: dict[str, str]) -> np.ndarray:
@@ -136,29 +148,45 @@ def _find_transfer_syntax(dataset: Dataset) -> UID:
 def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> None:
     """Everything that can be refused before a single pixel is decoded."""
     if "PixelData" not in dataset:
-        kind = UID(get_text(dataset, "SOPClassUID")).name or "object"
+        # Only a registered name: the text of a damaged element may hold half the header.
+        kind = UID(get_text(dataset, "SOPClassUID")[:64])
+        kind = kind.name if kind.type else "object"
         raise RadiographError(f"Expected a DICOM film, got a {kind} without pixels; choose the file that holds them.")
     frames = get_numbers(dataset, "NumberOfFrames")
     if frames and frames[0] > 1:
         raise MultiFrameError(
             f"Expected one film, got a multi-frame DICOM of {frames[0]:.0f} frames; export the frame you want alone."
         )
-    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation"):
-        if not get_text(dataset, keyword):
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored"):
+        if len(get_numbers(dataset, keyword)) != 1:
             raise RadiographError(f"Expected a DICOM with {keyword}, got none; export the film again.")
+    if not get_text(dataset, "PhotometricInterpretation"):
+        raise RadiographError("Expected a DICOM with PhotometricInterpretation, got none; export the film again.")
     check_pixel_count(int(dataset.Rows), int(dataset.Columns), limits)
     if int(dataset.BitsAllocated) > 16:
         raise RadiographError(
             f"Expected at most 16 bits a pixel, got {dataset.BitsAllocated}; export the film with 16 bits or fewer."
         )
     _check_decoder(uid, int(dataset.BitsStored))
-    if uid.is_encapsulated:
-        try:
-            shape = read_declared_shape(get_frame(dataset.PixelData, 0, number_of_frames=1))
-        except Exception as error:  # broken fragments raise nearly anything
-            raise RadiographError("Expected whole pixel data, got damaged ones; export the film again.") from error
-        if shape is not None:
-            check_pixel_count(*shape, limits)
+    if uid.is_encapsulated and uid != RLELossless:
+        _check_codestream(dataset, limits)
+
+
+def _check_codestream(dataset: Dataset, limits: ReadLimits) -> None:
+    """The compressed picture must be the one that the header describes: native decoders trust the header."""
+    try:
+        frame = read_declared_frame(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    except Exception as error:  # broken fragments raise nearly anything
+        raise RadiographError("Expected whole pixel data, got damaged ones; export the film again.") from error
+    if frame is None:
+        raise RadiographError("Expected a compressed picture, got something else; export the film again.")
+    check_pixel_count(frame.rows, frame.columns, limits)
+    promised = (int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel))
+    if (frame.rows, frame.columns, frame.samples) != promised or frame.bits > int(dataset.BitsAllocated):
+        raise RadiographError(
+            f"Expected the picture that the header describes, got one of {frame.columns} × {frame.rows} pixels, "
+            f"{frame.samples} samples and {frame.bits} bits; export the film again."
+        )
 
 
 def _check_decoder(uid: UID, bits: int) -> None:
@@ -172,6 +200,16 @@ def _check_decoder(uid: UID, bits: int) -> None:
     except NotImplementedError:
         advice = f"no permissive decoder reads it at {bits} bits: export the film uncompressed or as lossless JPEG."
     raise UndecodableTransferSyntax(str(uid), uid.name, advice)
+
+
+def _choose_plugin(uid: UID) -> str:
+    """The most careful decoder that there is; "" leaves the choice, which for the rest is GDCM, to pydicom.
+
+    GDCM ends the process on some damaged files, where the others raise an error.
+    """
+    careful = {RLELossless: "pydicom", JPEGBaseline8Bit: "pillow", JPEGExtended12Bit: "pillow"}
+    plugin = "pylibjpeg" if uid in JPEG2000TransferSyntaxes else careful.get(uid, "")
+    return plugin if uid.is_encapsulated and plugin in get_decoder(uid).available_plugins else ""
 
 
 def _read_colour(stored: np.ndarray, dataset: Dataset, facts: dict[str, str]) -> np.ndarray:

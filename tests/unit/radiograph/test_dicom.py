@@ -11,13 +11,13 @@ import pydicom
 import pytest
 from dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, transcode
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
 
 from icbir_core.errors import MultiFrameError, RadiographError, RadiographTooLarge, UndecodableTransferSyntax
 from icbir_core.radiograph import describe_facts, read_radiograph, write_lossless
-from icbir_core.radiograph.codestream import read_declared_shape
+from icbir_core.radiograph.codestream import DeclaredFrame, read_declared_frame
 from icbir_core.radiograph.dicom_header import read_age
 from icbir_core.settings import ReadLimits
 
@@ -64,14 +64,16 @@ def test_compressed(uid, tmp_path):
     radiograph = read_radiograph(data)
     assert np.abs(radiograph.pixels - stretch(film.astype(float))).max() < (0.02 if lossy else 0.51 / 65535)
     assert uid in radiograph.facts["encoding"] and radiograph.stored_bits == (8 if lossy else 12)
-    assert read_declared_shape(pydicom.dcmread(io.BytesIO(data)).PixelData[16:]) in (film.shape, None)
+    if uid != "1.2.840.10008.1.2.5":
+        frame = read_declared_frame(get_frame(pydicom.dcmread(io.BytesIO(data)).PixelData, 0, number_of_frames=1))
+        assert (frame.rows, frame.columns, frame.samples) == (*film.shape, 1) and 8 <= frame.bits <= 16
 
 
 def test_high_throughput_jpeg_2000():
     film = np.add.outer(np.arange(16) * 250, np.arange(16) * 16) % 4096
     dataset = make_dataset(film.astype(np.uint16), "1.2.840.10008.1.2.4.201", PixelData=encapsulate([HTJ2K]))
     assert_levels(read_radiograph(encode_dataset(dataset)).pixels, stretch(film.astype(float)))
-    assert read_declared_shape(HTJ2K) == (16, 16)
+    assert read_declared_frame(HTJ2K) == DeclaredFrame(16, 16, 1, 16)
 
 
 @pytest.mark.parametrize("uid", UNCOMPRESSED[:3])
@@ -318,6 +320,48 @@ def test_damaged_files_give_one_sentence(make):
         read_radiograph(make())
     text = str(caught.value)
     assert text.startswith("Expected ") and "got" in text and "\n" not in text and len(text) < 300
+
+
+def test_a_picture_of_another_size_than_the_header_says_is_refused(tmp_path):
+    data = transcode(make_dicom(FILM12, BitsStored=12), "1.2.840.10008.1.2.4.80", tmp_path)
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.Rows = 10
+    with pytest.raises(RadiographError, match="64 × 40 pixels"):
+        read_radiograph(encode_dataset(dataset))
+
+
+def test_errors_never_repeat_a_header(tmp_path):
+    dataset = make_dataset(FILM12, PatientName="Doe^Jane", SOPClassUID="Doe^Jane")
+    del dataset.PixelData
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    with pytest.raises(RadiographError) as caught:
+        read_radiograph(stream.getvalue())
+    assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["plain", "big endian", "deflated", "JPEG lossless", "JPEG-LS", "JPEG 2000", "RLE"])
+def test_damaged_bytes_end_in_a_film_or_in_one_sentence(kind, tmp_path):
+    data = make_dicom(FILM12, BitsStored=12, WindowCenter=["2000", "900"], WindowWidth=["900", "90"], RescaleSlope=1)
+    encoded = {"JPEG lossless": ".4.70", "JPEG-LS": ".4.80", "JPEG 2000": ".4.90", "RLE": ".5"}
+    if kind in encoded:
+        data = transcode(data, "1.2.840.10008.1.2" + encoded[kind], tmp_path)
+    elif kind != "plain":
+        data = make_dicom(FILM12, UNCOMPRESSED[2 if kind == "big endian" else 3])
+    generator = np.random.default_rng(5)
+    for turn in range(60):
+        damaged = bytearray(data)
+        reach = len(data) if turn % 2 else min(len(data), 1000)
+        for _ in range(generator.integers(1, 6)):
+            damaged[generator.integers(reach)] = generator.integers(256)
+        try:
+            pixels = read_radiograph(
+                bytes(damaged[: generator.integers(1, len(data))] if turn % 7 == 0 else damaged)
+            ).pixels
+        except RadiographError as error:
+            assert "\n" not in str(error) and len(str(error)) < 300
+        else:
+            assert pixels.ndim == 2 and pixels.min() >= 0.0 and pixels.max() <= 1.0
 
 
 def test_a_dicom_goes_to_png_and_back(tmp_path):
