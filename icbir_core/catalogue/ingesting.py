@@ -7,7 +7,8 @@ import io
 import re
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -116,9 +117,7 @@ class _Ingest:
                 while self.pending:
                     self._collect()
             finally:
-                for future in self.pending:
-                    future.cancel()
-                self._flush()
+                self._wind_up()
         return IngestReport(self.added, self.already, self.skipped, dict(self.ignored))
 
     def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
@@ -199,8 +198,18 @@ class _Ingest:
             "source_bytes": size,
         }
 
+    def _wind_up(self) -> None:
+        """Keep what was done when the run ends early: films already begun are taken in, up to the first that fails."""
+        for future in self.pending:
+            future.cancel()
+        with suppress(Exception, CancelledError):  # the error that ended the run is the one to be told
+            while self.pending:
+                self._collect()
+        self._flush()
+
     def _collect(self) -> None:
-        result = self.pending.popleft().result()
+        result = self.pending[0].result()
+        self.pending.popleft()
         if isinstance(result, SkippedRow):
             self._skip(result.item, result.reason)
             return

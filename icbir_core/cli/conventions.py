@@ -78,7 +78,7 @@ def debugging() -> bool:
     """Whether the reader asked for tracebacks (ICBIR_DEBUG=1)."""
     from icbir_core.settings import get_environment_path
 
-    return get_environment_path("DEBUG") is not None
+    return get_environment_path("DEBUG") not in (None, "0")
 
 
 def quieten_libraries() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import sqlite3
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from made_data_sets import write_dicom, write_film, write_table
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph
 from icbir_core.catalogue.ingesting import name_image
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
@@ -164,6 +165,39 @@ def test_salts_differ_and_are_secret(tmp_path):
 def test_only_one_ingest_at_a_time(workspace, data_set):
     with workspace.lock("catalogue"), pytest.raises(WorkspaceError, match="only writer"):
         ingest(Workspace.open(workspace.path), data_set)
+
+
+def test_a_full_disk_is_told_and_nothing_done_is_lost(workspace, data_set, monkeypatch):
+    real = ingesting.write_lossless
+
+    def write(radiograph, path):
+        if path.name == "2.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(radiograph, path)
+
+    monkeypatch.setattr(ingesting, "write_lossless", write)
+    with pytest.raises(WorkspaceError, match="No space left on device; make room and run the same command again"):
+        ingest(workspace, data_set)
+    assert [case.case_id for case in workspace.catalogue.cases()] == ["0", "1"]
+    monkeypatch.undo()
+    assert ingest(workspace, data_set).added == 2
+    assert [case.case_id for case in workspace.catalogue.cases()] == ["0", "1", "2", "4"]
+
+
+def test_a_table_that_breaks_off_keeps_what_was_read(workspace, data_set):
+    whole = data_set.labels.read_bytes()
+    # Beyond the look-ahead, so that films are under way when the table fails.
+    filler = b"".join(b"missing_%d.png,,,,,,\n" % number for number in range(500))
+    data_set.labels.write_bytes(whole + filler + b"4.png,,\xff\xfe,,,,\n")
+    with pytest.raises(CatalogueError, match="UTF-8"):
+        ingest(workspace, data_set)
+    assert workspace.catalogue.count() <= 4
+    assert {file.name for file in workspace.images.iterdir()} == {
+        case.path.split("/")[1] for case in workspace.catalogue.cases()
+    }
+    data_set.labels.write_bytes(whole)
+    ingest(workspace, data_set)
+    assert workspace.catalogue.count() == 4
 
 
 def test_the_manifest_names_the_catalogue(workspace, data_set):
