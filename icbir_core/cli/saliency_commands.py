@@ -1,0 +1,151 @@
+"""Commands of the saliency maps: explain, checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar, say
+
+TargetOption = Annotated[str | None, typer.Option("--target", help="Finding to explain (default: the first target).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    app.command()(explain)
+    app.command()(checks)
+
+
+def explain(
+    workspace: Annotated[Path | None, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")] = None,
+    image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Film: PNG, JPEG or DICOM.")] = None,
+    method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = "deep_taylor",
+    target: TargetOption = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay).")] = None,
+    list_methods: Annotated[bool, typer.Option("--list", help="List the saliency methods and stop.")] = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Compute one saliency map of one film and write it as numbers or as a picture."""
+    from icbir_core.errors import SaliencyError
+
+    if list_methods:
+        _list_methods(as_json)
+        return
+    if workspace is None or image is None or out is None or out.suffix.lower() not in (".npy", ".png"):
+        raise SaliencyError("Expected WORKSPACE, IMAGE and --out FILE ending in .npy or .png; give all three.")
+    from icbir_core.catalogue import Workspace
+    from icbir_core.findings import require_canonical_name
+    from icbir_core.model.device import choose_device
+    from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+    from icbir_core.radiograph.reading import read_radiograph
+    from icbir_core.retrieval.model_choice import load_models
+    from icbir_core.saliency.registry import explain as explain_films
+    from icbir_core.saliency.registry import require_method
+
+    require_method(method)
+    chosen = choose_device(device)
+    models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
+    pixels = read_radiograph(image).pixels
+    fitted = fit_to_network(pixels, models.classifier.input_settings)
+    found = explain_films(models.classifier, fitted[None], models.target, method)[0]
+    values = Letterbox.of(pixels.shape, fitted.shape[0]).to_film(found.values)
+    _write(out, pixels, values, found.signed)
+    if found.state != "ok":
+        say(f"The map is {found.state}: it marks no place.")
+    result = {
+        "method": method,
+        "finding": found.finding,
+        "layer": found.layer,
+        "signed": found.signed,
+        "state": found.state,
+        "low": float(values.min()),
+        "high": float(values.max()),
+        "sum": float(found.values.sum()),
+        "file": str(out),
+        "model": models.classifier.sha256,
+        "starter_models": models.starter,
+        "device": chosen.name,
+    }
+    emit(result, f"{out}: {method} of {found.finding}, {values.min():.3g} … {values.max():.3g}", as_json)
+
+
+def _write(out: Path, pixels, values, signed: bool) -> None:
+    import cv2
+    import numpy as np
+
+    from icbir_core.files import replace_atomically
+    from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
+
+    with replace_atomically(out) as aside:
+        if out.suffix.lower() == ".npy":
+            with open(aside, "wb") as handle:
+                np.save(handle, values)
+        else:
+            picture = render_overlay(pixels, values, OverlayStyle(signed=signed))
+            cv2.imwrite(str(aside), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def _list_methods(as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from icbir_core.saliency.registry import METHODS
+
+    for method in METHODS.values():
+        sign = "signed" if method.signed else "not signed"
+        emit(asdict(method), f"{method.name:22}{method.title} ({sign}): {method.description}", as_json)
+
+
+def checks(
+    workspace: WorkspaceArgument,
+    target: TargetOption = None,
+    methods: Annotated[str | None, typer.Option(help="Methods, by commas (default: all).")] = None,
+    simulated: Annotated[int, typer.Option(min=2, help="How many simulated films with exact masks.")] = 16,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Readers' boxes of catalogue cases, as BBox_List_2017.csv.")
+    ] = None,
+    frame: Annotated[int, typer.Option(min=1, help="Side of the original films that the boxes refer to.")] = 1024,
+    out: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Test what the maps claim: where they lie, what the score hangs on, and whether they depend on the network."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.errors import SaliencyError
+    from icbir_core.files import write_text_atomically
+    from icbir_core.findings import require_canonical_name
+    from icbir_core.model.device import choose_device
+    from icbir_core.pipeline.saliency_checks import collect_boxed, simulate_marked
+    from icbir_core.retrieval.model_choice import load_models
+    from icbir_core.saliency.checks import CheckOptions, render_table, run_checks, to_plain
+
+    chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
+    options = CheckOptions() if chosen is None else CheckOptions(chosen, _keep_cascaded(chosen))
+    choose_device(device)
+    opened = Workspace.open(workspace)
+    models = load_models(opened, require_canonical_name(target) if target else None)
+    settings = models.classifier.input_settings
+    marked = [one for one in (simulate_marked(models.target, simulated, settings),) if one is not None]
+    if boxes is not None:
+        marked += collect_boxed(opened, boxes, models.classifier.findings, settings, frame)
+    if not marked:
+        raise SaliencyError(
+            f"Expected films that show where {models.target} is, got none; it cannot be simulated, so give --boxes."
+        )
+    with progress_bar("checks", "step") as progress:
+        rows = run_checks(models.classifier, marked, options, progress)
+    title = (
+        f"Classifier {models.classifier.sha256[:12]}{' (starter)' if models.starter else ''}, target {models.target}."
+    )
+    text = f"{title}\n\n{render_table(rows)}\n"
+    if out is not None:
+        write_text_atomically(out, text)
+    emit({"model": models.classifier.sha256, "target": models.target, "rows": to_plain(rows)}, text, as_json)
+
+
+def _keep_cascaded(methods: tuple[str, ...]) -> tuple[str, ...]:
+    from icbir_core.saliency.checks import CheckOptions
+
+    return tuple(name for name in CheckOptions().randomised if name in methods)

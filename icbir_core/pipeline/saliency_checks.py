@@ -1,0 +1,98 @@
+"""Films with marked findings for the saliency checks: simulated ones, and catalogue cases with readers' boxes."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import SaliencyError
+from icbir_core.findings import find_canonical_name
+from icbir_core.phantom import SIMULATED_FINDINGS, simulate_films
+from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+from icbir_core.saliency.checks import MarkedFilms
+from icbir_core.settings import InputSettings
+
+FRAME = 1024
+"""Side of the original films that the boxes of NIH ChestX-ray14 are given in."""
+FIRST_SEED = 900_000_000
+"""Far from the seeds that training draws, so that the networks have not seen these films."""
+
+
+def simulate_marked(finding: str, count: int, settings: InputSettings) -> MarkedFilms | None:
+    """`count` simulated films that show the finding, with its exact mask; None if it cannot be simulated.
+
+    Films on which it is too faint to leave a mask are passed over.
+    """
+    if finding not in SIMULATED_FINDINGS or count < 1:
+        return None
+    images, masks, groups = [], [], []
+    for film in simulate_films(range(FIRST_SEED, FIRST_SEED + 2 * count), workers=0, findings=(finding,)):
+        marked = film.truth.finding(finding)
+        mask = cv2.resize(marked.mask.astype(np.float32), (settings.size, settings.size), interpolation=cv2.INTER_AREA)
+        if not (mask >= 0.5).any():
+            continue
+        images.append(fit_to_network(film.pixels.astype(np.float32) / 255.0, settings))
+        masks.append(mask >= 0.5)
+        groups.append(f"seed {film.truth.seed}")
+        if len(images) == count:
+            break
+    source = "simulated films, exact masks"
+    return MarkedFilms(source, finding, np.stack(images), np.stack(masks), tuple(groups))
+
+
+def read_boxes(path: Path) -> dict[str, dict[str, list[tuple[float, ...]]]]:
+    """Case name → finding → boxes (left, top, width, height), from a table as NIH's BBox_List_2017.csv.
+
+    Raises SaliencyError on a table without those columns.
+    """
+    found: dict[str, dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as handle:
+            rows = csv.reader(handle)
+            header = next(rows)
+            if header[:2] != ["Image Index", "Finding Label"]:
+                raise ValueError(f"columns {', '.join(header[:2])}")
+            for row in rows:
+                name = find_canonical_name(row[1])
+                if name:
+                    found[Path(row[0]).stem][name].append(tuple(float(value) for value in row[2:6]))
+    except (OSError, ValueError, StopIteration, IndexError) as error:
+        raise SaliencyError(
+            f"Expected a table 'Image Index, Finding Label, Bbox [x,y,w,h]' in {path}, got '{error}'; give another."
+        ) from None
+    return found
+
+
+def collect_boxed(
+    workspace: Workspace, path: Path, findings: tuple[str, ...], settings: InputSettings, frame: int = FRAME
+) -> list[MarkedFilms]:
+    """The workspace's cases that have boxes of one of `findings`: one set a finding, most films first.
+
+    frame : side in pixels of the original square films that the boxes refer to.
+    """
+    boxes = read_boxes(path)
+    gathered: dict[str, list] = defaultdict(list)
+    for case in workspace.catalogue.cases():
+        for finding, areas in boxes.get(case.case_id, {}).items():
+            if finding not in findings:
+                continue
+            film = read_case_radiograph(workspace, case).pixels
+            letterbox = Letterbox.of(film.shape, settings.size)
+            mask = np.zeros((settings.size, settings.size), bool)
+            for area in areas:
+                scaled = tuple(value * max(film.shape) / frame for value in area)
+                left, top, width, height = letterbox.box_to_network(scaled)
+                rows = slice(max(0, round(top)), max(0, round(top + height)))
+                mask[rows, max(0, round(left)) : max(0, round(left + width))] = True
+            if mask.any():
+                gathered[finding].append((fit_to_network(film, settings), mask, case.patient or case.case_id))
+    sets = []
+    for finding, films in sorted(gathered.items(), key=lambda entry: -len(entry[1])):
+        images, masks, groups = zip(*films, strict=True)
+        sets.append(MarkedFilms("radiologists' boxes", finding, np.stack(images), np.stack(masks), groups))
+    return sets

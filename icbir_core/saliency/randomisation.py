@@ -1,0 +1,78 @@
+"""Does a map depend on what the network learned? Layers shuffled from the top down, and heads that know nothing.
+
+Cascading randomisation: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018 (Quantus: `MPRT`); independent
+heads: Sixt, Granz and Landgraf, "When explanations lie", ICML 2020, whose point is that chains of positive rules hardly
+see the layers above. Low similarity is good in both. Neither can rank methods alone (Binder et al., CVPR 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+
+from icbir_core.saliency.gradients import LOGITS
+
+STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("head", (LOGITS,)),
+    ("block 4", ("conv5_", "bn", "pool4_")),
+    ("block 3", ("conv4_", "pool3_")),
+    ("block 2", ("conv3_", "pool2_")),
+    ("whole network", ("conv2_", "conv1_", "pool1")),
+)
+
+
+def measure_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine of two maps of one shape, in [-1, 1]; 0 where one of them is all zero."""
+    a, b = np.ravel(first).astype(np.float64), np.ravel(second).astype(np.float64)
+    size = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / size) if size > 0 else 0.0
+
+
+def _shuffle(layer: keras.layers.Layer, generator: np.random.Generator) -> None:
+    """Mix a layer's own weights: their distribution stays, the rest is lost. Normalisations keep channels whole."""
+    weights = layer.get_weights()
+    if isinstance(layer, keras.layers.BatchNormalization):
+        order = generator.permutation(len(weights[0]))
+        layer.set_weights([one[order] for one in weights])
+    elif weights:
+        layer.set_weights([generator.permutation(one.ravel()).reshape(one.shape) for one in weights])
+
+
+def cascade(model: keras.Model, seed: int = 0) -> Iterator[tuple[str, keras.Model]]:
+    """Stage name and a copy of the network with that stage and all above it shuffled, from the head to everything.
+
+    Stages without a layer (in a shorter network) are left out.
+    """
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    generator = np.random.default_rng(seed)
+    for stage, prefixes in STAGES:
+        layers = [layer for layer in copy.layers if layer.get_weights() and layer.name.startswith(prefixes)]
+        if not layers:
+            continue
+        for layer in layers:
+            _shuffle(layer, generator)
+        fresh = keras.models.clone_model(copy)
+        fresh.set_weights(copy.get_weights())
+        yield stage, fresh
+
+
+def make_random_heads(model: keras.Model, count: int = 4, seed: int = 0) -> keras.Model:
+    """The network with `count` heads drawn independently in place of the trained ones; the layers below are shared."""
+    features = model.get_layer("avg_pool").output
+    head = keras.layers.Dense(count, name=LOGITS)
+    outputs = keras.layers.Activation("sigmoid", name="probabilities")(head(features))
+    deviation = float(np.std(model.get_layer(LOGITS).get_weights()[0]))
+    generator = np.random.default_rng(seed)
+    head.set_weights([generator.normal(0, deviation, (features.shape[-1], count)), np.zeros(count)])
+    return keras.Model(model.input, outputs)
+
+
+def compare_pairs(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Cosine per film (N,), averaged over all pairs of heads; maps : one (N, S, S) a head."""
+    pairs = [(i, j) for i in range(len(maps)) for j in range(i + 1, len(maps))]
+    return np.array(
+        [np.mean([measure_cosine(maps[i][row], maps[j][row]) for i, j in pairs]) for row in range(len(maps[0]))]
+    )
