@@ -24,7 +24,7 @@ from icbir_ui.viewer import Picture
 LIMITS = ReadLimits()
 MAX_FILMS = 24
 MAX_MEMBERS = 60
-QUERIES = "queries"
+QUERY_FOLDERS = ("demonstration/queries", "queries")
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", "")
 
 
@@ -147,8 +147,8 @@ def get_current() -> Film | None:
 
 def list_demonstration(workspace: Workspace) -> list[Path]:
     """The demonstration queries of a workspace, by name."""
-    folder = workspace.path / QUERIES
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    found = [path for folder in QUERY_FOLDERS for path in sorted((workspace.path / folder).glob("*"))]
+    return [path for path in found if path.suffix.lower() in ENDINGS and path.is_file()]
 
 
 def open_named(workspace: Workspace, name: str) -> Film | None:

@@ -23,7 +23,7 @@ KEPT = (
     Key.COMPARE_MAP,
 )
 STYLE = """<style>
-.stMainBlockContainer { padding: 3.4rem 1.5rem 1rem; max-width: none; }
+.stMainBlockContainer { padding: 4.3rem 1.5rem 1rem; max-width: none; }
 .stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
 [data-testid="stHeaderLogo"], .stLogo { height: 1.8rem; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }

@@ -33,8 +33,10 @@ def make_bars(prediction: Prediction | None, target: str) -> list[dict]:
     ]
 
 
-def query_pane(film: Film, ranking: Ranking | None = None, maps: Maps | None = None, **more) -> Pane:
-    """The film that is searched with, with its facts, warnings and probabilities."""
+def query_pane(
+    film: Film, ranking: Ranking | None = None, maps: Maps | None = None, plain: bool = False, **more
+) -> Pane:
+    """The film that is searched with, with its facts, warnings and probabilities. plain : never under its map."""
     region = get_trail().region
     box = None
     if region is not None:
@@ -46,6 +48,7 @@ def query_pane(film: Film, ranking: Ranking | None = None, maps: Maps | None = N
         title=more.pop("title", f"Query · {film.query.name}"),
         film=film.picture,
         map=map_picture(film.key, maps.query, version) if maps else None,
+        plain=plain,
         lines=describe_film(film.radiograph),
         note=" ".join(film.warnings) or None,
         bars=make_bars(ranking.prediction, ranking.target) if ranking else (),
@@ -69,10 +72,10 @@ def hit_panes(
         panes.append(
             Pane(
                 key=case.case_id,
-                title=f"{hit.rank} · {describe_hit(ranking, hit)}",
+                title=f"{hit.rank} · {case.case_id}",
                 film=case_picture(workspace, case),
                 map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version),
-                lines=(describe_findings(case), describe_person(case.view, case.age, case.sex), case_origin(case)),
+                lines=(describe_findings(case), describe_hit(ranking, hit), describe_origin(case)),
                 details=find_text(case),
                 ratable=True,
                 rating=ratings.get(case.case_id),
@@ -85,9 +88,24 @@ def hit_panes(
     return panes
 
 
-def case_origin(case: Case) -> str:
-    """The case's name and source."""
-    return f"{case.case_id} · {case.source}" if case.source != "unknown" else case.case_id
+def map_pane(film: Film, ranking: Ranking, maps: Maps) -> Pane:
+    """The query again, under its heat map."""
+    return Pane(
+        key=MAP_PANE,
+        title=f"Query · heat map for {ranking.target}",
+        film=film.picture,
+        map=map_picture(film.key, maps.query, ranking.versions.get("model", "")),
+        lines=(f"{maps.title}, the same scale in every pane",),
+        oriented=film.radiograph.orientation_verified,
+        lead=True,
+        alternative=f"Query film with its heat map for {ranking.target}",
+    )
+
+
+def describe_origin(case: Case) -> str:
+    """View, age, sex and source."""
+    person = describe_person(case.view, case.age, case.sex)
+    return person if case.source == "unknown" else f"{person} · {case.source}"
 
 
 def find_text(case: Case) -> tuple[str, str] | None:

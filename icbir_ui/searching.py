@@ -94,11 +94,20 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
 
 
 @st.fragment(run_every=1.0)
-def show_loading(engine: Engine) -> None:
-    """A word while the networks load; the page runs again when they are there."""
+def _await(engine: Engine) -> None:
     if not engine.loading:
         st.rerun()
     st.caption(engine.describe_state())
+
+
+def show_loading(engine: Engine) -> None:
+    """A word while the networks load, after which the page runs again; the reason where they cannot be loaded."""
+    if engine.error:
+        st.warning(engine.error)
+    elif engine.loading:
+        _await(engine)
+    else:
+        st.rerun()  # ready since the page asked
 
 
 def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell: Callable[[str], None]) -> Maps:

@@ -33,7 +33,7 @@ LIMITS = """
 - Probabilities are calibrated on held-back films of the training data; on films of another hospital they drift.
 - Labels of public data sets were mostly read from reports by a program; some are wrong. Unknown is not absent.
 - Only frontal films are searched. Lateral films, children, and films with large implants are outside what was tested.
-- Distances in plain words compare with this catalogue's own nearest pairs; in another catalogue they mean another thing.
+- Distances in plain words compare with the nearest pairs of this catalogue; in another one they mean another thing.
 - The film is shown with the window its file names; R and L are shown only where the file states the orientation.
 """
 CITATIONS = """

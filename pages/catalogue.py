@@ -12,11 +12,11 @@ from icbir_ui import charts, films, growing, resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
 from icbir_ui.resources import Engine
-from icbir_ui.search_panes import case_origin
+from icbir_ui.search_panes import describe_origin
 from icbir_ui.searching import show_loading
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
-from icbir_ui.words import METHOD_TITLES, describe_findings, describe_person
+from icbir_ui.words import METHOD_TITLES, describe_findings
 
 SHOWN = 6
 
@@ -83,7 +83,7 @@ def show_cases(workspace: Workspace, ids: list[str]) -> None:
     st.markdown(f"**{len(ids)} selected**" + (f", the first {SHOWN} shown" if len(ids) > SHOWN else ""))
     panes = []
     for case in (workspace.catalogue.get(name) for name in ids[:SHOWN]):
-        lines = (describe_findings(case), describe_person(case.view, case.age, case.sex), case_origin(case))
+        lines = (describe_findings(case), describe_origin(case))
         panes.append(Pane(case.case_id, case.case_id, films.case_picture(workspace, case), lines=lines))
     show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")
 

@@ -27,7 +27,6 @@ def draw() -> None:
     film, held = films.get_current(), state.get(Key.RANKING)
     if film is None or held is None or held[0] != film.key or not held[1].hits:
         st.markdown("Search first; then open a case here with its ⤢ button.")
-        st.page_link("pages/search.py", label="To the search")
         return
     if not engine.ready:
         return show_loading(engine)

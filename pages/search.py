@@ -12,7 +12,7 @@ from icbir_ui.errors import explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film
 from icbir_ui.page import run_page
-from icbir_ui.search_panes import QUERY_PANE, hit_panes, query_pane
+from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
@@ -69,7 +69,8 @@ def draw() -> None:
     if is_far(ranking):
         st.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
     store = resources.open_ratings()
-    panes = [query_pane(film, ranking, maps)]
+    mapped = maps.query is not None
+    panes = [query_pane(film, ranking, maps, plain=mapped)] + ([map_pane(film, ranking, maps)] if mapped else [])
     panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
 
     def react(name: str, value: dict) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,16 +12,20 @@ import numpy as np
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.radiograph.writing import write_lossless
 from icbir_core.settings import InputSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Radiograph, Ranking, SaliencyMap
 
 SIZE = 64
-MAPS = {"deep_taylor": ("Deep Taylor decomposition", False, "Where it looked."), "signed": ("Signed", True, "For and against.")}
+MAPS = {
+    "deep_taylor": ("Deep Taylor decomposition", False, "Where it looked."),
+    "signed": ("Signed", True, "For and against."),
+}
 
 
 class FakeRetriever:
-    """Nearest by thumbnails of 8 × 8. `calls` counts what was computed, so that a test can see a rerun compute nothing."""
+    """Nearest by thumbnails of 8 × 8. `calls` counts what was computed, so that a rerun can be seen to compute nothing."""
 
     targets = ("Effusion", "Cardiomegaly")
     default_target = "Effusion"
@@ -34,6 +39,18 @@ class FakeRetriever:
 
     def methods(self, target: str) -> tuple[str, ...]:
         return ("ig_cbir", "cnn", "ssim")
+
+    def get_engine(self, target: str) -> FakeRetriever:
+        return self
+
+    get_index = get_engine
+
+    def get_vectors(self, rows: np.ndarray) -> np.ndarray:
+        return np.stack([self.vectors[int(row)] for row in rows])
+
+    def embed_query(self, query: Query, target: str | None = None) -> SimpleNamespace:
+        vector = self._embed(query.radiograph.pixels)
+        return SimpleNamespace(descriptors={"ig_cbir": vector, "cnn": vector})
 
     def _embed(self, pixels: np.ndarray) -> np.ndarray:
         return cv2.resize(fit_to_network(pixels, InputSettings(SIZE)), (8, 8), interpolation=cv2.INTER_AREA).ravel()
@@ -66,7 +83,9 @@ class FakeRetriever:
 
     def map_of(self, item: Query | Case, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
         self.calls.append("map")
-        pixels = item.radiograph.pixels if isinstance(item, Query) else read_case_radiograph(self.workspace, item).pixels
+        pixels = (
+            item.radiograph.pixels if isinstance(item, Query) else read_case_radiograph(self.workspace, item).pixels
+        )
         image = fit_to_network(pixels, InputSettings(SIZE))
         values = cv2.GaussianBlur(np.abs(cv2.Laplacian(image, cv2.CV_32F)), (0, 0), 3)
         signed = method == "signed"
@@ -92,12 +111,15 @@ def make_workspace(folder: Path, count: int = 14) -> Workspace:
     names, records = ("Effusion", "Cardiomegaly", "No Finding"), []
     for number in range(count):
         name = f"case_{number:03d}"
-        write_lossless(make_radiograph(number), workspace.images / f"{name}.png")
+        path = workspace.images / f"{name}.png"
+        write_lossless(make_radiograph(number), path)
+        film = read_radiograph(path)
         found = names[number % 3]
         states = {one: "present" if one == found else "absent" for one in names}
         records.append({
-            "case_id": name, "path": f"images/{name}.png", "sha256": f"{number:064x}", "pixel_sha256": f"{number:064x}",
-            "patient": f"p{number // 2}", "view": "PA" if number % 2 else "AP", "age": 30 + 3 * number if number else None,
+            "case_id": name, "path": f"images/{name}.png", "sha256": film.sha256, "pixel_sha256": film.pixel_sha256,
+            "patient": f"p{number // 2}", "view": "PA" if number % 2 else "AP",
+            "age": 30 + 3 * number if number else None,
             "sex": "FM"[number % 2], "source": "simulated", "findings": states,
             "report": "Drawn for a test." if number == 1 else None,
         })  # fmt: skip

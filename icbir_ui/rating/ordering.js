@@ -1,0 +1,57 @@
+// A row of letters that is ordered by drag, by the arrow keys, or by the buttons of each; it tells Python each new order.
+
+const make = (name, attributes, ...children) => {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+};
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  const list = parentElement.querySelector("ol");
+  if (list.dataset.item === data.item) return;
+  list.dataset.item = data.item;
+  let order = [...data.tokens];
+  let dragged = null;
+
+  const move = (token, place, tell = true) => {
+    order = order.filter((one) => one !== token);
+    order.splice(Math.max(0, Math.min(place, order.length)), 0, token);
+    draw(token);
+    if (tell) setStateValue("order", { item: data.item, tokens: order });
+  };
+
+  const draw = (focused) => {
+    list.replaceChildren(
+      ...order.map((token, place) => {
+        const letter = data.letters[data.tokens.indexOf(token)];
+        const entry = make("li", {
+          draggable: "true", tabindex: "0", "data-token": token,
+          "aria-label": `Case ${letter}, place ${place + 1} of ${order.length}. Arrow keys move it.`,
+        }, make("span", {}, letter));
+        entry.addEventListener("keydown", (event) => {
+          const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+          if (!by) return;
+          event.preventDefault();
+          event.stopPropagation();
+          move(token, order.indexOf(token) + by);
+        });
+        entry.addEventListener("dragstart", (event) => {
+          dragged = token;
+          event.dataTransfer.effectAllowed = "move";
+          event.dataTransfer.setData("text/plain", letter);
+        });
+        entry.addEventListener("dragover", (event) => event.preventDefault());
+        entry.addEventListener("drop", (event) => {
+          event.preventDefault();
+          if (dragged && dragged !== token) move(dragged, order.indexOf(token));
+          dragged = null;
+        });
+        return entry;
+      }),
+    );
+    if (focused) list.querySelector(`[data-token="${CSS.escape(focused)}"]`)?.focus();
+  };
+  draw(null);
+}

@@ -1,0 +1,75 @@
+"""Blind panes: films and maps under names that say nothing, neither on the page nor in its source."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+
+import numpy as np
+
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.radiograph.overlay import SEQUENTIAL_MAPS, colour_table, shared_scale
+from icbir_core.study.session import BlindItem, ReadingSession
+from icbir_core.types import Case
+from icbir_ui.films import case_picture
+from icbir_ui.ratings import SHORT_SCALE
+from icbir_ui.resources import Engine
+from icbir_ui.state import NOTICE
+from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+METHOD = "deep_taylor"
+
+
+def make_panes(
+    workspace: Workspace, session: ReadingSession, item: BlindItem, maps: dict[str, np.ndarray], rating: int | None
+) -> list[Pane]:
+    """The query and the case or cases of an item, without a fact that could tell them apart from others."""
+    query_id, case_ids = session.find_cases(item.token)
+    query = _hide(workspace, session, workspace.catalogue.get(query_id), maps)
+    panes = [Pane("query", "Query", query[0], map=query[1], lead=len(case_ids) > 2, alternative="Query film")]
+    for letter, token, case_id in zip(LETTERS, item.case_tokens, case_ids, strict=False):
+        film, found = _hide(workspace, session, workspace.catalogue.get(case_id), maps)
+        title = "Case" if len(case_ids) == 1 else f"Case {letter}"
+        single = item.task == "similarity"
+        panes.append(Pane(token, title, film, map=found, ratable=single, rating=rating, alternative=f"{title} film"))
+    return panes
+
+
+def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
+    """The viewer's options for an item: digits rate, arrows stay with the pane."""
+    name = SEQUENTIAL_MAPS[0]
+    options = ViewerOptions(
+        columns=2 if item.task == "similarity" else 0, full=item.task == "similarity", report=True,
+        digits="rate" if item.task == "similarity" else "choose", rating_scale=SHORT_SCALE, notice=f"ICBIR. {NOTICE}",
+    )  # fmt: skip
+    if not maps:
+        return options
+    scale = shared_scale(list(maps.values())) or 1.0
+    return replace(options, colours=colour_table(name), colour_map=name, scale=scale, legend="Heat map, one scale")
+
+
+def compute_maps(engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem) -> dict:
+    """case_id → map (S, S) of every film of an item; empty in the step without maps."""
+    if not item.with_maps:
+        return {}
+    query_id, case_ids = session.find_cases(item.token)
+    found = {}
+    for case_id in (query_id, *case_ids):
+        case, target = workspace.catalogue.get(case_id), session.study.target
+        one = engine.ask(
+            ("map", case.pixel_sha256, target, METHOD),
+            lambda retriever, case=case, target=target: retriever.map_of(case, METHOD, target),
+        )
+        found[case_id] = one.values
+    return found
+
+
+def _hide(workspace: Workspace, session: ReadingSession, case: Case, maps: dict) -> tuple[Picture, MapPicture | None]:
+    """The film and its map, named by a keyed hash: nobody who has the film can find it in the page's source."""
+    text = f"{session.reader}|{case.pixel_sha256}".encode()
+    name = hmac.new(session.study.salt.encode(), text, hashlib.sha256).hexdigest()[:32]
+    values = maps.get(case.case_id)
+    shown = None if values is None else MapPicture(f"{name}-map", values)
+    return Picture(name, case_picture(workspace, case).read), shown

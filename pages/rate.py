@@ -1,0 +1,138 @@
+"""Rate: a reading session, one blind item after another; every answer is on disk before the next is shown."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from icbir_core.errors import IcbirError
+from icbir_core.study.exchange import load_study
+from icbir_core.study.rating import SIMILARITY_SCALE
+from icbir_core.study.session import BlindItem, ReadingSession
+from icbir_core.study.store import RatingsStore
+from icbir_ui import resources, state
+from icbir_ui.errors import shielded
+from icbir_ui.page import run_page
+from icbir_ui.rating.creating import offer_new_study
+from icbir_ui.rating.ordering import choose_order
+from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
+from icbir_ui.searching import show_loading
+from icbir_ui.viewer import show_viewer
+
+PARAMETER_STUDY = "study"
+VIEWER = "rate_viewer"
+RETURNED = "rate_returned_to"
+SHOWN = "rate_shown_at"
+QUESTIONS = {
+    "similarity": "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5.",
+    "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
+    "choice": "Which of the two cases is more similar to the query?",
+}
+
+
+def draw() -> None:
+    workspace, store = resources.open_workspace(), resources.open_ratings()
+    names = store.study_names()
+    if not names:
+        st.markdown(
+            "No reading study here yet. A study shows you pairs of films, blinded, and asks how similar they are."
+        )
+        offer_new_study(workspace, store)
+        return
+    wanted = st.query_params.get(PARAMETER_STUDY)
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    name = left.selectbox("Study", names, index=names.index(wanted) if wanted in names else 0)
+    st.query_params[PARAMETER_STUDY] = name
+    session = ReadingSession(store, load_study(store, name), state.get_reader(), state.get_window())
+    item = find_item(session)
+    if item is None:
+        st.success(f"You have answered all {session.total} items of this study. Thank you, {session.reader}.")
+        right.button("Back to the last item", on_click=return_to, args=(session, None))
+        offer_new_study(workspace, store)
+        return
+    step = "second step, with heat maps" if item.with_maps else "first step, without heat maps"
+    right.progress(
+        len(session.answered()) / item.total, f"Item {item.position} of {item.total} · {step} · {session.reader}"
+    )
+    show_item(workspace, store, session, item)
+
+
+def find_item(session: ReadingSession) -> BlindItem | None:
+    """The item she went back to, else the first that is not answered."""
+    returned = st.session_state.get(RETURNED)
+    return returned if returned and session.owns(returned.token) else session.next_item()
+
+
+def return_to(session: ReadingSession, token: str | None) -> None:
+    """Go to the item before; its earlier answer stays stored, a new one counts."""
+    st.session_state[RETURNED] = session.previous_item(token)
+
+
+def show_item(workspace, store: RatingsStore, session: ReadingSession, item: BlindItem) -> None:
+    """The films and the ways to answer."""
+    st.markdown(f"**{QUESTIONS[item.task]}**")
+    maps = {}
+    if item.with_maps:
+        engine = resources.open_engine()
+        if not engine.ready:
+            return show_loading(engine)
+        maps = compute_maps(engine, workspace, session, item)
+    shown = st.session_state.setdefault(SHOWN, {})
+    shown.setdefault(item.token, time.monotonic())
+    show_answers(session, item)
+    given = None
+    if st.session_state.get(RETURNED) is not None and item.task == "similarity":
+        query, cases = session.find_cases(item.token)
+        stage = 2 if item.with_maps else 1
+        known = store.latest(
+            study=session.study.name, reader=session.reader, query=query, case_id=cases[0], stage=stage
+        )
+        given = known[-1].score if known else None
+
+    def react(name: str, value: dict) -> None:
+        if name == "rated":
+            answer(session, value["pane"].rsplit("-", 1)[0], score=int(value["rating"]))
+
+    show_viewer(make_panes(workspace, session, item, maps, given), make_options(item, maps), VIEWER, react)
+    if item.task == "similarity":
+        st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))
+
+
+def show_answers(session: ReadingSession, item: BlindItem) -> None:
+    """The answers that are not given in the viewer, and the way back."""
+    columns = st.columns([1, 1, 1, 1, 3])
+    if item.task == "choice":
+        for column, letter, token in zip(columns, LETTERS, item.case_tokens, strict=False):
+            column.button(f"Case {letter}", shortcut=letter.lower(), on_click=answer, args=(session, item.token),
+                          kwargs={"chosen": token}, width="stretch", type="primary")  # fmt: skip
+    elif item.task == "ranking":
+        order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], "rate_order")
+        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
+                          width="stretch", type="primary")  # fmt: skip
+    columns[2].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token),
+                      kwargs={"cannot_judge": True}, width="stretch")  # fmt: skip
+    columns[3].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
+                      disabled=item.position == 1, help="To the item before, to correct it")  # fmt: skip
+
+
+def answer(session: ReadingSession, token: str, **given) -> None:
+    """Store one answer; only then is the item left. What went wrong is said, and the item stays."""
+    with shielded():
+        started = st.session_state.get(SHOWN, {}).get(token)
+        view = getattr(st.session_state.get(VIEWER), "view", None)
+        try:
+            session.answer(
+                token,
+                time_ms=None if started is None else int(1000 * (time.monotonic() - started)),
+                actions=[{"kind": "last view", **dict(view)}] if view else (),
+                **given,
+            )
+        except IcbirError as error:
+            st.toast(str(error))
+            return
+        st.session_state[RETURNED] = None
+        st.session_state.get(SHOWN, {}).pop(token, None)
+
+
+run_page("Rate", draw, heading=False)

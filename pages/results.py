@@ -1,0 +1,114 @@
+"""Results: what the ratings say, beside chance and beside the band between readers."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+import streamlit as st
+
+from icbir_core.study.analysis import StudyResult, analyse_study
+from icbir_core.study.design import Study
+from icbir_core.study.exchange import export_study, import_study, load_study
+from icbir_core.study.rating import SEARCH
+from icbir_core.study.report import make_sections, render_report
+from icbir_core.study.session import ReadingSession
+from icbir_core.study.store import RatingsStore
+from icbir_ui import resources, state
+from icbir_ui.errors import shielded
+from icbir_ui.page import run_page
+
+
+def draw() -> None:
+    store = resources.open_ratings()
+    names = store.study_names()
+    searches = store.latest(study=SEARCH)
+    st.caption(
+        f"{len(searches)} cases rated on the search page: unblinded, kept apart, in no statistic below. "
+        f"{len(names)} reading {'study' if len(names) == 1 else 'studies'}."
+    )
+    if names:
+        name = st.selectbox("Study", names, key="results_study")
+        show_study(store, load_study(store, name))
+    else:
+        st.markdown("No reading study here yet; the page Rate makes one.")
+    offer_import(store)
+
+
+def show_study(store: RatingsStore, study: Study) -> None:
+    """The statistics of one study, unless that would unblind a reader who is not through."""
+    ratings = [one for one in store.latest(study=study.name) if one.blinded]
+    real = [one for one in ratings if not one.simulated]
+    simulated = False
+    if len(real) < len(ratings):
+        shown = st.segmented_control("Ratings of", ["Readers", "Simulated readers"], default="Readers", required=True)
+        simulated = shown == "Simulated readers"
+    if not [one for one in ratings if one.simulated == simulated]:
+        st.markdown("No rating in this study yet.")
+        return
+    session = ReadingSession(store, study, state.get_reader())
+    left = session.total - len(session.answered())
+    mine = any(one.reader == session.reader for one in real)
+    if mine and left and not simulated and not st.session_state.get("results_unblinded"):
+        st.warning(f"You still have {left} items to answer in this study. Its results would no longer leave you blind.")
+        if not st.button("Show them anyway"):
+            return
+        st.session_state["results_unblinded"] = True
+    result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
+    show_result(study, result)
+    offer_downloads(store, study, result)
+
+
+@st.cache_data(max_entries=16, show_spinner="Computing the statistics …")
+def compute(sha256: str, answers: int, simulated: bool, _study: Study, _ratings: list) -> StudyResult:
+    """The statistics, anew only when a rating was added."""
+    return analyse_study(_study, _ratings, simulated=simulated)
+
+
+def show_result(study: Study, result: StudyResult) -> None:
+    """The sections of the report, on the page."""
+    if result.simulated:
+        st.error("SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval.")
+    for note in result.notes:
+        st.warning(note)
+    for section in make_sections(study, result):
+        st.subheader(section.title)
+        for paragraph in section.paragraphs:
+            st.markdown(paragraph)
+        for figure in section.figures:
+            st.plotly_chart(figure, width="stretch")
+        for table in section.tables:
+            st.markdown(f"**{table.caption}**")
+            rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+            st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def offer_downloads(store: RatingsStore, study: Study, result: StudyResult) -> None:
+    """The report as one page, and the study with all its ratings as one zip."""
+    left, right = st.columns(2)
+    left.download_button("Report (HTML)", lambda: render_report(study, result), f"{study.name}.html", "text/html")
+    right.download_button(
+        "Study with ratings (zip)", lambda: pack(store, study), f"{study.name}.zip", "application/zip"
+    )
+
+
+def pack(store: RatingsStore, study: Study) -> bytes:
+    """The bytes of the export."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.zip"
+        export_study(store, study.name, path)
+        return path.read_bytes()
+
+
+def offer_import(store: RatingsStore) -> None:
+    """Take in a study that was exported elsewhere."""
+    with st.expander("Import a study"):
+        file = st.file_uploader("Exported zip", type=["zip"], key="results_import")
+        if file is not None and st.button("Import"):
+            with shielded():
+                done = import_study(store, io.BytesIO(file.getvalue()))
+                st.success(f"'{done.study}': {done.added} ratings added, {done.already} were there already.")
+
+
+run_page("Results", draw)

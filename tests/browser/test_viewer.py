@@ -1,0 +1,268 @@
+"""The viewer in a real browser: its pixels are the film's, and its hand is steady."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+from harness import Harness, address
+
+from icbir_core.radiograph.overlay import OverlayStyle, colour_table, render_overlay
+from icbir_ui.viewer.payload import pack_film, pack_map
+
+pytestmark = pytest.mark.browser
+SIDE = 256
+READ = """([pane, x, y, w, h]) => { const v = root.viewer, p = v.panes[pane]; cancelAnimationFrame(v.pending); v.pending = 0; v.paint();
+  return Array.from(v.context.getImageData(p.rect.left + x, p.rect.top + y, w, h).data); }"""
+FULL = "() => { const v = root.viewer; v.memory.preset = 'full'; v.memory.overlay = false; v.act('one'); }"
+
+
+def make_films(bits: int = 8, count: int = 2) -> list[np.ndarray]:
+    top = 255 if bits == 8 else 65535
+    generator = np.random.default_rng(bits)
+    return [(generator.integers(0, top + 1, (SIDE, SIDE)) / top).astype(np.float32) for _ in range(count)]
+
+
+def make_map() -> np.ndarray:
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    return (np.sin(7 * rows) * np.cos(5 * columns)).astype(np.float32)
+
+
+def make_harness(
+    films: list[np.ndarray], bits: int = 8, values: np.ndarray | None = None, signed=False, **more
+) -> Harness:
+    files, panes = {}, []
+    for number, film in enumerate(films):
+        name, place = address(data := pack_film(film, bits, f"film {number}"))
+        files[place] = data
+        pane = {"key": f"pane{number}", "title": f"Case {number}", "film": {"hash": name, "url": place}, "lines": ["a"],
+                "ratable": True, "regionable": number == 0, "markable": True, "orientation": "unverified"}  # fmt: skip
+        if values is not None:
+            name, place = address(data := pack_map(values, f"map {number}"))
+            files[place] = data
+            pane["map"] = {"hash": name, "url": place}
+        panes.append(pane)
+    table = colour_table("berlin" if signed else "inferno")
+    data = {"name": "test", "panes": panes, "colours": base64.b64encode(table.tobytes()).decode(), "overlayScale": 1.0,
+            "signed": signed, "opacity": 0.5, "region": True, "scale": [[n, f"step {n}"] for n in range(1, 6)],
+            "report": True, **more}  # fmt: skip
+    return Harness(data, files)
+
+
+def open_harness(page, harness: Harness, painter: str = "canvas") -> None:
+    page.add_init_script(f"globalThis[Symbol.for('icbir.painter')] = {painter!r}")
+    page.goto(harness.url)
+    page.wait_for_function(
+        "window.root?.viewer?.panes.every(p => p.pixels && (p.steps || !p.map) && p.rect)", timeout=20_000
+    )
+    assert page.evaluate("root.viewer.painter.kind") == painter
+
+
+def read(page, pane: int = 0, x: int = 0, y: int = 0, width: int = SIDE, height: int = SIDE) -> np.ndarray:
+    return np.array(page.evaluate(READ, [pane, x, y, width, height]), np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def place_of_film(page, pane: int = 0) -> tuple[int, int]:
+    """Where film pixel (0, 0) lies in its pane at 1:1; panes have even sides only by chance, so it is asked for."""
+    return tuple(page.evaluate(
+        "(n) => { const p = root.viewer.panes[n]; return filmAt(p); function filmAt(p) {"
+        "const s = Math.min(p.rect.width / 256, p.rect.height / 256) * p.state.view.zoom;"
+        "return [p.rect.width / 2 - p.state.view.x * 256 * s, p.rect.height / 2 - p.state.view.y * 256 * s]; } }", pane,
+    ))  # fmt: skip
+
+
+def show_exactly(page) -> tuple[int, int]:
+    """1:1, and moved by less than a pixel so that film pixels and screen pixels coincide."""
+    page.evaluate(FULL)
+    page.evaluate("""() => { for (const p of root.viewer.panes) { const v = p.state.view;
+      for (const [axis, side] of [["x", p.rect.width], ["y", p.rect.height]])
+        v[axis] = (side / 2 - Math.ceil(side / 2 - 128)) / 256; } }""")
+    left, top = place_of_film(page)
+    assert abs(left - round(left)) < 1e-6 and abs(top - round(top)) < 1e-6
+    return round(left), round(top)
+
+
+@pytest.mark.parametrize("painter", ["canvas", "webgl"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_full_range_at_one_to_one_shows_every_pixel(page, painter, bits):
+    films = make_films(bits)
+    with make_harness(films, bits) as harness:
+        open_harness(page, harness, painter)
+        left, top = show_exactly(page)
+        shown = read(page, 0, max(left, 0) + 4, max(top, 0) + 4, 96, 96)
+        skip = (max(-left, 0) + 4 if left < 0 else 4, max(-top, 0) + 4 if top < 0 else 4)
+        expected = films[0][skip[1] : skip[1] + 96, skip[0] : skip[0] + 96] * 255
+        assert np.abs(shown[..., 0].astype(float) - expected).max() <= 1.0
+
+
+@pytest.mark.parametrize("painter", ["canvas", "webgl"])
+def test_a_narrow_window_shows_sixteen_bits(page, painter):
+    film = np.full((SIDE, SIDE), 30000 / 65535, np.float64)
+    film[:, SIDE // 2 :] = 30020 / 65535  # a difference that eight bits do not hold
+    with make_harness([film, film], 16) as harness:
+        open_harness(page, harness, painter)
+        show_exactly(page)
+        page.evaluate(
+            "() => { const p = root.viewer.panes[0]; p.state.tone.shift = 30010 / 65535 - 0.5; p.state.tone.stretch = Math.log(40 / 65535); }"
+        )
+        page.evaluate("() => { root.viewer.memory.preset = 'full'; }")
+        shown = read(page, 0, 0, 60, page.evaluate("root.viewer.panes[0].rect.width"), 4)[0, :, 0].astype(int)
+        assert shown.max() - np.median(shown[shown > 0]) >= 0 and len(set(shown[shown > 0])) >= 2
+        assert 100 <= shown.max() - shown[shown > 0].min() <= 160, "20 of a width of 40 levels is half of the greys"
+
+
+@pytest.mark.parametrize("painter", ["canvas", "webgl"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_overlay_is_the_cores_overlay(page, painter, signed):
+    films, values = make_films(), make_map()
+    with make_harness(films, values=values, signed=signed) as harness:
+        open_harness(page, harness, painter)
+        left, top = show_exactly(page)
+        page.evaluate("() => { root.viewer.memory.overlay = true; root.viewer.memory.style.threshold = 0.1; }")
+        x, y = max(left, 0) + 4, max(top, 0) + 4
+        shown = read(page, 0, x, y, 96, 96).astype(float)
+        style = OverlayStyle(opacity=0.5, threshold=0.1, signed=signed)
+        expected = render_overlay(films[0], values, style, 1.0)[y - top : y - top + 96, x - left : x - left + 96]
+        difference = np.abs(shown - expected)
+        assert np.percentile(difference, 99) <= 4.0, "256 steps of the scale; a threshold may fall on either side"
+
+
+@pytest.mark.parametrize("contour", [False, True])
+def test_both_painters_agree(chromium, contour):
+    pictures = []
+    for painter in ("canvas", "webgl"):
+        page = chromium.new_page(viewport={"width": 1000, "height": 700})
+        with make_harness(make_films(16), 16, make_map()) as harness:
+            open_harness(page, harness, painter)
+            page.evaluate(
+                f"() => {{ root.viewer.memory.style.contour = {str(contour).lower()}; const p = root.viewer.panes[0]; root.viewer.zoom(p, 1.7, 40, 60); }}"
+            )
+            pictures.append(read(page, 0, 20, 20, 200, 200).astype(int))
+        page.close()
+    difference = np.abs(pictures[0] - pictures[1]).max(axis=2)
+    assert np.mean(difference > 3) < 0.02
+
+
+def test_pixels_travel_once(page):
+    with make_harness(make_films(), values=make_map()) as harness:
+        open_harness(page, harness)
+        page.evaluate(
+            "async () => { for (let i = 0; i < 3; i++) window.start(await (await fetch('./data.json')).json()); }"
+        )
+        page.wait_for_function("root.viewer.panes.every(p => p.pixels && p.steps)")
+        films = {path: count for path, count in harness.requests.items() if path.startswith("/media/")}
+        assert len(films) == 4 or len(films) == 3
+        assert set(films.values()) == {1}
+
+
+def drag(page, start, end, **options):
+    page.mouse.move(*start)
+    page.mouse.down(**options)
+    page.mouse.move(*end, steps=6)
+    page.mouse.up(**options)
+
+
+def middle(page, pane: int, dx: float = 0, dy: float = 0) -> tuple[float, float]:
+    box = page.locator(f"[data-pane=pane{pane}] .film").bounding_box()
+    return box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy
+
+
+def test_dragging_windows_all_linked_panes_and_tells_python_on_release(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        page.evaluate("() => { root.viewer.memory.overlay = false; }")
+        before = [read(page, pane, 10, 10, 60, 60) for pane in (0, 1)]
+        drag(page, middle(page, 0), middle(page, 0, 60, 40))
+        assert all((read(page, pane, 10, 10, 60, 60) != before[pane]).any() for pane in (0, 1))
+        page.wait_for_function("window.states.view")
+        assert set(page.evaluate("Object.keys(window.states.view.panes)")) == {"pane0", "pane1"}
+
+
+def test_zoom_keeps_the_point_under_the_pointer_in_all_linked_panes(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        page.evaluate("() => { root.viewer.memory.overlay = false; }")
+        x, y = middle(page, 0, 35, -20)
+        page.mouse.click(x, y)
+        where = "(n) => { const p = root.viewer.panes[n], s = Math.min(p.rect.width, p.rect.height) / 256 * p.state.view.zoom; return [p.state.view.x * 256 + 35 / s, p.state.view.y * 256 - 20 / s]; }"
+        before = [page.evaluate(where, pane) for pane in (0, 1)]
+        page.mouse.wheel(0, -500)
+        page.wait_for_function("root.viewer.panes[1].state.view.zoom > 1.5")
+        for pane in (0, 1):
+            assert np.allclose(page.evaluate(where, pane), before[pane], atol=0.6)
+
+
+def test_unlinked_panes_move_alone_and_keep_their_offset_when_linked_again(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        page.keyboard.press("k")
+        drag(page, middle(page, 0), middle(page, 0, 40, 0), button="right")
+        offset = "() => root.viewer.panes[0].state.view.x - root.viewer.panes[1].state.view.x"
+        held = page.evaluate(offset)
+        assert abs(held) > 0.05
+        page.keyboard.press("k")
+        drag(page, middle(page, 1), middle(page, 1, 0, 30), button="right")
+        assert page.evaluate("root.viewer.panes[0].state.view.y") != 0.5
+        assert abs(page.evaluate(offset) - held) < 1e-9
+
+
+def test_a_region_comes_back_in_film_pixels(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        page.locator("[data-act=region]").click()
+        drag(page, middle(page, 0, -50, -40), middle(page, 0, 30, 60))
+        (decision,) = page.evaluate("window.states.decisions")
+        scale = page.evaluate("Math.min(root.viewer.panes[0].rect.width, root.viewer.panes[0].rect.height) / 256")
+        expected = [128 - 50 / scale, 128 - 40 / scale, 128 + 30 / scale, 128 + 60 / scale]
+        assert decision["name"] == "region" and np.allclose(decision["box"], expected, atol=2)
+
+
+def test_keys(page):
+    with make_harness(make_films(), values=make_map()) as harness:
+        open_harness(page, harness)
+        page.keyboard.press("2")
+        page.keyboard.press("Shift+Digit4")
+        page.keyboard.press("Shift+Digit2")
+        decisions = page.evaluate("window.states.decisions")
+        assert [(one["name"], one["pane"], one["rating"]) for one in decisions] == [
+            ("rated", "pane1", 4),
+            ("rated", "pane1", 2),
+        ]
+        plain, inverted = read(page), None
+        page.keyboard.press("i")
+        inverted = read(page)
+        assert (plain != inverted).any() and page.evaluate("root.viewer.memory.invert")
+        page.keyboard.press("i")
+        page.keyboard.down("Space")
+        without = read(page)
+        page.keyboard.up("Space")
+        assert (without != plain).any() and (read(page) == plain).all(), "space hides the overlay while it is held"
+        page.keyboard.press("o")
+        assert (read(page) == without).all()
+        page.keyboard.press("?")
+        assert page.locator("dialog.help").is_visible()
+        page.keyboard.press("Escape")
+        page.keyboard.press("l")
+        page.mouse.move(*middle(page, 0))
+        page.mouse.move(*middle(page, 0, 3, 3))
+        assert page.locator("canvas.lens").is_visible()
+
+
+def test_the_picture_is_saved_with_its_notice(page):
+    with make_harness(make_films(), notice="For research.") as harness:
+        open_harness(page, harness)
+        with page.expect_download() as caught:
+            page.locator("[data-act=save]").click()
+        assert caught.value.suggested_filename == "films.png"
+
+
+def test_a_film_that_is_gone_is_one_sentence(chromium):
+    page = chromium.new_page()
+    harness = make_harness(make_films())
+    for path in [path for path in harness.files if path.startswith("/media/")]:
+        del harness.files[path]
+    with harness:
+        page.goto(harness.url)
+        page.get_by_text("could not be loaded").first.wait_for(timeout=10_000)
+    page.close()

@@ -1,0 +1,84 @@
+"""Pages under AppTest, over a drawn workspace and the stand-in retriever."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import fakes  # noqa: E402
+import streamlit as st  # noqa: E402
+from streamlit.proto.WidgetStates_pb2 import WidgetState  # noqa: E402
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+from icbir_ui import resources  # noqa: E402
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A drawn workspace that the pages serve, with the stand-in retriever."""
+    made = fakes.make_workspace(tmp_path / "workspace")
+    monkeypatch.setenv("ICBIR_WORKSPACE", str(made.path))
+    monkeypatch.setattr(resources, "open_retriever", fakes.FakeRetriever)
+    monkeypatch.setattr(resources, "list_map_methods", lambda: fakes.MAPS)
+    st.cache_resource.clear()
+    yield made
+    st.cache_resource.clear()
+
+
+class PageTest:
+    """One page as a reader uses it."""
+
+    def __init__(self, name: str, **parameters: str):
+        self.app = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=30)
+        for key, value in {"reader": "tester", **parameters}.items():
+            self.app.query_params[key] = value
+
+    def run(self) -> PageTest:
+        self.app.run()
+        while "networks are loading" in self.text():
+            resources.open_engine()._loaded.wait(20)
+            self.app.run()
+        assert not self.app.exception, self.app.exception
+        return self
+
+    @property
+    def component(self):
+        return next(one.proto for one in self.app.get("bidi_component"))
+
+    @property
+    def data(self) -> dict:
+        """What the viewer was given."""
+        return json.loads(self.component.json)
+
+    @property
+    def case_ids(self) -> list[str]:
+        return [pane["key"] for pane in self.data["panes"] if not pane["lead"]]
+
+    def decide(self, name: str, number: int, **value) -> PageTest:
+        """As if the reader had decided something in the viewer."""
+        states = self.app._tree.get_widget_states()
+        held = json.dumps({"decisions": [{"number": number, "name": name, **value}]})
+        states.widgets.append(WidgetState(id=self.component.id, json_value=held))
+        self.app._run(states)
+        assert not self.app.exception, self.app.exception
+        return self
+
+    def press(self, label: str) -> PageTest:
+        next(button for button in self.app.button if label in button.label).click()
+        return self.run()
+
+    def text(self) -> str:
+        parts = [*self.app.markdown, *self.app.caption, *self.app.warning, *self.app.error, *self.app.subheader]
+        return "\n".join(one.value for one in parts)
+
+
+@pytest.fixture
+def open_page(workspace):
+    """open_page("search", film="effusion_1") runs a page and returns its `PageTest`."""
+    return lambda name, **parameters: PageTest(name, **parameters).run()

@@ -1,0 +1,77 @@
+"""One engine for all sessions: loaded once, one at a time, a queue with a word, answers remembered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import fakes
+import pytest
+
+from icbir_core.errors import RetrievalError
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Query
+from icbir_ui.resources import Engine
+
+
+@pytest.fixture
+def engine(workspace):
+    return Engine(workspace)
+
+
+def test_eight_readers_at_once_get_their_own_right_answers(engine, workspace):
+    settings = SearchSettings(top_k=3, target="Effusion")
+    queries = [Query(f"reader {seed}", fakes.make_radiograph(seed)) for seed in range(8)]
+    alone = fakes.FakeRetriever(workspace)
+
+    def ask(query):
+        return engine.ask(query.name, lambda retriever: retriever.search(query, settings))
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, queries))
+    for query, answer in zip(queries, answers, strict=True):
+        expected = alone.search(query, settings)
+        assert [hit.case.case_id for hit in answer.hits] == [hit.case.case_id for hit in expected.hits]
+
+
+def test_never_two_at_once_and_one_who_waits_is_told(engine):
+    inside, most, words = [], [], []
+
+    def compute(_):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.6)
+        inside.pop()
+        return "done"
+
+    threads = [threading.Thread(target=engine.ask, args=(name, compute, words.append)) for name in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert max(most) == 1
+    assert any("before you" in word for word in words)
+
+
+def test_the_same_question_is_computed_once(engine):
+    calls = []
+    for _ in range(3):
+        assert engine.ask("key", lambda _: calls.append(1) or "answer") == "answer"
+    assert len(calls) == 1
+
+
+def test_errors_are_passed_on_and_not_remembered(engine):
+    def fail(_):
+        raise RetrievalError("Expected more, got less; try again.")
+
+    with pytest.raises(RetrievalError):
+        engine.ask("key", fail)
+    assert engine.ask("key", lambda _: "answer") == "answer"
+
+
+def test_memory_is_bounded(workspace):
+    engine = Engine(workspace, limit=5)
+    for number in range(20):
+        engine.ask(number, lambda _: "answer")
+    assert len(engine._answers) == 5

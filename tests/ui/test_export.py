@@ -1,0 +1,72 @@
+"""Exports hold the film, the maps, the cases, the settings, the versions and the notice, and need nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import fakes
+import numpy as np
+import pytest
+
+from icbir_core.radiograph.overlay import shared_scale
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Query
+from icbir_ui.export.content import apply_window, gather_report
+from icbir_ui.export.html import write_html
+from icbir_ui.export.pdf import write_pdf
+from icbir_ui.export.tables import write_csv, write_json
+from icbir_ui.films import Film
+from icbir_ui.searching import Maps
+from icbir_ui.state import NOTICE
+
+
+@pytest.fixture
+def searched(workspace):
+    retriever = fakes.FakeRetriever(workspace)
+    film = Film("f" * 64, Query("<b>Müller</b>", fakes.make_radiograph(3)), ("It may be <rotated>.",), "upload")
+    ranking = retriever.search(film.query, SearchSettings(top_k=4, target="Effusion"))
+    query = retriever.map_of(film.query)
+    cases = {hit.case.case_id: retriever.map_of(hit.case) for hit in ranking.hits}
+    scale = shared_scale([query.values, *(one.values for one in cases.values())])
+    return film, ranking, Maps(query, cases, "deep_taylor", "Deep Taylor decomposition", False, scale), workspace
+
+
+def test_html_is_one_file_with_everything_and_no_address(searched):
+    text = write_html(gather_report(*searched, {})).decode()
+    assert text.count("data:image/png;base64,") == 10, "film and overlay of the query and of four cases"
+    assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
+    assert text.count(NOTICE) >= 2 and "&lt;b&gt;Müller" in text and "<b>Müller" not in text
+    assert all(hit.case.case_id in text for hit in searched[1].hits)
+    assert "a" * 64 in text and "It may be &lt;rotated&gt;." in text
+
+
+def test_pdf_is_a_pdf_with_all_pages(searched):
+    data = write_pdf(gather_report(*searched, {}))
+    assert data.startswith(b"%PDF") and data.rstrip().endswith(b"%%EOF")
+    assert data.count(b"/Type /Page\n") >= 3
+
+
+def test_report_uses_the_readers_window(searched):
+    plain = gather_report(*searched, {})
+    seen = gather_report(*searched, {"panes": {"query": {"centre": 0.3, "width": 0.2}}, "invert": True})
+    assert plain.query.film != seen.query.film
+
+
+def test_window_is_a_ramp_with_both_ends():
+    pixels = np.array([[0.0, 0.4, 0.5, 0.6, 1.0]])
+    expected = [[0.0, 0.0, 0.5, 1.0, 1.0]]
+    assert np.allclose(apply_window(pixels, {"centre": 0.5, "width": 0.2}), expected)
+    assert np.allclose(apply_window(pixels, {"centre": 0.5, "width": 0.2}, invert=True), 1 - np.array(expected))
+
+
+def test_csv_and_json_agree(searched):
+    film, ranking, *_ = searched
+    rows = list(csv.DictReader(io.StringIO(write_csv(ranking).decode())))
+    content = json.loads(write_json(ranking, film.key))
+    assert [row["case_id"] for row in rows[:4]] == [hit["case_id"] for hit in content["hits"]]
+    assert [float(row["distance"]) for row in rows[:4]] == [hit["distance"] for hit in content["hits"]]
+    assert content["notice"] == NOTICE and "Müller" not in json.dumps(content, ensure_ascii=False)
+    assert NOTICE in rows[4]["rank"]

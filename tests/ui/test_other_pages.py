@@ -1,0 +1,72 @@
+"""Compare, catalogue and about; and what they say when there is nothing to show."""
+
+from __future__ import annotations
+
+import pytest
+import streamlit as st
+
+from icbir_ui import resources
+
+
+def test_compare_without_a_search_points_to_the_search(open_page):
+    assert "Search first" in open_page("compare").text()
+
+
+def test_compare_shows_two_films_and_steps(open_page):
+    search = open_page("search", film="effusion_1")
+    compare = open_page("compare")
+    for key in ("films", "current_film", "ranking"):
+        compare.app.session_state[key] = search.app.session_state[key]
+    compare.run()
+    assert [pane["key"] for pane in compare.data["panes"]] == ["query", search.case_ids[0]]
+    assert compare.data["full"] and compare.data["arrows"] == "step"
+    compare.decide("stepped", 1, by=1)
+    assert compare.data["panes"][1]["key"] == search.case_ids[1]
+    compare.app.session_state["compare_map"] = "None"
+    compare.run()
+    assert "map" not in compare.data["panes"][0]
+
+
+def test_catalogue_counts_and_removes_a_case(open_page, workspace):
+    page = open_page("catalogue")
+    assert "14 cases" in page.text()
+    page.app.text_input(key="case_to_remove").set_value("case_003")
+    page.run()
+    page.press("Remove")
+    assert workspace.catalogue.count() == 13
+    page.press("Restore")
+    assert workspace.catalogue.count() == 14
+
+
+def test_removing_an_unknown_case_is_one_sentence(open_page):
+    page = open_page("catalogue")
+    page.app.text_input(key="case_to_remove").set_value("nobody")
+    page.run()
+    page.press("Remove")
+    assert any("nobody" in one.value for one in page.app.error)
+
+
+def test_about_says_what_it_is_not_for(open_page):
+    text = open_page("about").text()
+    assert "not for diagnosis" in text and "Interpretability-guided" in text
+
+
+@pytest.mark.parametrize("name", ["search", "compare", "catalogue", "about"])
+def test_without_a_workspace_every_page_says_what_to_do(name, workspace, monkeypatch, open_page):
+    monkeypatch.delenv("ICBIR_WORKSPACE")
+    st.cache_resource.clear()
+    page = open_page(name)
+    if name != "about":
+        assert "make app" in page.text()
+    assert any("not for diagnosis" in one.body for one in page.app.get("html"))
+
+
+def test_failed_loading_is_told(open_page, monkeypatch):
+    from icbir_core.errors import WorkspaceError
+
+    def fail(_):
+        raise WorkspaceError("Expected an indexed workspace, got none; run the index command.")
+
+    monkeypatch.setattr(resources, "open_retriever", fail)
+    st.cache_resource.clear()
+    assert "run the index command" in open_page("search", film="effusion_1").text()

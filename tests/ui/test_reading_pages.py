@@ -1,0 +1,141 @@
+"""Rate and Results: one click stores, a refresh resumes, and the page's source holds nothing that unblinds."""
+
+from __future__ import annotations
+
+import json
+
+import fakes
+import pytest
+
+from icbir_core.study.creating import create_workspace_study, open_store
+from icbir_core.study.design import Study
+from icbir_core.study.rating import Rating
+from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
+
+
+@pytest.fixture
+def study(workspace) -> Study:
+    return make_study(workspace)
+
+
+def make_study(workspace, **changes) -> Study:
+    settings = dict(count=2, k=2, negatives=1, tasks=("similarity",), retriever=fakes.FakeRetriever(workspace))
+    return create_workspace_study(workspace, open_store(workspace), "pilot", **(settings | changes))
+
+
+def read_ratings(workspace) -> list[Rating]:
+    return open_store(workspace).history(study="pilot")
+
+
+def test_one_click_stores_and_goes_on(study, workspace, open_page):
+    page = open_page("rate")
+    first = page.data["panes"][1]["key"]
+    page.decide("rated", 1, pane=first, rating=4)
+    (stored,) = read_ratings(workspace)
+    assert (stored.score, stored.reader, stored.stage, stored.blinded, stored.position) == (4, "tester", 1, True, 1)
+    assert stored.time_ms is not None and stored.versions["study"] == study.sha256 and stored.method is None
+    assert page.data["panes"][1]["key"] != first
+
+
+def test_a_late_second_click_corrects_its_own_item_and_no_other(study, workspace, open_page):
+    page = open_page("rate")
+    first = page.data["panes"][1]["key"]
+    page.decide("rated", 1, pane=first, rating=4)
+    page.decide("rated", 2, pane=first, rating=5)
+    ratings = read_ratings(workspace)
+    assert [one.score for one in ratings] == [4, 5] and len({one.case_id for one in ratings}) == 1
+
+
+def test_a_refresh_resumes_where_she_was(study, workspace, open_page):
+    page = open_page("rate", study="pilot")
+    page.decide("rated", 1, pane=page.data["panes"][1]["key"], rating=2)
+    waiting = page.data["panes"][1]["key"]
+    assert open_page("rate", study="pilot").data["panes"][1]["key"] == waiting
+
+
+def test_the_source_of_the_page_is_blind(study, workspace, open_page):
+    page = open_page("rate")
+    secrets = {case.case_id for case in workspace.catalogue.cases()}
+    secrets |= {case.pixel_sha256[:16] for case in workspace.catalogue.cases()} | {
+        "ig_cbir",
+        "cnn",
+        "distance",
+        study.salt,
+    }
+    sent = "".join(str(message) for message in page.app._tree) + json.dumps(page.data) + page.text()
+    for secret in secrets:
+        assert secret not in sent
+    for pane in page.data["panes"]:
+        assert not pane["lines"] and not pane["bars"] and pane["title"] in ("Query", "Case")
+        assert "map" not in pane
+
+
+def test_maps_come_only_after_every_answer_without_them(study, workspace, open_page):
+    page = open_page("rate")
+    steps = study.steps("tester")
+    first = sum(step.stage == 1 for step in steps)
+    for number in range(first):
+        assert "map" not in page.data["panes"][0]
+        page.decide("rated", number + 1, pane=page.data["panes"][1]["key"], rating=3)
+    page.run()
+    assert all("map" in pane for pane in page.data["panes"])
+    for number in range(first, len(steps)):
+        page.decide("rated", number + 1, pane=page.data["panes"][1]["key"], rating=3)
+    assert "answered all" in page.app.success[0].value
+    assert [one.stage for one in read_ratings(workspace)] == [1] * first + [2] * (len(steps) - first)
+
+
+def test_cannot_judge_and_back(study, workspace, open_page):
+    page = open_page("rate")
+    first = page.data["panes"][1]["key"]
+    page.press("Cannot judge")
+    page.press("Back")
+    assert page.data["panes"][1]["key"] == first
+    page.decide("rated", 1, pane=first, rating=1)
+    assert [one.score for one in read_ratings(workspace)] == [None, 1]
+    assert page.data["panes"][1]["key"] != first
+
+
+def test_choice_and_ranking_are_stored(workspace, open_page):
+    study = make_study(workspace, tasks=("choice", "ranking"), stages=1)
+    page = open_page("rate")
+    choices = sum(step.task == "choice" for step in study.steps("tester"))
+    for _ in range(choices):
+        page.press("Case B")
+    page.press("Store this order")
+    page.press("Cannot judge")
+    kinds = [(one.task, one.cannot_judge) for one in read_ratings(workspace)]
+    assert kinds == [("choice", False)] * choices + [("ranking", False), ("ranking", True)]
+
+
+def test_results_wait_until_she_is_through_and_then_show_numbers(study, workspace, open_page):
+    assert "No rating" in open_page("results").text()
+    page = open_page("rate")
+    page.decide("rated", 1, pane=page.data["panes"][1]["key"], rating=2)
+    results = open_page("results")
+    assert "no longer leave you blind" in results.text() and not results.app.dataframe
+    for number in (1, 2):
+        simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
+    results = open_page("results")
+    results.press("Show them anyway")
+    assert any("Only 1 reader" in one.value for one in results.app.warning)
+    assert not any("SIMULATED" in one.value for one in results.app.error)
+
+
+def test_simulated_readers_are_named_as_such(study, workspace, open_page):
+    for number in (1, 2):
+        simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
+    page = open_page("results")
+    page.app.segmented_control[0].set_value("Simulated readers")
+    page.run()
+    assert "SIMULATED" in page.app.error[0].value and len(page.app.dataframe) > 3
+
+
+def test_without_a_study_the_page_makes_one(workspace, open_page):
+    page = open_page("rate")
+    assert "No reading study" in page.text()
+    page.app.text_input[0].set_value("from the page")
+    page.app.number_input[0].set_value(2)
+    page.press("Make the study")
+    assert open_store(workspace).study_names() == ["from the page"]
+    assert page.data["panes"][0]["title"] == "Query"

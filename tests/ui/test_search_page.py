@@ -1,0 +1,127 @@
+"""The search page as a reader uses it: a film, results, refinement, ratings."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import fakes
+import pytest
+
+from icbir_core.radiograph.writing import encode_lossless
+from icbir_core.study.rating import SEARCH
+from icbir_ui import resources
+
+
+@pytest.fixture
+def searched(open_page):
+    return open_page("search", film="effusion_1")
+
+
+def test_first_visit_asks_to_accept_and_keeps_the_pseudonym(open_page):
+    page = open_page("search", reader="")
+    assert not page.app.get("bidi_component") and "not a medical device" in page.text()
+    page.app.text_input[0].set_value("R <b>1</b>")
+    page.press("I understand")
+    assert page.app.query_params["reader"] == ["R b1b"] or page.app.query_params["reader"] == "R b1b"
+    assert "Find past films" in page.text()
+
+
+def test_upload_without_ending_gives_results(open_page):
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(
+        ("IM0001", encode_lossless(fakes.make_radiograph(3)), "application/octet-stream")
+    )
+    page.run()
+    assert len(page.case_ids) == 8
+    assert page.case_ids[0] == "case_003", "the same film must come first"
+    assert "labelled neighbours carry Effusion" in page.text()
+
+
+def test_zip_of_films_and_a_damaged_file(open_page):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("study/a", encode_lossless(fakes.make_radiograph(5)))
+        archive.writestr("study/notes.txt", b"no film")
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(("films.zip", packed.getvalue(), "application/zip"))
+    page.run()
+    assert page.data["panes"][0]["title"] == "Query · a"
+    assert resources.open_engine().retriever.calls.count("search") == 1
+
+
+def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(searched):
+    first, second = searched.data["panes"][:2]
+    assert first["plain"] and first["regionable"] and not second["plain"]
+    assert {bar["name"]: bar["above"] for bar in first["bars"]} == {"Effusion": True, "Cardiomegaly": False}
+    assert searched.data["overlayScale"] > 0
+    assert all("map" in pane for pane in searched.data["panes"])
+
+
+def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
+    calls, films = list(resources.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
+    searched.run()
+    assert resources.open_engine().retriever.calls == calls
+    assert [pane["film"] for pane in searched.data["panes"]] == films
+
+
+def test_rating_is_stored_at_the_click_and_found_after_a_reload(searched, open_page):
+    case = searched.case_ids[1]
+    searched.decide("rated", 1, pane=case, rating=4)
+    (rating,) = resources.open_ratings().history(study=SEARCH)
+    assert (rating.case_id, rating.score, rating.reader, rating.blinded) == (case, 4, "tester", False)
+    assert rating.method == "ig_cbir" and rating.versions["model"] and rating.ranking["cases"][1] == case
+    again = open_page("search", film="effusion_1")
+    assert {pane["key"]: pane["rating"] for pane in again.data["panes"]}[case] == 4
+
+
+def test_the_same_decision_twice_is_stored_once(searched):
+    for _ in range(2):
+        searched.decide("rated", 7, pane=searched.case_ids[0], rating=2)
+    assert len(resources.open_ratings().history(study=SEARCH)) == 1
+
+
+def test_region_changes_the_ranking_and_undo_brings_it_back(searched):
+    before = searched.case_ids
+    searched.decide("region", 1, pane="query", box=[20, 20, 60, 60])
+    assert searched.case_ids != before
+    assert searched.data["panes"][0]["region"] == [20, 20, 60, 60]
+    searched.press("Undo")
+    assert searched.case_ids == before
+
+
+def test_ticked_cases_become_a_step(searched):
+    ticked, crossed = searched.case_ids[:2]
+    searched.decide("marked", 1, pane=ticked, mark="more")
+    searched.decide("marked", 2, pane=crossed, mark="less")
+    searched.press("Search again: 1 more like, 1 less like")
+    assert f"more like {ticked}; less like {crossed}" in searched.text()
+
+
+def test_filter_says_how_many_are_eligible(searched):
+    searched.app.session_state["filter_view"] = "PA"
+    searched.run()
+    assert "7 of 14 cases eligible" in searched.text()
+
+
+def test_filter_that_leaves_nothing_is_one_sentence(searched, monkeypatch):
+    from icbir_core.errors import FilterError
+
+    def refuse(*_):
+        raise FilterError("Expected a filter that leaves a case, got 0 of 14 eligible; loosen the filter.")
+
+    monkeypatch.setattr(fakes.FakeRetriever, "search", refuse)
+    searched.app.session_state["count"] = 3
+    searched.run()
+    assert "loosen the filter" in searched.text() and len(searched.data["panes"]) == 1
+
+
+def test_unknown_error_reaches_the_reader_as_one_sentence(searched, monkeypatch):
+    monkeypatch.setattr(fakes.FakeRetriever, "search", lambda *_: 1 / 0)
+    searched.app.session_state["count"] = 5
+    searched.run()
+    assert "went wrong" in searched.text() and "ZeroDivisionError" not in searched.text()
+
+
+def test_missing_facts_say_unknown(searched):
+    assert "view unknown · age unknown · sex unknown" in searched.data["panes"][0]["lines"]
