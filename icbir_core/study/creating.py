@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +17,15 @@ from icbir_core.study.exchange import save_study
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Query
 
+if TYPE_CHECKING:
+    from icbir_core.retrieval.retriever import Retriever
+
 RATINGS = "ratings.db"
 
 
 def open_store(workspace: Workspace, url: str | None = None) -> RatingsStore:
-    """The workspace's ratings: at `url`, else at the one in ICBIR_RATINGS_URL, else ratings.db in its folder."""
-    return RatingsStore.open(url or get_environment_path("RATINGS_URL") or Path(workspace.path) / RATINGS)
+    """The workspace's ratings: at `url`, else at the one in ICBIR_RATINGS, else ratings.db in its folder."""
+    return RatingsStore.open(url or get_environment_path("RATINGS") or Path(workspace.path) / RATINGS)
 
 
 def create_workspace_study(
@@ -40,15 +44,17 @@ def create_workspace_study(
     repeat_share: float = 0.125,
     seed: int = 0,
     device: str = "auto",
+    retriever: Retriever | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Study:
     """Draw the queries (or take `case_ids`), rank the catalogue by every method, store the study; or `StudyError`."""
-    from icbir_core.retrieval.retriever import Retriever
-
     if store.find_study(name) is not None:
         raise StudyError(f"Expected a new study, got the name '{name}' of another one; choose another name.")
-    retriever = Retriever.open(workspace, target, device)
-    target = retriever.default_target
+    if retriever is None:
+        from icbir_core.retrieval.retriever import Retriever
+
+        retriever = Retriever.open(workspace, target, device)
+    target = target or retriever.default_target
     if case_ids:
         cases = [workspace.catalogue.get(case_id) for case_id in case_ids]
     else:

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from icbir_core.errors import StudyError
 from icbir_core.files import write_bytes_atomically
@@ -58,9 +59,9 @@ def export_study(store: RatingsStore, name: str, path: Path) -> int:
     return len(ratings)
 
 
-def import_study(store: RatingsStore, path: Path) -> ImportReport:
+def import_study(store: RatingsStore, path: Path | BinaryIO) -> ImportReport:
     """Add a study and its ratings; what is there already is not doubled. Raises `StudyError`, adding nothing."""
-    parts = _read_parts(Path(path))
+    parts = _read_parts(path)
     study = Study.from_dict(json.loads(parts["study.json"]))
     ratings = [Rating.from_dict(json.loads(line)) for line in parts["ratings.jsonl"].splitlines() if line.strip()]
     if any(rating.study != study.name for rating in ratings):
@@ -87,17 +88,18 @@ def save_study(store: RatingsStore, study: Study) -> None:
     store.add_study(study.name, study.as_dict(), study.sha256)
 
 
-def _read_parts(path: Path) -> Mapping[str, bytes]:
+def _read_parts(path: Path | BinaryIO) -> Mapping[str, bytes]:
+    name = Path(path).name if isinstance(path, (str, Path)) else "the upload"
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LIMIT:
-                raise StudyError(f"Expected an exported study below {_LIMIT // 10**6} MB, got '{path.name}'; check it.")
+                raise StudyError(f"Expected an exported study below {_LIMIT // 10**6} MB, got '{name}'; check it.")
             parts = {name: archive.read(name) for name in ("manifest.json", "study.json", "ratings.jsonl")}
         manifest = json.loads(parts["manifest.json"])
         expected = manifest["sha256"]
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise StudyError(
-            f"Expected a study exported by this program, got '{path.name}' ({type(error).__name__}); export it again."
+            f"Expected a study exported by this program, got '{name}' ({type(error).__name__}); export it again."
         ) from None
     if manifest.get("format") != FORMAT:
         raise StudyError(f"Expected the format '{FORMAT}', got '{manifest.get('format')}'; use a fitting version.")

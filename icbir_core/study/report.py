@@ -28,6 +28,11 @@ def render_report(study: Study, result: StudyResult) -> str:
     warnings = list(result.notes)
     if result.simulated:
         warnings.insert(0, "SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval.")
+    return render_page(f"Reading study: {study.name}", make_sections(study, result), warnings)
+
+
+def make_sections(study: Study, result: StudyResult) -> list[Section]:
+    """Everything that the statistics say, as sections for a page."""
     counts = result.counts
     sections = [
         Section(
@@ -68,7 +73,7 @@ def render_report(study: Study, result: StudyResult) -> str:
         sections.append(Section("What seeing the maps changed", [text]))
     sections += _show_other_tasks(result)
     sections.append(Section("Time for a decision", (), [_tabulate_times(result)]))
-    return render_page(f"Reading study: {study.name}", sections, warnings)
+    return sections
 
 
 def _count_scores(result: StudyResult) -> Table:

@@ -67,6 +67,10 @@ class ReadingSession:
         number = self._by_token[token][0] if token in self._by_token else len(self._steps) + 1
         return self._blind(self._steps[number - 2]) if number >= 2 else None
 
+    def owns(self, token: str) -> bool:
+        """Whether an item is of this study and reader."""
+        return token in self._by_token
+
     def find_cases(self, token: str) -> tuple[str, tuple[str, ...]]:
         """(query's case_id, shown case_ids in the order of the item's tokens): for fetching films, never for a page."""
         step = self._find(token)
