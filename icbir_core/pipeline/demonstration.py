@@ -17,7 +17,13 @@ import numpy as np
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
 from icbir_core.errors import IcbirError, WorkspaceError
-from icbir_core.files import read_json, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import (
+    read_json,
+    replace_atomically,
+    sha256_of_file,
+    write_bytes_atomically,
+    write_json_atomically,
+)
 from icbir_core.types import Case
 
 Progress = Callable[[int, int, str], None]
@@ -27,7 +33,7 @@ QUERY_SEED, QUERY_FILMS = 7_100_000, 24
 PIXELS = 512
 SOURCE = "simulated"
 ARTEFACT = "demonstration"
-FOLDER, CATALOGUE_FOLDER, QUERY_FOLDER = "demonstration", "catalogue", "queries"
+FOLDER, CATALOGUE_FOLDER, SIMULATED_QUERIES, QUERY_FOLDER = "demonstration", "catalogue", "simulated_queries", "queries"
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "demo"
 DATA, MANIFEST = "embeddings.npz", "manifest.json"
 THUMBNAIL, TOLERANCE = 16, 2.0
@@ -71,7 +77,7 @@ def build_demonstration(
 ) -> DemonstrationReport:
     """Make the demonstration workspace at `path`, or finish one that was begun; a finished one is returned at once.
 
-    The films lie in demonstration/ of the workspace, the query films in demonstration/queries/images. models :
+    The films lie in demonstration/ of the workspace, the query films in demonstration/queries. models :
     instead of the starter models (tests). Raises `WorkspaceError` for a folder with other content, `ModelError`
     without models.
     """
@@ -109,13 +115,16 @@ def _make_films(workspace: Workspace, plan: DemonstrationPlan, progress: Progres
 
     folder = workspace.path / FOLDER
     films = write_simulated(folder / CATALOGUE_FOLDER, plan.films, plan.catalogue_seed, plan.pixels, progress=progress)
-    queries = write_simulated(folder / QUERY_FOLDER, plan.queries, plan.query_seed, plan.pixels, progress=progress)
+    queries = write_simulated(folder / SIMULATED_QUERIES, plan.queries, plan.query_seed, plan.pixels, progress=progress)
+    for film in sorted((queries / "images").glob("*.png")):
+        # copied apart: a folder of films alone is what a reader opens; the truths stay with the simulated set
+        write_bytes_atomically(folder / QUERY_FOLDER / film.name, film.read_bytes())
     options = IngestOptions("folder", films / "images", films / "labels.csv", source=SOURCE)
     report = ingest(workspace, options, progress)
     if report.skipped:
         item, reason = report.skipped[0]
         raise WorkspaceError(f"Expected every simulated film to be ingested, got '{item}' skipped: {reason}.")
-    return queries / "images"
+    return folder / QUERY_FOLDER
 
 
 def _get_seed(case: Case) -> int | None:

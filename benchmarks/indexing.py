@@ -1,0 +1,57 @@
+"""Indexing a film (decode, map, embeddings, store) as a multiple of four forward passes of the same network.
+
+    python benchmarks/indexing.py --images DIR [--rounds 5] [--films 24]
+
+Each round times forward passes in batches of eight and then the indexing of fresh films, so that another load on the
+machine falls on both. The memory of the process is read after each round: it must not grow with the films indexed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
+
+from icbir_core.pipeline.index_workspace import embed_catalogue, list_fields
+from icbir_core.retrieval.store import BATCH, CaseStore
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, default=None, help="folder of PNG films (default: simulated ones)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--films", type=int, default=24)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        models = make_models(folder)
+        forward, embedder = make_forward_pass(models.classifier), models.make_embedder("deep_taylor")
+        inputs = np.random.default_rng(0).normal(size=(BATCH, 224, 224, 3)).astype("f4")
+        forward(inputs)
+        embedder.embed(np.zeros((BATCH, 224, 224), "f4") + np.linspace(0, 1, 224, dtype="f4"))
+        ratios, computing, memory = [], [], []
+        for number in range(options.rounds):
+            workspace = make_workspace(folder / f"w{number}", options.films, number * options.films, options.images)
+            store = CaseStore.create(folder / f"s{number}.zarr", {}, list_fields(embedder))
+            batches = options.films // BATCH
+            before = [time_call(lambda: forward(inputs)) for _ in range(2 * batches)]
+            spent = time_call(lambda ws=workspace, st=store: embed_catalogue(ws, embedder, st, lambda *_: None))
+            images = np.random.default_rng(number).random((BATCH, 224, 224), dtype="f4")
+            alone = time_call(lambda im=images: embedder.embed(im))
+            after = [time_call(lambda: forward(inputs)) for _ in range(2 * batches)]
+            unit = float(np.mean(before + after)) / BATCH
+            ratios.append(spent / options.films / (4 * unit))
+            computing.append(alone / BATCH / (4 * unit))
+            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(f"one forward pass in batches of {BATCH}: {1000 * unit:.0f} ms a film (last round)")
+        print(f"indexing a film / four forward passes: {describe_ratios(ratios)}")
+        print(f"  of it map and embeddings alone:      {describe_ratios(computing)}")
+        print("largest resident memory after each round, MB: " + ", ".join(f"{value:.0f}" for value in memory))
+
+
+if __name__ == "__main__":
+    main()

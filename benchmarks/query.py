@@ -1,0 +1,77 @@
+"""One warm query, from the file's bytes to the ranking with its map, as a multiple of five forward passes at batch 1.
+
+    python benchmarks/query.py --images DIR [--cases 40] [--queries 10]
+
+Beside it the published script's way, which recomputes every catalogue map for each query: measured on two batches of
+eight and scaled to 1,500 cases. Forward passes are timed around each query.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
+
+from icbir_core.pipeline.index_workspace import index_workspace
+from icbir_core.radiograph import read_radiograph
+from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.types import Query
+
+PUBLISHED_CASES = 1500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=Path, default=None, help="folder of PNG films (default: simulated ones)")
+    parser.add_argument("--cases", type=int, default=40)
+    parser.add_argument("--queries", type=int, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        models = make_models(folder)
+        workspace = make_workspace(folder / "catalogue", options.cases, 0, options.images)
+        index_workspace(workspace, models=models)
+        target_engine.load_models = lambda *_: models  # the workspace holds no model files: hand over those in memory
+        retriever = Retriever.open(workspace)
+        asked = make_workspace(
+            folder / "queries", options.queries + 2, 10_000 if not options.images else options.cases, options.images
+        )
+        films = [asked.path / case.path for case in asked.catalogue.cases()]
+        forward = make_forward_pass(models.classifier)
+        one = np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype("f4")
+        stages: dict[str, list[float]] = {}
+        ratios, units = [], []
+
+        def answer(data: bytes) -> None:
+            query = Query("query", read_radiograph(data))
+            ranking = retriever.search(query)
+            retriever.map_of(query)
+            for stage, value in ranking.timings_ms.items():
+                stages.setdefault(stage, []).append(value)
+
+        for number, film in enumerate(films):
+            data = film.read_bytes()
+            before = [time_call(lambda: forward(one)) for _ in range(5)]
+            spent = time_call(lambda part=data: answer(part))
+            after = [time_call(lambda: forward(one)) for _ in range(5)]
+            if number >= 2:
+                units.append(float(np.mean(before + after)))
+                ratios.append(spent / (5 * units[-1]))
+        images = np.random.default_rng(1).random((8, 224, 224), dtype="f4")
+        embedder = retriever.get_engine().embedder
+        embedder.embed(images)
+        batches = [time_call(lambda: embedder.embed(images)) for _ in range(2)]
+        published = float(np.mean(batches)) / 8 * PUBLISHED_CASES
+        ours = float(np.median(ratios)) * 5 * float(np.median(units))
+        print(f"one forward pass at batch 1: {1000 * np.median(units):.0f} ms")
+        print(f"warm query with map / five forward passes: {describe_ratios(ratios)}")
+        print("stages, median ms: " + ", ".join(f"{stage} {np.median(v):.1f}" for stage, v in stages.items()))
+        print(f"the published way at {PUBLISHED_CASES} cases / our query: {published / ours:.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What the benchmarks of indexing and querying share: a workspace of films with DenseNet-121, and the forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.model.classifier import Classifier, save_classifier
+from icbir_core.model.network import build_network
+from icbir_core.phantom import write_simulated
+from icbir_core.retrieval.model_choice import Models
+
+TARGET = "Effusion"
+
+
+def make_models(folder: Path) -> Models:
+    """DenseNet-121 at 224 with random weights, twice: speed does not depend on what was learnt."""
+    made = []
+    for seed, more in ((1, {}), (2, {"target": TARGET})):
+        keras.utils.set_random_seed(seed)
+        manifest = {"findings": [TARGET], "input": {"size": 224, "equalise": True}, "network": "densenet121"}
+        if made:
+            manifest["classifier"] = made[0].sha256
+        made.append(save_classifier(build_network("densenet121", 1, 224), folder / f"{seed}.keras", manifest | more))
+    return Models(made[0], made[1], TARGET, starter=False)
+
+
+def make_workspace(path: Path, number: int, seed: int, images: Path | None) -> Workspace:
+    """A workspace of `number` films: of the folder `images` from the `seed`-th on, or else simulated, 1024 × 1024."""
+    if images is None:
+        folder = write_simulated(path.with_name(path.name + "_films"), number, seed, size=1024) / "images"
+    else:
+        folder = path.with_name(path.name + "_films")
+        folder.mkdir()
+        chosen = sorted(file for file in images.iterdir() if file.suffix == ".png")[seed : seed + number]
+        for file in chosen:
+            (folder / file.name).symlink_to(file.resolve())
+    workspace = Workspace.create(path)
+    ingest(workspace, IngestOptions("folder", folder))
+    return workspace
+
+
+def make_forward_pass(classifier: Classifier) -> Callable[[np.ndarray], None]:
+    """The network's plain forward pass, compiled: the unit in which the benchmarks count."""
+    run = tf.function(
+        lambda inputs: classifier.model(inputs, training=False),
+        input_signature=[tf.TensorSpec((None, 224, 224, 3), tf.float32)],
+    )
+    return lambda inputs: run(tf.constant(inputs)).numpy()
+
+
+def time_call(call: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def describe_ratios(ratios: list[float]) -> str:
+    """Median and range of ratios that were measured side by side."""
+    return f"{np.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)"
