@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score
 
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation import metrics
 from icbir_core.evaluation.statistics import (
+    bootstrap_auroc,
     bootstrap_mean,
-    bootstrap_statistic,
     chance_p_value,
     compare_paired,
     correct_for_comparisons,
@@ -138,12 +138,9 @@ def score_vote(
     if len(np.unique(truth)) < 2:
         return {}
 
-    def area(chosen: np.ndarray) -> float:
-        return float(roc_auc_score(truth[chosen], shares[chosen])) if len(np.unique(truth[chosen])) == 2 else np.nan
-
     return {
         "k": k,
-        "auroc": asdict(bootstrap_statistic(area, groups[asked], repeats=400)),
+        "auroc": asdict(bootstrap_auroc(shares, truth, groups[asked])),
         "balanced_accuracy_of_majority": float(balanced_accuracy_score(truth, shares > 0.5)),
     }
 

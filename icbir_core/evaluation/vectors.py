@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.controls import CONTROLS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.files import write_bytes_atomically
-from icbir_core.retrieval.target_engine import TargetEngine
+
+if TYPE_CHECKING:
+    from icbir_core.retrieval.target_engine import TargetEngine
 
 Progress = Callable[[int, int, str], None]
 BATCH = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation import metrics, statistics
@@ -53,6 +54,21 @@ def test_paired_p_values_are_uniform_without_a_difference_and_small_with_one():
     first = generator.normal(0, 1, 30)
     compared = statistics.compare_paired(first + 1, first, np.arange(30), ("a", "b"), "m")
     assert compared.p_value < 0.001 and compared.difference.value == pytest.approx(1)
+
+
+def test_the_area_under_the_curve_is_that_of_scikit_learn_and_so_are_its_resamples():
+    generator = np.random.default_rng(5)
+    scores, states = generator.integers(0, 11, 80) / 10, generator.integers(0, 2, 80)
+    groups = np.repeat(np.arange(40), 2)
+    found = statistics.bootstrap_auroc(scores, states, groups, repeats=2000)
+    assert found.value == pytest.approx(roc_auc_score(states, scores))
+
+    def area(chosen):
+        return roc_auc_score(states[chosen], scores[chosen])
+
+    slow = statistics.bootstrap_statistic(area, groups, repeats=400)
+    assert (found.low, found.high) == pytest.approx((slow.low, slow.high), abs=0.02)
+    assert np.isnan(statistics.bootstrap_auroc(scores, np.ones(80), groups).value)
 
 
 def test_the_correction_is_the_step_down_method_of_holm():
