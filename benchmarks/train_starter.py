@@ -170,6 +170,8 @@ def collect(arguments: argparse.Namespace):
     with np.load(arguments.folder / "real.npz") as stored:
         part, images, labels = stored["part"], stored["images"], stored["labels"]
         patients = stored["patients"]
+    if arguments.maps:
+        images = np.load(arguments.folder / arguments.maps / "maps_real.npy")
     wanted = ["tune"]
     if arguments.films in ("real", "both"):
         wanted += ["train"] if arguments.without_extra else ["train", "extra"]
@@ -180,6 +182,9 @@ def collect(arguments: argparse.Namespace):
     shares = np.ones(len(images))
     if arguments.films in ("simulated", "both"):
         made, truth = load_simulated(arguments.folder, arguments.limit)
+        if arguments.maps:
+            made = np.load(arguments.folder / arguments.maps / "maps_simulated.npy")
+            truth = truth[: len(made)]
         if arguments.films == "simulated":
             truth = guess_infiltration(truth)
         count = (~held).sum()
@@ -234,11 +239,139 @@ def fit(arguments: argparse.Namespace) -> None:
     recipe = replace(recipe, epoch_size=(arguments.epoch_size or films) // arguments.workers)
     seed = arguments.seed + 1000 * arguments.rank
     result = train(
-        training_set, recipe, directory, size=arguments.size, weights=arguments.start, seed=seed, policy=arguments.policy,
-        log=log, progress=progress,
+        training_set, recipe, directory, size=arguments.size, weights=arguments.start, seed=seed,
+        policy=arguments.policy, log=log, progress=progress,
     )  # fmt: skip
     np.savez(directory / "weights.npz", **named_weights(result.model))
     print(json.dumps({"best_epoch": result.best_epoch, "best": result.history[result.best_epoch]}), flush=True)
+
+
+def open_classifier(weights: Path, findings: tuple[str, ...] = FINDINGS):
+    """The network of a run at 224 x 224 as a `Classifier`, uncalibrated."""
+    from icbir_core.files import sha256_of_file
+    from icbir_core.model.classifier import Classifier
+    from icbir_core.model.network import build_network
+
+    network = build_network("densenet121", len(findings), SIZE, weights)
+    return Classifier(network, {"findings": findings, "input": {"size": SIZE}, "sha256": sha256_of_file(weights)})
+
+
+def make_maps(arguments: argparse.Namespace) -> None:
+    """maps_real.npy or maps_simulated.npy: encoded Deep Taylor maps of the target, uint8 (N, 224, 224)."""
+    from icbir_core.pipeline.film_cache import cache_rows
+    from icbir_core.saliency.encoding import encode_map
+    from icbir_core.saliency.registry import attribute
+
+    directory = arguments.folder / arguments.name
+    if arguments.which == "real":
+        with np.load(arguments.folder / "real.npz") as stored:
+            films = stored["images"]
+    else:
+        films = load_simulated(arguments.folder, arguments.limit)[0][: arguments.limit]
+    classifier = open_classifier(directory / "weights.npz")
+    began = time.monotonic()
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        images = films[start:stop].astype(np.float32) / 255
+        return encode_map(attribute(classifier, images, arguments.target, method="deep_taylor"))
+
+    def progress(done: int, total: int, text: str) -> None:
+        if done % 80 == 0:
+            print(f"{text}: {done}/{total}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
+
+    identity = {"classifier": classifier.sha256, "target": arguments.target}
+    name = f"cache_{arguments.which}"
+    maps = cache_rows(directory, name, identity, len(films), SIZE, compute, progress, batch=8)
+    np.save(directory / f"maps_{arguments.which}.npy", maps)
+    print(f"{len(maps)} maps, {(maps.max((1, 2)) == 0).sum()} of them empty", flush=True)
+
+
+def evaluate(model, images: np.ndarray, size: int) -> np.ndarray:
+    """Logits float32 (N, F) of images uint8 (N, 224, 224) at `size`."""
+    import keras
+
+    from icbir_core.model.training import predict_logits
+
+    network = keras.Model(model.input, model.get_layer("logits").output)
+    return predict_logits(network, images, np.arange(len(images)), size)
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """AUROC with intervals of any run on a part of the real films, as JSON."""
+    from icbir_core.model.network import build_network
+    from icbir_core.model.scoring import score_finding
+
+    with np.load(arguments.folder / "real.npz") as stored:
+        chosen = stored["part"] == arguments.part
+        images, labels, patients = stored["images"][chosen], stored["labels"][chosen], stored["patients"][chosen]
+    if arguments.maps:
+        images = np.load(arguments.folder / arguments.maps / "maps_real.npy")[chosen]
+    for size in arguments.sizes:
+        weights = arguments.folder / arguments.name / "weights.npz"
+        logits = evaluate(build_network("densenet121", len(FINDINGS), size, weights), images, size)
+        found = {
+            name: score_finding(labels[:, i], logits[:, i], patients.tolist()).as_dict()
+            for i, name in enumerate(FINDINGS)
+        }
+        print(json.dumps({"run": arguments.name, "part": arguments.part, "size": size, "auroc": found}), flush=True)
+
+
+def ship(arguments: argparse.Namespace) -> None:
+    """Calibrates on `tune`, scores `test` and simulated films that no run has seen, and writes the float16 pair."""
+    from icbir_core.model.evaluation_card import describe_logits
+    from icbir_core.model.network import build_network
+    from icbir_core.model.scoring import score_finding
+    from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, STARTER_DIRECTORY, save_starter
+    from icbir_core.saliency.encoding import encode_map
+    from icbir_core.saliency.registry import attribute
+
+    with np.load(arguments.folder / "real.npz") as stored:
+        real = {name: stored[name] for name in stored.files}
+    with np.load(arguments.folder / "simulated_held_back.npz") as stored:
+        unseen, truth = stored["images"], stored["labels"]
+    tune, test = real["part"] == "tune", real["part"] == "test"
+    parts = {
+        "tune": (real["images"][tune], real["labels"][tune], real["patients"][tune].tolist()),
+        "test": (real["images"][test], real["labels"][test], real["patients"][test].tolist()),
+        "simulated": (unseen, truth, [None] * len(unseen)),
+    }
+    classifier = None
+    for kind, run in (("classifier", arguments.classifier), ("saliency_classifier", arguments.saliency)):
+        path = STARTER_DIRECTORY / (CLASSIFIER_FILE if classifier is None else SALIENCY_FILE)
+        weights = arguments.folder / run / "weights.npz"
+        network = build_network("densenet121", len(FINDINGS), SIZE, weights)
+        basis = {
+            "kind": kind,
+            "network": "densenet121",
+            "findings": list(FINDINGS),
+            "input": {"size": SIZE, "equalise": True},
+            "training": {"runs": json.loads(arguments.runs) if arguments.runs else [], "films": "see the model card"},
+        }
+        if classifier is not None:
+            basis |= {"classifier": classifier.sha256, "target": arguments.target, "map_method": "deep_taylor"}
+        # Rounded to float16 first: what is calibrated and scored is what is shipped.
+        rounded = save_starter(network, path, basis)
+        logits = {}
+        for name, (images, _, _) in parts.items():
+            values = images
+            if classifier is not None:
+                maps = [
+                    encode_map(attribute(classifier, images[i : i + 8] / np.float32(255), arguments.target))
+                    for i in range(0, len(images), 8)
+                ]
+                values = np.rint(np.concatenate(maps) * 255).astype(np.uint8)
+            logits[name] = evaluate(rounded.model, values, SIZE)
+        facts = describe_logits(logits["tune"], parts["tune"][1], FINDINGS, parts["tune"][2])
+        facts["auroc_tune"] = facts.pop("auroc")
+        for name, key in (("test", "auroc"), ("simulated", "auroc_simulated")):
+            labels, patients = parts[name][1], parts[name][2]
+            facts[key] = {
+                finding: score_finding(labels[:, i], logits[name][:, i], patients).as_dict()
+                for i, finding in enumerate(FINDINGS)
+            }
+        written = save_starter(network, path, {**basis, **facts})
+        print(json.dumps({kind: facts}), flush=True)
+        classifier = classifier or written
 
 
 def main() -> None:
@@ -284,6 +417,22 @@ def main() -> None:
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--workers", type=int, default=1, help="processes that share the work; start each with its --rank")
     run.add_argument("--rank", type=int, default=0)
+    run.add_argument("--maps", help="learn from the maps of this run's network instead of the films")
+    maps = add("maps", make_maps)
+    maps.add_argument("name")
+    maps.add_argument("--which", choices=("real", "simulated"), default="real")
+    maps.add_argument("--limit", type=int, default=1500)
+    maps.add_argument("--target", default="Effusion")
+    judged = add("score", score)
+    judged.add_argument("name")
+    judged.add_argument("--part", default="tune")
+    judged.add_argument("--sizes", type=int, nargs="+", default=[SIZE])
+    judged.add_argument("--maps")
+    shipped = add("ship", ship)
+    shipped.add_argument("--classifier", required=True)
+    shipped.add_argument("--saliency", required=True)
+    shipped.add_argument("--target", default="Effusion")
+    shipped.add_argument("--runs")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.run(arguments)

@@ -69,5 +69,10 @@ def read_checkpoint(
     return Checkpoint(facts["epoch"], facts["best_score"], facts["best_epoch"], best, facts["history"])
 
 
+def forget_checkpoint(directory: Path) -> None:
+    """Removes the checkpoint of a run that is done; its history stays."""
+    (directory / FILE_NAME).unlink(missing_ok=True)
+
+
 def _select(stored: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): stored[name] for name in stored.files if name.startswith(prefix)}

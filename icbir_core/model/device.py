@@ -74,3 +74,13 @@ def _choose_other(choice: str, backend: str) -> Device:
     if choice == "gpu":
         raise DeviceError(f"Expected a GPU under the Keras backend {backend}, got none; use --device cpu.")
     return Device("cpu", f"CPU ({backend})")
+
+
+def make_deterministic() -> None:
+    """Makes TensorFlow's operations repeat exactly on the CPU, so that a resumed training ends in the same weights."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()

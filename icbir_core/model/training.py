@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import TrainingError
+from icbir_core.files import sha256_of_bytes
 from icbir_core.model.augmentation import resize_image
 from icbir_core.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from icbir_core.model.network import build_network, load_matching_weights, named_weights, precision
@@ -26,12 +27,14 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """model : float32 network with the kept weights. history : one dict an epoch. best_epoch : from 0."""
+    """model : float32 network with the kept weights. history : one dict an epoch. best_epoch : from 0. run : a hash of
+    all that decided the run, equal for a resumed one."""
 
     model: keras.Model
     history: list[dict]
     best_epoch: int
     recipe: Recipe
+    run: str
 
 
 def weigh_positives(labels: np.ndarray, limit: float) -> np.ndarray:
@@ -141,7 +144,8 @@ def train(
     weights : as `build_network`; None takes the recipe's start. policy : Keras dtype policy of the hidden layers.
     made_from : what identifies the data and start to a resumed run, beyond their names and counts.
     On the CPU with deterministic operations the resumed run ends in the same weights as an uninterrupted one.
-    Raises `TrainingError` if the directory holds a checkpoint of another run or the loss diverges.
+    Raises `TrainingError` if the directory holds a checkpoint of another run or the loss diverges. `forget_checkpoint`
+    frees the room (five times the weights) when what was trained is safely stored.
     """
     directory.mkdir(parents=True, exist_ok=True)
     start = str(weights or recipe.start)
@@ -205,7 +209,8 @@ def train(
     keras.backend.clear_session(free_memory=False)
     final = build_network(network, len(training_set.findings), size)
     load_matching_weights(final, state.best_weights, strict=True)
-    return TrainingResult(final, state.history, state.best_epoch, recipe)
+    run = sha256_of_bytes(json.dumps(identity, sort_keys=True).encode())
+    return TrainingResult(final, state.history, state.best_epoch, recipe, run)
 
 
 def _waited_enough(state: Checkpoint, recipe: Recipe) -> bool:

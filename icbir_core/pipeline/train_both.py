@@ -14,8 +14,9 @@ from icbir_core.catalogue import Workspace
 from icbir_core.errors import TrainingError
 from icbir_core.files import sha256_of_file
 from icbir_core.findings import require_canonical_name
-from icbir_core.model.classifier import Classifier, save_classifier
-from icbir_core.model.device import Device, choose_device
+from icbir_core.model.checkpoint import forget_checkpoint
+from icbir_core.model.classifier import Classifier, manifest_path, read_manifest, save_classifier
+from icbir_core.model.device import Device, choose_device, make_deterministic
 from icbir_core.model.evaluation_card import describe_performance
 from icbir_core.model.recipes import Recipe
 from icbir_core.model.training import TrainingResult, train
@@ -73,6 +74,8 @@ def train_workspace(
     Raises `TrainingError` if the films do not allow the training, `ModelError` if the weights do not fit.
     """
     device = choose_device(options.device)
+    if device.kind == "cpu":
+        make_deterministic()
     manifests: dict[str, dict[str, Any]] = {}
     with workspace.lock("training", seconds=1):
         cases = _choose_cases(workspace, options)
@@ -86,6 +89,9 @@ def train_workspace(
             manifests["saliency"] = _train_saliency(
                 workspace, options, cases, films, classifier, device, progress, log
             ).manifest
+        # Only now: a run killed in the second stage must not begin the first one again.
+        forget_checkpoint(workspace.models / "training")
+        forget_checkpoint(Path(workspace.target_directory(options.outputs[0])) / "training")
     return manifests
 
 
@@ -119,11 +125,12 @@ def _train_classifier(workspace, options, cases, films, device, progress, log) -
     made_from = f"{identify_start(_find_start(options))} {identify_cases(cases)}"
     directory = workspace.models / "training"
     result = _run(directory, training_set, options, _find_start(options), device, made_from, progress, log)
+    path = workspace.models / CLASSIFIER
+    if _is_of_run(path, result.run):
+        return Classifier.load(path)
     manifest = _describe(workspace, options, training_set, result, device, "classifier")
-    classifier = save_classifier(result.model, workspace.models / CLASSIFIER, manifest)
-    workspace.record_artefact(
-        "classifier", {"path": workspace.models / CLASSIFIER, "findings": list(classifier.findings)}
-    )
+    classifier = save_classifier(result.model, path, manifest)
+    workspace.record_artefact("classifier", {"path": path, "findings": list(classifier.findings)})
     return classifier
 
 
@@ -157,6 +164,13 @@ def _train_saliency(workspace, options, cases, films, classifier, device, progre
         {"path": folder / SALIENCY_CLASSIFIER, "made_from": {"classifier": classifier.sha256}},
     )
     return saliency_classifier
+
+
+def _is_of_run(path: Path, run: str) -> bool:
+    """Whether a finished model of this very run lies there: it keeps its hash, and what was made from it stays
+    valid.
+    """
+    return path.is_file() and manifest_path(path).is_file() and read_manifest(path).get("run") == run
 
 
 def _find_start(options: TrainingOptions) -> str:
@@ -202,6 +216,7 @@ def _describe(
     return {
         "kind": kind,
         "network": options.network,
+        "run": result.run,
         "findings": list(training_set.findings),
         "input": asdict(options.input),
         "catalogue": workspace.catalogue.sha256(),

@@ -1,0 +1,85 @@
+"""A training killed in the middle of an epoch goes on with the same command and ends in the same weights on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.model.checkpoint import FILE_NAME
+from icbir_core.model.network import read_named_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS = 6
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Sixty small films of thirty patients; those with the finding have a bright base."""
+    images = tmp_path / "films"
+    images.mkdir()
+    generator = np.random.default_rng(5)
+    rows = ["image,patient,view,Effusion"]
+    for number in range(60):
+        pixels = generator.integers(0, 120, (48, 48), dtype=np.uint8)
+        pixels[32:] += np.uint8(90 * (number % 2))
+        assert cv2.imwrite(str(images / f"{number:03d}.png"), pixels)
+        rows.append(f"{number:03d}.png,{number // 2 % 30 + 100 * (number % 2)},PA,{number % 2}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows) + "\n")
+    ingest(Workspace.create(tmp_path / "whole"), IngestOptions("folder", images, table))
+    return tmp_path / "whole"
+
+
+def start(workspace: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "icbir_core", "train", str(workspace), "--target", "Effusion", "--weights", "none"]
+    command += ["--network", "densenet_small", "--size", "32", "--epochs", str(EPOCHS), "--batch-size", "4"]
+    command += ["--stage", "classifier", "--device", "cpu"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def count_epochs(workspace: Path) -> int:
+    history = workspace / "models" / "training" / "history.jsonl"
+    return len(history.read_text().splitlines()) if history.is_file() else 0
+
+
+def test_killed_in_an_epoch_gives_the_same_weights(workspace, tmp_path):
+    killed = tmp_path / "killed"
+    shutil.copytree(workspace, killed)
+
+    process = start(killed)
+    deadline = time.monotonic() + 200
+    while process.poll() is None and count_epochs(killed) < 2:
+        assert time.monotonic() < deadline, "the training did not get that far"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert 2 <= count_epochs(killed) < EPOCHS, "killed after some epochs and before the last"
+    assert (killed / "models" / "training" / FILE_NAME).is_file()
+    assert not (killed / "models" / "classifier.keras").exists()
+
+    resumed, whole = start(killed), start(workspace)
+    for each in (resumed, whole):
+        _, errors = each.communicate(timeout=250)
+        assert each.returncode == 0, errors.decode()
+    first = read_named_weights(workspace / "models" / "classifier.keras")
+    second = read_named_weights(killed / "models" / "classifier.keras")
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+    one, other = (json.loads((folder / "models" / "classifier.json").read_text()) for folder in (workspace, killed))
+    losses = [[row["loss"] for row in manifest["training"]["history"]] for manifest in (one, other)]
+    assert losses[0] == losses[1] and len(losses[0]) == EPOCHS
+    assert one["auroc"] == other["auroc"]
+    assert not [name for name in os.listdir(killed / "models" / "training") if name == FILE_NAME], "room is freed"
