@@ -56,11 +56,12 @@ class ReadingSession:
 
     def next_item(self) -> BlindItem | None:
         """The first unanswered item, or None when the reader is through."""
+        return next(iter(self.remaining_items()), None)
+
+    def remaining_items(self) -> list[BlindItem]:
+        """All items that are not answered now, in order."""
         done = self.answered()
-        for step in self._steps:
-            if step.token not in done:
-                return self._blind(step)
-        return None
+        return [self._blind(step) for step in self._steps if step.token not in done]
 
     def previous_item(self, token: str | None) -> BlindItem | None:
         """The item before this one (or the last, for None), so that an answer can be corrected; None at the start."""

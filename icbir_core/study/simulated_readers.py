@@ -43,7 +43,7 @@ def simulate_reader(
     generator = np.random.default_rng(seed)
     session = ReadingSession(store, study, reader, simulated=True)
     answered = 0
-    while (item := session.next_item()) is not None:
+    for item in session.remaining_items():
         query, cases = session.find_cases(item.token)
         felt = np.array([similarity(query, case) for case in cases]) + model.map_effect * item.with_maps
         time_ms = int(1000 * model.seconds * np.exp(generator.normal(0, 0.3)))

@@ -58,7 +58,7 @@ def test_more_noise_or_lapses_means_less_of_every_agreement():
 @pytest.fixture
 def read_study(make_study, true_similarity, tmp_path):
     def read(models, **changes):
-        study = make_study(queries=8, **changes)
+        study = make_study(queries=6, **changes)
         store = RatingsStore.open(tmp_path / "r.db")
         for number, model in enumerate(models):
             simulate_reader(store, study, f"simulated-{number}", model, true_similarity, seed=number)
