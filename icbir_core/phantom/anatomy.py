@@ -151,7 +151,9 @@ class Chest:
         self.reach = np.abs(self.lateral) / np.maximum(self.half_width, 1)
         row_depth = a.depth * np.sqrt(np.clip(1 - (1 - np.clip(y / a.cage_height, 0, 1)) ** 2.4, 0, 1)) * (y > 0)
         shape = np.sqrt(np.clip(1 - self.reach**2.5, 0, 1))
-        self.cage = (row_depth * shape).astype(np.float32)
+        top = 20 * a.scale * np.clip((54 * a.scale - np.abs(x)) / (30 * a.scale), 0, 1.5) ** 2
+        dome = np.sqrt(np.clip((y - top) / 14, 0, 1))
+        self.cage = (row_depth * shape * dome).astype(np.float32)
         self.aerated_fraction = self._above_diaphragm()
         self._draw_heart(random)
         self.centre_mass = self._mediastinum(random)
@@ -170,8 +172,9 @@ class Chest:
     def _dome(self, x: np.ndarray, side: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Height (y, mm) of the top of the diaphragm for every column, (1, N)."""
         a = self.anatomy
-        peak = np.choose(side, a.dome_peak) * a.half_width
-        top = a.height + np.choose(side, (0.0, a.left_dome_offset))
+        left = smooth_step((x + 18) / 36)
+        peak = (a.dome_peak[0] + (a.dome_peak[1] - a.dome_peak[0]) * left) * a.half_width
+        top = a.height + a.left_dome_offset * left
         sulcus = np.choose(side, a.sulcus)
         outward = np.abs(x) - peak
         lateral = np.clip(outward / (a.half_width * 1.02 - peak), 0, 1.3)
@@ -347,10 +350,11 @@ class Chest:
         return body
 
     def side_mask(self, side: str) -> np.ndarray:
-        """Float32 (N, N): 1 on one side of the midline ("right", "left") or everywhere ("both")."""
+        """Float32 (N, N): 1 on one side ("right", "left"), fading over the midline; 1 everywhere for "both"."""
         if side == "both":
             return np.ones_like(self.lung)
-        return (self.lateral < 0 if side == "right" else self.lateral > 0).astype(np.float32)
+        left = smooth_step((self.lateral + 10) / 20).astype(np.float32)
+        return left if side == "left" else 1 - left
 
 
 def trachea(chest: Chest, random: np.random.Generator) -> np.ndarray:

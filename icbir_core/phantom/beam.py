@@ -42,7 +42,7 @@ def draw_beam(random: np.random.Generator, view: str) -> Beam:
         scatter=float(scatter),
         scatter_reach=float(random.uniform(18, 60)),
         veil=float(10 ** random.uniform(-2.8, -2.0)),
-        photons=float(10 ** random.uniform(4.7, 6.3)),
+        photons=float(10 ** random.uniform(5.0, 6.4)),
         blur=float(random.uniform(0.1, 0.7) if view == "PA" else random.uniform(0.2, 1.1)),
     )
 

@@ -144,7 +144,7 @@ def _photograph(seed: int, chest: Chest, lungs: Lungs, turn: np.ndarray, size: i
     anatomy, canvas = chest.anatomy, chest.canvas
     beam = draw_beam(_stream(seed, "beam"), anatomy.view)
     texture = _stream(seed, "texture")
-    usual_vessels = texture.uniform(0.85, 1.6)
+    usual_vessels = texture.uniform(0.8, 1.3)
     aerated = np.float32(anatomy.aerated)
     markings = lung_markings(
         chest, _stream(seed, "vessels"), usual_vessels * lungs.vessels, lungs.upper_share, lungs.net

@@ -29,7 +29,7 @@ def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
     last[0] = 0.86 * np.pi
     angle = np.linspace(0.02, 1, _STEPS)[None, :] * last
     lines = np.empty((2, _RIBS, _STEPS, 2))
-    radius = chest.wall_at(np.clip(start + 0.5 * drop, 4, None).astype(np.float32)) + 3
+    radius = chest.wall_at(np.clip(start + 0.5 * drop, 4, None).astype(np.float32)) + 1.5
     radius[0] = max(radius[0], 46 * a.scale)
     for index, sign in enumerate((-1, 1)):
         turn = sign * a.rotation

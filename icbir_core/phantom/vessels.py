@@ -21,14 +21,15 @@ def lung_markings(
     markings = np.zeros((canvas.pixels, canvas.pixels), np.float32)
     for side, sign in (("right", -1), ("left", 1)):
         hilum = np.array(chest.hila[side])
-        trunks = 11
+        trunks = 9
         angle = np.linspace(-1.3, 1.75, trunks) + random.normal(0, 0.15, trunks)
         start = np.repeat(hilum[None, :], trunks, axis=0) + random.normal(0, 9, (trunks, 2)) * (0.6, 1.6)
         diameter = random.uniform(4.0, 7.4, trunks) * a.scale * (1 + 0.35 * np.sin(angle)) * prominence
         diameter *= 1 + upper_share * np.clip(-np.sin(angle) + 0.35, 0, 1)
-        length = random.uniform(22, 42, trunks) * a.scale * a.height / 216
+        length = random.uniform(17, 32, trunks) * a.scale * a.height / 216
+        length *= 1 + 0.45 * np.clip(np.sin(angle), 0, 1)
         for generation in range(_GENERATIONS):
-            bend = random.normal(0.03, 0.22, len(angle))
+            bend = random.normal(0.02, 0.14, len(angle))
             middle = start + 0.5 * length[:, None] * np.stack([sign * np.cos(angle), np.sin(angle)], axis=1)
             turned = angle + bend
             end = middle + 0.5 * length[:, None] * np.stack([sign * np.cos(turned), np.sin(turned)], axis=1)
@@ -44,13 +45,13 @@ def lung_markings(
                     layer[:] = 0
             if generation == _GENERATIONS - 1:
                 break
-            spread = random.uniform(0.2, 0.75, len(angle))
-            angle = np.concatenate([turned - spread, turned + spread * random.uniform(0.3, 1.0, len(angle))])
-            start = np.concatenate([end, end])
-            diameter = np.concatenate([diameter * 0.72, diameter * random.uniform(0.5, 0.75, len(diameter))])
-            length = np.concatenate([length, length]) * random.uniform(0.6, 0.95, len(angle))
+            away = random.choice([-1.0, 1.0], len(angle)) * random.uniform(0.35, 0.95, len(angle))
+            angle = np.concatenate([turned - 0.25 * away, turned + away])
+            start = np.concatenate([end, middle])
+            diameter = np.concatenate([diameter * 0.82, diameter * random.uniform(0.5, 0.7, len(diameter))])
+            length = np.concatenate([length * 0.9, length * random.uniform(0.55, 0.9, len(length))])
     markings = canvas.blur(markings, 0.35)
-    fine = canvas.noise(random, 14, max(1.6, 1.5 * canvas.spacing), 0.8)
+    fine = canvas.noise(random, 7, max(1.6, 1.5 * canvas.spacing), 0.8)
     markings += np.float32(random.uniform(0.25, 0.9)) * fine
     if net > 0:
         mesh = np.abs(canvas.noise(random, 9, max(2.0, 1.5 * canvas.spacing), 0.8))
