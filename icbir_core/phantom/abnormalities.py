@@ -19,9 +19,9 @@ VISIBLE_TISSUE = 1.0
 class Lungs:
     """The state of the lungs that findings change, float32 (N, N) maps unless said otherwise.
 
-    fluid: share of the aerated thickness that is replaced by water. free_air: share that is air without lung (pneumothorax).
-    tissue: mm of water added. `vessels`, `upper_share`, `net` (mm) are handed to `lung_markings`; `clarity` in [0, 1] is how
-    much of the markings is still seen.
+    fluid: share of the aerated thickness that is replaced by water. free_air: share that is air without lung
+    (pneumothorax). tissue: mm of water added. `vessels`, `upper_share`, `net` (mm) are handed to
+    `lung_markings`; `clarity` in [0, 1] is how much of the markings is still seen.
     """
 
     fluid: np.ndarray
@@ -77,9 +77,11 @@ def _share_of_lung(chest: Chest, share: np.ndarray, side: str) -> float:
 
 
 def effusion(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Pleural fluid. Upright: a level with a meniscus that climbs the chest wall. Supine: a veil that thickens to the base.
+    """Pleural fluid. Upright: a level with a meniscus that climbs the chest wall. Supine: a veil that thickens
+    to the base.
 
-    Fluid takes the room of lung, so a blunted angle, a lost diaphragm and a white base all follow from one volume, in mL.
+    Fluid takes the room of lung, so a blunted angle, a lost diaphragm and a white base all follow from one
+    volume, in mL.
     """
     a, canvas = chest.anatomy, chest.canvas
     side = _draw_side(random, 0.35)
@@ -113,7 +115,9 @@ def effusion(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: 
 
 
 def pneumothorax(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Free air round a lung that fell back: no markings outside a fine pleural line; size is the rim at the apex in mm."""
+    """Free air round a lung that fell back: no markings outside a fine pleural line; size is the rim at the apex
+    in mm.
+    """
     a, canvas = chest.anatomy, chest.canvas
     side = _draw_side(random, 0.03)
     cage = (chest.cage > 0).astype(np.uint8)
@@ -188,7 +192,9 @@ def _bronchograms(chest: Chest, random: np.random.Generator, share: np.ndarray, 
 
 
 def consolidation(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Air spaces filled: one dense focus or a few, lobar or patchy, sometimes with air bronchograms; size in % of the lung."""
+    """Air spaces filled: one dense focus or a few, lobar or patchy, sometimes with air bronchograms; size in %
+    of the lung.
+    """
     side = _draw_side(random, 0.22)
     count = int(random.integers(1, 3)) * (2 if side == "both" else 1)
     share = _opacity(lungs, chest, random, severity, side, count, random.random() < 0.4, 0.22 + 0.48 * random.random())
@@ -208,7 +214,9 @@ def pneumonia(lungs: Lungs, chest: Chest, random: np.random.Generator, severity:
 
 
 def atelectasis(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Lung without air: thin plates near the bases, or a dense wedge behind the heart or over the dome; size in % of the lung."""
+    """Lung without air: thin plates near the bases, or a dense wedge behind the heart or over the dome; size in
+    % of the lung.
+    """
     a, canvas = chest.anatomy, chest.canvas
     side = _draw_side(random, 0.3)
     total = np.zeros_like(chest.lung)
@@ -246,7 +254,9 @@ def _taper(line: np.ndarray, width: float) -> np.ndarray:
 
 
 def edema(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Fluid in the lung: haze round the hila and towards the bases, wide upper vessels, septal lines; size in % of the lung."""
+    """Fluid in the lung: haze round the hila and towards the bases, wide upper vessels, septal lines; size in %
+    of the lung.
+    """
     a, canvas = chest.anatomy, chest.canvas
     reach = a.half_width * random.uniform(0.45, 0.85)
     texture = canvas.noise(random, 80, max(3.0, 2 * canvas.spacing), 0.7)

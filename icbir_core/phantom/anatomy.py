@@ -1,8 +1,9 @@
 """One person's chest: a random draw of its measures, and the thickness of its parts along the beam.
 
-Thickness maps are float32 (N, N) in mm along the beam, in the plane of the detector. Shapes and sizes follow the usual adult
-measures (Gray's Anatomy; Fraser and Paré, Diagnosis of Diseases of the Chest) and are spread wider than in life on purpose:
-networks trained on these films meet real ones (domain randomisation, Tobin et al., IROS 2017).
+Thickness maps are float32 (N, N) in mm along the beam, in the plane of the detector. Shapes and sizes follow
+the usual adult measures (Gray's Anatomy; Fraser and Paré, Diagnosis of Diseases of the Chest) and are spread
+wider than in life on purpose: networks trained on these films meet real ones (domain randomisation, Tobin et
+al., IROS 2017).
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Anatomy:
 def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = None) -> Anatomy:
     """Draws a person and how they stand before the detector.
 
-    `enlarged_heart` (0 … 1) asks for a cardiothoracic ratio above the view's normal limit, further above for 1; None draws a
-    normal ratio. All other draws are the same with and without it.
+    `enlarged_heart` (0 … 1) asks for a cardiothoracic ratio above the view's normal limit, further above for
+    1; None draws a normal ratio. All other draws are the same with and without it.
     """
     view = "PA" if random.random() < 0.55 else "AP"
     sex = "M" if random.random() < 0.56 else "F"
@@ -85,16 +86,10 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
     slack = field - (height + 40)
     centre_y = field / 2 - slack * random.uniform(0.25, 0.62)
     centre = (float(random.normal(0, 0.025) * field), float(centre_y))
-    if random.random() < 0.75:
-        dome_offset = random.uniform(2, 20)
-    else:
-        dome_offset = random.uniform(-18, 45)
+    dome_offset = random.uniform(2, 20) if random.random() < 0.75 else random.uniform(-18, 45)
     normal = random.beta(2.2, 2.0)
     limit = NORMAL_RATIO[view]
-    if enlarged_heart is None:
-        ratio = limit - 0.012 - 0.135 * (1 - normal)
-    else:
-        ratio = limit + 0.012 + 0.20 * enlarged_heart
+    ratio = limit - 0.012 - 0.135 * (1 - normal) if enlarged_heart is None else limit + 0.012 + 0.2 * enlarged_heart
     return Anatomy(
         view=view,
         age=age,
@@ -134,8 +129,8 @@ def draw_anatomy(random: np.random.Generator, enlarged_heart: float | None = Non
 class Chest:
     """Thickness maps of one `Anatomy` on a `Canvas`; computed once, read by everything that draws.
 
-    lung (mm of aerated lung), body (mm of body outline), heart (mm of heart), cage (mm between the chest walls), `heart_mask`
-    bool, `ratio` the cardiothoracic ratio measured on that mask.
+    lung (mm of aerated lung), body (mm of body outline), heart (mm of heart), cage (mm between the chest
+    walls), `heart_mask` bool, `ratio` the cardiothoracic ratio measured on that mask.
     """
 
     def __init__(self, anatomy: Anatomy, canvas: Canvas, random: np.random.Generator):

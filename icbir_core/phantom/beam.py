@@ -14,9 +14,10 @@ from .canvas import Canvas
 class Beam:
     """What the tube and the detector were set to.
 
-    `water` and `bone` are linear attenuation coefficients in 1/mm at the effective energy (NIST XCOM: water 0.0206 at 60 keV,
-    cortical bone 0.060 at 60 keV); `bone` is what bone adds beyond water. `scatter` is the ratio of scattered to primary light
-    behind the chest, `veil` the even share of light that no detail carries, `photons` the mean number counted in a pixel of 1 mm² behind no object, `blur` mm of unsharpness.
+    `water` and `bone` are linear attenuation coefficients in 1/mm at the effective energy (NIST XCOM: water
+    0.0206 at 60 keV, cortical bone 0.060 at 60 keV); `bone` is what bone adds beyond water. `scatter` is the
+    ratio of scattered to primary light behind the chest, `veil` the even share of light that no detail
+    carries, `photons` the mean number counted in a pixel of 1 mm² behind no object, `blur` mm of unsharpness.
     """
 
     water: float
@@ -55,8 +56,8 @@ def transmit(attenuation: np.ndarray) -> np.ndarray:
 def expose(attenuation: np.ndarray, beam: Beam, canvas: Canvas, random: np.random.Generator) -> np.ndarray:
     """The logarithmic detector signal, float32 (N, N): high where the body stops more.
 
-    Scatter is a wide blur of the primary beam weighted by what the body took out of it; noise is Gaussian with the variance
-    of a photon count and correlated over the detector's unsharpness.
+    Scatter is a wide blur of the primary beam weighted by what the body took out of it; noise is Gaussian
+    with the variance of a photon count and correlated over the detector's unsharpness.
     """
     primary = transmit(attenuation)
     scattered = canvas.blur(primary * (1 - primary), beam.scatter_reach) * np.float32(beam.scatter)
@@ -71,7 +72,9 @@ def expose(attenuation: np.ndarray, beam: Beam, canvas: Canvas, random: np.rando
 
 @dataclass(frozen=True)
 class Tone:
-    """How the picture was made from the signal: window as shares of the signal's range in the body, curve, enhancement."""
+    """How the picture was made from the signal: window as shares of the signal's range in the body, curve,
+    enhancement.
+    """
 
     low: float
     high: float

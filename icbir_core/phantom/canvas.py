@@ -1,7 +1,7 @@
 """The drawing surface: a grid in millimetres, antialiased shapes and fractal noise.
 
-Coordinates are millimetres in the plane of the detector. x grows towards the patient's left (the viewer's right), with 0 on the
-midline; y grows downwards, with 0 at the lung apices.
+Coordinates are millimetres in the plane of the detector. x grows towards the patient's left (the viewer's
+right), with 0 on the midline; y grows downwards, with 0 at the lung apices.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ _FRACTION_BITS = 4
 class Canvas:
     """A square pixel grid laid over the body.
 
-    `x` is float32 (1, N) and `y` float32 (N, 1), both in mm at pixel centres; `spacing` is mm per pixel. The two broadcast
-    against each other, so that what depends on one axis alone is computed once a row or once a column.
+    `x` is float32 (1, N) and `y` float32 (N, 1), both in mm at pixel centres; `spacing` is mm per pixel. The
+    two broadcast against each other, so that what depends on one axis alone is computed once a row or once a
+    column.
     """
 
     def __init__(self, pixels: int, spacing: float, centre: tuple[float, float]):
@@ -74,8 +75,9 @@ class Canvas:
     ) -> None:
         """Raises `out` (float32 (N, N), mm) to the thickness of an ellipsoid seen along the beam.
 
-        `axes` are the semi-axes in the plane, `angle` (radians, clockwise on the film) turns the first one, `depth` is the
-        whole thickness in its middle. Overlaps take the greater thickness, not the sum: the parts of one organ touch.
+        `axes` are the semi-axes in the plane, `angle` (radians, clockwise on the film) turns the first one,
+        `depth` is the whole thickness in its middle. Overlaps take the greater thickness, not the sum: the
+        parts of one organ touch.
         """
         reach = max(axes)
         rows, columns = self.window(centre[0] - reach, centre[1] - reach, centre[0] + reach, centre[1] + reach)
@@ -105,10 +107,11 @@ class Canvas:
     def noise(
         self, random: np.random.Generator, largest: float, smallest: float, persistence: float = 0.6
     ) -> np.ndarray:
-        """Fractal noise, float32 (N, N), mean 0 and standard deviation about 1, with structures from `largest` to `smallest` mm.
+        """Fractal noise, float32 (N, N), mean 0 and standard deviation about 1, with structures from `largest`
+        to `smallest` mm.
 
-        Octaves of smooth noise, each half the size of the one before and weighted by `persistence` (value noise, as in
-        Perlin, SIGGRAPH 1985). The field does not depend on the pixel count beyond its sampling.
+        Octaves of smooth noise, each half the size of the one before and weighted by `persistence` (value
+        noise, as in Perlin, SIGGRAPH 1985). The field does not depend on the pixel count beyond its sampling.
         """
         extent = self.pixels * self.spacing
         cell, weight, total = largest, 1.0, 0.0

@@ -34,9 +34,10 @@ def write_simulated(
 ) -> Path:
     """Writes the films of `count` seeds from `seed` on, and returns `directory`.
 
-    images/sim_<seed>.png holds the films (8-bit grey), labels.csv one row a film (image, patient, view, age, sex, one column
-    a finding with 1 or 0), truth.jsonl one line a film (`SimulatedTruth.to_json`). Every simulated film is a patient of its
-    own. A run that was stopped goes on where it stood; labels.csv and truth.jsonl appear when all films are there.
+    images/sim_<seed>.png holds the films (8-bit grey), labels.csv one row a film (image, patient, view, age,
+    sex, one column a finding with 1 or 0), truth.jsonl one line a film (`SimulatedTruth.to_json`). Every
+    simulated film is a patient of its own. A run that was stopped goes on where it stood; labels.csv and
+    truth.jsonl appear when all films are there.
 
     Raises `SimulationError` for a count below 1, or when the directory holds films of another size.
     """

@@ -1,4 +1,6 @@
-"""Things that are on a film and are no finding: gas in the belly, leads, tubes, lines, clips, letters, the edge of the beam."""
+"""Things that are on a film and are no finding: gas in the belly, leads, tubes, lines, clips, letters, the edge
+of the beam.
+"""
 
 from __future__ import annotations
 

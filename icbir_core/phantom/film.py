@@ -43,7 +43,9 @@ _COMPANIONS = {"Edema": {"Effusion": 0.4, "Cardiomegaly": 0.4}, "Cardiomegaly": 
 
 @dataclass(frozen=True)
 class SimulatedFilm:
-    """A film: `pixels` uint8 (size, size), air dark, bone bright, the patient's right on the viewer's left; and its truth."""
+    """A film: `pixels` uint8 (size, size), air dark, bone bright, the patient's right on the viewer's left; and
+    its truth.
+    """
 
     pixels: np.ndarray
     truth: SimulatedTruth
@@ -55,7 +57,9 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 
 
 def draw_findings(seed: int) -> tuple[str, ...]:
-    """The random mix of findings that `simulate_film(seed)` shows: none on about 30 % of the films, else one to three."""
+    """The random mix of findings that `simulate_film(seed)` shows: none on about 30 % of the films, else one to
+    three.
+    """
     random = _stream(seed, "mix")
     if random.random() < _NO_FINDING_SHARE:
         return ()
@@ -84,11 +88,12 @@ def simulate_film(seed: int, size: int = 512, findings: Sequence[str] | None = N
     ----------
     seed : non-negative integer; it fixes the person, the pose, the exposure and each finding's place and severity.
     size : pixels along each edge, 64 … 2048.
-    findings : names to show; None draws a random mix (`draw_findings`), an empty sequence gives a film without any. The
+    findings : names to show; None draws a random mix (`draw_findings`), an empty sequence gives a film without
+        any. The
         person and the exposure of a seed stay the same whatever the findings, so two films can be compared.
 
-    Raises `SimulationError` for a seed or size out of range or a finding that cannot be simulated, `UnknownNameError` for a
-    name that is no finding.
+    Raises `SimulationError` for a seed or size out of range or a finding that cannot be simulated,
+    `UnknownNameError` for a name that is no finding.
     """
     if seed < 0:
         raise SimulationError(f"A seed must be 0 or more, got {seed}.")

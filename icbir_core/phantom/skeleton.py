@@ -15,8 +15,9 @@ _BOX = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
 def rib_lines(chest: Chest, random: np.random.Generator) -> np.ndarray:
     """Middle lines of the ribs, float64 (2 sides, 12, 40, 2) in mm, from the spine round the side to the front end.
 
-    Each rib is a ring in a plane that slopes down to the front. Seen along the beam it leaves the spine level, turns down at
-    the chest wall and comes back towards the middle lower down, which is how the back and the front part of one rib cross.
+    Each rib is a ring in a plane that slopes down to the front. Seen along the beam it leaves the spine
+    level, turns down at the chest wall and comes back towards the middle lower down, which is how the back
+    and the front part of one rib cross.
     """
     a = chest.anatomy
     number = np.arange(_RIBS)

@@ -41,7 +41,8 @@ def decode_runs(runs: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SimulatedFinding:
-    """One finding of a simulated film: name, side ("right", "left", "both", "midline", all the patient's), severity in [0, 1].
+    """One finding of a simulated film: name, side ("right", "left", "both", "midline", all the patient's),
+    severity in [0, 1].
 
     `size` with its `unit` is the physical extent: "mL" (Effusion), "cardiothoracic ratio" (Cardiomegaly), "mm rim"
     (Pneumothorax), "mm diameter" (Nodule, Mass), "% of lung" (Consolidation, Pneumonia, Edema, Atelectasis).
@@ -71,7 +72,9 @@ class SimulatedFinding:
 
 @dataclass(frozen=True)
 class SimulatedTruth:
-    """All that is known of a simulated film. `spacing` is mm per pixel on the detector, `cardiothoracic_ratio` is measured."""
+    """All that is known of a simulated film. `spacing` is mm per pixel on the detector, `cardiothoracic_ratio`
+    is measured.
+    """
 
     seed: int
     view: str
@@ -149,10 +152,11 @@ class SimulatedTruth:
 def similarity_grade(a: SimulatedTruth, b: SimulatedTruth) -> float:
     """How alike two films are in what a reader looks for, in [0, 4]: 4 is the same findings, sides and severities.
 
-    Every finding that is on at least one of the films counts with weight 0.5 + 0.5 · (its greater severity). On one film
-    only, it agrees by 0. On both, it agrees by 0.5 for being there, up to 0.25 for the side (0.25 the same, 0.125 when one is
-    both sides and the other one of them, 0 for opposite sides) and 0.25 · (1 − difference of severity). The grade is 4 times
-    the weighted mean; two films without findings have 4. It is symmetric, and 4 for a film with itself.
+    Every finding that is on at least one of the films counts with weight 0.5 + 0.5 · (its greater severity).
+    On one film only, it agrees by 0. On both, it agrees by 0.5 for being there, up to 0.25 for the side (0.25
+    the same, 0.125 when one is both sides and the other one of them, 0 for opposite sides) and 0.25 · (1 −
+    difference of severity). The grade is 4 times the weighted mean; two films without findings have 4. It is
+    symmetric, and 4 for a film with itself.
     """
     first, second = {f.name: f for f in a.findings}, {f.name: f for f in b.findings}
     total = agreement = 0.0
@@ -162,9 +166,6 @@ def similarity_grade(a: SimulatedTruth, b: SimulatedTruth) -> float:
         total += weight
         if here is None or there is None:
             continue
-        if here.side == there.side:
-            side = 0.25
-        else:
-            side = 0.125 if "both" in (here.side, there.side) else 0.0
+        side = 0.25 if here.side == there.side else 0.125 if "both" in (here.side, there.side) else 0.0
         agreement += weight * (0.5 + side + 0.25 * (1 - abs(here.severity - there.severity)))
     return HIGHEST_GRADE if total == 0 else HIGHEST_GRADE * agreement / total

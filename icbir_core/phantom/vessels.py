@@ -14,8 +14,8 @@ def lung_markings(
 ) -> np.ndarray:
     """Tissue of vessels and interstitium inside aerated lung, float32 (N, N) in mm.
 
-    `prominence` scales all vessels (1 is usual); `upper_share` (0 … 1) widens those of the upper zones as congestion does;
-    `net` (mm) is the amplitude of the reticular pattern of thickened septa.
+    `prominence` scales all vessels (1 is usual); `upper_share` (0 … 1) widens those of the upper zones as
+    congestion does; `net` (mm) is the amplitude of the reticular pattern of thickened septa.
     """
     canvas, a = chest.canvas, chest.anatomy
     markings = np.zeros((canvas.pixels, canvas.pixels), np.float32)

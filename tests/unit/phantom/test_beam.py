@@ -24,7 +24,7 @@ def test_thicker_is_darker_light_and_brighter_picture():
     columns = signal.mean(axis=0)
     assert np.all(np.diff(columns) > 0)
     picture = develop(signal, draw_tone(np.random.default_rng(1)), canvas, float(columns[20]), float(columns[60]))
-    assert 0 <= picture.min() and picture.max() <= 255
+    assert picture.min() >= 0 and picture.max() <= 255
     assert picture[:, 60].mean() > picture[:, 20].mean()
 
 

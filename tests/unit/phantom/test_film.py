@@ -52,10 +52,8 @@ def test_finding_changes_the_film_inside_its_mask(name):
         assert finding.name == name and 0 <= finding.severity <= 1 and finding.size > 0
         assert finding.mask.shape == (SIZE, SIZE) and finding.mask.any()
         change = np.abs(present.pixels.astype(float) - without.pixels)
-        if name == "Edema":  # its vessels widen in the whole lung
-            near = present.truth.lung_mask
-        else:
-            near = finding.mask
+        # oedema widens the vessels of the whole lung
+        near = present.truth.lung_mask if name == "Edema" else finding.mask
         near = cv2.dilate(near.astype(np.uint8), np.ones((7, 7))).astype(bool)
         inside += change[finding.mask].mean()
         outside += change[~near].mean()
