@@ -41,6 +41,10 @@ def evaluate(
     methods: Annotated[str | None, typer.Option(help="Methods and controls, by commas (default: all).")] = None,
     single_query: Annotated[bool, typer.Option(help="silva2020: one query a split, as released.")] = False,
     truth: Annotated[list[Path] | None, typer.Option(help="simulated: a folder with truth.jsonl; repeatable.")] = None,
+    retrain: Annotated[
+        list[str] | None, typer.Option(help="Train a saliency classifier anew on these maps; repeatable.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of --retrain.")] = 8,
     permutations: Annotated[int, typer.Option(min=20, help="Random orders that chance is taken from.")] = 200,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report here.")] = None,
     device: DeviceOption = "auto",
@@ -68,6 +72,8 @@ def evaluate(
         single_query=single_query,
         truth=tuple(truth or ()),
         permutations=permutations,
+        retrain=tuple(retrain or ()),
+        epochs=epochs,
         device=device,
     )
     with progress_bar("evaluate") as progress:

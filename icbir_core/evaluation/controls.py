@@ -49,6 +49,8 @@ def make_control(name: str, classifier: Classifier, target: str) -> Callable[[np
     if name == "random_maps":
         untrained = _draw_untrained(classifier)
         return lambda images: _attribute(untrained, images, target, "deep_taylor")
+    if name == "ig_cbir":  # no control: the real maps, for retraining on them in the same way
+        return lambda images: _attribute(classifier, images, target, "deep_taylor")
     if name == "grad_cam_maps":
         return lambda images: _attribute(classifier, images, target, "grad_cam")
     if name == "edge_maps":

@@ -10,6 +10,7 @@ import numpy as np
 from icbir_core.errors import UnknownNameError
 from icbir_core.evaluation.controls import CONTROLS
 from icbir_core.evaluation.films import FilmSet
+from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.vectors import VectorSource
 
 _BLOCK = 256
@@ -41,6 +42,11 @@ METHODS: Mapping[str, Method] = {
         Method("cnn_cosine", "features of the classifier by angle", ("cnn",), "cosine"),
         Method("ig_cbir_cosine", "features of the saliency classifier by angle", ("ig_cbir",), "cosine"),
         *(Method(c.name, c.description + "; saliency classifier not retrained", (c.name,), control=True)
+          for c in CONTROLS.values()),
+        Method("ig_cbir" + SUFFIX, "as ig_cbir, saliency classifier trained anew on this catalogue",
+               ("ig_cbir" + SUFFIX,)),
+        *(Method(c.name + SUFFIX, c.description + "; saliency classifier retrained on these maps",
+                 (c.name + SUFFIX,), control=True)
           for c in CONTROLS.values()),
     )
 }  # fmt: skip

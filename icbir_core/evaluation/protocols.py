@@ -16,6 +16,7 @@ from icbir_core.evaluation import metrics
 from icbir_core.evaluation.controls import CONTROLS
 from icbir_core.evaluation.films import FilmSet, find_allowed
 from icbir_core.evaluation.methods import METHODS, measure_distances, rank_cases, require_methods
+from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.scoring import (
     MethodScore,
     Task,
@@ -207,8 +208,10 @@ def _finish(
         scores[method.name] = score
     reference = PUBLISHED if PUBLISHED in scores else chosen[0].name
     main = [m.name for m in chosen if not m.control]
+    again = [m.name for m in chosen if m.name.endswith(SUFFIX) and m.control]
     pairs = [(reference, m.name) for m in chosen if m.name != reference]
     pairs += [(b, a) for i, a in enumerate(main) for b in main[i + 1 :] if reference not in (a, b)]
+    pairs += [(PUBLISHED + SUFFIX, name) for name in again if PUBLISHED + SUFFIX in scores]
     primary = ["average_precision", "precision_at_10"]
     primary += [m.name for m in task.measures if m.name in ("ndcg_findings", "ndcg_truth")]
     comparisons = compare_methods(scores, pairs, primary, task.groups)
@@ -218,7 +221,7 @@ def _finish(
             name: {
                 "description": METHODS[name].description,
                 "control": METHODS[name].control,
-                "saliency_classifier_retrained": False if METHODS[name].control else None,
+                "saliency_classifier_retrained": name.endswith(SUFFIX) if METHODS[name].control else None,
                 "metrics": score.intervals,
                 "p_against_chance": score.p_against_chance,
                 "vote": score.vote,
@@ -261,6 +264,14 @@ def summarise(tables: Mapping[str, Any], reference: str, target: str) -> tuple[s
             )
         else:
             lines.append(f"IG-CBIR is better than every control tried ({', '.join(controls)}).")
+    for entry in tables["comparisons"]:
+        if entry["metric"] == measure and entry["first"] == PUBLISHED + SUFFIX and entry["second"].endswith(SUFFIX):
+            lines.append(_say_difference(entry, entry["first"], entry["second"]))
+            if not _is_better(entry):
+                lines.append(
+                    f"With both retrained alike, IG-CBIR is NOT shown to be better than {entry['second']}: again no "
+                    "gain that is shown to be interpretability."
+                )
     weak = [n for n, e in tables["methods"].items() if not e["control"] and e["p_against_chance"][measure] >= 0.05]
     if weak:
         lines.append(f"Not shown to be better than random order: {', '.join(weak)}.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from icbir_core.catalogue import IngestOptions, Workspace
 from icbir_core.errors import EvaluationError
+from icbir_core.evaluation.controls import CONTROLS
 from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout
 from icbir_core.evaluation.methods import DEFAULT_METHODS, METHODS, NEEDS_SALIENCY_CLASSIFIER, require_methods
 from icbir_core.evaluation.protocols import (
@@ -18,6 +19,7 @@ from icbir_core.evaluation.protocols import (
     evaluate_paper,
     evaluate_simulated,
 )
+from icbir_core.evaluation.retraining import SUFFIX, retrain
 from icbir_core.evaluation.vectors import VectorSource
 
 Progress = Callable[[int, int, str], None]
@@ -29,7 +31,8 @@ class EvaluationOptions:
     """protocol : one of `PROTOCOLS`. films : the query films' data set (None: the catalogue's own cases).
 
     methods : names, or empty for all that this workspace allows; single_query : the released script's variant of
-    silva2020; truth : folders of simulated films with truth.jsonl; ks : where precision is taken.
+    silva2020; retrain : maps ("ig_cbir" or controls) on which a saliency classifier is trained anew for `epochs`;
+    truth : folders of simulated films with truth.jsonl; ks : where precision is taken.
     """
 
     protocol: str = "held-out"
@@ -40,6 +43,8 @@ class EvaluationOptions:
     truth: tuple[Path, ...] = ()
     ks: tuple[int, ...] = (1, 5, 10)
     permutations: int = 200
+    retrain: tuple[str, ...] = ()
+    epochs: int = 8
     device: str = "auto"
 
 
@@ -55,10 +60,17 @@ def run_evaluation(
     from icbir_core.retrieval.retriever import Retriever
 
     engine = Retriever.open(workspace, options.target, options.device).get_engine()
-    source = VectorSource(engine, workspace.path / "evaluation" / "vectors", progress)
     methods, notes = _choose_methods(options.methods, engine.models.saliency_classifier is not None)
     rows = np.setdiff1d(engine.store.get_completed(), workspace.catalogue.removed_rows())
     catalogue = collect_catalogue(workspace, rows)
+    retrained = {name: retrain(workspace, engine, catalogue, name, options.epochs, progress=progress)
+                 for name in options.retrain}  # fmt: skip
+    source = VectorSource(engine, workspace.path / "evaluation" / "vectors", progress, retrained)
+    methods += [name + SUFFIX for name in retrained if name + SUFFIX not in methods]
+    if retrained:
+        notes.append(f"Retrained for at most {options.epochs} epochs on the catalogue: {', '.join(retrained)}.")
+    elif set(methods) & set(CONTROLS):
+        notes.append("No control was retrained in this run (--retrain NAME does it).")
     if options.protocol == "silva2020":
         return _run_paper(workspace, options, engine.target, source, catalogue, methods, notes, progress)
     if options.protocol == "simulated":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ import numpy as np
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.controls import CONTROLS, make_control
 from icbir_core.evaluation.films import FilmSet
+from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.files import write_bytes_atomically
 
 if TYPE_CHECKING:
+    from icbir_core.model.classifier import Classifier
     from icbir_core.retrieval.target_engine import TargetEngine
 
 Progress = Callable[[int, int, str], None]
@@ -24,14 +26,22 @@ BASE = ("cnn", "ig_cbir", "ssim", "probabilities")
 
 
 class VectorSource:
-    """Vectors of one target's engine. kinds: `BASE` (the index's own, for catalogue rows) and the controls.
+    """Vectors of one target's engine. kinds: `BASE` (the index's own, for catalogue rows), the controls,
+    and what `retrained` names with the ending of a retrained one.
 
     Everything computed is kept under `folder` by the film's grey levels, in parts of a batch, so that a second protocol
     or a killed run computes nothing twice.
     """
 
-    def __init__(self, engine: TargetEngine, folder: Path, progress: Progress | None = None):
+    def __init__(
+        self,
+        engine: TargetEngine,
+        folder: Path,
+        progress: Progress | None = None,
+        retrained: Mapping[str, Classifier] | None = None,
+    ):
         self.engine, self.folder, self._progress = engine, Path(folder), progress
+        self.retrained = dict(retrained or {})
         models = engine.models.identity | {"target": engine.target, "map": engine.map_method}
         self._identity = hashlib.sha256(repr(sorted(models.items())).encode()).hexdigest()[:16]
         self._known: dict[str, dict[str, np.ndarray]] = {}
@@ -41,6 +51,10 @@ class VectorSource:
 
         Raises `EvaluationError` for ig_cbir or a control where the target has no saliency classifier.
         """
+        if kind.endswith(SUFFIX) and kind.removesuffix(SUFFIX) not in self.retrained:
+            raise EvaluationError(
+                f"Expected a network retrained for {kind}, got none; add --retrain {kind.removesuffix(SUFFIX)}."
+            )
         if kind in (*CONTROLS, "ig_cbir") and self.engine.models.saliency_classifier is None:
             raise EvaluationError(
                 f"Expected a saliency classifier for {self.engine.target}, got none; train it or leave out {kind}."
@@ -76,10 +90,14 @@ class VectorSource:
         from icbir_core.saliency.encoding import encode_map
 
         models = self.engine.models
-        make_maps = make_control(kind, models.classifier, self.engine.target)
-        return lambda images: {kind: models.saliency_classifier.features(encode_map(make_maps(images)))}
+        name = kind.removesuffix(SUFFIX)
+        reader = self.retrained[name] if kind.endswith(SUFFIX) else models.saliency_classifier
+        make_maps = make_control(name, models.classifier, self.engine.target)
+        return lambda images: {kind: reader.features(encode_map(make_maps(images)))}
 
     def _folder_of(self, name: str) -> Path:
+        if name.endswith(SUFFIX):
+            return self.folder / f"{name}-{self._identity}-{self.retrained[name.removesuffix(SUFFIX)].sha256[:12]}"
         return self.folder / f"{name}-{self._identity}"
 
     def _load(self, name: str) -> dict:

@@ -76,3 +76,13 @@ def test_controls_go_through_the_same_saliency_classifier(tmp_path, films):
     for kind in ("ig_cbir", "edge_maps"):
         with pytest.raises(EvaluationError, match="saliency classifier"):
             without.get(films([[0, 0, 0]] * 3), kind)
+
+
+def test_a_retrained_network_has_vectors_of_its_own(tmp_path, films):
+    queries = films([[0, 0, 0]] * 3)
+    anew = SimpleNamespace(features=lambda maps: np.full((len(maps), 2), 5.0), sha256="c" * 64)
+    source = VectorSource(CountingEngine(), tmp_path, retrained={"edge_maps": anew})
+    assert (source.get(queries, "edge_maps_retrained") == 5).all()
+    assert source.get(queries, "edge_maps").shape == (3, 3)
+    with pytest.raises(EvaluationError, match="--retrain lung_prior"):
+        source.get(queries, "lung_prior_retrained")

@@ -1,0 +1,110 @@
+"""The fairer control: a saliency classifier that was trained on the control's own maps, as IG-CBIR's was on its maps.
+
+IG-CBIR's maps are retrained in the same way beside it, so that both sides saw the same films for as long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from icbir_core.errors import EvaluationError
+from icbir_core.evaluation.controls import CONTROLS, make_control
+from icbir_core.evaluation.films import FilmSet
+from icbir_core.retrieval.model_choice import CLASSIFIER
+
+if TYPE_CHECKING:
+    from icbir_core.catalogue import Workspace
+    from icbir_core.model.classifier import Classifier
+    from icbir_core.retrieval.target_engine import TargetEngine
+
+Progress = Callable[[int, int, str], None]
+SUFFIX = "_retrained"
+RETRAINABLE = ("ig_cbir", *CONTROLS)
+_BATCH, _HELD_BACK = 16, 0.2
+
+
+def retrain(
+    workspace: Workspace, engine: TargetEngine, catalogue: FilmSet, name: str, epochs: int, seed: int = 0,
+    progress: Progress | None = None,
+) -> Classifier:  # fmt: skip
+    """The classifier's network trained on the maps `name` ("ig_cbir" or a control) of the catalogue's films.
+
+    Starts from the classifier's weights, like the published second step; kept under `evaluation/retrained` and trained
+    once for the same models, films, epochs and seed; a killed run goes on. Raises `EvaluationError`, `TrainingError`.
+    """
+    if name not in RETRAINABLE:
+        raise EvaluationError(f"Expected maps among {', '.join(RETRAINABLE)} to retrain on, got '{name}'; choose one.")
+    from icbir_core.model.classifier import Classifier, save_classifier
+    from icbir_core.model.recipes import find_recipe
+    from icbir_core.model.training import train
+    from icbir_core.model.training_set import TrainingSet, split_by_patient
+
+    models = engine.models
+    made_from = "|".join([models.classifier.sha256, engine.target, name, str(epochs), str(seed), *catalogue.films])
+    digest = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+    folder = Path(workspace.path) / "evaluation" / "retrained" / f"{name}-{digest}"
+    path = folder / "saliency_classifier.keras"
+    if path.with_suffix(".json").is_file():
+        return Classifier.load(path)
+    findings = _find_trainable(models.classifier.findings, catalogue, engine.target)
+    labels = catalogue.align_labels(findings).astype(np.float32)
+    held_back = split_by_patient(catalogue.patients, labels, _HELD_BACK, seed)
+    maps = _compute_maps(engine, catalogue, name, progress)
+    training_set = TrainingSet(maps, labels, findings, catalogue.patients, held_back)
+    settings, network = models.classifier.input_settings, models.classifier.manifest["network"]
+    result = train(
+        training_set, replace(find_recipe("default"), epochs=epochs), folder / "training", network=network,
+        size=settings.size, weights=_find_weights(workspace), seed=seed, made_from=digest, progress=progress,
+    )  # fmt: skip
+    manifest = {
+        "kind": "retrained control",
+        "network": network,
+        "findings": list(findings),
+        "input": {"size": settings.size, "equalise": settings.equalise},
+        "maps": name,
+        "classifier": models.classifier.sha256,
+        "epochs": epochs,
+    }
+    return save_classifier(result.model, path, manifest)
+
+
+def _find_trainable(findings: tuple[str, ...], catalogue: FilmSet, target: str) -> tuple[str, ...]:
+    """The classifier's findings of which the catalogue knows at least 8 films with and 8 without, the target first."""
+    kept = []
+    for name in sorted(findings, key=lambda name: name != target):
+        states = catalogue.states(name)
+        if (states == 1).sum() >= 8 and (states == 0).sum() >= 8:
+            kept.append(name)
+    if target not in kept:
+        raise EvaluationError(f"Expected 8 films with and 8 without {target} to retrain on, got fewer; add films.")
+    return tuple(kept)
+
+
+def _compute_maps(engine: TargetEngine, catalogue: FilmSet, name: str, progress: Progress | None) -> np.ndarray:
+    """Encoded maps uint8 (N, S, S) of the catalogue."""
+    from icbir_core.saliency.encoding import encode_map
+
+    settings = engine.models.classifier.input_settings
+    make_maps = make_control(name, engine.models.classifier, engine.target)
+    maps = np.empty((len(catalogue), settings.size, settings.size), np.uint8)
+    for start in range(0, len(catalogue), _BATCH):
+        part = range(start, min(start + _BATCH, len(catalogue)))
+        if progress:
+            progress(start, len(catalogue), f"maps of {name} for retraining")
+        maps[start : part.stop] = np.rint(255 * encode_map(make_maps(catalogue.load_images(part, settings))))
+    return maps
+
+
+def _find_weights(workspace: Workspace) -> str:
+    own = workspace.models / CLASSIFIER
+    if own.is_file():
+        return str(own)
+    from icbir_core.model.starter import starter_path
+
+    return str(starter_path())
