@@ -43,11 +43,11 @@ def main() -> None:
             images = np.random.default_rng(number).random((BATCH, 224, 224), dtype="f4")
             alone = time_call(lambda im=images: embedder.embed(im))
             after = [time_call(lambda: forward(inputs)) for _ in range(2 * batches)]
-            unit = float(np.mean(before + after)) / BATCH
+            unit = np.mean(before + after, axis=0) / BATCH
             ratios.append(spent / options.films / (4 * unit))
             computing.append(alone / BATCH / (4 * unit))
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-        print(f"one forward pass in batches of {BATCH}: {1000 * unit:.0f} ms a film (last round)")
+        print(f"one forward pass in batches of {BATCH}: {1000 * unit[0]:.0f} ms a film (last round)")
         print(f"indexing a film / four forward passes: {describe_ratios(ratios)}")
         print(f"  of it map and embeddings alone:      {describe_ratios(computing)}")
         print("largest resident memory after each round, MB: " + ", ".join(f"{value:.0f}" for value in memory))

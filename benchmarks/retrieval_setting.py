@@ -55,13 +55,16 @@ def make_forward_pass(classifier: Classifier) -> Callable[[np.ndarray], None]:
     return lambda inputs: run(tf.constant(inputs)).numpy()
 
 
-def time_call(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
+def time_call(call: Callable[[], object]) -> np.ndarray:
+    """(wall, processor) seconds of one call; the second counts all threads and is steadier beside other loads."""
+    wall, processor = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - start
+    return np.array([time.perf_counter() - wall, time.process_time() - processor])
 
 
-def describe_ratios(ratios: list[float]) -> str:
-    """Median and range of ratios that were measured side by side."""
-    return f"{np.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)"
+def describe_ratios(ratios: list[np.ndarray]) -> str:
+    """Median and range of (wall, processor) ratios that were measured side by side."""
+    parts = []
+    for name, values in zip(("wall", "processor"), np.array(ratios).T, strict=True):
+        parts.append(f"{name} {np.median(values):.2f} ({values.min():.2f} to {values.max():.2f})")
+    return f"{', '.join(parts)}, {len(ratios)} rounds"

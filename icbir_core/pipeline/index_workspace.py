@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -144,14 +145,14 @@ def embed_catalogue(
 
     Returns (case_id, reason) of the films that cannot be read, which are left out and tried again next time.
     """
-    done = set(store.get_completed().tolist())
+    done = _mark(store.get_completed(), workspace.catalogue.count(include_removed=True))
     total, unreadable = workspace.catalogue.count(), []
     settings = embedder.classifier.input_settings
-    finished = sum(case.row in done for batch in workspace.catalogue.iterate(1024) for case in batch)
+    finished = sum(bool(done[case.row]) for batch in workspace.catalogue.iterate(1024) for case in batch)
     progress(finished, total, "embedding")
     with ThreadPoolExecutor(1) as reader:
         waiting = None
-        for cases in [*_iterate_batches(workspace, done), None]:
+        for cases in chain(_iterate_batches(workspace, done), [None]):
             following = None if cases is None else reader.submit(_read_images, workspace, cases, settings)
             if waiting is not None:
                 rows, images, failed = waiting.result()
@@ -164,12 +165,19 @@ def embed_catalogue(
     return unreadable
 
 
-def _iterate_batches(workspace: Workspace, done: set[int]) -> Iterator[list[Case]]:
+def _mark(rows: np.ndarray, count: int) -> np.ndarray:
+    """bool: True at each of the rows; a byte a case, where a set of numbers would take a hundred."""
+    marked = np.zeros(max(count, int(rows.max(initial=-1)) + 1), dtype=bool)
+    marked[rows] = True
+    return marked
+
+
+def _iterate_batches(workspace: Workspace, done: np.ndarray) -> Iterator[list[Case]]:
     """Cases still to do, in batches that share one chunk of the store."""
     batch: list[Case] = []
     for cases in workspace.catalogue.iterate(256):
         for case in cases:
-            if case.row in done:
+            if done[case.row]:
                 continue
             if batch and case.row // BATCH != batch[0].row // BATCH:
                 yield batch

@@ -122,6 +122,8 @@ class Embedder:
         self.classifier, self.saliency_classifier = classifier, saliency_classifier
         self.target, self.map_method = target, map_method
         self._lock = threading.Lock()
+        # in the networks' own library: a second pool of threads beside it would fight for the same cores
+        self._summarise = tf.function(lambda features: summarise_features(features, tf.einsum), reduce_retracing=True)
         output = classifier.output_index(target)
         if map_method == DEFAULT_MAP_METHOD:
             shared = _SharedPass(classifier.model, output)
@@ -150,7 +152,8 @@ class Embedder:
         with self._lock:
             start = time.perf_counter()
             outputs = self._compute(tf.constant(standardise(images)), images)
-            maps, features, cnn, logits = (np.asarray(output) for output in outputs)
+            spatial = self._summarise(outputs[1])
+            maps, _, cnn, logits = (np.asarray(output) for output in outputs)
             between = time.perf_counter()
             ig_cbir = self._embed_maps(maps)
             end = time.perf_counter()
@@ -159,7 +162,7 @@ class Embedder:
             cnn=cnn,
             maps=maps,
             ig_cbir=ig_cbir,
-            spatial=summarise_features(features),
+            spatial=np.asarray(spatial, dtype=np.float16),
             reduced=reduce_images(images),
             timings_ms={"predict_and_map": 1000 * (between - start), "embed": 1000 * (end - between)},
         )

@@ -66,9 +66,10 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
 
         classifier, saliency = load_starter()
         classifier = loaded or classifier
-        target = target or saliency.findings[0]
+        trained_for = saliency.manifest.get("target") or saliency.findings[0]
+        target = target or trained_for
         classifier.output_index(target)
-        fits = target in saliency.findings
+        fits = target == trained_for
         return Models(classifier, saliency if fits else None, target, starter=True)
     classifier = loaded or Classifier.load(own)
     if target is None:

@@ -8,6 +8,10 @@ a case in half precision.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from icbir_core.errors import RetrievalError
@@ -28,6 +32,7 @@ def _average_onto(cells: int, grid: int) -> np.ndarray:
     return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+@lru_cache(maxsize=4)
 def make_projection(channels: int) -> np.ndarray | None:
     """float32 (D, 128), the same for every run; None where D ≤ 128 and nothing needs to be projected."""
     if channels <= CHANNELS:
@@ -36,13 +41,17 @@ def make_projection(channels: int) -> np.ndarray | None:
     return (generator.standard_normal((channels, CHANNELS)) / np.sqrt(CHANNELS)).astype(np.float32)
 
 
-def summarise_features(features: np.ndarray) -> np.ndarray:
-    """float16 (N, 7, 7, min(D, 128)) from the last feature maps float (N, h, w, D)."""
-    features = np.asarray(features, dtype=np.float32)
-    rows, columns = _average_onto(features.shape[1], GRID), _average_onto(features.shape[2], GRID)
-    cells = np.einsum("gh,nhwd,kw->ngkd", rows, features, columns, optimize=True)
-    projection = make_projection(features.shape[-1])
-    return (cells if projection is None else cells @ projection).astype(np.float16)
+def summarise_features(features: Any, einsum: Callable = np.einsum) -> Any:
+    """float32 (N, 7, 7, min(D, 128)) from the last feature maps float32 (N, h, w, D); kept in half precision.
+
+    einsum : of numpy, or of the library whose tensors the features are.
+    """
+    height, width, channels = (int(side) for side in features.shape[1:])
+    if (height, width) != (GRID, GRID):
+        features = einsum("gh,nhwd->ngwd", _average_onto(height, GRID), features)
+        features = einsum("kw,ngwd->ngkd", _average_onto(width, GRID), features)
+    projection = make_projection(channels)
+    return features if projection is None else einsum("ngkd,dc->ngkc", features, projection)
 
 
 def weigh_cells(box: Box, size: int) -> np.ndarray:

@@ -85,6 +85,7 @@ class TargetEngine:
         self._neighbours: dict[str, np.ndarray] = {}
         self._spatial: tuple[np.ndarray, np.ndarray] | None = None
         self._states: np.ndarray | None = None
+        self._removed: tuple[tuple[int, int], np.ndarray] | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -128,12 +129,21 @@ class TargetEngine:
 
     def find_candidates(self, method: str, filtered: np.ndarray | None, excluded: np.ndarray) -> Candidates:
         """Which indexed cases may be returned, after filter, exclusions and removals."""
-        removed = self.workspace.catalogue.removed_rows()
+        removed = self._read_removed()
         rows = self.get_index(method).rows
         alive = rows[~np.isin(rows, removed)] if len(removed) else rows
         eligible = alive if filtered is None else alive[np.isin(alive, filtered)]
         eligible = eligible[~np.isin(eligible, excluded)] if len(excluded) else eligible
         return Candidates(eligible, removed, len(alive))
+
+    def _read_removed(self) -> np.ndarray:
+        """Rows of removed cases; read again only when the catalogue's file has changed (it is a walk over all rows)."""
+        state = self.workspace.catalogue.path.stat()
+        stamp = (state.st_mtime_ns, state.st_size)
+        with self._lock:
+            if self._removed is None or self._removed[0] != stamp:
+                self._removed = stamp, self.workspace.catalogue.removed_rows()
+            return self._removed[1]
 
     def compute_base_rate(self, rows: np.ndarray) -> float | None:
         """Part of the rows with a known state that carry the target; None if no state is known."""

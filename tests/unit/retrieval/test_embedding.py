@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from icbir_core.errors import RetrievalError, UnknownNameError
 from icbir_core.phantom import simulate_film
-from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.radiograph.network_input import fit_to_network, standardise
 from icbir_core.retrieval.embedding import Embedder
+from icbir_core.retrieval.regions import summarise_features
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.registry import attribute
 
@@ -33,6 +35,10 @@ def test_shared_pass_equals_the_separate_functions(embedder, models, images):
     np.testing.assert_allclose(
         found.ig_cbir, models.saliency_classifier.features(encode_map(maps)), rtol=1e-3, atol=1e-4
     )
+    last = keras.Model(models.classifier.model.input, models.classifier.model.get_layer("relu").output)
+    spatial = summarise_features(np.asarray(last(standardise(images), training=False)))
+    np.testing.assert_allclose(found.spatial.astype("f4"), spatial, rtol=2e-3, atol=1e-3)
+    assert found.spatial.dtype == np.float16
     assert np.ptp(found.maps) > 0 and np.abs(found.ig_cbir[0] - found.ig_cbir[1]).max() > 1e-4
 
 

@@ -1,0 +1,72 @@
+"""What the commands print, and how the web page is started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from icbir_core.catalogue import Workspace
+from icbir_core.cli import main
+from icbir_core.cli.retrieval_commands import describe_ranking, format_ranking
+from icbir_core.findings import FindingState
+from icbir_core.types import Case, Hit, Prediction, Ranking
+
+STATES = {"Effusion": FindingState.PRESENT, "Mass": FindingState.ABSENT, "Nodule": FindingState.UNCERTAIN}
+
+
+def make_ranking(source: str) -> Ranking:
+    case = Case(3, "case_3", "images/case_3.png", "a", "b", STATES, view="AP", age=None, sex="F", source=source)
+    return Ranking(
+        "film.png", "ig_cbir", "Effusion", "euclidean", "annoy", 9, 10, (Hit(1, 0.25, case),),
+        Prediction({"Effusion": 0.75}), base_rate=0.3, percentiles=(0.05,), timings_ms={"search": 1.23456},
+    )  # fmt: skip
+
+
+def test_json_of_a_ranking_can_be_written_and_holds_the_contract():
+    described = json.loads(json.dumps(describe_ranking(make_ranking("nih"), {"search": 1.23456}), allow_nan=False))
+    wanted = {
+        "query",
+        "prediction",
+        "method",
+        "target",
+        "metric",
+        "route",
+        "eligible",
+        "hits",
+        "timings_ms",
+        "versions",
+    }
+    assert wanted <= set(described)
+    (hit,) = described["hits"]
+    assert {"rank", "case_id", "distance", "findings", "view", "age", "sex"} <= set(hit)
+    assert hit["findings"] == ["Effusion"] and hit["unknown_findings"] == ["Nodule"] and hit["age"] is None
+
+
+def test_table_of_a_ranking_speaks_plainly():
+    text = format_ranking(make_ranking("nih"))
+    assert "9 of 10 cases eligible" in text and "as near as the closest tenth of pairs" in text
+    assert "30% of the eligible cases" in text and "simulated" not in text
+    assert "simulated films, not patients" in format_ranking(make_ranking("simulated"))
+
+
+def test_app_starts_streamlit_on_the_workspace(tmp_path, monkeypatch):
+    Workspace.create(tmp_path / "w")
+    started = {}
+
+    def remember(command, **more):
+        started.update(more, command=command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", remember)
+    assert main(["app", str(tmp_path / "w"), "--port", "8777"]) == 0
+    assert started["command"][1:4] == ["-m", "streamlit", "run"] and started["command"][-1] == "8777"
+    assert started["env"]["ICBIR_WORKSPACE"] == str(tmp_path / "w")
+
+
+@pytest.mark.parametrize("words", [["query", "{}", "x.png"], ["app", "{}"], ["index", "{}"]])
+def test_a_folder_that_is_no_workspace_is_one_line(tmp_path, capsys, words):
+    assert main([word.format(tmp_path) for word in words]) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("Error: Expected a workspace") and "\n" not in error
