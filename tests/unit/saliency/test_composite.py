@@ -100,3 +100,24 @@ def test_positive_rule_takes_only_the_positive_bias():
     _, kept = rule.forward(np.array([[1.0]], np.float32))
     given = rule.backward(np.array([[3.0, 5.0]], np.float32), kept)[0].numpy()
     np.testing.assert_allclose(given, [[2 * 3 / 3 + 5]], rtol=1e-6)
+
+
+def test_convolution_and_pooling_as_one_map():
+    """The output is that of convolution, then pooling; the relevance that of loops over the joint map."""
+    import tensorflow as tf
+
+    generator = np.random.default_rng(6)
+    x = np.maximum(generator.normal(0, 1, (1, 4, 4, 3)), 0).astype(np.float32)
+    kernel = generator.normal(0, 1, (1, 1, 3, 2)).astype(np.float32)
+    pool = keras.layers.AveragePooling2D(2, strides=2)
+    rule = rules.PooledConvolution(rules.Convolution((1, 1), "valid"), kernel, None, pool)
+    output, kept = rule.forward(tf.constant(x))
+    np.testing.assert_allclose(output.numpy(), pool(tf.nn.conv2d(x, kernel, 1, "VALID")).numpy(), atol=1e-5)
+    relevance = generator.normal(0, 1, (1, 2, 2, 2)).astype(np.float32)
+    expected = np.zeros_like(x)
+    for row, column, channel in np.ndindex(2, 2, 2):
+        window = x[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        shares = window * np.maximum(kernel[0, 0, :, channel], 0)
+        shares *= relevance[0, row, column, channel] / shares.sum()
+        expected[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] += shares
+    np.testing.assert_allclose(rule.backward(tf.constant(relevance), kept)[0].numpy(), expected, atol=1e-5)
