@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from icbir_core.catalogue.workspace import Workspace
+from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import WorkspaceError
+from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.settings import get_environment_path
 from icbir_core.study.store import RatingsStore
+from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui.errors import explain
 
 Answer = TypeVar("Answer")
@@ -187,3 +189,16 @@ def place_catalogue(engine: Engine, film: Any, target: str, method: str) -> tupl
         return found, None
     place = engine.ask((*key, film.key), lambda retriever: place_query(retriever, found, film.query, target, method))
     return found, place
+
+
+def explain_pair(retriever: Any, query: Query, case: Case, ranking: Ranking) -> tuple[SaliencyMap, SaliencyMap]:
+    """Which places of a query and a case set them apart (positive) or make them alike, by the ranking's method."""
+    import numpy as np
+
+    from icbir_core.saliency.similarity import explain_pair as explain
+
+    models = retriever.get_engine(ranking.target).models
+    films = (query.radiograph, read_case_radiograph(retriever.workspace, case))
+    images = np.stack([fit_to_network(film.pixels, models.classifier.input_settings) for film in films])
+    found = explain(ranking.method, models.classifier, images, models.saliency_classifier, ranking.target)
+    return found.first, found.second

@@ -22,7 +22,10 @@ NO_MAP = "none"
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The maps of a search: of the query and of each hit by case_id, with the one scale for all of them."""
+    """The maps of a search: of the query and of each hit by case_id, with the one scale for all of them.
+
+    identity : what they depend on besides film, finding and method. ends : words for the two ends of the colours.
+    """
 
     query: SaliencyMap | None
     cases: dict[str, SaliencyMap]
@@ -30,6 +33,8 @@ class Maps:
     title: str = ""
     signed: bool = False
     scale: float = 1.0
+    identity: str = ""
+    ends: tuple[str, str] = ("none", "most")
 
 
 def get_trail() -> RefinementTrail:
@@ -68,14 +73,15 @@ def compute_maps(
         )
         tell(f"{title}: map {number} of {len(cases)}.")
     maps = [query, *found.values()]
-    return Maps(query, found, method, title, signed, shared_scale([one.values for one in maps]) or 1.0)
+    ends = ("against", "for") if signed else ("none", "most")
+    return Maps(query, found, method, title, signed, shared_scale([one.values for one in maps]) or 1.0, ends=ends)
 
 
-def map_picture(pixels: str, found: SaliencyMap | None, version: str) -> MapPicture | None:
+def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: str = "") -> MapPicture | None:
     """A map for the viewer, named by what it was made from."""
     if found is None:
         return None
-    return MapPicture(f"{pixels[:24]}-{found.finding}-{found.method}-{version[:12]}", found.values)
+    return MapPicture(f"{pixels[:24]}-{found.finding}-{found.method}-{version[:12]}-{identity}", found.values)
 
 
 def viewer_options(maps: Maps, **more) -> ViewerOptions:
@@ -87,6 +93,7 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
         colour_map=name,
         scale=maps.scale,
         signed=maps.signed,
+        ends=maps.ends,
         legend=f"{maps.title}, one scale for all panes (last colour: {maps.scale:.3g})" if shown else "",
         notice=f"ICBIR. {NOTICE}",
         **more,
@@ -115,4 +122,13 @@ def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell:
     key = ("pair", film.key, case.pixel_sha256, ranking.target, ranking.method)
     query, other = engine.ask(key, lambda retriever: resources.explain_pair(retriever, film.query, case, ranking), tell)
     scale = shared_scale([query.values, other.values]) or 1.0
-    return Maps(query, {case.case_id: other}, "similarity", "Similarity of the two films", query.signed, scale)
+    return Maps(
+        query,
+        {case.case_id: other},
+        "similarity",
+        "Where the distance of the two films comes from",
+        query.signed,
+        scale,
+        identity=f"{film.key[:16]}-{case.pixel_sha256[:16]}-{ranking.target}-{ranking.method}",
+        ends=("alike", "apart"),
+    )

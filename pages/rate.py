@@ -17,6 +17,7 @@ from icbir_ui.page import run_page
 from icbir_ui.rating.creating import offer_new_study
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
+from icbir_ui.ratings import SHORT_SCALE
 from icbir_ui.searching import show_loading
 from icbir_ui.viewer import show_viewer
 
@@ -80,7 +81,6 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
         maps = compute_maps(engine, workspace, session, item)
     shown = st.session_state.setdefault(SHOWN, {})
     shown.setdefault(item.token, time.monotonic())
-    show_answers(session, item)
     given = None
     if st.session_state.get(RETURNED) is not None and item.task == "similarity":
         query, cases = session.find_cases(item.token)
@@ -89,31 +89,35 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
             study=session.study.name, reader=session.reader, query=query, case_id=cases[0], stage=stage
         )
         given = known[-1].score if known else None
-
-    def react(name: str, value: dict) -> None:
-        if name == "rated":
-            answer(session, value["pane"].rsplit("-", 1)[0], score=int(value["rating"]))
-
-    show_viewer(make_panes(workspace, session, item, maps, given), make_options(item, maps), VIEWER, react)
+    show_answers(session, item, given)
+    show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), VIEWER)
     if item.task == "similarity":
         st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))
 
 
-def show_answers(session: ReadingSession, item: BlindItem) -> None:
-    """The answers that are not given in the viewer, and the way back."""
-    columns = st.columns([1, 1, 1, 1, 3])
-    if item.task == "choice":
+def show_answers(session: ReadingSession, item: BlindItem, given: int | None) -> None:
+    """One button for each answer, above the films so that they are always in sight, and the way back.
+
+    Every button belongs to its item: a late second click finds nothing to press.
+    """
+    columns = st.columns([1, 1, 1, 1, 1, 1, 0.7] if item.task == "similarity" else [1, 1, 2.7, 1, 0.7])
+    if item.task == "similarity":
+        for column, (score, words) in zip(columns, sorted(SHORT_SCALE.items()), strict=False):
+            column.button(f"{score} · {words}", shortcut=str(score), on_click=answer, args=(session, item.token),
+                          kwargs={"score": score}, key=f"rate_{item.token}_{score}", width="stretch",
+                          type="primary" if score == given else "secondary", help=SIMILARITY_SCALE[score])  # fmt: skip
+    elif item.task == "choice":
         for column, letter, token in zip(columns, LETTERS, item.case_tokens, strict=False):
             column.button(f"Case {letter}", shortcut=letter.lower(), on_click=answer, args=(session, item.token),
-                          kwargs={"chosen": token}, width="stretch", type="primary")  # fmt: skip
+                          kwargs={"chosen": token}, key=f"rate_{token}", width="stretch", type="primary")  # fmt: skip
     elif item.task == "ranking":
         order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], "rate_order")
-        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
+        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order}, key=f"rate_{item.token}",
                           width="stretch", type="primary")  # fmt: skip
-    columns[2].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token),
-                      kwargs={"cannot_judge": True}, width="stretch")  # fmt: skip
-    columns[3].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
-                      disabled=item.position == 1, help="To the item before, to correct it")  # fmt: skip
+    columns[-2].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token),
+                       kwargs={"cannot_judge": True}, key=f"rate_{item.token}_none", width="stretch")  # fmt: skip
+    columns[-1].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
+                       disabled=item.position == 1, help="To the item before, to correct it")  # fmt: skip
 
 
 def answer(session: ReadingSession, token: str, **given) -> None:

@@ -13,7 +13,6 @@ from icbir_core.radiograph.overlay import SEQUENTIAL_MAPS, colour_table, shared_
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case
 from icbir_ui.films import case_picture
-from icbir_ui.ratings import SHORT_SCALE
 from icbir_ui.resources import Engine
 from icbir_ui.state import NOTICE
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
@@ -23,7 +22,7 @@ METHOD = "deep_taylor"
 
 
 def make_panes(
-    workspace: Workspace, session: ReadingSession, item: BlindItem, maps: dict[str, np.ndarray], rating: int | None
+    workspace: Workspace, session: ReadingSession, item: BlindItem, maps: dict[str, np.ndarray]
 ) -> list[Pane]:
     """The query and the case or cases of an item, without a fact that could tell them apart from others."""
     query_id, case_ids = session.find_cases(item.token)
@@ -32,17 +31,16 @@ def make_panes(
     for letter, token, case_id in zip(LETTERS, item.case_tokens, case_ids, strict=False):
         film, found = _hide(workspace, session, workspace.catalogue.get(case_id), maps)
         title = "Case" if len(case_ids) == 1 else f"Case {letter}"
-        single = item.task == "similarity"
-        panes.append(Pane(token, title, film, map=found, ratable=single, rating=rating, alternative=f"{title} film"))
+        panes.append(Pane(token, title, film, map=found, alternative=f"{title} film"))
     return panes
 
 
 def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
-    """The viewer's options for an item: digits rate, arrows stay with the pane."""
+    """The viewer's options for an item; digits are left to the page where they rate."""
     name = SEQUENTIAL_MAPS[0]
     options = ViewerOptions(
         columns=2 if item.task == "similarity" else 0, full=item.task == "similarity", report=True,
-        digits="rate" if item.task == "similarity" else "choose", rating_scale=SHORT_SCALE, notice=f"ICBIR. {NOTICE}",
+        digits="rate" if item.task == "similarity" else "choose", notice=f"ICBIR. {NOTICE}",
     )  # fmt: skip
     if not maps:
         return options

@@ -79,7 +79,8 @@ class ViewerOptions:
     """What all panes share. colours : uint8 (256, 3); scale : the map value that gets the last colour, in every pane.
 
     digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
-    report : send window and zoom back when the hand is off; rating_scale : value → words.
+    ends : words for the ends of the colours; report : send window and zoom back when the hand is off;
+    rating_scale : value → words.
     """
 
     colours: np.ndarray | None = None
@@ -87,6 +88,7 @@ class ViewerOptions:
     scale: float = 1.0
     signed: bool = False
     legend: str = ""
+    ends: tuple[str, str] = ("none", "most")
     opacity: float = 0.45
     threshold: float = 0.0
     columns: int = 0
@@ -157,7 +159,8 @@ def show_viewer(
     data = {
         "name": key, "panes": [_describe(pane) for pane in panes], "colours": base64.b64encode(colours).decode(),
         "colourMap": options.colour_map, "overlayScale": float(options.scale), "signed": options.signed,
-        "legend": options.legend, "opacity": options.opacity, "threshold": options.threshold,
+        "legend": options.legend, "ends": list(options.ends),
+        "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "region": options.region, "report": options.report, "notice": options.notice,
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],

@@ -147,8 +147,8 @@ class Viewer {
   buildLegend() {
     if (!this.colours.length) return "";
     const stops = [0, 64, 128, 192, 255].map((step) => `rgb(${this.colours.slice(3 * step, 3 * step + 3).join()})`);
-    return element("span", { title: this.data.legend ?? "" }, element("span", {}, this.data.signed ? "against" : "none"),
-      element("span", { class: "ramp", style: `background:linear-gradient(90deg,${stops.join()})` }), element("span", {}, this.data.signed ? "for" : "most"));
+    return element("span", { title: this.data.legend ?? "" }, element("span", {}, this.data.ends?.[0] ?? ""),
+      element("span", { class: "ramp", style: `background:linear-gradient(90deg,${stops.join()})` }), element("span", {}, this.data.ends?.[1] ?? ""));
   }
 
   showControls() {

@@ -1,0 +1,120 @@
+"""Pictures of every page at two sizes: `python tests/browser/screenshots.py FOLDER [--workspace W]` (or `make screenshots`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
+
+from conftest import ARGUMENTS, CHROMIUM, start_server  # noqa: E402
+from playwright.sync_api import Page, sync_playwright  # noqa: E402
+
+SIZES = ((1280, 720), (1920, 1080))
+TIME = 180_000
+
+
+class Camera:
+    """One window and the folder that its pictures go to."""
+
+    def __init__(self, page: Page, folder: Path, size: tuple[int, int]):
+        self.page, self.folder, self.size = page, folder, size
+
+    def take(self, name: str, wait: int = 1500) -> None:
+        """Wait for the page to settle, then write `name-WIDTHxHEIGHT.png`."""
+        self.page.wait_for_timeout(wait)
+        path = self.folder / f"{name}-{self.size[0]}x{self.size[1]}.png"
+        self.page.screenshot(path=str(path))
+        print(path)
+
+    def attempt(self, name: str, step: Callable[[], None]) -> None:
+        """One picture; a page that fails is told, and the rest goes on."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  a tool: every failure is printed
+            print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+
+    def wait_for_films(self, least: int) -> None:
+        """Until the viewer has at least so many panes with their films."""
+        self.page.wait_for_function(
+            "(least) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {"
+            "const v = host.shadowRoot?.querySelector('.viewer')?.viewer;"
+            "return v && v.panes.length >= least && v.panes.every(p => p.pixels); })",
+            arg=least,
+            timeout=TIME,
+        )
+
+    def open_page(self, name: str) -> None:
+        """By the navigation, so that the session keeps its search."""
+        self.page.get_by_role("link", name=name, exact=True).first.click()
+        self.page.get_by_text("not for diagnosis").first.wait_for(timeout=TIME)
+
+    def tour(self, address: str) -> None:
+        """Every page once."""
+        page = self.page
+        page.goto(address)
+        page.get_by_role("button", name="I understand").wait_for(timeout=TIME)
+        self.take("notice")
+        page.get_by_role("textbox", name="Pseudonym").fill("R1")
+        page.get_by_role("button", name="I understand").click()
+        page.get_by_text("Find past films").wait_for(timeout=TIME)
+        self.take("welcome", 2500)
+        page.locator("[class*=st-key-demonstration] button").first.click()
+        self.wait_for_films(4)
+        self.take("search", 3000)
+        self.attempt("filters", self.show_filters)
+        self.attempt("compare", self.compare)
+        for name in ("Rate", "Results", "Catalogue", "About"):
+            self.attempt(name, lambda name=name: (self.open_page(name), self.take(name.lower(), 6000)))
+        self.attempt("embeddings", self.show_embeddings)
+
+    def show_filters(self) -> None:
+        self.page.get_by_role("button", name="Filters").click()
+        self.take("filters")
+        self.page.keyboard.press("Escape")
+
+    def compare(self) -> None:
+        self.page.locator("[data-open]").first.click()
+        self.page.wait_for_url("**/compare**", timeout=TIME)
+        self.wait_for_films(2)
+        self.take("compare", 3000)
+        self.page.get_by_role("radio", name="Similarity").click()
+        self.take("compare-similarity", 6000)
+
+    def show_embeddings(self) -> None:
+        self.open_page("Catalogue")
+        self.page.get_by_role("tab", name="Embeddings").click()
+        self.page.locator(".scatterlayer, canvas.gl-canvas").first.wait_for(timeout=TIME)
+        self.take("embeddings", 2500)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--workspace", type=Path, default=Path(os.environ.get("WORKSPACE", "workspaces/demo")))
+    parser.add_argument("--fake", action="store_true", help="the tests' stand-in retriever instead of the networks")
+    given = parser.parse_args()
+    if not CHROMIUM:
+        raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+    if not (given.workspace / "manifest.json").is_file():
+        raise SystemExit(f"Expected a workspace at '{given.workspace}', got none; make one with `make app`.")
+    given.folder.mkdir(parents=True, exist_ok=True)
+    process, address = start_server(given.workspace, *(["--fake"] if given.fake else []))
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            for size in SIZES:
+                context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+                Camera(context.new_page(), given.folder, size).tour(address)
+                context.close()
+            browser.close()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The whole path in a real browser: upload, results, window, zoom, region, rating, reload; no error, nothing leaves."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.browser
+TIME = 60_000
+VIEWER = "() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].map(h => h.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"
+READY = (
+    f"() => {{ const v = ({VIEWER})(); return v && v.panes.length > LEAST && v.panes.every(p => p.pixels && p.rect); }}"
+)
+
+
+def make_dicom(seed: int) -> bytes:
+    """A small film as most archives hand it out: 12 bits, MONOCHROME1, no ending."""
+    import fakes
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+
+    pixels = fakes.make_radiograph(seed, (300, 260)).pixels
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME1"
+    dataset.ViewPosition, dataset.PatientSex, dataset.PatientAge, dataset.Modality = "PA", "F", "061Y", "DX"
+    dataset.PatientOrientation = ["L", "F"]
+    dataset.PixelData = np.rint((1 - pixels) * 4095).astype(np.uint16).tobytes()
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def wait_for_panes(page, least: int) -> None:
+    page.wait_for_function(READY.replace("LEAST", str(least - 1)), timeout=TIME)
+    page.wait_for_timeout(600)
+
+
+def order(page) -> list[str]:
+    return page.evaluate(f"({VIEWER})().panes.filter(p => !p.lead).map(p => p.key)")
+
+
+def read(page, pane: int) -> np.ndarray:
+    script = f"""(n) => {{ const v = ({VIEWER})(), p = v.panes[n]; v.paint();
+      return Array.from(v.context.getImageData(p.rect.left, p.rect.top, p.rect.width, p.rect.height).data); }}"""
+    return np.array(page.evaluate(script, pane), np.uint8)
+
+
+def drag(page, selector: str, dx: float, dy: float, by: tuple[float, float] = (0.5, 0.5)) -> None:
+    box = page.locator(selector).bounding_box()
+    x, y = box["x"] + by[0] * box["width"], box["y"] + by[1] * box["height"]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=5)
+    page.mouse.up()
+
+
+def accept(page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("textbox", name="Pseudonym").fill("R1")
+    page.get_by_role("button", name="I understand").click()
+    page.get_by_text("Find past films").wait_for(timeout=TIME)
+
+
+def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):
+    address, _ = served
+    accept(page, address)
+    page.locator("input[type=file]").set_input_files(
+        {"name": "IM000001", "mimeType": "application/octet-stream", "buffer": make_dicom(4)}
+    )
+    wait_for_panes(page, 10)
+    caption = page.locator("[data-pane=query] figcaption").inner_text()
+    assert "PA · 61 years · female" in caption and "12 bits" in caption and "DICOM" in caption
+    assert page.locator("[data-pane=query] .side.left").inner_text() == "R"
+    before = [read(page, 0), read(page, 3)]
+    drag(page, "[data-pane=query] .film", 70, 30)
+    after = [read(page, 0), read(page, 3)]
+    assert all((one != other).mean() > 0.2 for one, other in zip(before, after, strict=True)), (
+        "linked panes window alike"
+    )
+    wait_for_panes(page, 10)
+    held = page.evaluate(f"({VIEWER})().panes[0].state.tone.stretch")
+    page.wait_for_timeout(1500)
+    assert page.evaluate(f"({VIEWER})().panes[0].state.tone.stretch") == held, "the rerun keeps the reader's window"
+    box = page.locator("[data-pane=query] .film").bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
+    page.mouse.wheel(0, -600)
+    page.wait_for_function(f"({VIEWER})().panes.every(p => p.state.view.zoom > 1.5)", timeout=TIME)
+    page.keyboard.press("r")
+    first = order(page)
+    page.locator("[data-act=region]").click()
+    drag(page, "[data-pane=query] .film", 90, 90, (0.25, 0.3))
+    page.wait_for_function(f"(was) => JSON.stringify(({VIEWER})().panes.filter(p => !p.lead).map(p => p.key)) !== was",
+                           arg=str(first).replace("'", '"').replace(", ", ","), timeout=TIME)  # fmt: skip
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function(f"(was) => JSON.stringify(({VIEWER})().panes.filter(p => !p.lead).map(p => p.key)) === was",
+                           arg=str(first).replace("'", '"').replace(", ", ","), timeout=TIME)  # fmt: skip
+
+
+def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page, served):
+    address, workspace = served
+    films: list[str] = []
+    page.on("request", lambda one: films.append(one.url) if "/media/" in one.url and one.url.endswith(".bin") else None)
+    accept(page, address)
+    page.get_by_role("button", name="Effusion 1").click()
+    wait_for_panes(page, 10)
+    fetched = len(films)
+    case = order(page)[2]
+    page.keyboard.press("5")  # the panes are numbered in their order on the page: query, its map, then the cases
+    page.keyboard.press("Shift+Digit4")
+    page.keyboard.press("6")
+    page.keyboard.press("Shift+Digit2")
+    page.locator(f'[data-pane="{case}"] [data-rating="4"][aria-checked=true]').wait_for(timeout=TIME)
+    page.wait_for_timeout(2500)
+    assert len(films) == len(set(films)) == fetched, "no film and no map is sent again"
+    page.reload()
+    wait_for_panes(page, 10)
+    page.locator(f'[data-pane="{case}"] [data-rating="4"][aria-checked=true]').wait_for(timeout=TIME)
+    from icbir_core.study.store import RatingsStore
+
+    stored = RatingsStore.open(workspace.path / "ratings.db").history(reader="R1")
+    assert [one.score for one in stored] == [4, 2], "two quick answers are two ratings"
+
+
+def test_every_page_opens_and_compare_steps_by_arrows(page, served):
+    address, _ = served
+    accept(page, address)
+    page.get_by_role("button", name="Effusion 1").click()
+    wait_for_panes(page, 10)
+    first = order(page)
+    page.locator(f'[data-pane="{first[0]}"] [data-open]').click()
+    page.wait_for_url("**/compare**", timeout=TIME)
+    page.locator(f'.full [data-pane="{first[0]}"]').wait_for(timeout=TIME)
+    page.keyboard.press("ArrowRight")
+    page.locator(f'.full [data-pane="{first[1]}"]').wait_for(timeout=TIME)
+    for name in ("Rate", "Results", "Catalogue", "About", "Search"):
+        page.get_by_role("link", name=name).first.click()
+        page.get_by_text("not for diagnosis").first.wait_for(timeout=TIME)
+        page.wait_for_timeout(1200)
+        assert "went wrong" not in page.inner_text("body")

@@ -1,0 +1,118 @@
+"""A study of 3 readers × 8 queries, read through the real pages, exported, imported elsewhere and reported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+TIME = 60_000
+QUERIES = 8
+VIEWER = (
+    "() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
+    ".map(h => h.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"
+)
+
+
+def get_case(page) -> str:
+    return page.evaluate(f"({VIEWER})().panes.find(p => p.key !== 'query').key")
+
+
+def wait_for_item(page, before: str | None) -> str:
+    """The token of the item that is shown with its films, once it is another than `before`."""
+    page.wait_for_function(
+        f"(before) => {{ const v = ({VIEWER})(), p = v && v.panes.find(p => p.key !== 'query');"
+        " return p && p.key !== before && v.panes.every(p => p.pixels); }",
+        arg=before,
+        timeout=TIME,
+    )
+    return get_case(page)
+
+
+def accept(page, address: str, reader: str) -> None:
+    page.goto(f"{address}/rate")
+    page.get_by_role("textbox", name="Pseudonym").fill(reader)
+    page.get_by_role("button", name="I understand").click()
+
+
+def read_source(page) -> str:
+    """Everything that the page holds, shadow roots too."""
+    return page.evaluate(
+        "() => document.documentElement.outerHTML + [...document.querySelectorAll('*')]"
+        ".filter(e => e.shadowRoot).map(e => e.shadowRoot.innerHTML).join('') + JSON.stringify("
+        f"({VIEWER})().data)"
+    )
+
+
+def take_picture(page, name: str) -> None:
+    """For looking at, where ICBIR_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("ICBIR_SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def test_three_readers_and_eight_queries(served, chromium, tmp_path):
+    import fakes
+
+    from icbir_core.study.analysis import analyse_study
+    from icbir_core.study.creating import create_workspace_study, open_store
+    from icbir_core.study.exchange import export_study, import_study, load_study
+    from icbir_core.study.report import render_report
+    from icbir_core.study.store import RatingsStore
+
+    address, workspace = served
+    store = open_store(workspace)
+    cases = workspace.catalogue.cases()
+    study = create_workspace_study(
+        workspace, store, "three readers", case_ids=tuple(case.case_id for case in cases[:QUERIES]), k=1, negatives=1,
+        methods=("ig_cbir", "cnn"), stages=1, repeat_share=0.1, retriever=fakes.FakeRetriever(workspace),
+    )  # fmt: skip
+    frames: list[bytes] = []
+    for number, reader in enumerate(("reader-a", "reader-b", "reader-c")):
+        context = chromium.new_context(viewport={"width": 1280, "height": 720})
+        page = context.new_page()
+        faults: list[str] = []
+        page.on("console", lambda said, to=faults: to.append(said.text) if said.type == "error" else None)
+        page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
+        accept(page, address, reader)
+        total = len(study.steps(reader))
+        token = wait_for_item(page, None)
+        source = read_source(page)
+        for secret in [case.case_id for case in cases] + [case.pixel_sha256 for case in cases] + ["ig_cbir"]:
+            assert secret not in source
+        if number == 0:
+            take_picture(page, "rate")
+        for place in range(1, total + 1):
+            score = 1 + (place + number) % 5
+            if place % 2:
+                page.keyboard.press(str(score))
+            else:
+                page.get_by_role("button", name=f"{score} · ").first.click()
+            if place < total:
+                token = wait_for_item(page, token)
+            if place == 3:
+                page.reload()
+                assert wait_for_item(page, None) == token
+        page.get_by_text("You have answered all").wait_for(timeout=TIME)
+        assert not faults, faults
+        if number == 2:
+            page.get_by_role("link", name="Results", exact=True).first.click()
+            page.get_by_text("Agreement between readers").first.wait_for(timeout=TIME)
+            page.wait_for_timeout(1500)
+            take_picture(page, "results")
+        context.close()
+    sent = b"".join(frame if isinstance(frame, bytes) else frame.encode() for frame in frames)
+    before_results = sent.split(b"Agreement between readers")[0]
+    assert not [case.case_id for case in cases if case.case_id.encode() in before_results]
+
+    ratings = store.latest(study="three readers")
+    assert len(ratings) == sum(len(study.steps(reader)) for reader in ("reader-a", "reader-b", "reader-c"))
+    assert all(one.time_ms and one.blinded and one.position for one in ratings)
+    export_study(store, "three readers", tmp_path / "study.zip")
+    elsewhere = RatingsStore.open(tmp_path / "elsewhere" / "ratings.db")
+    assert import_study(elsewhere, tmp_path / "study.zip").added == len(store.history(study="three readers"))
+    result = analyse_study(load_study(elsewhere, "three readers"), elsewhere.latest(study="three readers"))
+    assert result.readers == ("reader-a", "reader-b", "reader-c") and result.queries == QUERIES
+    page_text = render_report(study, result)
+    assert "SIMULATED" not in page_text and "Krippendorff" in page_text
