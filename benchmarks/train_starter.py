@@ -256,11 +256,30 @@ def open_classifier(weights: Path, findings: tuple[str, ...] = FINDINGS):
     return Classifier(network, {"findings": findings, "input": {"size": SIZE}, "sha256": sha256_of_file(weights)})
 
 
+def choose_attribution(classifier, target: str, threads: int = 2):
+    """Deep Taylor maps of images (N, S, S): the product's own under TensorFlow, its rewrite under PyTorch."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        from icbir_core.saliency.registry import attribute
+
+        return lambda images: attribute(classifier, images, target, method="deep_taylor")
+    import torch
+    from deep_taylor_torch import DeepTaylorTorch
+
+    from icbir_core.radiograph.network_input import standardise
+
+    torch.set_num_threads(threads)
+    explain = DeepTaylorTorch(classifier.model, classifier.output_index(target))
+    return lambda images: explain(standardise(images))
+
+
 def make_maps(arguments: argparse.Namespace) -> None:
     """maps_real.npy or maps_simulated.npy: encoded Deep Taylor maps of the target, uint8 (N, 224, 224)."""
+    import keras
+
+    from icbir_core.model.network import precision
     from icbir_core.pipeline.film_cache import cache_rows
-    from icbir_core.saliency.encoding import encode_map
-    from icbir_core.saliency.registry import attribute
 
     directory = arguments.folder / arguments.name
     if arguments.which == "real":
@@ -268,18 +287,21 @@ def make_maps(arguments: argparse.Namespace) -> None:
             films = stored["images"]
     else:
         films = load_simulated(arguments.folder, arguments.limit)[0][: arguments.limit]
-    classifier = open_classifier(directory / "weights.npz")
+    policy = "mixed_bfloat16" if keras.backend.backend() == "torch" else "float32"
+    with precision(policy):
+        classifier = open_classifier(directory / "weights.npz")
+    attribute = choose_attribution(classifier, arguments.target, arguments.threads)
     began = time.monotonic()
 
     def compute(start: int, stop: int) -> np.ndarray:
-        images = films[start:stop].astype(np.float32) / 255
-        return encode_map(attribute(classifier, images, arguments.target, method="deep_taylor"))
+        maps = np.maximum(attribute(films[start:stop].astype(np.float32) / 255), 0)
+        return maps / np.maximum(maps.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
     def progress(done: int, total: int, text: str) -> None:
         if done % 80 == 0:
             print(f"{text}: {done}/{total}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
-    identity = {"classifier": classifier.sha256, "target": arguments.target}
+    identity = {"classifier": classifier.sha256, "target": arguments.target, "backend": keras.backend.backend()}
     name = f"cache_{arguments.which}"
     maps = cache_rows(directory, name, identity, len(films), SIZE, compute, progress, batch=8)
     np.save(directory / f"maps_{arguments.which}.npy", maps)
@@ -360,6 +382,12 @@ def ship(arguments: argparse.Namespace) -> None:
                     for i in range(0, len(images), 8)
                 ]
                 values = np.rint(np.concatenate(maps) * 255).astype(np.uint8)
+                if name == "tune":
+                    learnt = np.load(arguments.folder / arguments.classifier / "maps_real.npy")[tune]
+                    agreement = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(values, learnt, strict=True)]
+                    print(
+                        f"maps learnt from agree with the product's: correlation {np.mean(agreement):.4f}", flush=True
+                    )
             logits[name] = evaluate(rounded.model, values, SIZE)
         facts = describe_logits(logits["tune"], parts["tune"][1], FINDINGS, parts["tune"][2])
         facts["auroc_tune"] = facts.pop("auroc")
@@ -423,6 +451,7 @@ def main() -> None:
     maps.add_argument("--which", choices=("real", "simulated"), default="real")
     maps.add_argument("--limit", type=int, default=1500)
     maps.add_argument("--target", default="Effusion")
+    maps.add_argument("--threads", type=int, default=2)
     judged = add("score", score)
     judged.add_argument("name")
     judged.add_argument("--part", default="tune")

@@ -53,6 +53,7 @@ def count_epochs(workspace: Path) -> int:
     return len(history.read_text().splitlines()) if history.is_file() else 0
 
 
+@pytest.mark.timeout(900)  # three processes that import TensorFlow, on a machine that may be busy
 def test_killed_in_an_epoch_gives_the_same_weights(workspace, tmp_path):
     killed = tmp_path / "killed"
     shutil.copytree(workspace, killed)

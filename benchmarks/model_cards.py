@@ -1,0 +1,131 @@
+"""Writes the starter models' cards from their manifests: `python benchmarks/model_cards.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[1] / "assets" / "models"
+AIMS = {"Effusion": 0.83, "Cardiomegaly": 0.88}
+
+DATA = """## Data
+
+- **Simulated** chest radiographs of this project (`icbir_core/phantom`), about 10,000 films of 288 pixels along each edge
+  with wider display curves than the default (`benchmarks/train_starter.py simulate`).
+- **NIH ChestX-ray14**: 1,015 films of the patients that the split names `train`, and 831 more films without patient
+  names, labelled Effusion or No Finding only. Of those 831, about one effusion in seven and one normal film in four
+  show a patient who is also among the named films, so a few may show a `test` patient: the numbers for these two
+  findings may be a little too good.
+- Labels of the NIH set were mined from reports by text analysis and are about 90 % right. Wang et al., "ChestX-ray8:
+  Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised Classification and Localization of Common
+  Thorax Diseases", CVPR 2017; provided by the NIH Clinical Center (https://nihcc.app.box.com/v/ChestXray-NIHCC). No
+  film is in this repository.
+
+Every choice was made on `tune` patients; `test` patients were looked at once, for this card.
+"""
+
+CLASSIFIER = """DenseNet-121, input 224 × 224 grey, aspect kept, local contrast equalised (CLAHE); 11 findings, one
+output each."""
+
+SALIENCY = """DenseNet-121, input 224 × 224: the {target} map (Deep Taylor) of the starter classifier, divided by its largest
+value; 11 findings, one output each. Its penultimate features are what IG-CBIR compares."""
+
+SIMULATED = """Simulated films: 300 of other seeds than those learnt from. The simulator draws no Infiltration; where a class is
+missing there is no number."""
+
+CALIBRATION = """## Calibration and operating points
+
+probability = sigmoid(logit / temperature + offset), fitted on the `tune` patients; the operating point is Youden's
+there. The probabilities hold for a mix of findings like that of the NIH subset and for no other."""
+
+USE = """## Intended use
+
+To try the program out: to see a prediction, a heat map and a ranking on one's own film before training on one's own
+catalogue; as a start for training (`--weights starter`).
+
+## Must not be used for
+
+Diagnosis, triage, or any decision about a patient. Not for children, lateral films, other body parts, or photographs
+of films. Not as a baseline in a publication: train on a full set instead (`docs/train-your-own.md`). Findings with few
+films below are close to guessing.
+"""
+
+
+def format_score(score: dict) -> str:
+    """ "0.812 [0.74, 0.88]", or a dash where a class is missing."""
+    if score["value"] is None:
+        return "–"
+    return f"{score['value']:.3f} [{score['low']:.2f}, {score['high']:.2f}]"
+
+
+def write_first_line(name: str, manifest: dict) -> str:
+    """The sentence a reader must see first: how weak it is."""
+    scores = manifest["auroc"]
+    poor = sorted(name for name, score in scores.items() if score["value"] is not None and score["low"] < 0.6)
+    missed = [
+        f"{finding} {scores[finding]['value']:.2f} (aim {aim:.2f})"
+        for finding, aim in AIMS.items()
+        if scores[finding]["value"] < aim
+    ]
+    told = f"below its aim for {' and '.join(missed)}" if missed else "at its aims for Effusion and Cardiomegaly"
+    close = f"; for {', '.join(poor)} its interval reaches below 0.60, hardly better than guessing" if poor else ""
+    return (
+        f"**Weak: {name} learnt from about two thousand real films and is {told}, by AUROC on real kept-apart "
+        f"patients{close}.**"
+    )
+
+
+def tabulate_scores(manifest: dict) -> list[str]:
+    """The table of AUROCs, a line a finding."""
+    lines = [
+        "## AUROC [95 % interval over patients]",
+        "",
+        "| finding | real `test` patients | with / without | `tune` patients | simulated films |",
+        "|---|---|---|---|---|",
+    ]
+    for finding, score in manifest["auroc"].items():
+        others = (manifest["auroc_tune"][finding], manifest["auroc_simulated"][finding])
+        tune, simulated = (format_score(other) for other in others)
+        counts = f"{score['present']} / {score['absent']}"
+        lines.append(f"| {finding} | {format_score(score)} | {counts} | {tune} | {simulated} |")
+    return [*lines, "", *SIMULATED.splitlines(), ""]
+
+
+def tabulate_calibration(manifest: dict) -> list[str]:
+    """The table of calibrations and operating points, a line a finding."""
+    lines = [
+        "| finding | temperature | offset | operating point | calibration error on `tune` |",
+        "|---|---|---|---|---|",
+    ]
+    for finding in manifest["findings"]:
+        fit, error = manifest["calibration"][finding], manifest["calibration_error"][finding]
+        fitted = (f"{fit['temperature']:.2f}", f"{fit['offset']:.2f}") if fit["fitted"] else ("not fitted", "–")
+        point = f"{manifest['operating_points'][finding]:.3f}"
+        lines.append(
+            f"| {finding} | {fitted[0]} | {fitted[1]} | {point} | {'–' if error is None else f'{error:.3f}'} |"
+        )
+    return [*CALIBRATION.splitlines(), "", *lines, ""]
+
+
+def write_card(path: Path) -> None:
+    """Writes `<stem>.md` beside the weights and the manifest."""
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    saliency = manifest["kind"] == "saliency_classifier"
+    title = "The starter saliency classifier" if saliency else "The starter classifier"
+    lines = [f"# {title}", "", write_first_line("t" + title[1:], manifest), ""]
+    lines += (SALIENCY if saliency else CLASSIFIER).format(**manifest).splitlines()
+    size = path.stat().st_size / 1e6
+    lines += ["", f"File: `{path.name}`, float16, {size:.1f} MB, SHA-256 `{manifest['sha256']}`.", ""]
+    if saliency:
+        lines += [f"Made from the classifier `{manifest['classifier']}`; it must be used with no other.", ""]
+    lines += [*DATA.splitlines(), "", *tabulate_scores(manifest), *tabulate_calibration(manifest)]
+    lines += ["## Recipe", "", "AdamW, cosine, moving average of the weights; the runs, in order:", ""]
+    lines += [f"    {run}" for run in manifest["training"]["runs"]]
+    lines += ["", "What was tried, and the log: `benchmarks/starter_models.md`.", "", *USE.splitlines()]
+    path.with_suffix(".md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for weights in sorted(FOLDER.glob("*.npz")):
+        write_card(weights)
+        print(weights.with_suffix(".md").name)

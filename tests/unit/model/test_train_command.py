@@ -1,0 +1,77 @@
+"""The train command on a small catalogue: both stages, what the manifests say, and what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.cli import main
+from icbir_core.model.classifier import Classifier
+
+SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--epochs", "2", "--batch-size", "8"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """Forty films of twenty patients; Mass is known of half of them."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    random = np.random.default_rng(0)
+    rows = ["image,patient,view,Effusion,Mass"]
+    for number in range(40):
+        pixels = random.integers(0, 120, (40, 40), dtype=np.uint8)
+        pixels[28:] += np.uint8(100 * (number % 2))
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+        rows.append(f"{number}.png,{number // 2},PA,{number % 2},{number // 2 % 2 if number < 20 else ''}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    opened = Workspace.create(folder / "workspace")
+    ingest(opened, IngestOptions("folder", folder, folder / "labels.csv"))
+    return opened
+
+
+def run(capsys, *words: str) -> tuple[int, str, str]:
+    status = main([*words])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_both_stages(workspace, capsys):
+    words = ["train", str(workspace.path), "--target", "Pleural Effusion", "--findings", "Mass", "--json", *SMALL]
+    status, out, err = run(capsys, *words)
+    assert status == 0, err
+    told = json.loads(out)
+    classifier = Classifier.load(workspace.models / "classifier.keras")
+    saliency = Classifier.load(workspace.target_directory("Effusion") / "saliency_classifier.keras")
+    assert classifier.findings == saliency.findings == ("Effusion", "Mass")
+    assert told["classifier"]["sha256"] == classifier.sha256 and told["saliency"]["sha256"] == saliency.sha256
+    assert saliency.manifest["classifier"] == classifier.sha256 and saliency.manifest["target"] == "Effusion"
+    assert saliency.manifest["map_method"] == "deep_taylor"
+    manifest = classifier.manifest
+    assert manifest["films"]["trained"] + manifest["films"]["held_back"] == 40
+    assert manifest["auroc"]["Effusion"]["present"] > 0 and set(manifest["operating_points"]) == {"Effusion", "Mass"}
+    assert manifest["device"]["kind"] in ("cpu", "gpu") and "computing on" in err
+    assert workspace.check_artefact("classifier")["findings"] == ["Effusion", "Mass"]
+    assert workspace.check_artefact("saliency_classifier/Effusion")["made_from"] == {"classifier": classifier.sha256}
+    assert not list(workspace.path.glob("**/checkpoint.npz"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--target", "Effusion", "--recipe", "best"], "default, silva2020"),
+        (["--target", "Broken leg"], "Expected a known finding"),
+        (["--target", "Effusion", "--recipe", "silva2020"], "in AP view"),
+        (["--target", "Effusion", "--stage", "third"], "classifier, saliency, both"),
+        (["--target", "Effusion", "--weights", "nowhere.npz"], "does not exist"),
+        (["--target", "Hernia"], "ingest films first"),
+    ],
+)
+def test_refused_in_one_line(workspace, capsys, words, told):
+    extra = [word for word in SMALL if "--weights" not in words or word not in ("--weights", "none")]
+    status, _, err = run(capsys, "train", str(workspace.path), *extra, *words)
+    assert status == 1
+    assert told in err.strip().splitlines()[-1]
+    assert "Traceback" not in err
