@@ -231,7 +231,7 @@ def print_table(results: list[dict]) -> None:
         print(
             f"| {result['engine']} | {setting} | {result['build_s']:.0f} | {result['file_bytes'] / 1e9:.2f} | "
             f"{result['anonymous_bytes'] / 1e9:.2f} | {result['mapped_bytes'] / 1e9:.2f} | {result['p50_ms']:.2f} | "
-            f"{result['p95_ms']:.2f} | {result['p50_ms'] / base:.2f} | {result['recall_at_10']:.3f} |"
+            f"{result['p95_ms']:.2f} | {result['p50_ms'] / base:.3f} | {result['recall_at_10']:.3f} |"
         )
 
 
