@@ -41,7 +41,8 @@ lint: install ## ruff
 	$(PY) -m ruff format --check .
 
 app: install ## builds the demonstration once and opens the application
-	test -f $(WORKSPACE)/manifest.json || $(PY) -m icbir_core demo $(WORKSPACE)
+	@# `demo` finishes what was begun and returns at once when all is there; another workspace is served as it is.
+	test "$(WORKSPACE)" != workspaces/demo || $(PY) -m icbir_core demo $(WORKSPACE)
 	$(PY) -m icbir_core app $(WORKSPACE) --port $(PORT)
 
 chain: install ## the whole job on 60 real films with a small network (needs the films, see README)
