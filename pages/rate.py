@@ -112,8 +112,8 @@ def show_answers(session: ReadingSession, item: BlindItem, given: int | None) ->
                           kwargs={"chosen": token}, key=f"rate_{token}", width="stretch", type="primary")  # fmt: skip
     elif item.task == "ranking":
         order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], "rate_order")
-        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order}, key=f"rate_{item.token}",
-                          width="stretch", type="primary")  # fmt: skip
+        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
+                          key=f"rate_{item.token}", width="stretch", type="primary")  # fmt: skip
     columns[-2].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token),
                        kwargs={"cannot_judge": True}, key=f"rate_{item.token}_none", width="stretch")  # fmt: skip
     columns[-1].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",

@@ -1,0 +1,172 @@
+"""What makes retrieval better on held-out films: vectors, metrics, normalisation, mixtures, learnt metrics.
+
+    python benchmarks/evaluation_variants.py WORKSPACE NIH [--part tune] [--target Effusion] [--json FILE]
+
+NIH is a folder with images/, Data_Entry_2017_v2020.csv and split.csv. The catalogue is the workspace's; every choice
+belongs on the part `tune`. Learnt metrics are fitted on the catalogue only. Every variant is compared with `cnn` and
+`ig_cbir` on the same queries; p-values are corrected by Holm over ALL variants printed, because trying many is what
+makes a lucky one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sklearn.decomposition import PCA  # noqa: E402
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+from icbir_core.catalogue import IngestOptions, Workspace  # noqa: E402
+from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout, find_allowed  # noqa: E402
+from icbir_core.evaluation.methods import METHODS, measure_distances, measure_euclidean, rank_cases  # noqa: E402
+from icbir_core.evaluation.metrics import jaccard_grades  # noqa: E402
+from icbir_core.evaluation.page import make_plain, show_interval, show_number  # noqa: E402
+from icbir_core.evaluation.scoring import (  # noqa: E402
+    Task,
+    compare_methods,
+    compute_chance,
+    make_gain_measure,
+    make_target_measures,
+    score_method,
+    score_vote,
+)
+from icbir_core.evaluation.statistics import group_patients  # noqa: E402
+from icbir_core.evaluation.vectors import VectorSource  # noqa: E402
+
+Transform = Callable[[np.ndarray, np.ndarray, FilmSet], tuple[np.ndarray, np.ndarray]]
+SHOWN = ("precision_at_10", "average_precision", "ndcg_findings")
+
+
+def unit(queries, cases, _):
+    """Every vector at length 1: the order of the angle."""
+    return tuple(m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-12) for m in (queries, cases))
+
+
+def standardise(queries, cases, _):
+    """Every dimension at the same spread over the catalogue."""
+    scaler = StandardScaler().fit(cases)
+    return scaler.transform(queries), scaler.transform(cases)
+
+
+def whiten(dimensions: int) -> Transform:
+    """The first principal components of the catalogue, each at the same spread."""
+
+    def apply(queries, cases, _):
+        found = PCA(min(dimensions, *cases.shape), whiten=True, random_state=0).fit(cases)
+        return found.transform(queries), found.transform(cases)
+
+    return apply
+
+
+def learn(target: str | None) -> Transform:
+    """Supervised: log-odds by logistic regression on whitened vectors, for the target alone or for every finding.
+
+    The case's own vector is among those it is fitted on, as it would be in the application.
+    """
+
+    def apply(queries, cases, films):
+        queries, cases = whiten(50)(queries, cases, films)
+        left, right = [], []
+        for name in [target] if target else films.findings:
+            states = films.states(name)
+            known = np.isfinite(states)
+            if min((states[known] == 1).sum(), (states[known] == 0).sum()) < 10:
+                continue
+            model = LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000).fit(cases[known], states[known])
+            left.append(model.decision_function(queries))
+            right.append(model.decision_function(cases))
+        return np.stack(left, axis=1), np.stack(right, axis=1)
+
+    return apply
+
+
+def list_variants(source: VectorSource, queries: FilmSet, catalogue: FilmSet, target: str) -> dict[str, np.ndarray]:
+    """name → distances (Q, N)."""
+    distances = {}
+    names = ["ssim", "cnn", "findings", "hybrid_findings"]
+    if source.engine.models.saliency_classifier is not None:
+        names += ["ig_cbir", "hybrid"]
+    for name in names:
+        distances[name] = measure_distances(METHODS[name], source, queries, catalogue)
+    transforms: dict[str, Transform] = {
+        "unit length": unit, "standardised": standardise, "whitened 32": whiten(32), "whitened 128": whiten(128),
+        "learnt, target": learn(target), "learnt, all findings": learn(None),
+    }  # fmt: skip
+    for kind in ("cnn", "ig_cbir"):
+        if kind not in distances:
+            continue
+        left, right = (np.asarray(source.get(films, kind), np.float64) for films in (queries, catalogue))
+        for title, transform in transforms.items():
+            one, other = transform(left, right, catalogue)
+            distances[f"{kind}, {title}"] = measure_euclidean(one, other)
+    if "hybrid" in distances:
+        scaled = {name: distances[name] / np.median(distances[name]) for name in ("cnn", "ig_cbir")}
+        for share in (0.25, 0.75):
+            distances[f"mixture, {share:.0%} ig_cbir"] = share * scaled["ig_cbir"] + (1 - share) * scaled["cnn"]
+    return distances
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("nih", type=Path)
+    parser.add_argument("--part", default="tune")
+    parser.add_argument("--target", default="Effusion")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    from icbir_core.retrieval.retriever import Retriever
+
+    workspace = Workspace.open(given.workspace)
+    engine = Retriever.open(workspace, given.target).get_engine()
+    source = VectorSource(engine, workspace.path / "evaluation" / "vectors")
+    rows = np.setdiff1d(engine.store.get_completed(), workspace.catalogue.removed_rows())
+    catalogue = collect_catalogue(workspace, rows)
+    options = IngestOptions("nih", given.nih / "images", given.nih / "Data_Entry_2017_v2020.csv",
+                            split=given.nih / "split.csv", part=given.part)  # fmt: skip
+    queries = collect_layout(workspace, options)
+    states, cases = queries.states(given.target), catalogue.states(given.target)
+    names = sorted(set(queries.findings) & set(catalogue.findings))
+    left, right = queries.align_labels(names), catalogue.align_labels(names)
+    task = Task(
+        {"target": [cases] * len(queries), "findings": [jaccard_grades(row, right) for row in left]},
+        {"target": states == 1, "findings": np.isfinite(left).any(axis=1)},
+        group_patients(queries.patients),
+        (*make_target_measures((10,)), make_gain_measure("findings", "nDCG at 10 by Jaccard")),
+    )
+    allowed = find_allowed(queries, catalogue)
+    chance, drawn = compute_chance(task, allowed)
+    scores = {}
+    for name, table in list_variants(source, queries, catalogue, given.target).items():
+        orders = rank_cases(table, allowed)
+        scores[name] = score_method(task, orders, drawn)
+        scores[name].vote.update(score_vote(states, np.stack([cases] * len(queries)), orders, task.groups, 10))
+    references = [name for name in ("cnn", "ig_cbir") if name in scores]
+    pairs = [(name, reference) for reference in references for name in scores if name != reference]
+    compared = compare_methods(scores, pairs, ["average_precision"], task.groups)
+    print(f"{len(queries)} queries of part {given.part}, {int((states == 1).sum())} with {given.target}; "
+          f"catalogue {len(catalogue)}, base rate {np.nanmean(cases):.3f}")  # fmt: skip
+    print("| variant | " + " | ".join(SHOWN) + " | vote AUROC | AP − cnn | corrected p |")
+    print("|---" * (len(SHOWN) + 4) + "|")
+    for name, score in sorted(scores.items(), key=lambda item: -item[1].intervals["average_precision"]["value"]):
+        against = next((c for c in compared if (c["first"], c["second"]) == (name, "cnn")), None)
+        cells = [show_interval(score.intervals[m]) for m in SHOWN] + [show_interval(score.vote.get("auroc"))]
+        cells += (
+            [show_number(against["difference"]["value"]), show_number(against["p_corrected"])] if against else ["", ""]
+        )
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print("| chance | " + " | ".join(show_number(chance[m]["value"]) for m in SHOWN) + " | 0.500 | | |")
+    if given.json:
+        table = {name: {"metrics": s.intervals, "vote": s.vote} for name, s in scores.items()}
+        given.json.write_text(json.dumps(make_plain({"variants": table, "chance": chance, "compared": compared})))
+
+
+if __name__ == "__main__":
+    main()
