@@ -28,10 +28,10 @@ def belly_gas(chest: Chest, random: np.random.Generator) -> np.ndarray:
         size = random.uniform(7, 24) * s
         centre = (a.half_width * random.uniform(-0.75, 0.85), dome + random.uniform(35, 130))
         canvas.ellipsoid(
-            bowel, centre, (size * random.uniform(1, 1.8), size), random.uniform(-1, 1), random.uniform(5, 28)
+            bowel, centre, (size * random.uniform(1, 1.8), size), random.uniform(-1, 1), random.uniform(3, 16)
         )
     gas = np.maximum(gas, bowel)
-    return canvas.blur(gas, 1.8) * np.clip((canvas.y - chest.dome - 2) / 3, 0, 1).astype(np.float32)
+    return canvas.blur(gas, 2.4) * np.clip((canvas.y - chest.dome - 2) / 3, 0, 1).astype(np.float32)
 
 
 def smooth_edge(distance: np.ndarray, spacing: float) -> np.ndarray:
