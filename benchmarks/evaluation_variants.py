@@ -20,16 +20,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sklearn.decomposition import PCA  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
-from icbir_core.catalogue import IngestOptions, Workspace  # noqa: E402
-from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout, find_allowed  # noqa: E402
-from icbir_core.evaluation.methods import METHODS, measure_distances, measure_euclidean, rank_cases  # noqa: E402
-from icbir_core.evaluation.metrics import jaccard_grades  # noqa: E402
-from icbir_core.evaluation.page import make_plain, show_interval, show_number  # noqa: E402
-from icbir_core.evaluation.scoring import (  # noqa: E402
+from icbir_core.catalogue import IngestOptions, Workspace
+from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout, find_allowed
+from icbir_core.evaluation.methods import METHODS, measure_distances, measure_euclidean, rank_cases
+from icbir_core.evaluation.metrics import jaccard_grades
+from icbir_core.evaluation.page import make_plain, show_interval, show_number
+from icbir_core.evaluation.scoring import (
     Task,
     compare_methods,
     compute_chance,
@@ -38,8 +38,8 @@ from icbir_core.evaluation.scoring import (  # noqa: E402
     score_method,
     score_vote,
 )
-from icbir_core.evaluation.statistics import group_patients  # noqa: E402
-from icbir_core.evaluation.vectors import VectorSource  # noqa: E402
+from icbir_core.evaluation.statistics import group_patients
+from icbir_core.evaluation.vectors import VectorSource
 
 Transform = Callable[[np.ndarray, np.ndarray, FilmSet], tuple[np.ndarray, np.ndarray]]
 SHOWN = ("precision_at_10", "average_precision", "ndcg_findings")
