@@ -222,9 +222,8 @@ def main() -> None:
 
 def print_table(results: list[dict]) -> None:
     base = next((result["p50_ms"] for result in results if result["engine"] == "exact"), float("nan"))
-    print(
-        "| engine | setting | build s | file GB | own memory GB | mapped GB | p50 ms | p95 ms | p50 / exact | recall at 10 |"
-    )
+    names = "engine, setting, build s, file GB, own memory GB, mapped GB, p50 ms, p95 ms, p50 / exact, recall at 10"
+    print(f"| {names.replace(', ', ' | ')} |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for result in results:
         setting = ", ".join(f"{name} {value}" for name, value in result["setting"].items())

@@ -127,7 +127,8 @@ def choose_trees(
             progress(f"building {trees} trees over {number} vectors")
         build_trees(vectors, path, trees, seed)
         index = load_trees(path, vectors.shape[1])
-        ladder = [value for value in SEARCH_K if value < number] + [max(number * trees, SEARCH_K[0])]
+        everything = max(number * trees, SEARCH_K[0])  # a vector is counted once a tree
+        ladder = [value for value in SEARCH_K if value < everything] + [everything]
         try:
             for search_k in ladder:
                 if search_k > number // 4 and number > 4 * SEARCH_K[0] and trees != TREES[-1]:
