@@ -10,8 +10,8 @@ AIMS = {"Effusion": 0.83, "Cardiomegaly": 0.88}
 
 DATA = """## Data
 
-- **Simulated** chest radiographs of this project (`icbir_core/phantom`), about 10,000 films of 288 pixels along each edge
-  with wider display curves than the default (`benchmarks/train_starter.py simulate`).
+- **Simulated** chest radiographs of this project (`icbir_core/phantom`), about 10,000 films of 288 pixels along each
+  edge with wider display curves than the default (`benchmarks/train_starter.py simulate`).
 - **NIH ChestX-ray14**: 1,015 films of the patients that the split names `train`, and 831 more films without patient
   names, labelled Effusion or No Finding only. Of those 831, about one effusion in seven and one normal film in four
   show a patient who is also among the named films, so a few may show a `test` patient: the numbers for these two
@@ -27,11 +27,11 @@ Every choice was made on `tune` patients; `test` patients were looked at once, f
 CLASSIFIER = """DenseNet-121, input 224 × 224 grey, aspect kept, local contrast equalised (CLAHE); 11 findings, one
 output each."""
 
-SALIENCY = """DenseNet-121, input 224 × 224: the {target} map (Deep Taylor) of the starter classifier, divided by its largest
-value; 11 findings, one output each. Its penultimate features are what IG-CBIR compares."""
+SALIENCY = """DenseNet-121, input 224 × 224: the {target} map (Deep Taylor) of the starter classifier, divided by its
+largest value; 11 findings, one output each. Its penultimate features are what IG-CBIR compares."""
 
-SIMULATED = """Simulated films: 300 of other seeds than those learnt from. The simulator draws no Infiltration; where a class is
-missing there is no number."""
+SIMULATED = """Simulated films: 300 of other seeds than those learnt from. The simulator draws no Infiltration; where a
+class is missing there is no number."""
 
 CALIBRATION = """## Calibration and operating points
 

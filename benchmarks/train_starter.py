@@ -33,6 +33,7 @@ FINDINGS = (
     "Effusion", "Cardiomegaly", "Pneumothorax", "Consolidation", "Edema", "Atelectasis", "Pneumonia", "Nodule", "Mass",
     "Infiltration", "No Finding",
 )  # fmt: skip
+AGREEMENT_SAMPLE = 32
 REAL_ONLY = ("Infiltration",)  # the simulator does not draw it
 
 
@@ -338,28 +339,36 @@ def score(arguments: argparse.Namespace) -> None:
         print(json.dumps({"run": arguments.name, "part": arguments.part, "size": size, "auroc": found}), flush=True)
 
 
+def explain_films(classifier, images: np.ndarray, target: str) -> np.ndarray:
+    """The product's own encoded maps uint8 (N, 224, 224) of images uint8 (N, 224, 224)."""
+    from icbir_core.saliency.encoding import encode_map
+    from icbir_core.saliency.registry import attribute
+
+    scaled = images.astype(np.float32) / 255
+    maps = [encode_map(attribute(classifier, scaled[i : i + 8], target)) for i in range(0, len(images), 8)]
+    return np.rint(np.concatenate(maps) * 255).astype(np.uint8)
+
+
 def ship(arguments: argparse.Namespace) -> None:
     """Calibrates on `tune`, scores `test` and simulated films that no run has seen, and writes the float16 pair."""
     from icbir_core.model.evaluation_card import describe_logits
     from icbir_core.model.network import build_network
     from icbir_core.model.scoring import score_finding
-    from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, STARTER_DIRECTORY, save_starter
-    from icbir_core.saliency.encoding import encode_map
-    from icbir_core.saliency.registry import attribute
+    from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, save_starter
 
     with np.load(arguments.folder / "real.npz") as stored:
         real = {name: stored[name] for name in stored.files}
     with np.load(arguments.folder / "simulated_held_back.npz") as stored:
         unseen, truth = stored["images"], stored["labels"]
-    tune, test = real["part"] == "tune", real["part"] == "test"
+    tune, test = real["part"] == "tune", real["part"] == arguments.judge
     parts = {
         "tune": (real["images"][tune], real["labels"][tune], real["patients"][tune].tolist()),
         "test": (real["images"][test], real["labels"][test], real["patients"][test].tolist()),
-        "simulated": (unseen, truth, [None] * len(unseen)),
+        "simulated": (unseen[: arguments.unseen], truth[: arguments.unseen], [None] * arguments.unseen),
     }
     classifier = None
     for kind, run in (("classifier", arguments.classifier), ("saliency_classifier", arguments.saliency)):
-        path = STARTER_DIRECTORY / (CLASSIFIER_FILE if classifier is None else SALIENCY_FILE)
+        path = arguments.directory / (CLASSIFIER_FILE if classifier is None else SALIENCY_FILE)
         weights = arguments.folder / run / "weights.npz"
         network = build_network("densenet121", len(FINDINGS), SIZE, weights)
         basis = {
@@ -376,18 +385,14 @@ def ship(arguments: argparse.Namespace) -> None:
         logits = {}
         for name, (images, _, _) in parts.items():
             values = images
-            if classifier is not None:
-                maps = [
-                    encode_map(attribute(classifier, images[i : i + 8] / np.float32(255), arguments.target))
-                    for i in range(0, len(images), 8)
-                ]
-                values = np.rint(np.concatenate(maps) * 255).astype(np.uint8)
-                if name == "tune":
-                    learnt = np.load(arguments.folder / arguments.classifier / "maps_real.npy")[tune]
-                    agreement = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(values, learnt, strict=True)]
-                    print(
-                        f"maps learnt from agree with the product's: correlation {np.mean(agreement):.4f}", flush=True
-                    )
+            if classifier is not None and name == "simulated":
+                values = explain_films(classifier, images, arguments.target)
+            elif classifier is not None:
+                learnt = np.load(arguments.folder / arguments.classifier / "maps_real.npy")
+                values = learnt[tune if name == "tune" else test]
+                own = explain_films(classifier, images[:AGREEMENT_SAMPLE], arguments.target)
+                agreement = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(own, values, strict=False)]
+                print(f"{name}: maps agree with the product's, mean correlation {np.mean(agreement):.4f}", flush=True)
             logits[name] = evaluate(rounded.model, values, SIZE)
         facts = describe_logits(logits["tune"], parts["tune"][1], FINDINGS, parts["tune"][2])
         facts["auroc_tune"] = facts.pop("auroc")
@@ -462,6 +467,9 @@ def main() -> None:
     shipped.add_argument("--saliency", required=True)
     shipped.add_argument("--target", default="Effusion")
     shipped.add_argument("--runs")
+    shipped.add_argument("--directory", type=Path, default=Path(__file__).resolve().parents[1] / "assets" / "models")
+    shipped.add_argument("--judge", choices=("test", "tune"), default="test", help="tune: a rehearsal")
+    shipped.add_argument("--unseen", type=int, default=300, help="simulated films that no run has seen")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     arguments.run(arguments)
