@@ -94,7 +94,7 @@ def make_film(name: str, radiograph: Radiograph, origin: str, case: Case | None 
 def take_uploads(files: list) -> list[str]:
     """Read what was dropped; the sentences about what could not be read. The first new film becomes the current one."""
     taken = state.get(Key.FILMS, {})
-    known = set(st.session_state.get("taken_uploads", ()))
+    known = set(state.get(Key.TAKEN, ()))
     faults, first = [], None
     for file in files:
         if file.file_id in known:
@@ -111,7 +111,7 @@ def take_uploads(files: list) -> list[str]:
                 first = first or film
         except IcbirError as error:
             faults.append(f"{file.name}: {error}")
-    st.session_state["taken_uploads"] = known
+    state.put(Key.TAKEN, known)
     _keep(taken)
     if first:
         choose(first)
@@ -134,6 +134,7 @@ def choose(film: Film) -> None:
         state.put(Key.STEPS, None)
         state.put(Key.MARKS, {})
         state.put(Key.COMPARED, None)
+        state.put(Key.COMPARED_PLACE, 0)
     if film.origin == "upload":
         st.query_params.pop(PARAMETER_FILM, None)
     else:

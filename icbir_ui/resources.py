@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import OrderedDict
@@ -82,6 +83,7 @@ class Engine:
     def _load(self) -> None:
         try:
             self._retriever = open_retriever(self.workspace)
+            gc.freeze()  # what the networks hold stays; later collections need not walk over it
         except Exception as error:
             self.error = explain(error)
         self._loaded.set()

@@ -100,7 +100,7 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
     )
 
 
-@st.fragment(run_every=1.0)
+@st.fragment(run_every=3.0)  # rarely: Streamlit collects all garbage after each run, which slows the loading itself
 def _await(engine: Engine) -> None:
     if not engine.loading:
         st.rerun()

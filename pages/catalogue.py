@@ -100,10 +100,10 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         growing.start_growth(workspace, growing.guess_options(layout, folder, labels), engine.retriever.targets)
     elif started:
         st.warning("Expected a folder, got none; write its path as this machine knows it.")
-    show_growth(workspace)
+    running = growing.get_growth(workspace)
+    st.fragment(show_growth, run_every=2.0 if running and running.running else None)(workspace)
 
 
-@st.fragment(run_every=1.0)
 def show_growth(workspace: Workspace) -> None:
     """Progress, then what was added and what was left out with the reason."""
     growth = growing.get_growth(workspace)
@@ -117,8 +117,8 @@ def show_growth(workspace: Workspace) -> None:
         st.markdown(f"{growth.report.added:,} added, {growth.report.already:,} there before.")
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
-    if growth is not None and not growth.running and st.session_state.get(Key.PROGRESS.value) != id(growth):
-        st.session_state[Key.PROGRESS.value] = id(growth)
+    if growth is not None and not growth.running and state.get(Key.PROGRESS) != id(growth):
+        state.put(Key.PROGRESS, id(growth))
         resources.reload_engine()
         st.rerun()
 

@@ -31,11 +31,12 @@ def draw() -> None:
     if not engine.ready:
         return show_loading(engine)
     _, ranking, method = held
-    opened = st.session_state.pop(Key.COMPARED.value, None)
+    opened = state.get(Key.COMPARED)
+    state.put(Key.COMPARED, None)
     ids = [hit.case.case_id for hit in ranking.hits]
     if opened in ids:
-        st.session_state["compared_place"] = ids.index(opened)
-    place = min(st.session_state.get("compared_place", 0), len(ids) - 1)
+        state.put(Key.COMPARED_PLACE, ids.index(opened))
+    place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
     columns = st.columns([3, 2.2, 0.55, 0.55], vertical_alignment="bottom")
     hit = ranking.hits[place]
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)} · {ranking.target}")
@@ -50,7 +51,7 @@ def draw() -> None:
 
 
 def _step(by: int, count: int) -> None:
-    st.session_state["compared_place"] = (st.session_state.get("compared_place", 0) + by) % count
+    state.put(Key.COMPARED_PLACE, (state.get(Key.COMPARED_PLACE, 0) + by) % count)
 
 
 def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of every page at two sizes: `python tests/browser/screenshots.py FOLDER [--workspace W]` (or `make screenshots`)."""
+"""Pictures of every page at two sizes: `python tests/browser/screenshots.py FOLDER [--workspace W]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conftest import ARGUMENTS, CHROMIUM, start_server  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 SIZES = ((1280, 720), (1920, 1080))
-TIME = 180_000
+TIME = 400_000
 
 
 class Camera:
@@ -34,7 +34,7 @@ class Camera:
         """One picture; a page that fails is told, and the rest goes on."""
         try:
             step()
-        except Exception as error:  # noqa: BLE001  a tool: every failure is printed
+        except Exception as error:
             print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
 
     def wait_for_films(self, least: int) -> None:

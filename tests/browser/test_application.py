@@ -9,7 +9,8 @@ import pytest
 
 pytestmark = pytest.mark.browser
 TIME = 60_000
-VIEWER = "() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].map(h => h.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"
+VIEWER = """() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]
+  .map(host => host.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"""
 READY = (
     f"() => {{ const v = ({VIEWER})(); return v && v.panes.length > LEAST && v.panes.every(p => p.pixels && p.rect); }}"
 )

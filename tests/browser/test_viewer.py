@@ -13,7 +13,8 @@ from icbir_ui.viewer.payload import pack_film, pack_map
 
 pytestmark = pytest.mark.browser
 SIDE = 256
-READ = """([pane, x, y, w, h]) => { const v = root.viewer, p = v.panes[pane]; cancelAnimationFrame(v.pending); v.pending = 0; v.paint();
+READ = """([pane, x, y, w, h]) => { const v = root.viewer, p = v.panes[pane];
+  cancelAnimationFrame(v.pending); v.pending = 0; v.paint();
   return Array.from(v.context.getImageData(p.rect.left + x, p.rect.top + y, w, h).data); }"""
 FULL = "() => { const v = root.viewer; v.memory.preset = 'full'; v.memory.overlay = false; v.act('one'); }"
 
@@ -104,7 +105,8 @@ def test_a_narrow_window_shows_sixteen_bits(page, painter):
         open_harness(page, harness, painter)
         show_exactly(page)
         page.evaluate(
-            "() => { const p = root.viewer.panes[0]; p.state.tone.shift = 30010 / 65535 - 0.5; p.state.tone.stretch = Math.log(40 / 65535); }"
+            "() => Object.assign(root.viewer.panes[0].state.tone,"
+            " { shift: 30010 / 65535 - 0.5, stretch: Math.log(40 / 65535) })"
         )
         page.evaluate("() => { root.viewer.memory.preset = 'full'; }")
         shown = read(page, 0, 0, 60, page.evaluate("root.viewer.panes[0].rect.width"), 4)[0, :, 0].astype(int)
@@ -136,7 +138,8 @@ def test_both_painters_agree(chromium, contour):
         with make_harness(make_films(16), 16, make_map()) as harness:
             open_harness(page, harness, painter)
             page.evaluate(
-                f"() => {{ root.viewer.memory.style.contour = {str(contour).lower()}; const p = root.viewer.panes[0]; root.viewer.zoom(p, 1.7, 40, 60); }}"
+                f"() => {{ root.viewer.memory.style.contour = {str(contour).lower()};"
+                " root.viewer.zoom(root.viewer.panes[0], 1.7, 40, 60); }"
             )
             pictures.append(read(page, 0, 20, 20, 200, 200).astype(int))
         page.close()
@@ -185,7 +188,11 @@ def test_zoom_keeps_the_point_under_the_pointer_in_all_linked_panes(page):
         page.evaluate("() => { root.viewer.memory.overlay = false; }")
         x, y = middle(page, 0, 35, -20)
         page.mouse.click(x, y)
-        where = "(n) => { const p = root.viewer.panes[n], s = Math.min(p.rect.width, p.rect.height) / 256 * p.state.view.zoom; return [p.state.view.x * 256 + 35 / s, p.state.view.y * 256 - 20 / s]; }"
+        where = (
+            "(n) => { const p = root.viewer.panes[n], v = p.state.view;"
+            " const s = (Math.min(p.rect.width, p.rect.height) / 256) * v.zoom;"
+            " return [v.x * 256 + 35 / s, v.y * 256 - 20 / s]; }"
+        )
         before = [page.evaluate(where, pane) for pane in (0, 1)]
         page.mouse.wheel(0, -500)
         page.wait_for_function("root.viewer.panes[1].state.view.zoom > 1.5")
