@@ -218,7 +218,7 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
 
 
 def demo(
-    workspace: Annotated[Path | None, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")] = None,
+    workspace: WorkspaceArgument,
     make_assets: Annotated[
         bool, typer.Option("--make-assets", help="Compute what is shipped beside the program.")
     ] = False,
@@ -226,11 +226,8 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace of simulated films, indexed with the starter models, to try everything on."""
-    from icbir_core.errors import WorkspaceError
     from icbir_core.pipeline.demonstration import build_demonstration, make_demonstration_assets
 
-    if workspace is None:
-        raise WorkspaceError("Expected the folder of a workspace, got none; name a new or empty folder.")
     with progress_bar("demo", "film") as progress:
         if make_assets:
             path = make_demonstration_assets(workspace, device=device, progress=progress)
