@@ -64,7 +64,7 @@ def describe_share(ranking: Ranking) -> str:
     carrying = sum(state is FindingState.PRESENT for state in known)
     text = f"{carrying} of {len(known)} labelled neighbours carry {ranking.target}"
     if ranking.base_rate is not None:
-        text += f"; so do {100 * ranking.base_rate:.0f} % of the eligible cases"
+        text += f", against {100 * ranking.base_rate:.0f} % of the eligible cases"
     return text + "."
 
 
