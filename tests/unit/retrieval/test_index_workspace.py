@@ -1,0 +1,72 @@
+"""Indexing a workspace: growth becomes a tail, a second run does nothing, other models start anew, bad films named."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_workspace import CASES, ingest_films, make_classifier, write_films
+
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.pipeline.index_workspace import index_workspace
+from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.retrieval.target_engine import TargetEngine
+from icbir_core.types import Query
+
+
+@pytest.fixture
+def copied(tmp_path, indexed) -> Workspace:
+    shutil.copytree(indexed.path, tmp_path / "w")
+    return Workspace.open(tmp_path / "w")
+
+
+def test_growth_is_a_tail_and_stale_indexes_are_refused_until_then(copied, tmp_path, models, monkeypatch):
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    before = copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]
+    again = index_workspace(copied, models=models)
+    assert (again.embedded, again.already) == (0, CASES) and again.indexes["cnn"]["sha256"] == before["cnn"]["sha256"]
+
+    ingest_films(copied, write_films(tmp_path / "more", range(700, 702)))
+    with pytest.raises(IndexMismatch, match="catalogue"):
+        TargetEngine.open(copied, "Effusion")
+    grown = index_workspace(copied, models=models)
+    assert (grown.embedded, grown.already) == (2, CASES) and grown.indexes["ig_cbir"]["tail"] == 2
+    retriever = Retriever.open(copied)
+    case = copied.catalogue.get("sim_701")
+    query = Query("film", read_case_radiograph(copied, case))
+    ranking = retriever.search(query)
+    assert ranking.route == "annoy+tail" and ranking.total == CASES + 2 and ranking.eligible == CASES + 1
+
+
+def test_other_models_start_anew(copied, models):
+    other = make_classifier(models.classifier.findings, 9)
+    report = index_workspace(copied, methods=["cnn"], models=replace(models, classifier=other))
+    assert report.started_anew and report.embedded == CASES and set(report.indexes) == {"cnn"}
+    assert set(copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]) == {"cnn"}
+
+
+def test_a_damaged_film_is_named_and_the_others_are_indexed(tmp_path, films, models):
+    workspace = Workspace.create(tmp_path / "w")
+    ingest_films(workspace, films)
+    spoilt = workspace.catalogue.get_row(4)
+    (workspace.path / spoilt.path).write_bytes(b"damaged")
+    report = index_workspace(workspace, methods=["cnn"], models=models)
+    assert [case_id for case_id, _ in report.unreadable] == [spoilt.case_id] and report.embedded == CASES - 1
+    assert report.indexes["cnn"]["count"] == CASES - 1
+
+
+def test_refusals(tmp_path, models):
+    workspace = Workspace.create(tmp_path / "w")
+    with pytest.raises(WorkspaceError, match="ingest"):
+        index_workspace(workspace, models=models)
+    with pytest.raises(UnknownNameError, match="magic"):
+        index_workspace(workspace, methods=["magic"], models=models)
+    ingest_films(workspace, write_films(tmp_path / "one", range(1)))
+    with pytest.raises(WorkspaceError, match="saliency"):
+        index_workspace(workspace, methods=["ig_cbir"], models=replace(models, saliency_classifier=None))
+    report = index_workspace(workspace, models=replace(models, saliency_classifier=None))
+    assert set(report.indexes) == {"cnn", "ssim"} and np.isfinite(report.indexes["cnn"]["recall_at_10"])
