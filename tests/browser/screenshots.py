@@ -67,8 +67,9 @@ class Camera:
         self.take("search", 3000)
         self.attempt("filters", self.show_filters)
         self.attempt("compare", self.compare)
-        for name in ("Rate", "Results", "Catalogue", "About"):
+        for name in ("Rate", "Results", "About"):
             self.attempt(name, lambda name=name: (self.open_page(name), self.take(name.lower(), 6000)))
+        self.attempt("catalogue", self.show_catalogue)
         self.attempt("embeddings", self.show_embeddings)
 
     def show_filters(self) -> None:
@@ -84,8 +85,12 @@ class Camera:
         self.page.get_by_role("radio", name="Similarity").click()
         self.take("compare-similarity", 6000)
 
-    def show_embeddings(self) -> None:
+    def show_catalogue(self) -> None:
         self.open_page("Catalogue")
+        self.page.locator(".js-plotly-plot").nth(4).wait_for(timeout=TIME)
+        self.take("catalogue", 2500)
+
+    def show_embeddings(self) -> None:
         self.page.get_by_role("tab", name="Embeddings").click()
         self.page.locator(".scatterlayer, canvas.gl-canvas").first.wait_for(timeout=TIME)
         self.take("embeddings", 2500)
