@@ -78,10 +78,12 @@ def show_result(study: Study, result: StudyResult) -> None:
             st.markdown(paragraph)
         for figure in section.figures:
             st.plotly_chart(figure, width="stretch")
-        for table in section.tables:
+        for table in (one for one in section.tables if one.rows):
             st.markdown(f"**{table.caption}**")
-            rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-            st.dataframe(rows, hide_index=True, width="stretch")
+            columns = zip(*table.rows, strict=True)
+            st.table(
+                {title: list(column) for title, column in zip(table.header, columns, strict=True)}, hide_index=True
+            )
 
 
 def offer_downloads(store: RatingsStore, study: Study, result: StudyResult) -> None:

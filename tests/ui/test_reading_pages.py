@@ -108,7 +108,7 @@ def test_results_wait_until_she_is_through_and_then_show_numbers(study, workspac
     page = open_page("rate")
     page.press("2 · ")
     results = open_page("results")
-    assert "no longer leave you blind" in results.text() and not results.app.dataframe
+    assert "no longer leave you blind" in results.text() and not results.app.table
     for number in (1, 2):
         simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
     results = open_page("results")
@@ -123,7 +123,7 @@ def test_simulated_readers_are_named_as_such(study, workspace, open_page):
     page = open_page("results")
     page.app.segmented_control[0].set_value("Simulated readers")
     page.run()
-    assert "SIMULATED" in page.app.error[0].value and len(page.app.dataframe) > 3
+    assert "SIMULATED" in page.app.error[0].value and len(page.app.table) > 3
 
 
 def test_without_a_study_the_page_makes_one(workspace, open_page):
