@@ -1,6 +1,7 @@
 """Simulated films: the same seed gives the same film, and the truth says what is on it."""
 
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -27,6 +28,22 @@ def test_same_seed_same_bytes_in_another_process():
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert other == digest(simulate_film(7, SIZE))
     assert digest(simulate_film(8, SIZE)) != other
+
+
+def test_older_processor_is_within_one_grey_level(tmp_path):
+    """Another machine is imitated by forbidding NumPy and OpenCV their wide instructions in a process of its own."""
+    old = {
+        "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-CLX,AVX512-ICL,AVX2,FMA3,AVX",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512_SPR AVX512_ICL AVX512_CNL AVX512_CLX AVX512_SKX AVX512CD AVX512F FMA3 AVX2",
+    }
+    code = (
+        "import sys, numpy; from icbir_core.phantom import simulate_film;"
+        f"numpy.save(sys.argv[1], numpy.stack([simulate_film(seed, {SIZE}).pixels for seed in range(4)]))"
+    )
+    path = tmp_path / "films.npy"
+    subprocess.run([sys.executable, "-c", code, path], env=os.environ | old, capture_output=True, check=True)
+    here = np.stack([simulate_film(seed, SIZE).pixels for seed in range(4)])
+    assert np.abs(here.astype(int) - np.load(path)).max() <= 1
 
 
 def test_workers_give_the_films_of_one_process_in_order():
