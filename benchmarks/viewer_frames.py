@@ -1,6 +1,6 @@
 """Frame times of the viewer in Chromium: twelve panes of 2,000 × 2,500 at 16 bits, windowing, zooming, with overlay.
 
-python benchmarks/viewer_frames.py [--width 1280] [--height 1080] [--frames 120]
+python benchmarks/viewer_frames.py [--width 1280] [--height 1080] [--frames 120] [--painters canvas webgl]
 
 A frame is the time between two animation frames while every one of them changes all twelve panes, so it holds the
 painting, the browser's compositing, and whatever else the machine does. Also printed: how the painters compare.
@@ -66,13 +66,14 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--painters", nargs="+", default=["canvas", "webgl"])
     given = parser.parse_args()
     if not CHROMIUM:
         raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
     print(f"{PANES} panes of {COLUMNS} × {ROWS}, 16 bits, window of {given.width} × {given.height}")
     with make_harness() as harness, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for painter in ("canvas", "webgl"):
+        for painter in given.painters:
             page = browser.new_page(viewport={"width": given.width, "height": given.height})
             page.add_init_script(f"globalThis[Symbol.for('icbir.painter')] = {painter!r}")
             page.goto(harness.url)

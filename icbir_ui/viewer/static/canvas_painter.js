@@ -67,13 +67,11 @@ class CanvasPainter {
       made.words.fill(0xff000000);
     }
     const table = greyTable(film, look.window, look.invert);
-    const words = new Uint32Array(film.max + 1);
-    for (let level = 0; level <= film.max; level++) words[level] = 0xff000000 | (table[level] * 0x010101);
     const blended = made.steps && look.overlay;
-    const { columns, rows } = made, width = columns.to - columns.from;
+    const { columns, rows, words, levels } = made, width = columns.to - columns.from;
     for (let y = 0; y < rows.to - rows.from; y++) {
       let out = (y + rows.from) * rect.width + columns.from, i = y * width;
-      if (!blended) for (const end = i + width; i < end; i++) made.words[out++] = words[made.levels[i]];
+      if (!blended) for (const end = i + width; i < end; i++) words[out++] = 0xff000000 | (table[levels[i]] * 0x010101);
       else this.blendRow(made, look, table, y, width, out);
     }
     context.putImageData(made.image, rect.left, rect.top);

@@ -69,7 +69,9 @@ function greyTable(film, window_, invert) {
   // Uint8 table from a stored level to a display grey.
   const table = new Uint8ClampedArray(film.max + 1);
   const low = (window_.centre - window_.width / 2) * film.max, gain = 255 / (window_.width * film.max);
-  for (let level = 0; level <= film.max; level++) table[level] = (level - low) * gain;
+  const from = clamp(Math.floor(low), 0, film.max + 1), to = clamp(Math.ceil(low + 255 / gain) + 1, from, film.max + 1);
+  for (let level = from; level < to; level++) table[level] = (level - low) * gain;
+  table.fill(255, to);  // only the ramp is computed: a window is dragged through this table sixty times a second
   if (invert) for (let level = 0; level <= film.max; level++) table[level] = 255 - table[level];
   return table;
 }
