@@ -123,3 +123,43 @@ def test_three_readers_and_eight_queries(served, chromium, tmp_path):
     assert result.readers == ("reader-a", "reader-b", "reader-c") and result.queries == QUERIES
     page_text = render_report(study, result)
     assert "SIMULATED" not in page_text and "Krippendorff" in page_text
+
+
+def test_an_order_is_made_by_keys_and_by_drag(served, chromium):
+    import fakes
+
+    from icbir_core.study.creating import create_workspace_study, open_store
+
+    address, workspace = served
+    store = open_store(workspace)
+    create_workspace_study(
+        workspace, store, "an order", case_ids=("case_000", "case_003"), k=2, negatives=1, tasks=("ranking",),
+        methods=("ig_cbir",), stages=1, retriever=fakes.FakeRetriever(workspace),
+    )  # fmt: skip
+    context = chromium.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    accept(page, address, "reader-d")
+    page.goto(f"{address}/rate?reader=reader-d&study=an+order")
+    letters = page.locator("[data-token]")
+    letters.first.wait_for(timeout=TIME)
+    shown = [one.get_attribute("data-token") for one in letters.all()]
+    letters.first.focus()
+    page.keyboard.press("ArrowRight")
+    expected = [shown[1], shown[0], *shown[2:]]
+    page.wait_for_function("(first) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
+                           ".some(h => h.shadowRoot.querySelector('[data-token]')?.dataset.token === first)",
+                           arg=expected[0], timeout=TIME)  # fmt: skip
+    letters.nth(2).drag_to(letters.nth(0))
+    expected = [expected[2], expected[0], expected[1]]
+    assert [one.get_attribute("data-token") for one in letters.all()] == expected
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Store this order").click()
+    page.get_by_text("Item 2 of 2").wait_for(timeout=TIME)
+    (stored,) = store.history(study="an order")
+    from icbir_core.study.exchange import load_study
+    from icbir_core.study.session import ReadingSession
+
+    session = ReadingSession(store, load_study(store, "an order"), "reader-d")
+    names = dict(zip(sorted(shown), session.find_cases(shown[0].rsplit("-", 1)[0])[1], strict=True))
+    assert stored.answer["order"] == [names[token] for token in expected]
+    context.close()
