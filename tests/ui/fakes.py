@@ -25,7 +25,7 @@ MAPS = {
 
 
 class FakeRetriever:
-    """Nearest by thumbnails of 8 × 8. `calls` counts what was computed, so that a rerun can be seen to compute nothing."""
+    """Nearest by thumbnails of 8 × 8. `calls` lists what was computed, so that a rerun can be proved idle."""
 
     targets = ("Effusion", "Cardiomegaly")
     default_target = "Effusion"
