@@ -49,6 +49,25 @@ def test_other_models_start_anew(copied, models):
     assert set(copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]) == {"cnn"}
 
 
+def test_a_new_saliency_classifier_replaces_the_vectors_of_the_former_one(copied, models, monkeypatch):
+    target = models.target
+    saliency = make_classifier((target,), 8, classifier=models.classifier.sha256)
+    retrained = replace(models, saliency_classifier=saliency)
+    report = index_workspace(copied, models=retrained)
+    assert report.started_anew and report.embedded == CASES
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: retrained)
+    engine = TargetEngine.open(copied, target)
+    for method in ("ig_cbir", "cnn"):
+        rows = engine.indexes[method].rows
+        np.testing.assert_array_equal(engine.indexes[method].get_vectors(rows), engine.store.read(method, rows))
+
+
+def test_another_map_method_replaces_the_vectors_of_the_former_one(copied, models):
+    before = copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]["ig_cbir"]["sha256"]
+    report = index_workspace(copied, methods=["ig_cbir"], map_method="grad_cam", models=models)
+    assert report.started_anew and report.indexes["ig_cbir"]["sha256"] != before
+
+
 def test_a_damaged_film_is_named_and_the_others_are_indexed(tmp_path, films, models):
     workspace = Workspace.create(tmp_path / "w")
     ingest_films(workspace, films)

@@ -10,7 +10,15 @@ import pytest
 from icbir_core.errors import SaliencyError
 from icbir_core.pipeline.saliency_checks import collect_boxed, read_boxes, simulate_marked
 from icbir_core.radiograph.network_input import standardise
-from icbir_core.saliency.checks import CheckOptions, MarkedFilms, bootstrap, render_table, run_checks, to_plain
+from icbir_core.saliency.checks import (
+    CheckOptions,
+    CheckRow,
+    MarkedFilms,
+    bootstrap,
+    render_table,
+    run_checks,
+    to_plain,
+)
 from icbir_core.saliency.faithfulness import measure_faithfulness
 from icbir_core.saliency.localisation import make_control_maps, measure_mass, measure_overlap, point_into
 from icbir_core.saliency.randomisation import cascade, compare_pairs, make_random_heads, measure_cosine
@@ -123,6 +131,14 @@ def test_the_whole_table(small_classifier, films):
     table = render_table(rows)
     assert table.count("\n") == len(rows) + 1 and "nan" not in table
     json.dumps(to_plain(rows), allow_nan=False)
+
+
+def test_an_interval_that_does_not_exist_is_null_in_json():
+    """One patient: no interval, neither of the value nor of its difference from noise."""
+    nan = float("nan")
+    row = CheckRow("PointingGame", "grad_cam", "Effusion", 1.0, nan, nan, 1, "higher", (0.5, nan, nan))
+    (plain,) = json.loads(json.dumps(to_plain([row]), allow_nan=False))
+    assert (plain["value"], plain["low"], plain["beyond_random"]) == (1.0, None, [0.5, None, None])
 
 
 def test_simulated_films_come_with_masks_on_the_network_frame():

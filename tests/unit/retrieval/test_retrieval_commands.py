@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,12 @@ def test_json_of_a_ranking_can_be_written_and_holds_the_contract():
     (hit,) = described["hits"]
     assert {"rank", "case_id", "distance", "findings", "view", "age", "sex"} <= set(hit)
     assert hit["findings"] == ["Effusion"] and hit["unknown_findings"] == ["Nodule"] and hit["age"] is None
+
+
+def test_a_catalogue_without_pairs_has_no_percentile():
+    ranking = replace(make_ranking("nih"), percentiles=(float("nan"),))
+    (hit,) = json.loads(json.dumps(describe_ranking(ranking, {}), allow_nan=False))["hits"]
+    assert hit["percentile"] is None and "no pairs to compare with" in format_ranking(ranking)
 
 
 def test_table_of_a_ranking_speaks_plainly():
