@@ -35,7 +35,8 @@ class IndexReport:
 
     embedded, already : cases computed in this run, and before it. unreadable : (case_id, reason) of stored films
     that could not be read; they are not in the index. started_anew : earlier values were made by other models and were
-    dropped. starter : the starter models were used. indexes : per method count, trees, search_k and recall at 10.
+    dropped. starter : the starter models were used. device : what computed, as in the manifest. indexes : per method
+    count, trees, search_k and recall at 10.
     """
 
     target: str
@@ -45,6 +46,7 @@ class IndexReport:
     started_anew: bool
     unreadable: tuple[tuple[str, str], ...] = ()
     indexes: dict[str, dict] = field(default_factory=dict)
+    device: dict = field(default_factory=dict)
 
 
 def index_workspace(
@@ -65,7 +67,7 @@ def index_workspace(
     """
     from icbir_core.model.device import choose_device
 
-    choose_device(device)
+    chosen = choose_device(device).as_dict()
     for method in methods or ():
         if method not in METHODS:
             raise UnknownNameError("method", method, METHODS)
@@ -77,11 +79,11 @@ def index_workspace(
             methods = METHODS if models.saliency_classifier else tuple(m for m in METHODS if m != "ig_cbir")
         elif "ig_cbir" in methods:
             require_saliency_classifier(models)
-        return _index(workspace, models, methods, map_method, progress or (lambda done, total, text: None))
+        return _index(workspace, models, methods, map_method, chosen, progress or (lambda done, total, text: None))
 
 
 def _index(
-    workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, progress: Progress
+    workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, device: dict, progress: Progress
 ) -> IndexReport:
     if "catalogue" not in workspace.read_manifest()["artefacts"]:
         record_catalogue(workspace)
@@ -96,16 +98,16 @@ def _index(
     rows = store.get_completed()
     if len(rows) == 0:
         raise WorkspaceError(f"Expected films that can be read, got none of {len(unreadable)}; verify the workspace.")
-    made_from = models.identity | {"catalogue": catalogue_sha256}
+    made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
     indexes = {}
     for number, method in enumerate(methods):
         progress(number, len(methods), f"indexing {method}")
         indexes[method] = _build_index(store, method, directory / "index" / method, rows, removed, made_from, keys)
     progress(len(methods), len(methods), "indexed")
-    _record(workspace, models, map_method, catalogue_sha256, indexes)
+    _record(workspace, models, map_method, catalogue_sha256, device, indexes)
     return IndexReport(
-        models.target, len(rows) - already, already, models.starter, existed and new, tuple(unreadable), indexes
+        models.target, len(rows) - already, already, models.starter, existed and new, tuple(unreadable), indexes, device
     )
 
 
@@ -232,7 +234,9 @@ def _build_index(
     return {name: index.manifest[name] for name in names if name in index.manifest} | {"tail": index.tail}
 
 
-def _record(workspace: Workspace, models: Models, map_method: str, catalogue_sha256: str, indexes: dict) -> None:
+def _record(
+    workspace: Workspace, models: Models, map_method: str, catalogue_sha256: str, device: dict, indexes: dict
+) -> None:
     """Note the target and each index in the workspace's manifest; methods indexed earlier alike stay."""
     for method in indexes:
         folder = Path(workspace.target_directory(models.target)) / "index" / method
@@ -252,5 +256,6 @@ def _record(workspace: Workspace, models: Models, map_method: str, catalogue_sha
             "starter": models.starter,
             "map_method": map_method,
             "catalogue": catalogue_sha256,
+            "device": device,
         },
     )

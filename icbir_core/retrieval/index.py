@@ -274,13 +274,14 @@ class Index:
 
         vectors (N, D) and rows (N,) are all that should be found, removed ones included; removed: rows marked removed.
         Cases not yet indexed become the tail; a fresh build (without the removed) follows when there is no index, it
-        was made by another model, or tail or tombstones exceed a tenth of the merged part.
+        was made by other models, or tail or tombstones exceed a tenth of the merged part.
         """
         directory = Path(directory)
         rows, removed = np.asarray(rows, dtype=np.int64), np.asarray(removed, dtype=np.int64)
         kept = np.flatnonzero(~np.isin(rows, removed))
         try:
-            former = cls.open(directory, {"model": made_from["model"]})
+            # rows keep their vectors as the catalogue grows, but not under another model of any kind
+            former = cls.open(directory, {name: value for name, value in made_from.items() if name != "catalogue"})
         except IndexMismatch:
             former = None
         merged = former._rows if former else np.empty(0, np.int64)

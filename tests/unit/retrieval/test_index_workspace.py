@@ -46,7 +46,9 @@ def test_other_models_start_anew(copied, models):
     other = make_classifier(models.classifier.findings, 9)
     report = index_workspace(copied, methods=["cnn"], models=replace(models, classifier=other))
     assert report.started_anew and report.embedded == CASES and set(report.indexes) == {"cnn"}
-    assert set(copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]) == {"cnn"}
+    entry = copied.read_manifest()["artefacts"]["index:Effusion"]
+    assert set(entry["methods"]) == {"cnn"}
+    assert report.device == entry["device"] and entry["device"]["kind"] in ("cpu", "gpu")
 
 
 def test_a_new_saliency_classifier_replaces_the_vectors_of_the_former_one(copied, models, monkeypatch):
