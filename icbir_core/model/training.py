@@ -159,13 +159,15 @@ def train(
     steps = len(batches)
     optimizer = make_optimizer(recipe, steps)
     positive = weigh_positives(training_set.labels[training_set.training_rows], recipe.positive_weight_limit)
-    trained.compile(optimizer=optimizer, loss=make_masked_loss(positive), jit_compile=False)
-    optimizer.build(trained.trainable_variables)
+    # `trained` is built outside the policy, so Keras would not see that small gradients vanish in float16.
+    stepper = keras.optimizers.LossScaleOptimizer(optimizer) if policy == "mixed_float16" else optimizer
+    trained.compile(optimizer=stepper, loss=make_masked_loss(positive), jit_compile=False)
+    stepper.build(trained.trainable_variables)
     identity = {
         "recipe": recipe.as_dict(), "network": network, "size": size, "start": made_from or Path(start).name, "seed":
         seed, "findings": list(training_set.findings), "films": int(len(training_set.images)), "steps": steps,
     }  # fmt: skip
-    state = read_checkpoint(directory, identity, model, optimizer) or Checkpoint(
+    state = read_checkpoint(directory, identity, model, stepper) or Checkpoint(
         0, -math.inf, -1, named_weights(model), []
     )
     judged = training_set.held_back_rows
@@ -202,7 +204,7 @@ def train(
             best_weights=kept if better else state.best_weights,
             history=[*state.history, row],
         )
-        write_checkpoint(directory, identity, state, model, optimizer)
+        write_checkpoint(directory, identity, state, model, stepper)
         (directory / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.history))
         if log is not None:
             log(row)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from icbir_core.errors import TrainingError, UnknownNameError
+from icbir_core.model import training
 from icbir_core.model.recipes import RECIPES, Augmentation, Recipe, find_recipe
 from icbir_core.model.training import make_masked_loss, make_optimizer, weigh_positives
 from icbir_core.model.training_set import Batches, TrainingSet, split_by_patient
@@ -95,6 +97,18 @@ def test_shares_decide_what_is_drawn():
     shares[0] = 200
     drawn = Batches(make_set(shares=shares), 32, 4, 0, None, epoch_size=400).order
     assert (drawn == 0).mean() > 0.8 and drawn.max() < 8
+
+
+def test_float16_scales_the_loss_and_its_steps_are_taken(tmp_path, monkeypatch):
+    """Unscaled, the smallest gradients of a float16 layer are zero; scaled too far, the step is left out."""
+    steppers = []
+    monkeypatch.setattr(training, "write_checkpoint", lambda *words: steppers.append(words[-1]))
+    recipe = Recipe(batch_size=4, epochs=6, patience=None, augmentation=None)
+    settings = {"network": "densenet_small", "size": 32, "weights": "none", "policy": "mixed_float16"}
+    result = training.train(make_set(), recipe, tmp_path, **settings)
+    assert isinstance(steppers[-1], keras.optimizers.LossScaleOptimizer) and int(steppers[-1].iterations) > 0
+    assert all(np.isfinite(values).all() for values in result.model.get_weights())
+    assert {variable.dtype for variable in result.model.variables} == {"float32"}
 
 
 def test_recipes_by_name():
