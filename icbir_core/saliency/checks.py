@@ -222,8 +222,11 @@ def render_table(rows: Sequence[CheckRow]) -> str:
 
 
 def to_plain(rows: Sequence[CheckRow]) -> list[dict]:
-    """The rows as plain values for JSON; NaN becomes None."""
-    return [
-        {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in asdict(row).items()}
-        for row in rows
-    ]
+    """The rows as plain values for JSON; what is not finite becomes None, also within an interval."""
+
+    def clean(value):
+        if isinstance(value, tuple):
+            return [clean(one) for one in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return [{name: clean(value) for name, value in asdict(row).items()} for row in rows]
