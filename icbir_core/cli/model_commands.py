@@ -57,6 +57,8 @@ def train(
         seed=seed,
     )
     opened = Workspace.open(workspace)
+    if len(options.outputs) == 1 and options.findings:
+        say(f"The recipe {chosen.name} trains the target alone: --findings is not used.")
     say(f"computing on {choose_device(device).name}")
     with progress_bar("train", unit="step") as progress:
         manifests = train_workspace(opened, options, progress, log=_tell_epoch)

@@ -124,7 +124,8 @@ def _train_classifier(workspace, options, cases, films, device, progress, log) -
     training_set = _collect(workspace, options.outputs, cases, films, options.seed)
     made_from = f"{identify_start(_find_start(options))} {identify_cases(cases)}"
     directory = workspace.models / "training"
-    result = _run(directory, training_set, options, _find_start(options), device, made_from, progress, log)
+    start = _find_start(options)
+    result = _run("classifier", directory, training_set, options, start, device, made_from, progress, log)
     path = workspace.models / CLASSIFIER
     if _is_of_run(path, result.run):
         return Classifier.load(path)
@@ -155,7 +156,7 @@ def _train_saliency(workspace, options, cases, films, classifier, device, progre
     training_set = _collect(workspace, classifier.findings, cases, maps, options.seed)
     start = str(workspace.models / CLASSIFIER)
     made_from = f"{classifier.sha256} {identify_cases(cases)}"
-    result = _run(folder / "training", training_set, options, start, device, made_from, progress, log)
+    result = _run("saliency", folder / "training", training_set, options, start, device, made_from, progress, log)
     manifest = _describe(workspace, options, training_set, result, device, "saliency_classifier")
     manifest |= {"target": target, "classifier": classifier.sha256, "map_method": MAP_METHOD}
     saliency_classifier = save_classifier(result.model, folder / SALIENCY_CLASSIFIER, manifest)
@@ -182,7 +183,7 @@ def _find_start(options: TrainingOptions) -> str:
     return start
 
 
-def _run(directory, training_set, options, start, device, made_from, progress, log) -> TrainingResult:
+def _run(stage, directory, training_set, options, start, device, made_from, progress, log) -> TrainingResult:
     return train(
         training_set,
         options.recipe,
@@ -194,7 +195,7 @@ def _run(directory, training_set, options, start, device, made_from, progress, l
         policy=device.training_policy,
         made_from=made_from,
         progress=progress,
-        log=None if log is None else lambda row: log(directory.parent.name, row),
+        log=None if log is None else lambda row: log(stage, row),
     )
 
 

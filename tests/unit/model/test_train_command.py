@@ -53,9 +53,16 @@ def test_both_stages(workspace, capsys):
     assert manifest["films"]["trained"] + manifest["films"]["held_back"] == 40
     assert manifest["auroc"]["Effusion"]["present"] > 0 and set(manifest["operating_points"]) == {"Effusion", "Mass"}
     assert manifest["device"]["kind"] in ("cpu", "gpu") and "computing on" in err
+    assert "classifier: epoch 1" in err and "saliency: epoch 1" in err
     assert workspace.check_artefact("classifier")["findings"] == ["Effusion", "Mass"]
     assert workspace.check_artefact("saliency_classifier/Effusion")["made_from"] == {"classifier": classifier.sha256}
     assert not list(workspace.path.glob("**/checkpoint.npz"))
+
+
+def test_the_published_recipe_says_that_it_trains_the_target_alone(workspace, capsys):
+    words = ["--target", "Effusion", "--findings", "Mass", "--recipe", "silva2020"]
+    status, _, err = run(capsys, "train", str(workspace.path), *words, *SMALL)
+    assert status == 1 and "--findings is not used" in err and "in AP view" in err
 
 
 @pytest.mark.parametrize(
