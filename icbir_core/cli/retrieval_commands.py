@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,9 +41,11 @@ def index(
     """Compute maps and embeddings of every case and build the indexes. Goes on after a kill, adds what is new."""
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
+    from icbir_core.model.device import choose_device
     from icbir_core.pipeline.index_workspace import index_workspace
 
     opened = Workspace.open(workspace)
+    say(f"computing on {choose_device(device).name}")
     chosen = None if methods is None else tuple(part.strip() for part in methods.split(",") if part.strip())
     with progress_bar("index", "case") as progress:
         report = index_workspace(
@@ -64,6 +67,7 @@ def index(
         "embedded": report.embedded,
         "already": report.already,
         "starter_models": report.starter,
+        "device": report.device,
         "unreadable": [{"case_id": case_id, "reason": reason} for case_id, reason in report.unreadable],
         "indexes": report.indexes,
     }
@@ -90,6 +94,7 @@ def query(
     then."""
     from icbir_core.errors import IcbirError
     from icbir_core.findings import require_canonical_name
+    from icbir_core.model.device import choose_device
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.settings import SearchFilter, SearchSettings
 
@@ -103,13 +108,15 @@ def query(
         identical_image=identical_image,
     )
     retriever = Retriever.open(workspace, settings.target, device)
+    chosen = choose_device(device)
+    say(f"computing on {chosen.name}")
     failed = 0
     for image in images:
         try:
             asked, ranking, timings = _answer(retriever, image, settings)
-            emit(describe_ranking(ranking, timings), format_ranking(ranking), as_json)
             if save_overlays is not None:
                 _save_overlays(retriever, asked, ranking, save_overlays)
+            emit(describe_ranking(ranking, timings) | {"device": chosen.name}, format_ranking(ranking), as_json)
         except (IcbirError, OSError) as error:
             failed += 1
             line = describe_error(error)
@@ -142,7 +149,10 @@ def describe_ranking(ranking: Ranking, timings_ms: dict[str, float]) -> dict[str
         unknown = [name for name, state in case.findings.items() if not state.known]
         facts = {"rank": hit.rank, "case_id": case.case_id, "distance": hit.distance, "findings": list(case.present)}
         facts |= {"unknown_findings": unknown, "view": case.view, "age": case.age, "sex": case.sex}
-        hits.append(facts | ({"percentile": ranking.percentiles[number]} if ranking.percentiles else {}))
+        if ranking.percentiles:
+            percentile = ranking.percentiles[number]
+            facts["percentile"] = percentile if math.isfinite(percentile) else None
+        hits.append(facts)
     return {
         "query": ranking.query,
         "prediction": {name: round(value, 6) for name, value in ranking.prediction.probabilities.items()},
