@@ -12,7 +12,7 @@ ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTI
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':[^#]*## ' '{ printf "  make %-16s%s\n", $$1, $$2 }'
 	@PYTHON=$(PYTHON) sh scripts/check-system || true
 
 check-system: ## says what this machine lacks and how to get it
