@@ -48,6 +48,7 @@ class SearchFilter:
     def parse(cls, text: str | None) -> SearchFilter:
         """Read "view=AP, sex=F, age=40-60, Effusion=present". Raises `FilterError` on anything else."""
         from icbir_core.findings import FindingState, find_canonical_name
+        from icbir_core.types import UNKNOWN
 
         if not text or not text.strip():
             return cls()
@@ -58,7 +59,8 @@ class SearchFilter:
                 if not separator or not value:
                     raise ValueError
                 if key in ("view", "sex"):
-                    values[key] = value.upper()
+                    # "unknown" is the one value that is stored in small letters
+                    values[key] = UNKNOWN if value.lower() == UNKNOWN else value.upper()
                 elif key == "age":
                     low, dash, high = value.partition("-")
                     values["age_min"] = int(low) if low.strip() else None

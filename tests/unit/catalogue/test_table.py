@@ -38,6 +38,7 @@ def catalogue(tmp_path) -> Catalogue:
         ("", [0, 1, 2, 3]),
         ("view=ap", [1, 2]),
         ("sex=F", [0, 2]),
+        ("view=unknown, sex=Unknown", [3]),
         ("age=40-", [0, 2]),
         ("age=-50", [0, 3]),
         ("age=50", [0]),
