@@ -75,8 +75,8 @@ def main() -> None:
         scores.setdefault("chance", []).append(float(np.mean(others)))
     region = np.array(scores["region, same place"])
     lines = [
-        f"{len(lesions)} lesions on {len(cases)} simulated films; share of the first {options.top_k} hits with the same "
-        "kind of lesion on the same side, with 95 % bootstrap intervals.",
+        f"{len(lesions)} lesions on {len(cases)} simulated films; share of the first {options.top_k} hits with the "
+        "same kind of lesion on the same side, with 95 % bootstrap intervals.",
         "",
         "| ranking | same kind and side | region (same place) minus it |",
         "|---|---|---|",
