@@ -24,11 +24,18 @@ def explain(
     method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = "deep_taylor",
     target: TargetOption = None,
     out: Annotated[Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay).")] = None,
+    hit: Annotated[
+        str | None, typer.Option(metavar="CASE_ID", help="For similarity: the case beside the film.")
+    ] = None,
+    search_method: Annotated[
+        str, typer.Option(help="For similarity: whose distance is shared out, ig_cbir, cnn or ssim.")
+    ] = "ig_cbir",
     list_methods: Annotated[bool, typer.Option("--list", help="List the saliency methods and stop.")] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Compute one saliency map of one film and write it as numbers or as a picture."""
+    """Compute one saliency map of one film and write it as numbers or as a picture. The method similarity explains the
+    distance to a case instead, and writes a second file for that case."""
     from icbir_core.errors import SaliencyError
 
     if list_methods:
@@ -45,6 +52,9 @@ def explain(
     from icbir_core.saliency.registry import explain as explain_films
     from icbir_core.saliency.registry import require_method
 
+    if method == "similarity":
+        _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
+        return
     require_method(method)
     chosen = choose_device(device)
     models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
@@ -72,7 +82,61 @@ def explain(
     emit(result, f"{out}: {method} of {found.finding}, {values.min():.3g} … {values.max():.3g}", as_json)
 
 
-def _write(out: Path, pixels, values, signed: bool) -> None:
+def _explain_similarity(
+    workspace: Path,
+    image: Path,
+    hit: str | None,
+    search_method: str,
+    target: str | None,
+    out: Path,
+    device: str,
+    as_json,
+) -> None:
+    from icbir_core.catalogue import read_case_radiograph
+    from icbir_core.errors import SaliencyError
+    from icbir_core.findings import require_canonical_name
+    from icbir_core.model.device import choose_device
+    from icbir_core.radiograph.network_input import Letterbox
+    from icbir_core.radiograph.overlay import shared_scale
+    from icbir_core.radiograph.reading import read_radiograph
+    from icbir_core.retrieval.retriever import Retriever
+    from icbir_core.types import Query
+
+    if hit is None:
+        raise SaliencyError("Expected --hit CASE_ID for the method similarity, got none; name a case of the ranking.")
+    retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
+    case = retriever.workspace.catalogue.get(hit)
+    query = Query(str(image), read_radiograph(image))
+    pair = retriever.explain_pair(query, case, search_method)
+    scale = shared_scale([pair.first.values, pair.second.values])
+    files = out, out.with_name(f"{out.stem}_hit{out.suffix}")
+    films = query.radiograph.pixels, read_case_radiograph(retriever.workspace, case).pixels
+    for file, pixels, one in zip(files, films, (pair.first, pair.second), strict=True):
+        values = Letterbox.of(pixels.shape, one.values.shape[0]).to_film(one.values)
+        _write(file, pixels, values, one.signed, scale)
+    result = {
+        "method": pair.first.method,
+        "case_id": case.case_id,
+        "search_method": search_method,
+        "target": retriever.default_target,
+        "layer": pair.first.layer,
+        "state": pair.first.state,
+        "quantity": pair.quantity,
+        "total": pair.total,
+        "explained": pair.explained,
+        "residual": pair.residual,
+        "files": [str(file) for file in files],
+        "versions": retriever.get_engine().get_versions(search_method),
+        "device": choose_device(device).name,
+    }
+    text = (
+        f"{files[0]}, {files[1]}: similarity for {search_method}, no map of a finding; "
+        f"{pair.quantity} {pair.total:.4g}, explained {pair.explained:.4g}, residual {pair.residual:.2g}"
+    )
+    emit(result, text, as_json)
+
+
+def _write(out: Path, pixels, values, signed: bool, scale: float | None = None) -> None:
     import cv2
     import numpy as np
 
@@ -84,7 +148,7 @@ def _write(out: Path, pixels, values, signed: bool) -> None:
             with open(aside, "wb") as handle:
                 np.save(handle, values)
         else:
-            picture = render_overlay(pixels, values, OverlayStyle(signed=signed))
+            picture = render_overlay(pixels, values, OverlayStyle(signed=signed), scale)
             cv2.imwrite(str(aside), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
@@ -92,8 +156,9 @@ def _list_methods(as_json: bool) -> None:
     from dataclasses import asdict
 
     from icbir_core.saliency.registry import METHODS
+    from icbir_core.saliency.similarity import SIMILARITY
 
-    for method in METHODS.values():
+    for method in (*METHODS.values(), SIMILARITY):
         sign = "signed" if method.signed else "not signed"
         emit(asdict(method), f"{method.name:22}{method.title} ({sign}): {method.description}", as_json)
 
@@ -123,7 +188,8 @@ def checks(
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
     options = CheckOptions() if chosen is None else CheckOptions(chosen, _keep_cascaded(chosen))
-    choose_device(device)
+    chosen_device = choose_device(device)
+    say(f"computing on {chosen_device.name}")
     opened = Workspace.open(workspace)
     models = load_models(opened, require_canonical_name(target) if target else None)
     settings = models.classifier.input_settings
@@ -142,7 +208,8 @@ def checks(
     text = f"{title}\n\n{render_table(rows)}\n"
     if out is not None:
         write_text_atomically(out, text)
-    emit({"model": models.classifier.sha256, "target": models.target, "rows": to_plain(rows)}, text, as_json)
+    result = {"model": models.classifier.sha256, "target": models.target, "device": chosen_device.name}
+    emit(result | {"rows": to_plain(rows)}, text, as_json)
 
 
 def _keep_cascaded(methods: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from icbir_core.saliency.deep_taylor import choose_rule
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.propagation import Propagation
 from icbir_core.saliency.registry import attribute
+from icbir_core.saliency.similarity import PairExplanation, explain_pair
 
 DEFAULT_MAP_METHOD = "deep_taylor"
 _LOGITS_LAYER = "logits"
@@ -83,7 +84,7 @@ class _SharedPass:
 
         @tf.function(input_signature=signature)
         def compute(inputs):
-            maps, _ = propagation._propagate(inputs, tf.constant(output_index, tf.int32))
+            maps, _ = propagation.trace(inputs, tf.constant(output_index, tf.int32))
             return maps, *(watched[name].seen for name in _WATCHED)
 
         self.compute = compute
@@ -176,3 +177,9 @@ class Embedder:
         """Raw attributions float32 (N, S, S) of any saliency method, under the same lock."""
         with self._lock:
             return attribute(self.classifier, np.asarray(images, np.float32), finding or self.target, method)
+
+    def explain_pair(self, images: np.ndarray, search_method: str) -> PairExplanation:
+        """Where the distance of two images (2, S, S) comes from, under the same lock; see `saliency.similarity`."""
+        with self._lock:
+            models = self.classifier, images, self.saliency_classifier
+            return explain_pair(search_method, *models, self.target, self.map_method)

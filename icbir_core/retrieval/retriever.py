@@ -19,6 +19,7 @@ from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import describe_region, weigh_cells
 from icbir_core.retrieval.target_engine import EMBEDDED, TargetEngine, list_targets, make_saliency_map
+from icbir_core.saliency.similarity import PairExplanation
 from icbir_core.settings import METHODS, SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
 
@@ -243,6 +244,20 @@ class Retriever:
         found = make_saliency_map(engine.embedder.explain(image[None], method)[0], method, engine.target)
         self._remember(self._maps, key, found, CACHED_MAPS)
         return found
+
+    def explain_pair(
+        self, query: Query, case: Case, method: str = METHODS[0], target: str | None = None
+    ) -> PairExplanation:
+        """Where the distance between a query and a case comes from, for the search method that ranked them: two signed
+        maps (S, S) that sum to the squared distance (to 1 − SSIM for ssim); no map of a finding.
+
+        Raises `UnknownNameError` for a method or target that is not indexed, `WorkspaceError` if the film is missing.
+        """
+        engine = self.get_engine(target)
+        engine.get_index(method)
+        films = query.radiograph, read_case_radiograph(self.workspace, case)
+        settings = engine.models.classifier.input_settings
+        return engine.embedder.explain_pair(np.stack([fit_to_network(film.pixels, settings) for film in films]), method)
 
     def neighbour_distances(self, method: str = METHODS[0], target: str | None = None) -> np.ndarray:
         """Ascending distances float64 of (a sample of) the catalogue's cases to their nearest case of another

@@ -33,9 +33,10 @@ class Propagation:
         self._rules = [None if node.kind == "input" else recipe(node, self.nodes) for node in self.nodes]
         self._start = start
         signature = [tf.TensorSpec((None, *self.input_shape), tf.float32), tf.TensorSpec((), tf.int32)]
-        self._compiled = tf.function(self._propagate, input_signature=signature)
+        self._compiled = tf.function(self.trace, input_signature=signature)
 
-    def _propagate(self, inputs, output_index):
+    def trace(self, inputs, output_index):
+        """As `propagate`, of tensors inside a graph that is being traced, without checks; output_index is a tensor."""
         values: list = [None] * len(self.nodes)
         kept: list = [None] * len(self.nodes)
         for position, (node, rule) in enumerate(zip(self.nodes, self._rules, strict=True)):

@@ -26,11 +26,19 @@ from icbir_core.errors import SaliencyError, UnknownNameError
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency.encoding import encode_map, name_state
 from icbir_core.saliency.gradients import LAYER
-from icbir_core.saliency.registry import attribute
+from icbir_core.saliency.registry import SaliencyMethod, attribute
 from icbir_core.settings import METHODS
 from icbir_core.types import SaliencyMap
 
 NAME = "similarity"
+SIMILARITY = SaliencyMethod(
+    NAME,
+    "Similarity of two films (no map of a finding)",
+    signed=True,
+    needs=LAYER,
+    starts="distance",
+    description="Which places of two films set them apart in a search (positive), and which make up for it.",
+)
 _REDUCED = 64
 _readers: weakref.WeakKeyDictionary[keras.Model, keras.Model] = weakref.WeakKeyDictionary()
 
