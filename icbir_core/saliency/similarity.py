@@ -4,12 +4,14 @@ This is no class map and says nothing about a finding. Positive values set the t
 for it; all values of both films together are the squared distance.
 
 Feature methods. The penultimate features are means over the P positions of the last feature map A, so that with
-f = mean of A and d = f1 - f2 the squared distance falls apart exactly, without a residual:
+f = mean of A, d = f1 - f2 and the middle m = (f1 + f2)/2 the squared distance falls apart exactly, without a residual:
 
-    |f1 - f2|^2 = Σ_p d·A1(p)/P  +  Σ_p (-d)·A2(p)/P
+    |f1 - f2|^2 = Σ_p d·(A1(p) - m)/P  +  Σ_p (-d)·(A2(p) - m)/P
 
 (the analogue for distances of what Stylianou, Souvenir and Pless do to a dot product, "Visualizing deep
-similarity networks", WACV 2019). Structural similarity is a mean over windows; each film gets half of a window's loss.
+similarity networks", WACV 2019). Each film holds half of it: measured from zero instead of the middle, one film would
+hold a large positive constant and the other as large a negative one, which no picture survives. Structural similarity
+is a mean over windows; each film gets half of a window's loss.
 """
 
 from __future__ import annotations
@@ -78,12 +80,14 @@ def _spread(coarse: np.ndarray, size: int) -> np.ndarray:
 
 
 def share_distance(features: np.ndarray) -> np.ndarray:
-    """The squared distance of two films on their positions: float64 (2, h, w), for feature maps (2, h, w, C)."""
+    """The squared distance of two films on their positions, half on each film: float64 (2, h, w), for feature maps
+    (2, h, w, C)."""
     features = np.asarray(features, np.float64)
     means = features.mean(axis=(1, 2))
     difference = means[0] - means[1]
     positions = features.shape[1] * features.shape[2]
-    return np.stack([features[0] @ difference, -(features[1] @ difference)]) / positions
+    centred = features - means.mean(axis=0)
+    return np.stack([centred[0] @ difference, -(centred[1] @ difference)]) / positions
 
 
 def _read_features(classifier, pictures: np.ndarray) -> np.ndarray:

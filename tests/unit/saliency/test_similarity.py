@@ -33,6 +33,7 @@ def explain(method, films, small_classifier, saliency_classifier):
 def test_both_maps_sum_to_the_distance_and_swap_with_the_films(method, films, small_classifier, saliency_classifier):
     pair = explain(method, films[:2], small_classifier, saliency_classifier)
     assert pair.total > 0 and abs(pair.residual) < 1e-3 * pair.total
+    assert pair.first.values.sum() == pytest.approx(pair.total / 2, rel=1e-3)
     swapped = explain(method, films[1::-1], small_classifier, saliency_classifier)
     np.testing.assert_allclose(swapped.first.values, pair.second.values, rtol=1e-3, atol=1e-6 * pair.total)
     np.testing.assert_allclose(swapped.second.values, pair.first.values, rtol=1e-3, atol=1e-6 * pair.total)
@@ -60,9 +61,10 @@ def test_the_total_is_the_distance_that_the_search_uses(films, small_classifier,
 
 
 def test_shares_by_hand():
-    """Two positions, one channel: means 2 and 1, d = 1; film one gives 4/2 and 0, film two -1/2 each: together 1."""
+    """Two positions, one channel: means 2 and 1, d = 1, middle 1.5; film one gives 2.5/2 and -1.5/2, film two 0.5/2
+    each: together 1, half of it on each film."""
     features = np.array([[[[4.0], [0.0]]], [[[1.0], [1.0]]]])
-    np.testing.assert_allclose(share_distance(features), [[[2.0, 0.0]], [[-0.5, -0.5]]])
+    np.testing.assert_allclose(share_distance(features), [[[1.25, -0.75]], [[0.25, 0.25]]])
 
 
 def test_a_film_with_itself_is_a_named_zero_map(films, small_classifier, saliency_classifier):
