@@ -30,13 +30,15 @@ output each."""
 SALIENCY = """DenseNet-121, input 224 × 224: the {target} map (Deep Taylor) of the starter classifier, divided by its
 largest value; 11 findings, one output each. Its penultimate features are what IG-CBIR compares."""
 
-SIMULATED = """Simulated films: 300 of other seeds than those learnt from. The simulator draws no Infiltration; where a
-class is missing there is no number."""
+SIMULATED = """Simulated films: {count} of other seeds than those learnt from. The simulator draws no Infiltration;
+where a class is missing there is no number."""
 
 CALIBRATION = """## Calibration and operating points
 
 probability = sigmoid(logit / temperature + offset), fitted on the `tune` patients; the operating point is Youden's
-there. The probabilities hold for a mix of findings like that of the NIH subset and for no other."""
+there. The probabilities hold for a mix of findings like that of the NIH subset and for no other. Where `tune` has few
+films with a finding (see the wide intervals), its operating point means little; fewer than five allow no fit, and that
+probability is not calibrated."""
 
 USE = """## Intended use
 
@@ -88,7 +90,8 @@ def tabulate_scores(manifest: dict) -> list[str]:
         tune, simulated = (format_score(other) for other in others)
         counts = f"{score['present']} / {score['absent']}"
         lines.append(f"| {finding} | {format_score(score)} | {counts} | {tune} | {simulated} |")
-    return [*lines, "", *SIMULATED.splitlines(), ""]
+    count = max(score["present"] + score["absent"] for score in manifest["auroc_simulated"].values())
+    return [*lines, "", *SIMULATED.format(count=count).splitlines(), ""]
 
 
 def tabulate_calibration(manifest: dict) -> list[str]:

@@ -376,7 +376,7 @@ def ship(arguments: argparse.Namespace) -> None:
             "network": "densenet121",
             "findings": list(FINDINGS),
             "input": {"size": SIZE, "equalise": True},
-            "training": {"runs": json.loads(arguments.runs) if arguments.runs else [], "films": "see the model card"},
+            "training": {"runs": json.loads(arguments.runs.read_text())[kind] if arguments.runs else []},
         }
         if classifier is not None:
             basis |= {"classifier": classifier.sha256, "target": arguments.target, "map_method": "deep_taylor"}
@@ -466,7 +466,7 @@ def main() -> None:
     shipped.add_argument("--classifier", required=True)
     shipped.add_argument("--saliency", required=True)
     shipped.add_argument("--target", default="Effusion")
-    shipped.add_argument("--runs")
+    shipped.add_argument("--runs", type=Path, help="JSON: the commands by kind, for the manifests")
     shipped.add_argument("--directory", type=Path, default=Path(__file__).resolve().parents[1] / "assets" / "models")
     shipped.add_argument("--judge", choices=("test", "tune"), default="test", help="tune: a rehearsal")
     shipped.add_argument("--unseen", type=int, default=300, help="simulated films that no run has seen")
