@@ -160,10 +160,13 @@ def _train_saliency(workspace, options, cases, films, classifier, device, progre
     manifest = _describe(workspace, options, training_set, result, device, "saliency_classifier")
     manifest |= {"target": target, "classifier": classifier.sha256, "map_method": MAP_METHOD}
     saliency_classifier = save_classifier(result.model, folder / SALIENCY_CLASSIFIER, manifest)
-    workspace.record_artefact(
-        f"saliency_classifier/{target}",
-        {"path": folder / SALIENCY_CLASSIFIER, "made_from": {"classifier": classifier.sha256}},
-    )
+    name = f"saliency_classifier/{target}"
+    artefacts = workspace.read_manifest()["artefacts"]
+    orders = [entry.get("order", 0) for key, entry in artefacts.items() if key.startswith("saliency_classifier/")]
+    # the first target stays the default when it is trained again
+    order = artefacts.get(name, {}).get("order", max(orders, default=-1) + 1)
+    made_from = {"classifier": classifier.sha256}
+    workspace.record_artefact(name, {"path": folder / SALIENCY_CLASSIFIER, "made_from": made_from, "order": order})
     return saliency_classifier
 
 

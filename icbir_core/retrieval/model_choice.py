@@ -40,15 +40,16 @@ class Models:
 
 
 def find_trained_targets(workspace: Workspace) -> list[str]:
-    """Findings with a saliency classifier of the workspace's own, oldest first."""
+    """Findings with a saliency classifier of the workspace's own, in the order of their first training."""
     from icbir_core.files import read_json
 
+    artefacts = workspace.read_manifest()["artefacts"]
     found = []
-    for path in sorted(
-        (workspace.path / "targets").glob("*/saliency_classifier.json"), key=lambda p: p.stat().st_mtime
-    ):
-        found.append(str(read_json(path).get("target") or read_json(path)["findings"][0]))
-    return found
+    for path in sorted((workspace.path / "targets").glob("*/saliency_classifier.json")):
+        manifest = read_json(path)
+        target = str(manifest.get("target") or manifest["findings"][0])
+        found.append((artefacts.get(f"saliency_classifier/{target}", {}).get("order", 0), target))
+    return [target for _, target in sorted(found)]
 
 
 def load_models(workspace: Workspace, target: str | None = None, loaded: Classifier | None = None) -> Models:

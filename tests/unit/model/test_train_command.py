@@ -11,6 +11,7 @@ import pytest
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.cli import main
 from icbir_core.model.classifier import Classifier
+from icbir_core.retrieval.model_choice import find_trained_targets, load_models
 
 SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--epochs", "2", "--batch-size", "8"]
 
@@ -57,6 +58,15 @@ def test_both_stages(workspace, capsys):
     assert workspace.check_artefact("classifier")["findings"] == ["Effusion", "Mass"]
     assert workspace.check_artefact("saliency_classifier/Effusion")["made_from"] == {"classifier": classifier.sha256}
     assert not list(workspace.path.glob("**/checkpoint.npz"))
+
+    status, _, err = run(capsys, "train", str(workspace.path), "--target", "Mass", "--stage", "saliency", *SMALL)
+    assert status == 0, err
+    second = Classifier.load(workspace.target_directory("Mass") / "saliency_classifier.keras")
+    assert second.manifest["target"] == "Mass" and second.manifest["classifier"] == classifier.sha256
+    assert find_trained_targets(workspace) == ["Effusion", "Mass"]
+    status, _, err = run(capsys, "train", str(workspace.path), "--target", "Effusion", "--stage", "saliency", *SMALL)
+    assert status == 0 and find_trained_targets(workspace) == ["Effusion", "Mass"], err
+    assert load_models(workspace).target == "Effusion"
 
 
 def test_the_published_recipe_says_that_it_trains_the_target_alone(workspace, capsys):
