@@ -18,7 +18,7 @@ from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.model_choice import Models, load_models, require_saliency_classifier
-from icbir_core.retrieval.neighbours import SAMPLE, measure_neighbours, write_neighbours
+from icbir_core.retrieval.neighbours import SAMPLE, measure_neighbours, read_neighbours, write_neighbours
 from icbir_core.retrieval.regions import CHANNELS, GRID
 from icbir_core.retrieval.store import BATCH, CaseStore
 from icbir_core.retrieval.structural_similarity import SIDE, StructuralSimilarityIndex
@@ -215,12 +215,10 @@ def _build_index(
     vectors = store.view(method, rows)
     try:
         index = index_class(method).open(directory, made_from)
+        # a run killed behind the index and before its neighbour distances leaves those of the former index
+        read_neighbours(directory, index.sha256)
         current = np.setdiff1d(rows, removed)
-        untouched = (
-            np.isin(current, index.rows).all()
-            and np.isin(index.rows, rows).all()
-            and (directory / "neighbours.npz").is_file()
-        )
+        untouched = np.isin(current, index.rows).all() and np.isin(index.rows, rows).all()
     except IndexMismatch:
         untouched = False
     if not untouched:
@@ -238,11 +236,18 @@ def _record(
     workspace: Workspace, models: Models, map_method: str, catalogue_sha256: str, device: dict, indexes: dict
 ) -> None:
     """Note the target and each index in the workspace's manifest; methods indexed earlier alike stay."""
+    artefacts = workspace.read_manifest()["artefacts"]
+    origin = {"catalogue": catalogue_sha256}
+    names = {"classifier": "model", f"saliency_classifier/{models.target}": "saliency_model"}
+    # the starter models are no artefacts of the workspace
+    origin |= {
+        name: models.identity[kind]
+        for name, kind in names.items()
+        if artefacts.get(name, {}).get("sha256") == models.identity[kind]
+    }
     for method in indexes:
         folder = Path(workspace.target_directory(models.target)) / "index" / method
-        origin = {"catalogue": catalogue_sha256}
         workspace.record_artefact(f"index/{models.target}/{method}", {"path": folder, "made_from": origin})
-    artefacts = workspace.read_manifest()["artefacts"]
     name = ARTEFACT + models.target
     orders = [entry.get("order", 0) for key, entry in artefacts.items() if key.startswith(ARTEFACT)]
     former = artefacts.get(name, {})
@@ -257,5 +262,6 @@ def _record(
             "map_method": map_method,
             "catalogue": catalogue_sha256,
             "device": device,
+            "made_from": origin,
         },
     )

@@ -10,9 +10,11 @@ import pytest
 from small_workspace import CASES, ingest_films, make_classifier, write_films
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_engine import TargetEngine
 from icbir_core.types import Query
@@ -68,6 +70,30 @@ def test_another_map_method_replaces_the_vectors_of_the_former_one(copied, model
     before = copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]["ig_cbir"]["sha256"]
     report = index_workspace(copied, methods=["ig_cbir"], map_method="grad_cam", models=models)
     assert report.started_anew and report.indexes["ig_cbir"]["sha256"] != before
+
+
+def test_neighbour_distances_of_a_former_index_are_measured_anew(copied, models, monkeypatch):
+    """What a run leaves that is killed when the index has been published and its distances have not."""
+    folder = copied.target_directory("Effusion") / "index" / "cnn"
+    write_neighbours(folder, "0" * 64, np.zeros(3))
+    index_workspace(copied, models=models)
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    assert len(TargetEngine.open(copied, "Effusion").get_neighbours("cnn")) == CASES
+
+
+def test_verify_names_what_another_classifier_or_a_new_film_leaves_behind(copied, tmp_path, models):
+    def list_wrong() -> set[str]:
+        return {check.name for check in verify_workspace(copied) if not check.passed}
+
+    copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
+    index_workspace(copied, models=models)
+    assert not list_wrong()
+    behind = {"index:Effusion", *(f"index/Effusion/{method}" for method in ("ig_cbir", "cnn", "ssim"))}
+    copied.record_artefact("classifier", {"sha256": "0" * 64})
+    assert list_wrong() == behind
+    copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
+    ingest_films(copied, write_films(tmp_path / "more", range(800, 801)))
+    assert list_wrong() == behind
 
 
 def test_a_damaged_film_is_named_and_the_others_are_indexed(tmp_path, films, models):
