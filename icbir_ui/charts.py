@@ -33,15 +33,21 @@ def draw_counts(counts: Mapping[str, int]) -> go.Figure:
         textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:,}<extra></extra>",
     ))  # fmt: skip
     figure.update_xaxes(visible=False, range=[0, 1.18 * max(values, default=1)])
-    return _style(figure, 24 * len(names) + 40)
+    figure = _style(figure, 24 * len(names) + 40)
+    figure.update_yaxes(showgrid=False)
+    return figure
 
 
 def draw_ages(ages: Sequence[int]) -> go.Figure:
     """Ages in bins of ten years."""
     counts, edges = np.histogram(ages, bins=np.arange(0, 111, 10))
-    labels = [f"{int(low)}–{int(low) + 9}" for low in edges[:-1]]
-    figure = go.Figure(go.Bar(x=labels, y=counts, marker_color=ACCENT, hovertemplate="%{x}: %{y:,}<extra></extra>"))
-    return _style(figure, 230)
+    labels = [f"{int(low)}" for low in edges[:-1]]
+    figure = go.Figure(
+        go.Bar(x=labels, y=counts, marker_color=ACCENT, hovertemplate="from %{x}: %{y:,}<extra></extra>")
+    )
+    figure = _style(figure, 230)
+    figure.update_xaxes(title={"text": "years, from", "font": {"size": 11}}, type="category")
+    return figure
 
 
 def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query: np.ndarray | None = None) -> go.Figure:
@@ -64,8 +70,8 @@ def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query:
             x=[query[0]], y=[query[1]], mode="markers", name="query", hovertemplate="query<extra></extra>",
             marker={"size": 15, "symbol": "cross", "color": "#ffffff", "line": {"color": "#0b0d10", "width": 1.5}},
         ))  # fmt: skip
-    figure = _style(figure, 480)
-    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.06, "x": 0}, dragmode="lasso")
-    figure.update_xaxes(showticklabels=False)
-    figure.update_yaxes(showticklabels=False)
+    figure = _style(figure, 430)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.02, "x": 0}, dragmode="lasso")
+    figure.update_xaxes(showticklabels=False, showgrid=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from icbir_ui import state
 from icbir_ui.errors import shielded
@@ -23,10 +24,11 @@ KEPT = (
     Key.COMPARE_MAP,
 )
 STYLE = """<style>
-.stMainBlockContainer { padding: 4.3rem 1.5rem 1rem; max-width: none; }
+.stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
 .stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
 [data-testid="stHeaderLogo"], .stLogo { height: 1.8rem; }
 [data-testid="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
+.st-key-upload_first [data-testid="stFileUploaderDropzone"] { min-height: 8rem; align-items: center; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .icbir-foot { color: #97a3b0; border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; font-size: .8rem; }
@@ -40,6 +42,11 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
 
     An error in `draw` becomes one sentence; the foot is always there.
     """
+    if PagesManager.uses_pages_directory:
+        # A fresh server that is first asked for a page other than the default runs it without app.py, under the menu
+        # that Streamlit makes from the folder. From here on, every page goes through app.py.
+        PagesManager.uses_pages_directory = False
+        st.rerun()
     st.html(STYLE)
     state.keep(*KEPT)
     with shielded():

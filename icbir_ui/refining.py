@@ -12,6 +12,8 @@ from icbir_ui import state
 from icbir_ui.searching import get_trail
 from icbir_ui.state import Key
 
+BY_FINDING = "refine_by_finding"
+
 
 def add_step(step: Step) -> None:
     """Add a step to the trail; what it says wrongly becomes a word to the reader."""
@@ -48,7 +50,7 @@ def _change(trail: RefinementTrail) -> None:
     state.put(Key.STEPS, trail)
 
 
-def show_refinement() -> None:
+def show_refinement(targets: tuple[str, ...] = (), target: str = "") -> None:
     """The trail with undo, and the button that searches again with the ticked and crossed cases."""
     trail, marks = get_trail(), state.get(Key.MARKS) or {}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -65,14 +67,20 @@ def show_refinement() -> None:
             st.button("Redo", on_click=_change, args=(trail.redo(),), key="redo")
         if trail.region is not None:
             anywhere = Region(trail.region.box, not trail.region.anywhere)
-            label = "Same place only" if trail.region.anywhere else "Region anywhere"
-            st.button(label, on_click=add_step, args=(anywhere,), key="anywhere")
+            label = "Only in the same place" if trail.region.anywhere else "Anywhere in the film"
+            explained = "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
+            st.button(label, on_click=add_step, args=(anywhere,), key="anywhere", help=explained)
+        others = [name for name in targets if name != (trail.finding or target)]
+        if trail.steps and others:  # before the first step the control "Target finding" does the same
+            st.selectbox(
+                "This finding", others, index=None, placeholder="This finding: …", key=BY_FINDING, width=220,
+                on_change=_take_finding, label_visibility="collapsed",
+            )  # fmt: skip
 
 
-def choose_finding(targets: tuple[str, ...], current: str) -> None:
+def _take_finding() -> None:
     """The step "this finding": search on by another finding, keeping what was ticked."""
-    others = [name for name in targets if name != current]
-    if others:
-        chosen = st.selectbox("This finding", others, index=None, placeholder="Search on by another finding")
-        if chosen:
-            st.button(f"Search by {chosen}", on_click=add_step, args=(Finding(chosen),), key="by_finding")
+    chosen = st.session_state.get(BY_FINDING)
+    if chosen:
+        add_step(Finding(chosen))
+        st.session_state[BY_FINDING] = None

@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue import Workspace
 from icbir_core.errors import WorkspaceError
-from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.settings import get_environment_path
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -109,7 +108,7 @@ class Engine:
         if self.error:
             return self.error
         seconds = int(time.monotonic() - self.started)
-        return "Ready." if self.ready else f"The networks are loading ({seconds} s). You may choose a film already."
+        return "Ready." if self.ready else f"The networks are loading ({seconds} s)."
 
     def ask(
         self, key: Hashable, compute: Callable[[Any], Answer], tell: Callable[[str], None] = lambda word: None
@@ -195,12 +194,5 @@ def place_catalogue(engine: Engine, film: Any, target: str, method: str) -> tupl
 
 def explain_pair(retriever: Any, query: Query, case: Case, ranking: Ranking) -> tuple[SaliencyMap, SaliencyMap]:
     """Which places of a query and a case set them apart (positive) or make them alike, by the ranking's method."""
-    import numpy as np
-
-    from icbir_core.saliency.similarity import explain_pair as explain
-
-    models = retriever.get_engine(ranking.target).models
-    films = (query.radiograph, read_case_radiograph(retriever.workspace, case))
-    images = np.stack([fit_to_network(film.pixels, models.classifier.input_settings) for film in films])
-    found = explain(ranking.method, models.classifier, images, models.saliency_classifier, ranking.target)
+    found = retriever.explain_pair(query, case, ranking.method, ranking.target)
     return found.first, found.second

@@ -101,18 +101,18 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
 
 
 @st.fragment(run_every=3.0)  # rarely: Streamlit collects all garbage after each run, which slows the loading itself
-def _await(engine: Engine) -> None:
+def _await(engine: Engine, then: str) -> None:
     if not engine.loading:
         st.rerun()
-    st.caption(engine.describe_state())
+    st.caption(f"{engine.describe_state()} {then}")
 
 
-def show_loading(engine: Engine) -> None:
+def show_loading(engine: Engine, then: str = "") -> None:
     """A word while the networks load, after which the page runs again; the reason where they cannot be loaded."""
     if engine.error:
         st.warning(engine.error)
     elif engine.loading:
-        _await(engine)
+        _await(engine, then)
     else:
         st.rerun()  # ready since the page asked
 

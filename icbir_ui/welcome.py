@@ -15,6 +15,7 @@ from icbir_ui.state import Key
 
 THUMBNAIL = 260
 SHOWN = 12
+COLUMNS = 6
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -47,21 +48,21 @@ def show_welcome(workspace: Workspace) -> None:
     count = workspace.catalogue.count()
     st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
     drop_films("upload_first")
-    queries = films.list_demonstration(workspace)
-    if not queries:
-        return
-    st.caption("Or take a demonstration film:")
-    columns = st.columns(6)
-    for number, path in enumerate(queries[:SHOWN]):
-        with columns[number % 6]:
-            st.image(_make_thumbnail(str(path)), output_format="PNG", width="stretch")
-            if st.button(_name(path), key=f"demonstration_{path.stem}", width="stretch"):
-                films.open_named(workspace, path.stem)
-                st.rerun()
-
-
-def _name(path: Path) -> str:
-    return path.stem.replace("_", " ").replace("-", " ").capitalize()
+    queries = films.list_demonstration(workspace)[:SHOWN]
+    offered = [(path.stem, path.stem.replace("_", " ").replace("-", " ").capitalize(), path) for path in queries]
+    if not offered:
+        rows = np.linspace(0, max(count - 1, 0), min(count, COLUMNS)).astype(int)
+        cases = workspace.catalogue.cases()
+        offered = [(case.case_id, case.case_id, workspace.path / case.path) for case in (cases[row] for row in rows)]
+    if offered:
+        st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")
+        columns = st.columns(COLUMNS)
+        for number, (name, title, path) in enumerate(offered):
+            with columns[number % COLUMNS]:
+                st.image(_make_thumbnail(str(path)), output_format="PNG", width="stretch")
+                if st.button(title, key=f"demonstration_{name}", width="stretch"):
+                    films.open_named(workspace, name)
+                    st.rerun()
 
 
 def offer_films(workspace: Workspace) -> None:

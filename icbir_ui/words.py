@@ -52,7 +52,8 @@ def describe_hit(ranking: Ranking, hit: Hit) -> str:
     place = hit.rank - 1
     if place < len(ranking.percentiles):
         return describe_distance(ranking.percentiles[place])
-    return f"distance {hit.distance:.3g} ({ranking.metric})"
+    where = " in the region" if "region" in ranking.metric else ""
+    return f"distance {hit.distance:.3g}{where}"
 
 
 def describe_share(ranking: Ranking) -> str:

@@ -11,6 +11,7 @@ from icbir_core.findings import FindingState
 from icbir_ui import charts, films, growing, resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
+from icbir_ui.removing import show_removing
 from icbir_ui.resources import Engine
 from icbir_ui.search_panes import describe_origin
 from icbir_ui.searching import show_loading
@@ -18,7 +19,7 @@ from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import METHOD_TITLES, describe_findings
 
-SHOWN = 6
+SHOWN = 4
 
 
 def draw() -> None:
@@ -68,14 +69,19 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     found, point = resources.place_catalogue(engine, films.get_current(), target, method)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
     figure = charts.draw_scatter(found.points, cases, target, point)
-    st.caption(
-        f"Two principal components, which keep {100 * found.kept:.0f} % of the variance: near here is not always near "
-        "in the search. Draw round some points to see their films."
-    )
-    chosen = st.plotly_chart(figure, on_select="rerun", key="scatter", config={"displaylogo": False})
+    plot, beside = st.columns([1.25, 1], gap="medium")
+    with plot:
+        chosen = st.plotly_chart(figure, on_select="rerun", key="scatter", config={"displaylogo": False})
+        st.caption(
+            f"Two principal components, which keep {100 * found.kept:.0f} % of the variance: near here is not always "
+            "near in the search."
+        )
     ids = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
-    if ids:
-        show_cases(workspace, ids)
+    with beside:
+        if ids:
+            show_cases(workspace, ids)
+        else:
+            st.markdown("Draw round some points to see their films here.")
 
 
 def show_cases(workspace: Workspace, ids: list[str]) -> None:
@@ -92,7 +98,8 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
     """A form for a folder on the server, and how far the last one has come."""
     with st.form("add"):
         left, middle, right = st.columns([1, 2, 2])
-        layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"))
+        explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
+        layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"), help=explained)
         folder = middle.text_input("Folder of films on this machine")
         labels = right.text_input("Table of labels (csv), if there is one")
         started = st.form_submit_button("Add")
@@ -121,21 +128,6 @@ def show_growth(workspace: Workspace) -> None:
         state.put(Key.PROGRESS, id(growth))
         resources.reload_engine()
         st.rerun()
-
-
-def show_removing(engine: Engine, workspace: Workspace) -> None:
-    """Take a case out of every search, or bring it back."""
-    st.caption("A removed case is no longer found; its row is kept, so that old ratings still name it.")
-    name = st.text_input("Name of the case", key="case_to_remove").strip()
-    left, right, _ = st.columns([1, 1, 4])
-    if left.button("Remove", disabled=not name):
-        workspace.catalogue.remove(name)
-        engine.forget()
-        st.success(f"{name} is removed from every search.")
-    if right.button("Restore", disabled=not name):
-        workspace.catalogue.restore(name)
-        engine.forget()
-        st.success(f"{name} is searched again.")
 
 
 run_page("Catalogue", draw)

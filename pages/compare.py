@@ -26,6 +26,7 @@ def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
     film, held = films.get_current(), state.get(Key.RANKING)
     if film is None or held is None or held[0] != film.key or not held[1].hits:
+        st.title("Compare")
         st.markdown("Search first; then open a case here with its ⤢ button.")
         return
     if not engine.ready:

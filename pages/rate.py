@@ -36,10 +36,12 @@ def draw() -> None:
     workspace, store = resources.open_workspace(), resources.open_ratings()
     names = store.study_names()
     if not names:
+        st.title("Rate")
         st.markdown(
-            "No reading study here yet. A study shows you pairs of films, blinded, and asks how similar they are."
+            "No reading study here yet. A study shows you pairs of films, blinded, and asks how similar they are. "
+            "The answers tell which search finds the cases that readers call similar."
         )
-        offer_new_study(workspace, store)
+        offer_new_study(workspace, store, opened=True)
         return
     wanted = st.query_params.get(PARAMETER_STUDY)
     left, right = st.columns([2, 3], vertical_alignment="bottom")

@@ -25,14 +25,19 @@ def draw() -> None:
     names = store.study_names()
     searches = store.latest(study=SEARCH)
     st.caption(
-        f"{len(searches)} cases rated on the search page: unblinded, kept apart, in no statistic below. "
+        f"{len(searches)} {'case' if len(searches) == 1 else 'cases'} rated on the search page: unblinded, kept apart, "
+        "in no statistic below. "
         f"{len(names)} reading {'study' if len(names) == 1 else 'studies'}."
     )
     if names:
         name = st.selectbox("Study", names, key="results_study")
         show_study(store, load_study(store, name))
     else:
-        st.markdown("No reading study here yet; the page Rate makes one.")
+        st.markdown(
+            "No reading study here yet; the page Rate makes one. Its results stand here: nDCG of each search method "
+            "with its interval, beside chance and beside the band between readers, and how well readers agree with "
+            "themselves and with each other."
+        )
     offer_import(store)
 
 

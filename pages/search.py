@@ -17,7 +17,7 @@ from icbir_ui.searching import compute_maps, search, show_loading, viewer_option
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome
-from icbir_ui.words import describe_share, is_far, list_sources
+from icbir_ui.words import describe_filter, describe_share, is_far, list_sources
 
 VIEWER = "search_viewer"
 
@@ -37,7 +37,7 @@ def draw() -> None:
     with columns[0].popover("Film", width="stretch"):
         offer_films(workspace)
     if not engine.ready:
-        show_loading(engine)
+        show_loading(engine, "The search starts by itself.")
         show_viewer([query_pane(film)], ViewerOptions(), VIEWER)
         return
     settings, method = choose_settings(engine, columns[1:6])
@@ -49,7 +49,7 @@ def draw() -> None:
     if said := state.get(Key.WORD):
         st.warning(said)
         state.put(Key.WORD, None)
-    refining.show_refinement()
+    refining.show_refinement(engine.retriever.targets, settings.target)
     try:
         tell("Searching …")
         ranking = search(engine, film, settings, tell)
@@ -85,9 +85,9 @@ def draw() -> None:
                 state.put(Key.COMPARED, value["pane"])
 
     options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE)
-    with columns[6].popover("More", width="stretch"):
-        refining.choose_finding(engine.retriever.targets, ranking.target)
-        show_export(film, ranking, maps, workspace, getattr(st.session_state.get(VIEWER), "view", None) or {})
+    with columns[6].popover("Export", width="stretch"):
+        view = getattr(st.session_state.get(VIEWER), "view", None) or {}
+        show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     show_viewer(panes, options, VIEWER, react)
     if state.get(Key.COMPARED):
         st.switch_page("pages/compare.py")
@@ -100,8 +100,8 @@ def show_background(film: Film, engine: resources.Engine, target: str) -> None:
 
     left, right = st.columns(2)
     with left.expander("All facts of this film"):
-        st.table({"": [label for label, _ in describe_facts(film.radiograph)],
-                  " ": [text for _, text in describe_facts(film.radiograph)]})  # fmt: skip
+        facts = describe_facts(film.radiograph)
+        st.table({"Fact": [label for label, _ in facts], "Value": [text for _, text in facts]}, hide_header=True)
     with right.expander("What the probabilities rest on"):
         for line in describe_training(engine.workspace, target):
             st.markdown(line)

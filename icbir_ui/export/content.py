@@ -16,7 +16,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
 from icbir_core.types import Radiograph, Ranking
 from icbir_ui.films import Film
-from icbir_ui.searching import Maps, get_trail
+from icbir_ui.searching import Maps
 from icbir_ui.state import NOTICE
 from icbir_ui.words import (
     METHOD_TITLES,
@@ -94,8 +94,13 @@ def _draw(radiograph: Radiograph, found, maps: Maps, window, view: Mapping[str, 
     return film, _encode(render_overlay(pixels, found.values, style, maps.scale))
 
 
-def gather_report(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any]) -> Report:
-    """The report of a search, with the reader's own windows and overlay style (view, as the viewer reports it)."""
+def gather_report(
+    film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any], filters: str = "no filter"
+) -> Report:
+    """The report of a search, with the reader's own windows and overlay style (view, as the viewer reports it).
+
+    Reads nothing from the session: Streamlit makes a download outside of it. filters : those in force, in words.
+    """
     windows = view.get("panes", {})
     query = Picture(
         f"Query · {film.query.name}",
@@ -110,10 +115,9 @@ def gather_report(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace
             Picture(
                 f"{hit.rank} · {case.case_id}",
                 (
-                    f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
                     describe_findings(case),
-                    describe_person(case.view, case.age, case.sex),
-                    f"Source: {case.source}",
+                    f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
+                    f"{describe_person(case.view, case.age, case.sex)} · {case.source}",
                 ),
                 *_draw(radiograph, maps.cases.get(case.case_id), maps, windows.get(case.case_id), view),
                 text="\n".join(part for part in (case.diagnosis, case.report) if part) or None,
@@ -129,8 +133,9 @@ def gather_report(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace
         ("Search by", METHOD_TITLES.get(ranking.method, ranking.method)),
         ("Heat map", f"{maps.title}, one scale for all films" if maps.title else "none"),
         ("Metric and route", f"{ranking.metric}, {ranking.route}"),
+        ("Filters", filters),
         ("Eligible cases", f"{ranking.eligible} of {ranking.total}"),
-        ("Refinement", "; ".join(get_trail().describe()) or "none"),
+        ("Refinement", "; ".join(ranking.settings.get("refinement", ())) or "none"),
     )
     versions = (
         ("ICBIR", __version__),

@@ -14,17 +14,17 @@ from icbir_ui.films import Film
 from icbir_ui.searching import Maps
 
 
-def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict) -> None:
+def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict, filters: str) -> None:
     """Report as HTML and PDF, ranking as CSV and JSON. view : the viewer's last state, so that windows agree."""
 
     def gather() -> Report:
-        return gather_report(film, ranking, maps, workspace, view)
+        return gather_report(film, ranking, maps, workspace, view, filters)
 
     name = f"icbir-{film.key[:8]}-{ranking.target.lower().replace(' ', '-')}-{ranking.method}"
     for label, ending, mime, make in (
         ("Report (HTML)", "html", "text/html", lambda: write_html(gather())),
         ("Report (PDF)", "pdf", "application/pdf", lambda: write_pdf(gather())),
         ("Ranking (CSV)", "csv", "text/csv", lambda: write_csv(ranking)),
-        ("Ranking (JSON)", "json", "application/json", lambda: write_json(ranking, film.key)),
+        ("Ranking (JSON)", "json", "application/json", lambda: write_json(ranking, film.key, filters)),
     ):
         st.download_button(label, make, f"{name}.{ending}", mime, on_click="ignore", width="stretch")

@@ -33,7 +33,7 @@ def _fit(data: bytes, width: float, height: float) -> Image:
 def _lay_out(picture: Picture, height: float) -> KeepTogether:
     films = [_fit(data, (WIDTH - GAP) / 2, height) for data in (picture.film, picture.overlay) if data]
     parts: list[Flowable] = [Paragraph(f"<b>{_safe(picture.title)}</b>", _TEXT)]
-    parts += [Paragraph(_safe(line), _QUIET) for line in picture.lines]
+    parts.append(Paragraph("<br/>".join(_safe(line) for line in picture.lines), _QUIET))
     if picture.text:
         parts.append(Paragraph(_safe(picture.text[:4000]).replace("\n", "<br/>"), _TEXT))
     parts += [Spacer(1, 1.5 * mm), Table([films], hAlign="LEFT", style=[("LEFTPADDING", (0, 0), (-1, -1), 0)])]
@@ -79,9 +79,9 @@ def write_pdf(report: Report) -> bytes:
         ]
         story += [Paragraph("Probabilities", heading), _tabulate(rows)]
     story += [Paragraph("Most similar cases", heading), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
-    story += [_lay_out(hit, 72 * mm) for hit in report.hits]
-    story += [Paragraph("Settings", heading), _tabulate(list(report.settings))]
-    story += [Paragraph("Versions", heading), _tabulate(list(report.versions))]
+    story += [_lay_out(hit, 61 * mm) for hit in report.hits]  # three to a page
+    for title, rows in (("Settings", report.settings), ("Versions", report.versions)):
+        story.append(KeepTogether([Paragraph(title, heading), _tabulate(list(rows))]))
     buffer = io.BytesIO()
     margin = {"leftMargin": 18 * mm, "rightMargin": 18 * mm, "topMargin": 16 * mm, "bottomMargin": 18 * mm}
     document = SimpleDocTemplate(buffer, pagesize=A4, title="ICBIR search", author="ICBIR", **margin)

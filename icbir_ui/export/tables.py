@@ -34,7 +34,7 @@ def write_csv(ranking: Ranking) -> bytes:
     return buffer.getvalue().encode()
 
 
-def write_json(ranking: Ranking, film: str) -> bytes:
+def write_json(ranking: Ranking, film: str, filters: str = "no filter") -> bytes:
     """The whole ranking. film : sha256 of the query's grey levels; the query's file name is left out on purpose."""
     prediction = ranking.prediction
     content: dict[str, Any] = {
@@ -47,7 +47,7 @@ def write_json(ranking: Ranking, film: str) -> bytes:
         "eligible": ranking.eligible,
         "total": ranking.total,
         "base_rate": ranking.base_rate,
-        "settings": dict(ranking.settings),
+        "settings": {**dict(ranking.settings), "filters": filters},
         "versions": dict(ranking.versions),
         "timings_ms": dict(ranking.timings_ms),
         "probabilities": dict(prediction.probabilities) if prediction else {},

@@ -13,9 +13,9 @@ from icbir_ui.errors import shielded
 TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
 
 
-def offer_new_study(workspace: Workspace, store: RatingsStore) -> None:
-    """The form, folded away; storing a study makes it appear in the list."""
-    with st.expander("New study"), st.form("new_study", border=False):
+def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = False) -> None:
+    """The form, folded away unless `opened`; storing a study makes it appear in the list."""
+    with st.expander("New study", expanded=opened), st.form("new_study", border=False):
         name = st.text_input("Name", max_chars=60)
         left, middle, right = st.columns(3)
         queries = left.number_input("Queries", 1, 200, 8)

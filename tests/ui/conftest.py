@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,13 +17,20 @@ import streamlit as st  # noqa: E402
 from streamlit.proto.WidgetStates_pb2 import WidgetState  # noqa: E402
 from streamlit.testing.v1 import AppTest  # noqa: E402
 
+from icbir_core.catalogue import Workspace  # noqa: E402
 from icbir_ui import resources  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """A drawn workspace, made once; each test gets a copy."""
+    return fakes.make_workspace(tmp_path_factory.mktemp("drawn") / "workspace").path
+
+
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
+def workspace(drawn, tmp_path, monkeypatch):
     """A drawn workspace that the pages serve, with the stand-in retriever."""
-    made = fakes.make_workspace(tmp_path / "workspace")
+    made = Workspace.open(shutil.copytree(drawn, tmp_path / "workspace"))
     monkeypatch.setenv("ICBIR_WORKSPACE", str(made.path))
     monkeypatch.setattr(resources, "open_retriever", fakes.FakeRetriever)
     monkeypatch.setattr(resources, "list_map_methods", lambda: fakes.MAPS)

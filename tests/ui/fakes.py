@@ -78,7 +78,8 @@ class FakeRetriever:
             query.name, settings.method, target, "euclidean", "exact", len(cases), self.workspace.catalogue.count(),
             hits, Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
             None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},
-            {"model": "a" * 64, "index": "b" * 64}, {"top_k": settings.top_k},
+            {"model": "a" * 64, "index": "b" * 64},
+            {"top_k": settings.top_k, "refinement": list(trail.describe()) if trail else []},
         )  # fmt: skip
 
     def map_of(self, item: Query | Case, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import fakes
 import numpy as np
@@ -47,6 +48,14 @@ def test_pdf_is_a_pdf_with_all_pages(searched):
     data = write_pdf(gather_report(*searched, {}))
     assert data.startswith(b"%PDF") and data.rstrip().endswith(b"%%EOF")
     assert data.count(b"/Type /Page\n") >= 3
+
+
+def test_report_names_filters_and_refinement_without_the_session(searched):
+    film, ranking, maps, workspace = searched
+    refined = replace(ranking, settings={**ranking.settings, "refinement": ["more like case_001"]})
+    settings = dict(gather_report(film, refined, maps, workspace, {}, "PA, female").settings)
+    assert settings["Refinement"] == "more like case_001" and settings["Filters"] == "PA, female"
+    assert json.loads(write_json(ranking, film.key, "PA, female"))["settings"]["filters"] == "PA, female"
 
 
 def test_report_uses_the_readers_window(searched):

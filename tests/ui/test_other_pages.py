@@ -32,18 +32,20 @@ def test_catalogue_counts_and_removes_a_case(open_page, workspace):
     assert "14 cases" in page.text()
     page.app.text_input(key="case_to_remove").set_value("case_003")
     page.run()
+    assert "case_003: Effusion" in page.text()
     page.press("Remove")
-    assert workspace.catalogue.count() == 13
+    assert workspace.catalogue.count() == 13 and "13 cases" in page.text()
+    assert page.app.selectbox(key="case_to_restore").options == ["case_003"]
     page.press("Restore")
-    assert workspace.catalogue.count() == 14
+    assert workspace.catalogue.count() == 14 and "No case is removed" in page.text()
 
 
 def test_removing_an_unknown_case_is_one_sentence(open_page):
     page = open_page("catalogue")
     page.app.text_input(key="case_to_remove").set_value("nobody")
     page.run()
-    page.press("Remove")
     assert any("nobody" in one.value for one in page.app.error)
+    assert not [button for button in page.app.button if button.label == "Remove"]
 
 
 def test_about_says_what_it_is_not_for(open_page):

@@ -27,6 +27,14 @@ def test_first_visit_asks_to_accept_and_keeps_the_pseudonym(open_page):
     assert "Find past films" in page.text()
 
 
+def test_without_demonstration_films_the_catalogue_offers_cases(workspace, open_page):
+    next((workspace.path / "queries").glob("*.png")).unlink()
+    page = open_page("search")
+    assert "a case of the catalogue" in page.text()
+    page.press("case_000")
+    assert page.data["panes"][0]["key"] == "query" and len(page.case_ids) == 8 and "case_000" not in page.case_ids
+
+
 def test_upload_without_ending_gives_results(open_page):
     page = open_page("search")
     page.app.file_uploader[0].set_value(

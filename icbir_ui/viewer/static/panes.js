@@ -12,7 +12,7 @@ function element(tag, attributes = {}, ...children) {
 }
 
 const ICONS = {
-  window: "M12 3a9 9 0 1 0 0 18a9 9 0 1 0 0-18zM12 3v18M12 7h5M12 11h8M12 15h8M12 18h5",
+  window: "M12 8a4 4 0 1 0 0 8a4 4 0 1 0 0-8zM12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M5 19l2-2M17 7l2-2",
   pan: "M12 3v18M3 12h18M12 3l-3 3M12 3l3 3M12 21l-3-3M12 21l3-3M3 12l3-3M3 12l3 3M21 12l-3-3M21 12l-3 3",
   zoom: "M10 4a6 6 0 1 0 0 12a6 6 0 1 0 0-12zM15 15l6 6M10 7v6M7 10h6",
   region: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
@@ -65,7 +65,8 @@ function buildToolbar(act) {
     ...PRESETS.map(([name, title]) => element("option", { value: name }, title)));
   return element("div", { class: "toolbar", role: "toolbar", "aria-label": "Viewer" },
     element("span", { class: "group tools" }, button("window", "Window (drag)"), button("pan", "Move (drag)"), button("zoom", "Zoom (drag)"),
-      button("region", "Draw a region on the query and search with it")),
+      element("button", { type: "button", class: "labelled", "data-act": "region", title: "Draw a region on the query and search with it",
+        onclick: () => act("region") }, icon("region"), "Region")),
     element("span", { class: "group" }, presets, button("invert", "Invert (I)"), button("loupe", "Loupe (L)"), button("link", "Link panes (K)")),
     element("span", { class: "group" }, button("fit", "Fit to the pane (F)"),
       element("button", { type: "button", title: "One film pixel to one screen pixel (0)", onclick: () => act("one") }, "1:1"),
@@ -97,19 +98,24 @@ function buildBars(bars) {
 
 function buildScale(pane, scale, send) {
   const group = element("div", { class: "scale", role: "radiogroup", "aria-label": `Similarity of ${pane.title}` });
-  group.append(element("span", { class: "hint" }, "Similar?"));
+  group.append(element("span", { class: "hint asking" }, "Similar?"));
+  const say = (label) => {
+    const hint = group.querySelector(".hint");
+    hint.textContent = label;
+    hint.classList.remove("asking");
+  };
   scale.forEach(([value, label]) => {
     const chosen = pane.rating === value;
     group.append(element("button", {
       type: "button", role: "radio", "aria-checked": String(chosen), title: label, "aria-label": `${value}: ${label}`, "data-rating": value,
       onclick: (event) => {
         for (const other of group.querySelectorAll("button")) other.setAttribute("aria-checked", String(other === event.currentTarget));
-        group.querySelector(".hint").textContent = label;
+        say(label);
         send("rated", { pane: pane.key, rating: value });
       },
     }, String(value)));
   });
-  if (pane.rating) group.querySelector(".hint").textContent = scale.find(([value]) => value === pane.rating)?.[1] ?? "";
+  if (pane.rating) say(scale.find(([value]) => value === pane.rating)?.[1] ?? "");
   return group;
 }
 

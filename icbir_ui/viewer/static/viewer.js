@@ -31,7 +31,17 @@ class Viewer {
     window.addEventListener("scroll", () => this.repaint(), { ...options, capture: true, passive: true });
     window.addEventListener("keydown", (event) => this.press(event), options);
     window.addEventListener("keyup", (event) => event.code === "Space" && this.peek(false), options);
+    window.addEventListener("click", (event) => this.freeArrows(event), options);
     bindPointer(this, options);
+  }
+
+  freeArrows(event) {
+    // Where arrows step through cases, a mouse click on a choice of the page must not keep them to itself. Keyboard
+    // focus (detail 0) is left alone.
+    const target = event.composedPath()[0], choice = target.closest?.("[role=radio], label");
+    if (event.detail && choice && this.data?.arrows === "step" && !event.composedPath().includes(this.root)) {
+      setTimeout(() => document.activeElement?.matches("[role=radio], input[type=radio]") && document.activeElement.blur(), 50);
+    }
   }
 
   close() {
@@ -57,6 +67,7 @@ class Viewer {
     this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
     this.root.style.setProperty("--columns", data.columns || "");
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
+    this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead).length > 1);
     this.root.classList.toggle("full", Boolean(data.full));
     this.toolbar.querySelector("[data-act=region]").hidden = !data.region;
     this.toolbar.querySelector(".overlay").hidden = !this.panes.some((pane) => pane.map);
@@ -295,9 +306,12 @@ class Viewer {
     this.paint();
     const picture = element("canvas", { width: this.canvas.width, height: this.canvas.height + 28 });
     const pen = picture.getContext("2d");
+    pen.fillStyle = "#0b0d10";
+    pen.fillRect(0, 0, picture.width, picture.height);
     pen.drawImage(this.canvas, 0, 0);
     pen.font = "14px sans-serif";
-    pen.fillStyle = "#d8dee6";
+    pen.fillStyle = "#e8edf2";
+    Object.assign(pen, { shadowColor: "#000", shadowBlur: 3 });
     for (const pane of this.panes.filter((one) => one.pixels && one.rect.width)) {
       pen.fillText(pane.title, pane.rect.left + 6, pane.rect.top + 18);
       const side = pane.orientation === "verified" ? "R" : "orientation unverified";

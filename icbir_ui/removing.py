@@ -1,0 +1,44 @@
+"""Taking a case out of every search, and bringing it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from icbir_core.catalogue import Workspace
+from icbir_ui import state
+from icbir_ui.errors import shielded
+from icbir_ui.resources import Engine
+from icbir_ui.search_panes import describe_origin
+from icbir_ui.state import Key
+from icbir_ui.words import describe_findings
+
+
+def show_removing(engine: Engine, workspace: Workspace) -> None:
+    """Take a case out of every search, or bring it back."""
+    if said := state.get(Key.WORD):
+        st.success(said)
+        state.put(Key.WORD, None)
+    st.caption("A removed case is no longer found; its row is kept, so that old ratings still name it.")
+    left, right = st.columns(2, gap="large")
+    name = left.text_input("Case to remove", placeholder="Its name, then Enter", key="case_to_remove").strip()
+    if name:
+        with left, shielded():
+            case = workspace.catalogue.get(name)
+            st.caption(f"{case.case_id}: {describe_findings(case)} · {describe_origin(case)}")
+            st.button("Remove", on_click=_change, args=(engine, workspace.catalogue.remove, name))
+    removed = workspace.catalogue.cases(workspace.catalogue.removed_rows(), include_removed=True)
+    if removed:
+        back = right.selectbox("Removed cases", [case.case_id for case in removed], key="case_to_restore")
+        right.button("Restore", on_click=_change, args=(engine, workspace.catalogue.restore, back))
+    else:
+        right.markdown("No case is removed.")
+
+
+def _change(engine: Engine, change: Callable[[str], object], name: str) -> None:
+    with shielded():
+        change(name)
+        engine.forget()
+        state.put(Key.WORD, f"{name} is {'removed' if change.__name__ == 'remove' else 'searched again'}.")
+        st.session_state["case_to_remove"] = ""
