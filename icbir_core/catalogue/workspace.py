@@ -40,7 +40,8 @@ class Workspace:
     """
 
     def __init__(self, path: Path):
-        self.path = path
+        # absolute at once: an artefact's path is either below it or relative to it, never to the current folder
+        self.path = path.absolute()
 
     @classmethod
     def create(cls, path: str | Path) -> Workspace:

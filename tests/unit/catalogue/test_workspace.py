@@ -87,6 +87,15 @@ def test_a_folder_is_an_artefact_too(workspace):
         workspace.check_artefact("store")
 
 
+def test_a_workspace_named_from_the_current_folder_finds_its_artefacts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace.create("below/here")
+    write_bytes_atomically(workspace.target_directory("Effusion") / "numbers", b"1")
+    workspace.record_artefact("numbers", {"path": workspace.target_directory("Effusion") / "numbers"})
+    monkeypatch.chdir("/")
+    assert workspace.check_artefact("numbers")["path"] == "targets/effusion/numbers"
+
+
 def test_artefacts_stay_inside(workspace, tmp_path):
     (tmp_path / "outside").write_text("x")
     for path in (tmp_path / "outside", "../outside"):
