@@ -36,10 +36,20 @@ def drop_films(key: str) -> None:
         key=key,
     )
     before = state.get(Key.CURRENT)
-    for fault in films.take_uploads(dropped or []):
-        st.warning(fault)
+    faults = films.take_uploads(dropped or [])
+    if faults:
+        state.put(Key.WORD, "\n\n".join(faults))
     if state.get(Key.CURRENT) != before:
-        st.rerun()
+        st.rerun()  # what was wrong is said by the page that comes
+    if faults:
+        show_word()
+
+
+def show_word() -> None:
+    """What the reader must still be told, once."""
+    if said := state.get(Key.WORD):
+        st.warning(said)
+        state.put(Key.WORD, None)
 
 
 def show_welcome(workspace: Workspace) -> None:

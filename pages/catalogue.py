@@ -117,7 +117,8 @@ def show_growth(workspace: Workspace) -> None:
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
     elif growth.running:
-        st.progress(growth.done / max(growth.total, 1), text=f"{growth.word}: {growth.done:,} of {growth.total:,}")
+        known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"
+        st.progress(min(growth.done / max(growth.total, 1), 1.0), text=growth.word + known)
     elif growth.error:
         st.error(growth.error)
     if growth is not None and growth.report is not None:

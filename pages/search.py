@@ -16,7 +16,7 @@ from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
-from icbir_ui.welcome import offer_films, show_welcome
+from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import describe_filter, describe_share, is_far, list_sources
 
 VIEWER = "search_viewer"
@@ -46,9 +46,7 @@ def draw() -> None:
     def tell(text: str) -> None:
         word.caption(text)
 
-    if said := state.get(Key.WORD):
-        st.warning(said)
-        state.put(Key.WORD, None)
+    show_word()
     refining.show_refinement(engine.retriever.targets, settings.target)
     try:
         tell("Searching …")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ from icbir_ui.viewer.payload import pack_film, pack_map
 
 EVENTS = ("rated", "marked", "region", "opened", "stepped")
 _MIMETYPE = "application/octet-stream"
+FILMS, MAPS = 96, 512  # so many packed films and maps are kept
 _mount = st.components.v2.component(
     "icbir_viewer", html=assets.HTML, css=assets.read_style(), js=assets.read_script(), isolate_styles=True
 )
@@ -106,19 +108,47 @@ def _secret() -> str:
     return secrets.token_hex(16)
 
 
-@st.cache_resource(max_entries=96, show_spinner=False)
+@st.cache_resource(max_entries=FILMS, show_spinner=False)
 def _pack_picture(identity: str, _picture: Picture) -> bytes:
     pixels, bits = _picture.read()
     return pack_film(pixels, bits, identity, _secret())
 
 
-@st.cache_resource(max_entries=512, show_spinner=False)
+@st.cache_resource(max_entries=MAPS, show_spinner=False)
 def _pack_map(identity: str, _values: np.ndarray) -> bytes:
     return pack_map(_values, identity, _secret())
 
 
-def _serve(identity: str, data: bytes) -> dict[str, str]:
+class _Kept:
+    """The last films that were served, held beyond the run that named them.
+
+    Streamlit forgets what a session was given when its page runs again, and a run that is cut short by the next one
+    names nothing: the browser would ask for a film that is gone. What is added outside of any session stays.
+    """
+
+    def __init__(self, size: int):
+        self.size, self.count, self.places, self.lock = size, 0, {}, threading.Lock()
+
+    def hold(self, identity: str, data: bytes) -> None:
+        with self.lock:
+            if identity in self.places.values():
+                return
+            place, self.count = self.count % self.size, self.count + 1
+            self.places[place] = identity
+        manager = get_instance().media_file_mgr
+        worker = threading.Thread(target=manager.add, args=(data, _MIMETYPE, f"icbir-kept-{self.size}-{place}"))
+        worker.start()  # a thread of its own belongs to no session
+        worker.join()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _kept(size: int) -> _Kept:
+    return _Kept(size)
+
+
+def _serve(identity: str, data: bytes, kept: int) -> dict[str, str]:
     """Hash and address of a film; the bytes stay on the server until the browser asks for them, once."""
+    _kept(kept).hold(identity, data)
     return {"hash": identity, "url": get_instance().media_file_mgr.add(data, _MIMETYPE, f"icbir-{identity}")}
 
 
@@ -129,12 +159,12 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "ratable": pane.ratable, "rating": pane.rating, "markable": pane.markable, "mark": pane.mark,
         "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
         "region": list(pane.region) if pane.region else None,
-        "film": _serve(pane.film.identity, _pack_picture(pane.film.identity, pane.film)),
+        "film": _serve(pane.film.identity, _pack_picture(pane.film.identity, pane.film), FILMS),
     }  # fmt: skip
     if pane.details:
         described["details"] = {"title": pane.details[0], "text": pane.details[1]}
     if pane.map is not None:
-        described["map"] = _serve(pane.map.identity, _pack_map(pane.map.identity, pane.map.values))
+        described["map"] = _serve(pane.map.identity, _pack_map(pane.map.identity, pane.map.values), MAPS)
     return described
 
 

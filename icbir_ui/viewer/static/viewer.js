@@ -31,16 +31,16 @@ class Viewer {
     window.addEventListener("scroll", () => this.repaint(), { ...options, capture: true, passive: true });
     window.addEventListener("keydown", (event) => this.press(event), options);
     window.addEventListener("keyup", (event) => event.code === "Space" && this.peek(false), options);
-    window.addEventListener("click", (event) => this.freeArrows(event), options);
+    window.addEventListener("pointerup", (event) => this.freeArrows(event), { ...options, capture: true });
     bindPointer(this, options);
   }
 
   freeArrows(event) {
-    // Where arrows step through cases, a mouse click on a choice of the page must not keep them to itself. Keyboard
-    // focus (detail 0) is left alone.
+    // Where arrows step through cases, a choice of the page that was clicked must not keep them to itself. A choice
+    // reached by the keyboard keeps its focus.
     const target = event.composedPath()[0], choice = target.closest?.("[role=radio], label");
-    if (event.detail && choice && this.data?.arrows === "step" && !event.composedPath().includes(this.root)) {
-      setTimeout(() => document.activeElement?.matches("[role=radio], input[type=radio]") && document.activeElement.blur(), 50);
+    if (choice && this.data?.arrows === "step" && !event.composedPath().includes(this.root)) {
+      setTimeout(() => document.activeElement?.matches("[role=radio], input[type=radio]") && document.activeElement.blur(), 250);
     }
   }
 
