@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -117,6 +118,12 @@ def _pack_picture(identity: str, _picture: Picture) -> bytes:
 @st.cache_resource(max_entries=MAPS, show_spinner=False)
 def _pack_map(identity: str, _values: np.ndarray) -> bytes:
     return pack_map(_values, identity, _secret())
+
+
+# A thread outside of any session is meant here (see _Kept); Streamlit would warn of each.
+logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").addFilter(
+    lambda record: "missing ScriptRunContext" not in record.getMessage()
+)
 
 
 class _Kept:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -59,7 +60,8 @@ def start_server(workspace: Path, *flags: str) -> tuple[subprocess.Popen, str]:
     port = find_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(workspace), str(port), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (Path(tempfile.gettempdir()) / f"icbir-server-{port}.log").open("wb") as log:  # what a failed test needs
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
