@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +166,14 @@ class Retriever:
             percentiles=percentiles,
             timings_ms=timings,
             versions=engine.get_versions(settings.method),
-            settings={"search": settings.search, "top_k": settings.top_k, "refinement": list(trail.describe())},
+            settings={
+                "search": settings.search,
+                "top_k": settings.top_k,
+                "filter": asdict(settings.filter),
+                "same_patient": settings.same_patient,
+                "identical_image": settings.identical_image,
+                "refinement": list(trail.describe()),
+            },
         )
 
     def _find_excluded(self, query: Query, settings: SearchSettings) -> np.ndarray:

@@ -70,6 +70,7 @@ def test_routes_agree_and_are_named(retriever, queries):
 
 def test_filters_and_base_rate(retriever, queries, indexed):
     ranking = retriever.search(queries[0], SearchSettings(top_k=30, filter=SearchFilter.parse("sex=F")))
+    assert ranking.settings["filter"]["sex"] == "F"
     assert {hit.case.sex for hit in ranking.hits} == {"F"}
     labels = [case.findings["Effusion"].as_number() for case in (hit.case for hit in ranking.hits)]
     assert ranking.eligible == len(labels) and ranking.base_rate == pytest.approx(np.mean(labels))
