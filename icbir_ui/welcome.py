@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import cv2
@@ -19,12 +20,14 @@ COLUMNS = 6
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _make_thumbnail(path: str) -> np.ndarray:
+def _make_thumbnail(path: str) -> str:
+    """A small picture as a data address: one that Streamlit serves is gone when a click cuts the page short."""
     pixels = read_radiograph(Path(path)).pixels
     side = min(pixels.shape)
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     square = pixels[top : top + side, left : left + side]
-    return cv2.resize((square * 255).astype(np.uint8), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    small = cv2.resize((square * 255).astype(np.uint8), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", small)[1].tobytes()).decode()
 
 
 def drop_films(key: str) -> None:
@@ -69,7 +72,7 @@ def show_welcome(workspace: Workspace) -> None:
         columns = st.columns(COLUMNS)
         for number, (name, title, path) in enumerate(offered):
             with columns[number % COLUMNS]:
-                st.image(_make_thumbnail(str(path)), output_format="PNG", width="stretch")
+                st.image(_make_thumbnail(str(path)), width="stretch")
                 if st.button(title, key=f"demonstration_{name}", width="stretch"):
                     films.open_named(workspace, name)
                     st.rerun()
