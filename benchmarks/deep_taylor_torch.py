@@ -6,9 +6,10 @@ which every query uses.
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import torch
+from densenet_torch import DenseNetTorch
+from torch import nn
 from torch.nn import functional
 
 
@@ -52,34 +53,46 @@ class _PassedNormalisation(torch.autograd.Function):
         return relevance, None, None
 
 
-def _convolve(self, inputs):
-    x = inputs.permute(0, 3, 1, 2)
-    kernel = self.kernel.value.detach().permute(3, 2, 0, 1).to(x.dtype).contiguous(memory_format=torch.channels_last)
-    padding = self.kernel_size[0] // 2 if self.padding == "same" else 0
-    return _PositiveConvolution.apply(x, kernel, self.strides, padding).permute(0, 2, 3, 1)
+class _Convolution(nn.Module):
+    def __init__(self, layer: nn.Conv2d):
+        super().__init__()
+        kernel = layer.weight.detach().bfloat16()
+        self.kernel = kernel.contiguous(memory_format=torch.channels_last)
+        self.options = layer.stride, layer.padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _PositiveConvolution.apply(x, self.kernel, *self.options)
 
 
-def _normalise(self, inputs, training=None, mask=None):
-    scale = self.gamma.value.detach() * torch.rsqrt(self.moving_variance.value.detach() + self.epsilon)
-    shift = self.beta.value.detach() - self.moving_mean.value.detach() * scale
-    return _PassedNormalisation.apply(inputs, scale.to(inputs.dtype), shift.to(inputs.dtype))
+class _Normalisation(nn.Module):
+    def __init__(self, layer: nn.BatchNorm2d):
+        super().__init__()
+        scale = layer.weight.detach() * torch.rsqrt(layer.running_var + layer.eps)
+        shift = layer.bias.detach() - layer.running_mean * scale
+        self.scale, self.shift = (values.bfloat16().view(1, -1, 1, 1) for values in (scale, shift))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _PassedNormalisation.apply(x, self.scale, self.shift)
 
 
-class DeepTaylorTorch:
+class DeepTaylorTorch(DenseNetTorch):
     """Callable: standardised input (N, S, S, 3) → maps float32 (N, S, S) up to a positive factor a film.
 
     The factor is what the last layer and its bias give to a whole map; `encode_map` divides it out.
     """
 
-    def __init__(self, model: keras.Model, output_index: int):
-        keras.layers.Conv2D.call = _convolve
-        keras.layers.BatchNormalization.call = _normalise
-        self.features = keras.Model(model.input, model.get_layer("avg_pool").output)
-        kernel = model.get_layer("logits").kernel.value.detach()[:, output_index]
-        self.positive = kernel.clamp(min=0)
+    def __init__(self, weights: dict[str, np.ndarray], output_index: int):
+        super().__init__(weights["logits/bias"].shape[0])
+        self.load(weights)
+        self.positive = self.layers["logits"].weight.detach()[output_index].clamp(min=0)
+        for name, layer in self.layers.items():
+            if isinstance(layer, nn.Conv2d):
+                self.layers[name] = _Convolution(layer)
+            elif isinstance(layer, nn.BatchNorm2d):
+                self.layers[name] = _Normalisation(layer)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(inputs)).requires_grad_(True)
-        features = self.features(x, training=False)
+        x = torch.from_numpy(inputs).permute(0, 3, 1, 2).bfloat16().requires_grad_(True)
+        features = self.features(x)
         (relevance,) = torch.autograd.grad(features, x, grad_outputs=features.detach() * self.positive)
-        return relevance.sum(-1).float().numpy()
+        return relevance.float().sum(1).numpy()

@@ -7,8 +7,8 @@
     python benchmarks/train_starter.py ship FOLDER …                                 calibrate on `tune`, score `test`,
     write float16
 
-`fit` runs on PyTorch as Keras backend (KERAS_BACKEND=torch) in bfloat16; the rest on TensorFlow. The weights are the
-same arrays.
+`fit` and `maps` run in PyTorch (`densenet_torch.py`, `deep_taylor_torch.py`), in bfloat16; the rest on TensorFlow. The
+weights are the same arrays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,28 +90,12 @@ def label_simulated(truth) -> np.ndarray:
     return labels
 
 
-def draw_wide_tone(random: np.random.Generator):
-    """A display curve that seldom burns out the mediastinum: like the digital films of the real sets."""
-    from icbir_core.phantom.beam import Tone
-
-    return Tone(
-        low=float(random.uniform(-0.05, 0.85)),
-        high=float(random.uniform(0.1, 1.1) if random.random() < 0.85 else random.uniform(-0.1, 0.2)),
-        gamma=float(np.exp(random.normal(0.0, 0.28))),
-        shoulder=float(random.uniform(0.3, 1.0)),
-        sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),
-        sharpen_reach=float(random.uniform(1.0, 9.0)),
-        equalise=float(random.uniform(0.1, 0.8) if random.random() < 0.8 else 0.0),
-    )
-
-
 def _simulate_chunk(job: tuple[Path, int, int, int]) -> None:
-    from icbir_core.phantom import film, simulate_films
+    from icbir_core.phantom import simulate_films
     from icbir_core.radiograph.network_input import fit_to_network
     from icbir_core.settings import InputSettings
 
     path, count, seed, pixels = job
-    film.draw_tone = draw_wide_tone
     images, labels = [], []
     for made in simulate_films(range(seed, seed + count), pixels, workers=1):
         images.append(
@@ -203,27 +186,24 @@ def collect(arguments: argparse.Namespace):
 
 
 def fit(arguments: argparse.Namespace) -> None:
-    """One training run; the last line of its log is its best epoch on the tune patients."""
-    import keras
+    """One training run in plain PyTorch; each line of its log is an epoch, scored on the tune patients."""
+    import torch
+    from densenet_torch import join_workers, train
 
-    if keras.backend.backend() == "torch":
-        import keras_torch_speed
-        import torch
-
-        torch.set_num_threads(arguments.threads)
-        if arguments.workers > 1:
-            meeting = arguments.folder / f"{arguments.name}.meeting"
-            keras_torch_speed.join_workers(arguments.rank, arguments.workers, str(meeting.absolute()))
-    from icbir_core.model.network import named_weights
     from icbir_core.model.recipes import Augmentation, Recipe
-    from icbir_core.model.training import train
 
-    augmentation = Augmentation(**json.loads(arguments.augmentation))
+    torch.set_num_threads(arguments.threads)
+    if arguments.workers > 1:
+        meeting = arguments.folder / f"{arguments.name}.meeting"
+        join_workers(arguments.rank, arguments.workers, str(meeting.absolute()))
+    training_set = collect(arguments)
+    films = arguments.epoch_size or len(training_set.training_rows)
     recipe = Recipe(
         name="starter", learning_rate=arguments.rate, weight_decay=arguments.decay, batch_size=arguments.batch,
-        epochs=arguments.epochs, epoch_size=arguments.epoch_size, augmentation=augmentation,
-        averaging=arguments.averaging, patience=arguments.patience, warm_up_epochs=arguments.warm_up,
-        label_smoothing=arguments.smoothing, positive_weight_limit=arguments.positive_limit, start="none",
+        epochs=arguments.epochs, epoch_size=films // arguments.workers,
+        augmentation=Augmentation(**json.loads(arguments.augmentation)), averaging=arguments.averaging,
+        patience=None, warm_up_epochs=arguments.warm_up, label_smoothing=arguments.smoothing,
+        positive_weight_limit=arguments.positive_limit, start=arguments.start,
     )  # fmt: skip
     directory = arguments.folder / (arguments.name if not arguments.rank else f"{arguments.name}.{arguments.rank}")
     began = time.monotonic()
@@ -231,80 +211,42 @@ def fit(arguments: argparse.Namespace) -> None:
     def log(row: dict) -> None:
         print(json.dumps({"minutes": round((time.monotonic() - began) / 60, 1), **row}), flush=True)
 
-    def progress(done: int, total: int, text: str) -> None:
-        if done % 20 == 0:
-            print(f"{text}: {done}/{total} steps, {(time.monotonic() - began) / 60:.1f} min", flush=True)
-
-    training_set = collect(arguments)
-    films = len(training_set.training_rows)
-    recipe = replace(recipe, epoch_size=(arguments.epoch_size or films) // arguments.workers)
-    seed = arguments.seed + 1000 * arguments.rank
-    result = train(
-        training_set, recipe, directory, size=arguments.size, weights=arguments.start, seed=seed,
-        policy=arguments.policy, log=log, progress=progress,
-    )  # fmt: skip
-    np.savez(directory / "weights.npz", **named_weights(result.model))
-    print(json.dumps({"best_epoch": result.best_epoch, "best": result.history[result.best_epoch]}), flush=True)
-
-
-def open_classifier(weights: Path, findings: tuple[str, ...] = FINDINGS):
-    """The network of a run at 224 x 224 as a `Classifier`, uncalibrated."""
-    from icbir_core.files import sha256_of_file
-    from icbir_core.model.classifier import Classifier
-    from icbir_core.model.network import build_network
-
-    network = build_network("densenet121", len(findings), SIZE, weights)
-    return Classifier(network, {"findings": findings, "input": {"size": SIZE}, "sha256": sha256_of_file(weights)})
-
-
-def choose_attribution(classifier, target: str, threads: int = 2):
-    """Deep Taylor maps of images (N, S, S): the product's own under TensorFlow, its rewrite under PyTorch."""
-    import keras
-
-    if keras.backend.backend() != "torch":
-        from icbir_core.saliency.registry import attribute
-
-        return lambda images: attribute(classifier, images, target, method="deep_taylor")
-    import torch
-    from deep_taylor_torch import DeepTaylorTorch
-
-    from icbir_core.radiograph.network_input import standardise
-
-    torch.set_num_threads(threads)
-    explain = DeepTaylorTorch(classifier.model, classifier.output_index(target))
-    return lambda images: explain(standardise(images))
+    start, seed = arguments.start, arguments.seed + 1000 * arguments.rank
+    if start != "none" and not Path(start).is_file():
+        start = str(arguments.folder / start / "weights.npz")
+    train(training_set, recipe, directory, size=arguments.size, start=start, seed=seed, log=log)
 
 
 def make_maps(arguments: argparse.Namespace) -> None:
-    """maps_real.npy or maps_simulated.npy: encoded Deep Taylor maps of the target, uint8 (N, 224, 224)."""
-    import keras
+    """maps_real.npy or maps_simulated.npy: encoded Deep Taylor maps of the target, uint8 (N, 224, 224); resumes."""
+    import torch
+    from deep_taylor_torch import DeepTaylorTorch
 
-    from icbir_core.model.network import precision
+    from icbir_core.files import sha256_of_file
+    from icbir_core.model.network import read_named_weights
     from icbir_core.pipeline.film_cache import cache_rows
+    from icbir_core.radiograph.network_input import standardise
 
+    torch.set_num_threads(arguments.threads)
     directory = arguments.folder / arguments.name
     if arguments.which == "real":
         with np.load(arguments.folder / "real.npz") as stored:
             films = stored["images"]
     else:
         films = load_simulated(arguments.folder, arguments.limit)[0][: arguments.limit]
-    policy = "mixed_bfloat16" if keras.backend.backend() == "torch" else "float32"
-    with precision(policy):
-        classifier = open_classifier(directory / "weights.npz")
-    attribute = choose_attribution(classifier, arguments.target, arguments.threads)
+    explain = DeepTaylorTorch(read_named_weights(directory / "weights.npz"), FINDINGS.index(arguments.target))
     began = time.monotonic()
 
     def compute(start: int, stop: int) -> np.ndarray:
-        maps = np.maximum(attribute(films[start:stop].astype(np.float32) / 255), 0)
+        maps = np.maximum(explain(standardise(films[start:stop].astype(np.float32) / 255)), 0)
         return maps / np.maximum(maps.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
     def progress(done: int, total: int, text: str) -> None:
         if done % 80 == 0:
             print(f"{text}: {done}/{total}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
-    identity = {"classifier": classifier.sha256, "target": arguments.target, "backend": keras.backend.backend()}
-    name = f"cache_{arguments.which}"
-    maps = cache_rows(directory, name, identity, len(films), SIZE, compute, progress, batch=8)
+    identity = {"classifier": sha256_of_file(directory / "weights.npz"), "target": arguments.target}
+    maps = cache_rows(directory, f"cache_{arguments.which}", identity, len(films), SIZE, compute, progress, batch=8)
     np.save(directory / f"maps_{arguments.which}.npy", maps)
     print(f"{len(maps)} maps, {(maps.max((1, 2)) == 0).sum()} of them empty", flush=True)
 
@@ -443,10 +385,8 @@ def main() -> None:
     run.add_argument("--averaging", type=float, default=0.995)
     run.add_argument("--smoothing", type=float, default=0.0)
     run.add_argument("--positive-limit", type=float, default=3.0)
-    run.add_argument("--patience", type=int, help="default: keep the last epoch's average")
     run.add_argument("--augmentation", default="{}")
-    run.add_argument("--policy", default="mixed_bfloat16")
-    run.add_argument("--threads", type=int, default=2)
+    run.add_argument("--threads", type=int, default=1)
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--workers", type=int, default=1, help="processes that share the work; start each with its --rank")
     run.add_argument("--rank", type=int, default=0)

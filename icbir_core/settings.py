@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from icbir_core.errors import FilterError
 
-METHODS: tuple[str, ...] = ("ig_cbir", "cnn", "ssim")
+METHODS: tuple[str, ...] = ("learned_metric", "ig_cbir", "cnn", "ssim")
+"""Search methods, the preferred first: the default of a target is the first that is indexed for it."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,10 @@ class SearchFilter:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What a search returns. search: "auto", "annoy" or "exact"."""
+    """What a search returns. method: None is the target's default. search: "auto", "annoy" or "exact"."""
 
     top_k: int = 10
-    method: str = "ig_cbir"
+    method: str | None = None
     target: str | None = None
     search: str = "auto"
     filter: SearchFilter = field(default_factory=SearchFilter)

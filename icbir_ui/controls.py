@@ -27,8 +27,8 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
     targets = list(engine.retriever.targets)
     _ensure(Key.TARGET, targets, engine.retriever.default_target)
     target = columns[0].selectbox("Target finding", targets, key=Key.TARGET.value, on_change=_leave_finding_steps)
-    methods = [name for name in METHOD_TITLES if name in engine.retriever.methods(target)]
-    _ensure(Key.METHOD, methods, "ig_cbir")
+    methods = list(engine.retriever.methods(target))
+    _ensure(Key.METHOD, methods, methods[0])
     method = columns[1].selectbox("Search by", methods, format_func=METHOD_TITLES.get, key=Key.METHOD.value)
     maps = resources.list_map_methods()
     _ensure(Key.MAP, [*maps, NO_MAP], "deep_taylor")

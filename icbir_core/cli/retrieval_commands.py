@@ -17,6 +17,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
+from icbir_core.settings import METHODS
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -34,7 +35,9 @@ def register(app: typer.Typer) -> None:
 def index(
     workspace: WorkspaceArgument,
     target: TargetOption = None,
-    methods: Annotated[str | None, typer.Option(help="Of ig_cbir, cnn, ssim, with commas (default: all).")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(METHODS)}, with commas (default: all that can be).")
+    ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -80,7 +83,9 @@ def query(
     workspace: WorkspaceArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Films: PNG, JPEG or DICOM.")],
     top_k: Annotated[int, typer.Option(min=1, help="How many cases to return.")] = 10,
-    method: Annotated[str, typer.Option(help="ig_cbir, cnn or ssim.")] = "ig_cbir",
+    method: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(METHODS)} (default: the first of these that is indexed).")
+    ] = None,
     target: TargetOption = None,
     filter_text: Annotated[str | None, typer.Option("--filter", help='Such as "view=AP, sex=F, age=40-60".')] = None,
     search: Annotated[str, typer.Option(help="auto, annoy or exact.")] = "auto",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar, say
+from icbir_core.settings import METHODS
 
 TargetOption = Annotated[str | None, typer.Option("--target", help="Finding to explain (default: the first target).")]
 
@@ -28,8 +29,11 @@ def explain(
         str | None, typer.Option(metavar="CASE_ID", help="For similarity: the case beside the film.")
     ] = None,
     search_method: Annotated[
-        str, typer.Option(help="For similarity: whose distance is shared out, ig_cbir, cnn or ssim.")
-    ] = "ig_cbir",
+        str | None,
+        typer.Option(
+            help=f"For similarity: whose distance is shared out, of {', '.join(METHODS)} (default: the search's)."
+        ),
+    ] = None,
     list_methods: Annotated[bool, typer.Option("--list", help="List the saliency methods and stop.")] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -86,7 +90,7 @@ def _explain_similarity(
     workspace: Path,
     image: Path,
     hit: str | None,
-    search_method: str,
+    search_method: str | None,
     target: str | None,
     out: Path,
     device: str,
@@ -107,6 +111,7 @@ def _explain_similarity(
     retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
     case = retriever.workspace.catalogue.get(hit)
     query = Query(str(image), read_radiograph(image))
+    search_method = search_method or retriever.methods()[0]
     pair = retriever.explain_pair(query, case, search_method)
     scale = shared_scale([pair.first.values, pair.second.values])
     files = out, out.with_name(f"{out.stem}_hit{out.suffix}")

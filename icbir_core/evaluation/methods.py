@@ -10,6 +10,7 @@ import numpy as np
 from icbir_core.errors import UnknownNameError
 from icbir_core.evaluation.controls import CONTROLS
 from icbir_core.evaluation.films import FilmSet
+from icbir_core.evaluation.learned import LEARNED, LEARNED_FOLDS, learn_vectors
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.vectors import VectorSource
 
@@ -33,6 +34,9 @@ class Method:
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
+        Method(LEARNED, "findings and features under a metric learned from the catalogue's labels", (LEARNED,)),
+        Method(LEARNED_FOLDS, "the same, each case placed by a metric that never saw its patient's labels",
+               (LEARNED_FOLDS,)),
         Method("ssim", "structural similarity of the films", ("ssim",), "1 - ssim"),
         Method("cnn", "features of the classifier", ("cnn",)),
         Method("ig_cbir", "features of the saliency classifier on Deep Taylor maps (the paper's method)", ("ig_cbir",)),
@@ -50,7 +54,9 @@ METHODS: Mapping[str, Method] = {
           for c in CONTROLS.values()),
     )
 }  # fmt: skip
-DEFAULT_METHODS: tuple[str, ...] = ("ssim", "cnn", "ig_cbir", "hybrid", "findings", "hybrid_findings", *CONTROLS)
+DEFAULT_METHODS: tuple[str, ...] = (
+    "ssim", "cnn", "ig_cbir", LEARNED, LEARNED_FOLDS, "hybrid", "findings", "hybrid_findings", *CONTROLS,
+)  # fmt: skip
 NEEDS_SALIENCY_CLASSIFIER = ("ig_cbir", *CONTROLS)
 
 
@@ -66,6 +72,8 @@ def measure_distances(method: Method, source: VectorSource, queries: FilmSet, ca
     """float64 (Q, N): the distance of each query to each case; smaller is closer; scales come from the catalogue."""
     if method.metric == "1 - ssim":
         return _measure_ssim(source.get(queries, "ssim"), source.get(catalogue, "ssim"))
+    if method.name in (LEARNED, LEARNED_FOLDS):
+        return measure_euclidean(*learn_vectors(source, queries, catalogue, in_folds=method.name == LEARNED_FOLDS))
     left, right = [], []
     for part in method.parts:
         one, other = (_get(source, films, part) for films in (queries, catalogue))

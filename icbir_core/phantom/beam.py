@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -37,7 +37,7 @@ def draw_beam(random: np.random.Generator, view: str) -> Beam:
     else:
         energy = random.uniform(0.35, 1.0)
         scatter = random.uniform(0.15, 0.9)
-    return Beam(
+    beam = Beam(
         water=float(0.0190 + 0.0040 * energy),
         bone=float(0.024 + 0.026 * energy),
         scatter=float(scatter),
@@ -46,6 +46,8 @@ def draw_beam(random: np.random.Generator, view: str) -> Beam:
         photons=float(10 ** random.uniform(5.0, 6.4)),
         blur=float(random.uniform(0.1, 0.7) if view == "PA" else random.uniform(0.2, 1.1)),
     )
+    # Bone mineral density differs from person to person; drawn last, so that the other draws of a seed stay.
+    return replace(beam, bone=beam.bone * float(random.uniform(0.9, 1.4)))
 
 
 def transmit(attenuation: np.ndarray) -> np.ndarray:
@@ -86,7 +88,12 @@ class Tone:
 
 
 def draw_tone(random: np.random.Generator) -> Tone:
-    """Draws the display curve, wide: flat portable films to hard modern ones."""
+    """Draws the display curve, wide: flat portable films, hard modern ones, and equalised digital ones."""
+    return _draw_hard_tone(random) if random.random() < 0.5 else _draw_wide_tone(random)
+
+
+def _draw_hard_tone(random: np.random.Generator) -> Tone:
+    """A curve that spends its contrast on the lungs and may burn out what lies below the diaphragm."""
     return Tone(
         low=float(random.uniform(0.0, 0.82)),
         high=float(random.uniform(-0.05, 0.30)),
@@ -95,6 +102,19 @@ def draw_tone(random: np.random.Generator) -> Tone:
         sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),
         sharpen_reach=float(random.uniform(1.0, 9.0)),
         equalise=float(random.uniform(0.0, 0.55) if random.random() < 0.5 else 0.0),
+    )
+
+
+def _draw_wide_tone(random: np.random.Generator) -> Tone:
+    """A curve that seldom burns out the mediastinum, as many digital films have it."""
+    return Tone(
+        low=float(random.uniform(-0.05, 0.85)),
+        high=float(random.uniform(0.1, 1.1) if random.random() < 0.85 else random.uniform(-0.1, 0.2)),
+        gamma=float(np.exp(random.normal(0.0, 0.28))),
+        shoulder=float(random.uniform(0.3, 1.0)),
+        sharpen=float(random.uniform(0, 1.6) if random.random() < 0.6 else 0.0),
+        sharpen_reach=float(random.uniform(1.0, 9.0)),
+        equalise=float(random.uniform(0.1, 0.8) if random.random() < 0.8 else 0.0),
     )
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import FilterError, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
+from icbir_core.retrieval.learned_metric import NAME as LEARNED_METRIC
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import describe_region, weigh_cells
 from icbir_core.retrieval.target_engine import EMBEDDED, TargetEngine, list_targets, make_saliency_map
 from icbir_core.saliency.similarity import PairExplanation
-from icbir_core.settings import METHODS, SearchSettings
+from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
 
 CACHED_QUERIES = 64
@@ -81,7 +82,7 @@ class Retriever:
             return self._engines[target]
 
     def methods(self, target: str | None = None) -> tuple[str, ...]:
-        """The methods that are indexed for a target."""
+        """The methods that are indexed for a target, its default first."""
         return tuple(self.get_engine(target).indexes)
 
     # --------------------------------------------------------------------------------------------------- query
@@ -101,6 +102,8 @@ class Retriever:
         descriptors = {"cnn": embeddings.cnn[0], "ssim": embeddings.reduced[0]}
         if embeddings.ig_cbir is not None:
             descriptors["ig_cbir"] = embeddings.ig_cbir[0]
+        if engine.metric is not None:
+            descriptors[LEARNED_METRIC] = engine.metric.transform(embeddings.cnn, embeddings.ig_cbir)[0]
         found = QueryEmbedding(
             descriptors,
             embeddings.maps[0],
@@ -124,6 +127,7 @@ class Retriever:
         if settings.top_k < 1:
             raise RetrievalError(f"Expected at least 1 case to return, got {settings.top_k}; ask for more.")
         engine = self.get_engine(trail.finding or settings.target)
+        settings = replace(settings, method=settings.method or engine.default_method)
         index = engine.get_index(settings.method)
         before = time.perf_counter()
         embedded = self.embed_query(query, engine.target)
@@ -199,7 +203,9 @@ class Retriever:
         if not ticked and not crossed:
             return vector
         if method not in EMBEDDED:
-            raise RetrievalError(f"Expected ig_cbir or cnn for 'more like these', got {method}; choose one of these.")
+            raise RetrievalError(
+                f"Expected {', '.join(EMBEDDED)} for 'more like these', got {method}; choose one of these."
+            )
         index = engine.get_index(method)
         judged = [
             index.get_vectors(self._get_rows(ids)) if ids else np.empty((0, len(vector))) for ids in (ticked, crossed)
@@ -253,7 +259,7 @@ class Retriever:
         return found
 
     def explain_pair(
-        self, query: Query, case: Case, method: str = METHODS[0], target: str | None = None
+        self, query: Query, case: Case, method: str | None = None, target: str | None = None
     ) -> PairExplanation:
         """Where the distance between a query and a case comes from, for the search method that ranked them: two signed
         maps (S, S) that sum to the squared distance (to 1 − SSIM for ssim); no map of a finding.
@@ -261,15 +267,18 @@ class Retriever:
         Raises `UnknownNameError` for a method or target that is not indexed, `WorkspaceError` if the film is missing.
         """
         engine = self.get_engine(target)
+        method = method or engine.default_method
         engine.get_index(method)
         films = query.radiograph, read_case_radiograph(self.workspace, case)
         settings = engine.models.classifier.input_settings
-        return engine.embedder.explain_pair(np.stack([fit_to_network(film.pixels, settings) for film in films]), method)
+        images = np.stack([fit_to_network(film.pixels, settings) for film in films])
+        return engine.embedder.explain_pair(images, method, engine.metric)
 
-    def neighbour_distances(self, method: str = METHODS[0], target: str | None = None) -> np.ndarray:
+    def neighbour_distances(self, method: str | None = None, target: str | None = None) -> np.ndarray:
         """Ascending distances float64 of (a sample of) the catalogue's cases to their nearest case of another
         patient."""
-        return self.get_engine(target).get_neighbours(method)
+        engine = self.get_engine(target)
+        return engine.get_neighbours(method or engine.default_method)
 
     def _remember(self, cache: OrderedDict, key: tuple, value: object, limit: int) -> None:
         with self._lock:

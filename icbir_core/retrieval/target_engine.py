@@ -15,6 +15,8 @@ from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.learned_metric import NAME as LEARNED_METRIC
+from icbir_core.retrieval.learned_metric import LearnedMetric
 from icbir_core.retrieval.model_choice import Models, load_models
 from icbir_core.retrieval.neighbours import read_neighbours
 from icbir_core.retrieval.regions import measure_region
@@ -24,7 +26,7 @@ from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
 from icbir_core.settings import METHODS
 from icbir_core.types import SaliencyMap
 
-EMBEDDED = ("ig_cbir", "cnn")
+EMBEDDED = (LEARNED_METRIC, "ig_cbir", "cnn")
 """Methods whose cases are vectors in Euclidean space."""
 ARTEFACT = "index:"
 STORE = "store.zarr"
@@ -34,6 +36,11 @@ _SPATIAL_IN_MEMORY = 20_000
 def index_class(method: str) -> type[Index] | type[StructuralSimilarityIndex]:
     """The kind of index that a method has."""
     return Index if method in EMBEDDED else StructuralSimilarityIndex
+
+
+def name_metric(method: str, metric: LearnedMetric | None) -> dict[str, str]:
+    """What an index of that method is made from beside models and catalogue."""
+    return {"metric": metric.sha256} if method == LEARNED_METRIC and metric is not None else {}
 
 
 def list_targets(workspace: Workspace) -> tuple[str, ...]:
@@ -78,7 +85,9 @@ class TargetEngine:
         store: CaseStore,
         indexes: Mapping[str, Index | StructuralSimilarityIndex],
         map_method: str,
+        metric: LearnedMetric | None = None,
     ):
+        self.metric = metric
         self.workspace, self.models, self.store, self.indexes = workspace, models, store, dict(indexes)
         self.target, self.map_method = models.target, map_method
         self.embedder: Embedder = models.make_embedder(map_method)
@@ -101,8 +110,19 @@ class TargetEngine:
         store = CaseStore.open(directory / STORE, models.identity | {"map_method": map_method, "target": target})
         expected = models.identity | {"catalogue": get_catalogue_sha256(workspace)}
         methods = [method for method in METHODS if method in entry["methods"]]
-        indexes = {method: index_class(method).open(directory / "index" / method, expected) for method in methods}
-        return cls(workspace, models, store, indexes, map_method)
+        metric = None
+        if LEARNED_METRIC in methods:
+            metric = LearnedMetric.open(directory, models.identity | {"map_method": map_method, "target": target})
+        indexes = {
+            method: index_class(method).open(directory / "index" / method, expected | name_metric(method, metric))
+            for method in methods
+        }
+        return cls(workspace, models, store, indexes, map_method, metric)
+
+    @property
+    def default_method(self) -> str:
+        """The preferred method among those indexed."""
+        return next(iter(self.indexes))
 
     def get_index(self, method: str) -> Index | StructuralSimilarityIndex:
         """The index of a method. Raises `UnknownNameError` listing those that are there."""

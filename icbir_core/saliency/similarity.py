@@ -11,13 +11,15 @@ f = mean of A, d = f1 - f2 and the middle m = (f1 + f2)/2 the squared distance f
 (the analogue for distances of what Stylianou, Souvenir and Pless do to a dot product, "Visualizing deep
 similarity networks", WACV 2019). Each film holds half of it: measured from zero instead of the middle, one film would
 hold a large positive constant and the other as large a negative one, which no picture survives. Structural similarity
-is a mean over windows; each film gets half of a window's loss.
+is a mean over windows; each film gets half of a window's loss. A metric that is learned on the features of both
+networks names for each feature what it adds to the squared distance (`find_directions`); d then is that direction.
 """
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import keras
@@ -79,12 +81,12 @@ def _spread(coarse: np.ndarray, size: int) -> np.ndarray:
     return (weights(coarse.shape[0]) @ coarse.astype(np.float64) @ weights(coarse.shape[1]).T).astype(np.float32)
 
 
-def share_distance(features: np.ndarray) -> np.ndarray:
+def share_distance(features: np.ndarray, direction: np.ndarray | None = None) -> np.ndarray:
     """The squared distance of two films on their positions, half on each film: float64 (2, h, w), for feature maps
-    (2, h, w, C)."""
+    (2, h, w, C). direction (C,) : shares out direction · (f1 - f2) instead; None is the difference f1 - f2 itself."""
     features = np.asarray(features, np.float64)
     means = features.mean(axis=(1, 2))
-    difference = means[0] - means[1]
+    difference = means[0] - means[1] if direction is None else direction
     positions = features.shape[1] * features.shape[2]
     centred = features - means.mean(axis=0)
     return np.stack([centred[0] @ difference, -(centred[1] @ difference)]) / positions
@@ -111,6 +113,27 @@ def _share_structure(pictures: np.ndarray) -> tuple[np.ndarray, float]:
     return loss, float(1.0 - similarity)
 
 
+def _read_pair(classifier, images, saliency_classifier, target, map_method, method: str) -> np.ndarray:
+    """The last feature maps (2, h, w, C) that a method compares, in the classifier or of the films' maps."""
+    if method == "cnn":
+        return _read_features(classifier, images)
+    if saliency_classifier is None or target is None:
+        raise SaliencyError("Expected a saliency classifier and its target for ig_cbir; train both stages first.")
+    return _read_features(saliency_classifier, encode_map(attribute(classifier, images, target, map_method)))
+
+
+def _share_learned(parts: list[np.ndarray], metric) -> tuple[np.ndarray, float]:
+    """Shares (2, h, w) and the squared distance of two films under a metric on the features of one or two networks."""
+    if metric is None:
+        raise SaliencyError("Expected the learned metric that ranked the films, got none; run the index command.")
+    means = [part.mean(axis=(1, 2)) for part in parts]
+    other = means[1] if len(means) > 1 else None
+    directions = metric.find_directions(means[0], other)
+    shares = sum(share_distance(part, direction) for part, direction in zip(parts, directions, strict=False))
+    vectors = metric.transform(means[0], other).astype(np.float64)
+    return shares, float(((vectors[0] - vectors[1]) ** 2).sum())
+
+
 def explain_pair(
     method: str,
     classifier,
@@ -118,12 +141,13 @@ def explain_pair(
     saliency_classifier=None,
     target: str | None = None,
     map_method: str = "deep_taylor",
+    metric=None,
 ) -> PairExplanation:
     """Where the distance between two films comes from, for the search method that ranked them.
 
     method : "cnn" (the classifier's features), "ig_cbir" (the saliency classifier's features of the films' maps, which
-    lie on the films: needs `saliency_classifier` and `target`) or "ssim". images : float32 (2, S, S) in [0, 1].
-    Swapping the films swaps the maps. Raises UnknownNameError, SaliencyError.
+    lie on the films: needs `saliency_classifier` and `target`), "learned_metric" (both, needs `metric`) or "ssim".
+    images : float32 (2, S, S) in [0, 1]. Swapping the films swaps the maps. Raises UnknownNameError, SaliencyError.
     """
     images = np.asarray(images, np.float32)
     if images.ndim != 3 or len(images) != 2 or images.shape[1] != images.shape[2]:
@@ -135,17 +159,15 @@ def explain_pair(
         loss, total = _share_structure(images)
         shares, quantity, layer = (loss, loss), "1 - ssim", ""
     elif method in METHODS:
-        reader, pictures = classifier, images
-        if method == "ig_cbir":
-            if saliency_classifier is None or target is None:
-                raise SaliencyError(
-                    "Expected a saliency classifier and its target for ig_cbir; train both stages first."
-                )
-            reader, pictures = saliency_classifier, encode_map(attribute(classifier, images, target, map_method))
-        features = _read_features(reader, pictures)
-        means = features.mean(axis=(1, 2), dtype=np.float64)
-        total = float(((means[0] - means[1]) ** 2).sum())
-        shares, quantity, layer = share_distance(features), "squared Euclidean distance", LAYER
+        read = partial(_read_pair, classifier, images, saliency_classifier, target, map_method)
+        if method == "learned_metric":
+            parts = [read("cnn")] + ([read("ig_cbir")] if saliency_classifier is not None else [])
+            shares, total = _share_learned(parts, metric)
+        else:
+            features = read(method)
+            means = features.mean(axis=(1, 2), dtype=np.float64)
+            shares, total = share_distance(features), float(((means[0] - means[1]) ** 2).sum())
+        quantity, layer = "squared Euclidean distance", LAYER
     else:
         raise UnknownNameError("search method", method, METHODS)
     maps = []

@@ -17,6 +17,7 @@ from icbir_core.retrieval import target_engine
 from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_engine import TargetEngine
+from icbir_core.settings import METHODS
 from icbir_core.types import Query
 
 
@@ -88,7 +89,7 @@ def test_verify_names_what_another_classifier_or_a_new_film_leaves_behind(copied
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
     index_workspace(copied, models=models)
     assert not list_wrong()
-    behind = {"index:Effusion", *(f"index/Effusion/{method}" for method in ("ig_cbir", "cnn", "ssim"))}
+    behind = {"index:Effusion", *(f"index/Effusion/{method}" for method in METHODS)}
     copied.record_artefact("classifier", {"sha256": "0" * 64})
     assert list_wrong() == behind
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})

@@ -13,7 +13,8 @@ from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, Unknow
 from icbir_core.retrieval import target_engine
 from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.settings import SearchFilter, SearchSettings
+from icbir_core.retrieval.target_engine import EMBEDDED
+from icbir_core.settings import METHODS, SearchFilter, SearchSettings
 from icbir_core.types import Query
 
 
@@ -33,7 +34,7 @@ def queries(indexed) -> list[Query]:
     return [make_query(indexed, case) for case in indexed.catalogue.cases()]
 
 
-@pytest.mark.parametrize("method", ["ig_cbir", "cnn", "ssim"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_case_finds_itself_first(retriever, queries, method):
     settings = SearchSettings(method=method, top_k=2, identical_image=True)
     for query in queries:
@@ -58,7 +59,7 @@ def test_itself_and_its_patient_are_left_out_by_default(retriever, queries):
 
 
 def test_routes_agree_and_are_named(retriever, queries):
-    for method in ("ig_cbir", "cnn"):
+    for method in EMBEDDED:
         answers = [retriever.search(queries[3], SearchSettings(method=method, search=s)) for s in ("annoy", "exact")]
         assert [answer.route for answer in answers] == ["annoy", "exact"]
         assert [hit.case.row for hit in answers[0].hits] == [hit.case.row for hit in answers[1].hits]
