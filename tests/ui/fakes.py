@@ -76,7 +76,8 @@ class FakeRetriever:
         base = np.mean([one.findings[target] is FindingState.PRESENT for one in known]) if known else None
         return Ranking(
             query.name, settings.method or self.methods(target)[0], target, "euclidean", "exact", len(cases),
-            self.workspace.catalogue.count(), hits, Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
+            self.workspace.catalogue.count(), hits,
+            Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
             None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},
             {"model": "a" * 64, "index": "b" * 64},
             {"top_k": settings.top_k, "refinement": list(trail.describe()) if trail else []},
