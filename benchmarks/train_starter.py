@@ -33,6 +33,7 @@ FINDINGS = (
     "Infiltration", "No Finding",
 )  # fmt: skip
 AGREEMENT_SAMPLE = 32
+UNSEEN_SEED = 90_000_000
 REAL_ONLY = ("Infiltration",)  # the simulator does not draw it
 
 
@@ -300,7 +301,10 @@ def ship(arguments: argparse.Namespace) -> None:
 
     with np.load(arguments.folder / "real.npz") as stored:
         real = {name: stored[name] for name in stored.files}
-    with np.load(arguments.folder / "simulated_held_back.npz") as stored:
+    held_back = arguments.folder / "simulated_held_back.npz"
+    if not held_back.is_file():
+        _simulate_chunk((held_back, arguments.unseen, UNSEEN_SEED, 288))
+    with np.load(held_back) as stored:
         unseen, truth = stored["images"], stored["labels"]
     tune, test = real["part"] == "tune", real["part"] == arguments.judge
     parts = {
