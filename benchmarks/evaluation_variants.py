@@ -1,6 +1,6 @@
-"""What makes retrieval better on held-out films: vectors, metrics, normalisation, mixtures, learnt metrics.
+"""What makes retrieval better on held-out films: layers, poolings, maps, metrics, mixtures, learnt metrics.
 
-    python benchmarks/evaluation_variants.py WORKSPACE NIH [--part tune] [--target Effusion] [--json FILE]
+    python benchmarks/evaluation_variants.py WORKSPACE NIH [--part tune] [--target Effusion] [--deep] [--json FILE]
 
 NIH is a folder with images/, Data_Entry_2017_v2020.csv and split.csv. The catalogue is the workspace's; every choice
 belongs on the part `tune`. Learnt metrics are fitted on the catalogue only. Every variant is compared with `cnn` and
@@ -88,10 +88,70 @@ def learn(target: str | None) -> Transform:
     return apply
 
 
-def list_variants(source: VectorSource, queries: FilmSet, catalogue: FilmSet, target: str) -> dict[str, np.ndarray]:
-    """name → distances (Q, N)."""
+def contrast(layers: int, steps: int = 200) -> Transform:
+    """Supervised contrastive (Khosla et al., NeurIPS 2020), several findings at once: a projection to 64 unit vectors
+    in which a case attracts others by the Jaccard index of their findings. layers : 1 is linear."""
+
+    def apply(queries, cases, films):
+        import keras
+
+        scaler = StandardScaler().fit(cases)
+        left, right = (scaler.transform(matrix).astype(np.float32) for matrix in (queries, cases))
+        labels = films.align_labels(films.findings)
+        grades = np.nan_to_num(np.stack([jaccard_grades(row, labels) for row in labels])).astype(np.float32)
+        np.fill_diagonal(grades, 0)
+        keras.utils.set_random_seed(0)
+        hidden = [keras.layers.Dense(256, "relu"), keras.layers.Dropout(0.3)] if layers > 1 else []
+        head = keras.Sequential([keras.layers.Dropout(0.3), *hidden, keras.layers.Dense(64),
+                                 keras.layers.UnitNormalization()])  # fmt: skip
+        mask = 1 - np.eye(len(right), dtype=np.float32)
+        share = grades / np.maximum(grades.sum(1, keepdims=True), 1e-6)
+
+        def loss(_, vectors):
+            likeness = vectors @ keras.ops.transpose(vectors) / 0.1
+            weights = keras.ops.exp(likeness - keras.ops.max(likeness, axis=1, keepdims=True)) * mask
+            logs = keras.ops.log(weights / keras.ops.sum(weights, axis=1, keepdims=True) + 1e-9)
+            return -keras.ops.mean(keras.ops.sum(share * logs, axis=1))
+
+        head.compile(keras.optimizers.AdamW(1e-3, weight_decay=0.05), loss)
+        head.fit(right, np.zeros(len(right)), batch_size=len(right), epochs=steps, verbose=0, shuffle=False)
+        return head.predict(left, verbose=0), head.predict(right, verbose=0)
+
+    return apply
+
+
+POOLED = ("pool3_relu", "pool4_relu", "relu")
+
+
+def pool_layers(source: VectorSource, films: FilmSet, maps: str | None) -> dict[str, np.ndarray]:
+    """ "layer, mean" and "layer, largest" → (N, C) of the classifier on the films, or of the saliency classifier on
+    their maps by the saliency method `maps`."""
+    import keras
+
+    from icbir_core.radiograph.network_input import standardise as standardise_films
+    from icbir_core.saliency.encoding import encode_map
+
+    models = source.engine.models
+    reader = (models.classifier if maps is None else models.saliency_classifier).model
+    network = keras.Model(reader.input, [reader.get_layer(name).output for name in POOLED])
+    settings, found = models.classifier.input_settings, {}
+    for start in range(0, len(films), 16):
+        images = films.load_images(range(start, min(start + 16, len(films))), settings)
+        if maps is not None:
+            images = encode_map(source.engine.embedder.explain(images, maps))
+        for name, values in zip(POOLED, network(standardise_films(images), training=False), strict=True):
+            values = np.asarray(values)
+            found.setdefault(f"{name}, mean", []).append(values.mean((1, 2)))
+            found.setdefault(f"{name}, largest", []).append(values.max((1, 2)))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def list_variants(
+    source: VectorSource, queries: FilmSet, catalogue: FilmSet, target: str, deep: bool
+) -> dict[str, np.ndarray]:
+    """name → distances (Q, N). deep : other layers, poolings and maps too, which computes every film anew."""
     distances = {}
-    names = ["ssim", "cnn", "findings", "hybrid_findings"]
+    names = ["ssim", "cnn", "findings", "hybrid_findings", "learned_metric", "learned_metric_folds"]
     if source.engine.models.saliency_classifier is not None:
         names += ["ig_cbir", "hybrid"]
     for name in names:
@@ -99,6 +159,7 @@ def list_variants(source: VectorSource, queries: FilmSet, catalogue: FilmSet, ta
     transforms: dict[str, Transform] = {
         "unit length": unit, "standardised": standardise, "whitened 32": whiten(32), "whitened 128": whiten(128),
         "learnt, target": learn(target), "learnt, all findings": learn(None),
+        "contrastive, linear": contrast(1), "contrastive, two layers": contrast(2),
     }  # fmt: skip
     for kind in ("cnn", "ig_cbir"):
         if kind not in distances:
@@ -107,6 +168,12 @@ def list_variants(source: VectorSource, queries: FilmSet, catalogue: FilmSet, ta
         for title, transform in transforms.items():
             one, other = transform(left, right, catalogue)
             distances[f"{kind}, {title}"] = measure_euclidean(one, other)
+    sources = [("cnn", None)]
+    if source.engine.models.saliency_classifier is not None:
+        sources += [("ig_cbir", "deep_taylor"), ("composite maps", "lrp_composite")]
+    for title, maps in sources if deep else []:
+        left, right = (pool_layers(source, films, maps) for films in (queries, catalogue))
+        distances |= {f"{title}, {name}": measure_euclidean(left[name], right[name]) for name in left}
     if "hybrid" in distances:
         scaled = {name: distances[name] / np.median(distances[name]) for name in ("cnn", "ig_cbir")}
         for share in (0.25, 0.75):
@@ -120,6 +187,7 @@ def main() -> None:
     parser.add_argument("nih", type=Path)
     parser.add_argument("--part", default="tune")
     parser.add_argument("--target", default="Effusion")
+    parser.add_argument("--deep", action="store_true", help="other layers, poolings and composite maps too: minutes")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     from icbir_core.retrieval.retriever import Retriever
@@ -144,7 +212,7 @@ def main() -> None:
     allowed = find_allowed(queries, catalogue)
     chance, drawn = compute_chance(task, allowed)
     scores = {}
-    for name, table in list_variants(source, queries, catalogue, given.target).items():
+    for name, table in list_variants(source, queries, catalogue, given.target, given.deep).items():
         orders = rank_cases(table, allowed)
         scores[name] = score_method(task, orders, drawn)
         scores[name].vote.update(score_vote(states, np.stack([cases] * len(queries)), orders, task.groups, 10))

@@ -21,8 +21,8 @@ DATA = """## Data
   Thorax Diseases", CVPR 2017; provided by the NIH Clinical Center (https://nihcc.app.box.com/v/ChestXray-NIHCC). No
   film is in this repository.
 
-Every choice was made on `tune` patients. `test` patients were looked at once for this card, and once for the card of the
-former starter models, which decided nothing here.
+Every choice was made on `tune` patients. `test` patients were looked at once for this card, and once for the card of
+the former starter models, which decided nothing here.
 """
 
 CLASSIFIER = """DenseNet-121, input 224 × 224 grey, aspect kept, local contrast equalised (CLAHE); 11 findings, one
