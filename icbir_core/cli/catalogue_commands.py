@@ -36,6 +36,7 @@ def ingest(
     from icbir_core.catalogue import IngestOptions, Workspace
     from icbir_core.catalogue import ingest as run_ingest
     from icbir_core.catalogue.ingesting import SKIPPED_FILE
+    from icbir_core.catalogue.layouts import check_options
 
     options = IngestOptions(
         layout=layout,
@@ -49,6 +50,7 @@ def ingest(
         source=source,
         private=private,
     )
+    check_options(options)  # before there is a workspace: a slip of the pen leaves none behind
     opened = Workspace.create(workspace)
     with progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
