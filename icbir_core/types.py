@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,3 +135,21 @@ class Ranking:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_record(self) -> dict[str, Any]:
+        """What every written form of a ranking has in common, as plain values for JSON.
+
+        method, target, metric, route, eligible, total, base_rate, versions, and of each of the hits: rank, case_id,
+        distance, view, age, sex, and percentile where there is one (None if it is not finite).
+        """
+        hits = []
+        for number, hit in enumerate(self.hits):
+            case = hit.case
+            facts = {"rank": hit.rank, "case_id": case.case_id, "distance": hit.distance}
+            facts |= {"view": case.view, "age": case.age, "sex": case.sex}
+            if number < len(self.percentiles):
+                percentile = float(self.percentiles[number])
+                facts["percentile"] = percentile if math.isfinite(percentile) else None
+            hits.append(facts)
+        names = ("method", "target", "metric", "route", "eligible", "total", "base_rate")
+        return {name: getattr(self, name) for name in names} | {"versions": dict(self.versions), "hits": hits}

@@ -36,6 +36,7 @@ def ingest(
     from icbir_core.catalogue import IngestOptions, Workspace
     from icbir_core.catalogue import ingest as run_ingest
     from icbir_core.catalogue.ingesting import SKIPPED_FILE
+    from icbir_core.catalogue.layouts import check_options
 
     options = IngestOptions(
         layout=layout,
@@ -49,6 +50,7 @@ def ingest(
         source=source,
         private=private,
     )
+    check_options(options)  # before there is a workspace: a slip of the pen leaves none behind
     opened = Workspace.create(workspace)
     with progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
@@ -72,12 +74,12 @@ def ingest(
 
 
 def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
-    """Check a workspace against its manifest: hashes, films, rows, artefacts. Exit 1 if anything is wrong."""
+    """Check a workspace against its manifest: films, rows, artefacts, maps, embeddings. Exit 1 if anything is wrong."""
     from icbir_core.catalogue import Workspace
-    from icbir_core.catalogue.verifying import verify_workspace
+    from icbir_core.pipeline.verifying import verify_all
 
     with progress_bar("verify") as progress:
-        checks = list(verify_workspace(Workspace.open(workspace), progress))
+        checks = list(verify_all(Workspace.open(workspace), progress))
     passed = all(check.passed for check in checks)
     lines = [f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.text}" for check in checks]
     listed = [{"name": check.name, "passed": check.passed, "text": check.text} for check in checks]

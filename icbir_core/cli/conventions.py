@@ -54,13 +54,15 @@ def progress_bar(description: str, unit: str = "film") -> Iterator[Progress]:
 
 
 def describe_error(error: BaseException) -> str:
-    """One line for an error: its text if it is one of ours or a usage error, else its type and where to find more."""
+    """One line for an error: its text if it is ours, of usage or of a file, else its type and where to find more."""
     from icbir_core.errors import IcbirError
 
     if isinstance(error, typer.TyperException):
         return f"{_one_line(error.format_message())} (--help shows what the command takes.)"
     if isinstance(error, IcbirError):
         return _one_line(str(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return _one_line(f"Expected to use '{error.filename}', got: {error.strerror}; check the path and its rights.")
     return (
         f"Unexpected {type(error).__name__}: {_one_line(str(error))} (run again with ICBIR_DEBUG=1 for the traceback)"
     )

@@ -18,7 +18,7 @@ StoreOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add this group's commands to the application."""
     app.command()(evaluate)
-    study = typer.Typer(help="Reading studies: make, carry, and report them.", no_args_is_help=True)
+    study = typer.Typer(help="Reading studies: make, carry, and report them.")
     for command in (create, export, import_ratings, report, simulate_readers, plan):
         study.command(name=_NAMES.get(command.__name__, command.__name__))(command)
     app.add_typer(study, name="study")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,30 +147,16 @@ def _answer(retriever: Retriever, image: Path, settings: Any) -> tuple[Query, Ra
 
 def describe_ranking(ranking: Ranking, timings_ms: dict[str, float]) -> dict[str, Any]:
     """A ranking as plain values. Of a hit's findings the present ones are listed, and those of unknown state apart."""
-    hits = []
-    for number, hit in enumerate(ranking.hits):
-        case = hit.case
-        unknown = [name for name, state in case.findings.items() if not state.known]
-        facts = {"rank": hit.rank, "case_id": case.case_id, "distance": hit.distance, "findings": list(case.present)}
-        facts |= {"unknown_findings": unknown, "view": case.view, "age": case.age, "sex": case.sex}
-        if ranking.percentiles:
-            percentile = ranking.percentiles[number]
-            facts["percentile"] = percentile if math.isfinite(percentile) else None
-        hits.append(facts)
-    return {
-        "query": ranking.query,
-        "prediction": {name: round(value, 6) for name, value in ranking.prediction.probabilities.items()},
-        "method": ranking.method,
-        "target": ranking.target,
-        "metric": ranking.metric,
-        "route": ranking.route,
-        "eligible": ranking.eligible,
-        "total": ranking.total,
-        "base_rate": ranking.base_rate,
-        "hits": hits,
-        "timings_ms": {stage: round(value, 3) for stage, value in timings_ms.items()},
-        "versions": dict(ranking.versions),
-    }
+    record = ranking.as_record()
+    for facts, hit in zip(record["hits"], ranking.hits, strict=True):
+        findings = hit.case.findings.items()
+        facts |= {
+            "findings": list(hit.case.present),
+            "unknown_findings": [n for n, state in findings if not state.known],
+        }
+    prediction = {name: round(value, 6) for name, value in ranking.prediction.probabilities.items()}
+    timings = {stage: round(value, 3) for stage, value in timings_ms.items()}
+    return {"query": ranking.query, "prediction": prediction, **record, "timings_ms": timings}
 
 
 def format_ranking(ranking: Ranking) -> str:

@@ -177,19 +177,29 @@ def checks(
         Path | None, typer.Option(help="Readers' boxes of catalogue cases, as BBox_List_2017.csv.")
     ] = None,
     frame: Annotated[int, typer.Option(min=1, help="Side of the original films that the boxes refer to.")] = 1024,
+    shuffled_labels: Annotated[
+        bool, typer.Option("--shuffled-labels", help="Only this: train on shuffled and on true labels, compare maps.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="For --shuffled-labels: of each of the two trainings.")] = 60,
+    films: Annotated[
+        int | None, typer.Option(min=16, help="For --shuffled-labels: at most so many, both classes alike.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="For --shuffled-labels: densenet_small, densenet121, or own as the workspace's.")
+    ] = "densenet_small",
     out: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Test what the maps claim: where they lie, what the score hangs on, and whether they depend on the network."""
+    """Test what the maps claim: where they lie, what the score hangs on, and whether they depend on the network and,
+    with --shuffled-labels, on what its labels meant. That one trains two networks; it goes on after a kill."""
     from icbir_core.catalogue import Workspace
     from icbir_core.errors import SaliencyError
-    from icbir_core.files import write_text_atomically
     from icbir_core.findings import require_canonical_name
     from icbir_core.model.device import choose_device
     from icbir_core.pipeline.saliency_checks import collect_boxed, simulate_marked
     from icbir_core.retrieval.model_choice import load_models
-    from icbir_core.saliency.checks import CheckOptions, render_table, run_checks, to_plain
+    from icbir_core.saliency.checks import CheckOptions, run_checks
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
     options = CheckOptions() if chosen is None else CheckOptions(chosen, _keep_cascaded(chosen))
@@ -198,6 +208,10 @@ def checks(
     opened = Workspace.open(workspace)
     models = load_models(opened, require_canonical_name(target) if target else None)
     settings = models.classifier.input_settings
+    if shuffled_labels:
+        settings = {"epochs": epochs, "films": films, "device": device} | ({"methods": chosen} if chosen else {})
+        _check_shuffled_labels(opened, models, network, settings, out, as_json)
+        return
     marked = [one for one in (simulate_marked(models.target, simulated, settings),) if one is not None]
     if boxes is not None:
         marked += collect_boxed(opened, boxes, models.classifier.findings, settings, frame)
@@ -210,10 +224,36 @@ def checks(
     title = (
         f"Classifier {models.classifier.sha256[:12]}{' (starter)' if models.starter else ''}, target {models.target}."
     )
+    result = {"model": models.classifier.sha256, "target": models.target, "device": chosen_device.name}
+    _emit_rows(rows, title, result, out, as_json)
+
+
+def _check_shuffled_labels(workspace, models, network: str, settings: dict, out: Path | None, as_json: bool) -> None:
+    from icbir_core.pipeline.shuffled_labels import ShuffleOptions, check_shuffled_labels
+
+    own = models.classifier
+    kind = {"network": network}
+    if network == "own":
+        kind = {"network": own.manifest["network"], "input": own.input_settings}
+    options = ShuffleOptions(models.target, **kind, **settings)
+    with progress_bar("shuffled labels", "step") as progress:
+        rows = check_shuffled_labels(workspace, options, progress)
+    title = (
+        f"{options.network} at {options.input.size}, trained from random weights for {options.epochs} epochs on true "
+        f"and on shuffled labels, target {options.target}."
+    )
+    result = {"target": options.target, "network": options.network, "size": options.input.size}
+    result |= {"epochs": options.epochs, "films": options.films, "seed": options.seed}
+    _emit_rows(rows, title, result, out, as_json)
+
+
+def _emit_rows(rows, title: str, result: dict, out: Path | None, as_json: bool) -> None:
+    from icbir_core.files import write_text_atomically
+    from icbir_core.saliency.checks import render_table, to_plain
+
     text = f"{title}\n\n{render_table(rows)}\n"
     if out is not None:
         write_text_atomically(out, text)
-    result = {"model": models.classifier.sha256, "target": models.target, "device": chosen_device.name}
     emit(result | {"rows": to_plain(rows)}, text, as_json)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
 from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
 from icbir_core.pipeline.metric_of_workspace import LearnedView, renew_metric
+from icbir_core.pipeline.verifying import STORE_ARTEFACT
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings
@@ -111,6 +112,7 @@ def _index(
     rows = store.get_completed()
     if len(rows) == 0:
         raise WorkspaceError(f"Expected films that can be read, got none of {len(unreadable)}; verify the workspace.")
+    workspace.record_artefact(f"{STORE_ARTEFACT}{models.target}", {"path": store.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
     metric = None

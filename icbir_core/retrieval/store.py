@@ -3,22 +3,26 @@
 Position in every array is the case's stable row. A batch of eight rows is one chunk of each array; zarr's local store
 writes a chunk aside and renames it, and a row enters the ledger only after all its chunks are written. A process killed
 at any point therefore leaves whole chunks and a ledger that claims nothing too much; the next run does the rest.
+When all is written the store is sealed: hashes say later whether a chunk is still what was computed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import zarr
 
 from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.files import write_bytes_atomically
 
 BATCH = 8
 LEDGER = "ledger.int64"
+HASHES = "chunks.sha256"
 FORMAT = 1
 
 
@@ -92,10 +96,12 @@ class CaseStore:
 
     def get_completed(self) -> np.ndarray:
         """The rows int64 that are whole, ascending."""
-        if not self._ledger.is_file():
-            return np.empty(0, np.int64)
-        data = self._ledger.read_bytes()
-        return np.unique(np.frombuffer(data[: len(data) // 8 * 8], dtype="<i8"))
+        return np.unique(self._read_ledger())
+
+    def _read_ledger(self) -> np.ndarray:
+        """The rows int64 in the order in which they were completed."""
+        data = self._ledger.read_bytes() if self._ledger.is_file() else b""
+        return np.frombuffer(data[: len(data) // 8 * 8], dtype="<i8")
 
     def write(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         """Write the values of some cases, then note them as complete.
@@ -135,6 +141,73 @@ class CaseStore:
         finally:
             os.close(descriptor)
 
+    def seal(self) -> Path:
+        """Record what was written since the last seal, and nothing else, so that an older hash is never made to fit a
+        chunk that was damaged; returns the file of the hashes: of the ledger and the arrays' headers, then one a chunk.
+        """
+        ledger, (sealed, _, _, hashes) = self._read_ledger(), self._read_seal()
+        chunks = np.unique(ledger[sealed:] // BATCH)
+        grown = np.zeros((int(ledger.max(initial=-1)) // BATCH + 1, 32), np.uint8)
+        grown[: len(hashes)] = hashes
+        for chunk in chunks:
+            grown[chunk] = np.frombuffer(self._hash_chunk(int(chunk)), np.uint8)
+        head = len(ledger).to_bytes(8, "little") + _hash(ledger.tobytes()) + self._hash_headers()
+        path = self.path / HASHES
+        if not path.is_file() or path.read_bytes() != head + grown.tobytes():
+            write_bytes_atomically(path, head + grown.tobytes())
+        return path
+
+    def check(self, progress: Callable[[int, int, str], None] | None = None) -> int:
+        """Hash every sealed chunk again; returns how many cases were looked at. Chunks that a killed run has written to
+        since the seal are left out. Raises `IndexMismatch` if a chunk, the ledger or a header is not what was sealed.
+        """
+        ledger, (sealed, rows_hash, headers_hash, hashes) = self._read_ledger(), self._read_seal()
+        advice = f"remove '{self.path}' and run the index command, or restore it from a copy"
+        if len(ledger) < sealed or _hash(ledger[:sealed].tobytes()) != rows_hash:
+            raise IndexMismatch(f"Expected the ledger of {sealed} cases as it was sealed, got another; {advice}.")
+        if len(ledger) == sealed and self._hash_headers() != headers_hash:
+            raise IndexMismatch(f"Expected the headers of the arrays as they were sealed, got others; {advice}.")
+        chunks = np.setdiff1d(ledger[:sealed] // BATCH, ledger[sealed:] // BATCH)
+        changed = []
+        for done, chunk in enumerate(chunks, start=1):
+            if chunk >= len(hashes) or self._hash_chunk(int(chunk)) != hashes[chunk].tobytes():
+                changed.append(int(chunk))
+            if progress is not None:
+                progress(done, len(chunks), "maps and embeddings")
+        if changed:
+            first = changed[0] * BATCH
+            raise IndexMismatch(
+                f"Expected the maps and embeddings of every case as they were indexed, got {len(changed)} of "
+                f"{len(chunks)} chunks changed (first: catalogue rows {first} to {first + BATCH - 1}); {advice}."
+            )
+        return int(np.isin(np.unique(ledger) // BATCH, chunks).sum())
+
+    def _read_seal(self) -> tuple[int, bytes, bytes, np.ndarray]:
+        """(rows sealed, hash of the ledger, hash of the headers, hashes uint8 (chunks, 32)); nothing sealed: 0 rows."""
+        path = self.path / HASHES
+        data = path.read_bytes() if path.is_file() else b""
+        if not data:
+            return 0, _hash(b""), b"", np.zeros((0, 32), np.uint8)
+        if len(data) < 72 or len(data) % 32 != 8:
+            raise IndexMismatch(f"Expected whole hashes in '{path}', got a file cut short; restore it from a copy.")
+        hashes = np.frombuffer(data, np.uint8, offset=72).reshape(-1, 32)
+        return int.from_bytes(data[:8], "little"), data[8:40], data[40:72], hashes
+
+    def _hash_chunk(self, number: int) -> bytes:
+        """Of one chunk of every field; one that holds zeros alone has no file."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            axes = self._group[name].ndim
+            file = self.path.joinpath(name, "c", str(number), *["0"] * (axes - 1))
+            data = file.read_bytes() if file.is_file() else b""
+            digest.update(f"{name} {len(data)}\0".encode())
+            digest.update(data)
+        return digest.digest()
+
+    def _hash_headers(self) -> bytes:
+        files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]
+        return _hash(b"\0".join(file.read_bytes() for file in files))
+
     def read(self, name: str, rows: np.ndarray) -> np.ndarray:
         """The values (R, …) of a field for the given rows, in their order."""
         rows = np.asarray(rows, dtype=np.int64)
@@ -171,3 +244,7 @@ class FieldView:
 
     def __getitem__(self, part: slice) -> np.ndarray:
         return self.store.read(self.name, self.rows[part])
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

@@ -208,6 +208,8 @@ def render_table(rows: Sequence[CheckRow]) -> str:
     """The rows as one Markdown table."""
 
     def show(values: Sequence[float]) -> str:
+        if np.isnan(values[0]):
+            return "none"
         interval = "" if np.isnan(values[1]) else f" [{values[1]:.3f}, {values[2]:.3f}]"
         return f"{values[0]:.3f}{interval}"
 

@@ -36,30 +36,19 @@ def write_csv(ranking: Ranking) -> bytes:
 
 def write_json(ranking: Ranking, film: str, filters: str = "no filter") -> bytes:
     """The whole ranking. film : sha256 of the query's grey levels; the query's file name is left out on purpose."""
-    prediction = ranking.prediction
+    prediction, record = ranking.prediction, ranking.as_record()
     content: dict[str, Any] = {
         "notice": NOTICE,
         "query": {"pixel_sha256": film},
-        "method": ranking.method,
-        "target": ranking.target,
-        "metric": ranking.metric,
-        "route": ranking.route,
-        "eligible": ranking.eligible,
-        "total": ranking.total,
-        "base_rate": ranking.base_rate,
+        **record,
         "settings": {**dict(ranking.settings), "filters": filters},
-        "versions": dict(ranking.versions),
         "timings_ms": dict(ranking.timings_ms),
         "probabilities": dict(prediction.probabilities) if prediction else {},
         "operating_points": dict(prediction.operating_points) if prediction else {},
         "hits": [
-            {
-                "rank": hit.rank, "case_id": hit.case.case_id, "distance": hit.distance,
-                "percentile": _percentile(ranking, place), "view": hit.case.view, "age": hit.case.age,
-                "sex": hit.case.sex, "source": hit.case.source,
-                "findings": {name: found.value for name, found in hit.case.findings.items()},
-            }
-            for place, hit in enumerate(ranking.hits)
+            {"percentile": None, **facts, "source": hit.case.source,
+             "findings": {name: found.value for name, found in hit.case.findings.items()}}
+            for facts, hit in zip(record["hits"], ranking.hits, strict=True)
         ],
     }  # fmt: skip
     return json.dumps(content, indent=2, ensure_ascii=False, default=float).encode()

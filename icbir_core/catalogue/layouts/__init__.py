@@ -5,16 +5,32 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
+from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
 from icbir_core.errors import UnknownNameError
 
 LAYOUTS: tuple[str, ...] = ("nih", "chexpert", "mimic", "padchest", "vindr", "folder", "dicom")
 
-__all__ = ["LAYOUTS", "IgnoredLabel", "IngestOptions", "LayoutRow", "RawCase", "SkippedRow", "read_rows"]
+__all__ = [
+    "LAYOUTS",
+    "IgnoredLabel",
+    "IngestOptions",
+    "LayoutRow",
+    "RawCase",
+    "SkippedRow",
+    "check_options",
+    "read_rows",
+]
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
-    """The rows of the data set that `options` names. Raises `UnknownNameError` for a layout that is not there."""
+    """The rows of the data set that `options` names. Raises as `check_options`, and `CatalogueError` while reading."""
+    check_options(options)
+    return importlib.import_module(f"{__name__}.{options.layout}").read_rows(options)
+
+
+def check_options(options: IngestOptions) -> None:
+    """Raises `UnknownNameError` for a layout that is not there, `CatalogueError` if there is no folder of films."""
     if options.layout not in LAYOUTS:
         raise UnknownNameError("layout", options.layout, LAYOUTS)
-    return importlib.import_module(f"{__name__}.{options.layout}").read_rows(options)
+    FileFinder(options.images)

@@ -1,13 +1,16 @@
 """MIMIC-CXR-JPG (Johnson et al. 2019): mimic-cxr-2.0.0-chexpert.csv[.gz], -metadata.csv[.gz] beside it, and files/.
 
-Labels belong to a study, films are listed in the metadata: the two are joined. Age and sex are not in these tables.
+Labels belong to a study, films are listed in the metadata: the two are joined, through a temporary table on disk, so
+that memory does not grow with the studies. Age and sex are not in these tables.
 A report is taken from files/p10/p10000032/s50414267.txt where the reports were unpacked over the films.
 """
 
 from __future__ import annotations
 
-import sys
+import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from icbir_core.catalogue.layouts.chexpert import LABELS, read_states
@@ -20,31 +23,44 @@ from icbir_core.errors import CatalogueError
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film of the metadata; `case_id` is its dicom_id. options.labels : the chexpert table."""
     finder = FileFinder(options.images)
-    labels = {
-        row["study_id"]: tuple(sys.intern(row.get(label, "")) for label in LABELS)
-        for row in read_table(options.labels, ("subject_id", "study_id", *LABELS), "mimic")
-    }
-    metadata = _find_metadata(options.labels)
-    for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition"), "mimic"):
-        name, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
-        if study not in labels:
-            yield SkippedRow(name, "the study has no labels")
-            continue
-        folder = f"files/p{subject[:2]}/p{subject}/s{study}"
-        file = finder.find(f"{folder}/{name}.jpg", strip=1)
-        states = read_states(dict(zip(LABELS, labels[study], strict=True)))
-        reason = file if isinstance(file, str) else states if isinstance(states, str) else None
-        if reason is not None:
-            yield SkippedRow(name, reason)
-            continue
-        yield RawCase(
-            case_id=name,
-            file=file,
-            patient=f"mimic:{subject}" if subject else None,
-            findings=states,
-            view=parse_view(row["ViewPosition"]),
-            report=_read_report(file.parent.with_suffix(".txt")),
-        )
+    with closing(_store_labels(options.labels)) as labels:
+        for row in read_table(
+            _find_metadata(options.labels), ("dicom_id", "subject_id", "study_id", "ViewPosition"), "mimic"
+        ):
+            name, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
+            found = labels.execute("SELECT cells FROM labels WHERE study = ?", (study,)).fetchone()
+            if found is None:
+                yield SkippedRow(name, "the study has no labels")
+                continue
+            folder = f"files/p{subject[:2]}/p{subject}/s{study}"
+            file = finder.find(f"{folder}/{name}.jpg", strip=1)
+            states = read_states(dict(zip(LABELS, json.loads(found[0]), strict=True)))
+            reason = file if isinstance(file, str) else states if isinstance(states, str) else None
+            if reason is not None:
+                yield SkippedRow(name, reason)
+                continue
+            yield RawCase(
+                case_id=name,
+                file=file,
+                patient=f"mimic:{subject}" if subject else None,
+                findings=states,
+                view=parse_view(row["ViewPosition"]),
+                report=_read_report(file.parent.with_suffix(".txt")),
+            )
+
+
+def _store_labels(path: Path | None) -> sqlite3.Connection:
+    """The cells of every study in a temporary database; SQLite keeps it on disk and removes it when it is closed."""
+    rows = read_table(path, ("subject_id", "study_id", *LABELS), "mimic")
+    database = sqlite3.connect("")
+    try:
+        database.execute("CREATE TABLE labels (study TEXT PRIMARY KEY, cells TEXT) WITHOUT ROWID")
+        cells = ((row["study_id"], json.dumps([row.get(label, "") for label in LABELS])) for row in rows)
+        database.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?)", cells)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _find_metadata(labels: Path) -> Path:

@@ -2,11 +2,15 @@
 
 Each film was read by three radiologists. A finding that more than half of them marked is present, one that nobody
 marked is absent, and one that only a minority marked is uncertain. The data set holds postero-anterior films only.
+The rows of one film may lie apart: they are collected in a temporary table on disk, so that memory does not grow.
 """
 
 from __future__ import annotations
 
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 from icbir_core.catalogue.layouts.fields import parse_text, read_table
 from icbir_core.catalogue.layouts.finder import FileFinder
@@ -24,27 +28,30 @@ FINDINGS = tuple(require_canonical_name(label) for label in LABELS)
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is its image_id. Boxes are not kept."""
     finder = FileFinder(options.images, endings=(".dicom", ".dcm", ".png", ".jpg"))
-    readers: dict[str, set[str]] = {}
-    votes: dict[str, dict[str, set[str]]] = {}
-    for row in read_table(options.labels, ("image_id", "class_name"), "vindr"):
-        # The published test table is a consensus and names no reader.
-        image, label, reader = row["image_id"], row["class_name"], row.get("rad_id", "consensus")
-        readers.setdefault(image, set()).add(reader)
-        finding = find_canonical_name(label)
-        if finding is not None:
-            votes.setdefault(image, {}).setdefault(finding, set()).add(reader)
-        elif parse_text(label):
-            yield IgnoredLabel(label)
-    named = (*FINDINGS, *(name for given in votes.values() for name in given))
-    findings = tuple(dict.fromkeys(named))
-    for image, seen_by in readers.items():
-        file = finder.find(image)
-        if isinstance(file, str):
-            yield SkippedRow(image, file)
-            continue
-        given = votes.get(image, {})
-        states = {finding: _judge(len(given.get(finding, ())), len(seen_by)) for finding in findings}
-        yield RawCase(case_id=image, file=file, findings=states, view="PA")
+    # A database without a name is a temporary file, which SQLite removes when it is closed.
+    with closing(sqlite3.connect("")) as database:
+        insert = database.execute("CREATE TABLE votes (image TEXT, reader TEXT, finding TEXT)")
+        for row in read_table(options.labels, ("image_id", "class_name"), "vindr"):
+            label = row["class_name"]
+            finding = find_canonical_name(label)
+            # The published test table is a consensus and names no reader.
+            vote = row["image_id"], row.get("rad_id", "consensus"), finding
+            insert.execute("INSERT INTO votes VALUES (?, ?, ?)", vote)
+            if finding is None and parse_text(label):
+                yield IgnoredLabel(label)
+        database.execute("CREATE INDEX by_image ON votes (image)")
+        named = (name for (name,) in database.execute("SELECT DISTINCT finding FROM votes WHERE finding IS NOT NULL"))
+        findings = tuple(dict.fromkeys((*FINDINGS, *sorted(named))))
+        for (image,) in database.execute("SELECT image FROM votes GROUP BY image ORDER BY min(rowid)"):
+            file = finder.find(image)
+            if isinstance(file, str):
+                yield SkippedRow(image, file)
+                continue
+            given = database.execute("SELECT DISTINCT reader, finding FROM votes WHERE image = ?", (image,)).fetchall()
+            readers = len({reader for reader, _ in given})
+            votes = Counter(finding for _, finding in given)
+            states = {finding: _judge(votes[finding], readers) for finding in findings}
+            yield RawCase(case_id=image, file=file, findings=states, view="PA")
 
 
 def _judge(votes: int, readers: int) -> FindingState:

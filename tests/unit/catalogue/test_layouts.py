@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from made_data_sets import write_dicom, write_film, write_table
 from icbir_core.catalogue import LAYOUTS, IngestOptions, RawCase, iterate_layout
 from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import apply_no_finding, parse_age, parse_state, parse_view
+from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.errors import CatalogueError, UnknownNameError
 from icbir_core.findings import FindingState
 
@@ -177,6 +180,43 @@ def test_vindr_counts_readers(tmp_path):
     assert list(reasons) == ["ccc"]
     ignored = [row.name for row in read_rows(IngestOptions("vindr", tmp_path, table)) if isinstance(row, IgnoredLabel)]
     assert ignored == ["Other lesion"]
+
+
+def test_vindr_collects_rows_of_one_film_that_lie_apart(tmp_path):
+    write_dicom(tmp_path / "aaa.dicom", PatientID="")
+    write_dicom(tmp_path / "bbb.dicom", PatientID="")
+    rows = ["bbb,Cardiomegaly,3,R1", "aaa,No finding,14,R1", "bbb,Cardiomegaly,3,R2", "aaa,Pneumothorax,12,R2"]
+    table = write_table(tmp_path / "train.csv", "\n".join(["image_id,class_name,class_id,rad_id", *rows]))
+    cases, _ = read("vindr", tmp_path, table)
+    assert list(cases) == ["bbb", "aaa"], "in the order in which the table names them first"
+    assert cases["bbb"].findings["Cardiomegaly"] is PRESENT and cases["aaa"].findings["Pneumothorax"] is UNCERTAIN
+
+
+def write_long_table(layout: str, folder: Path, count: int) -> Path:
+    """A label table of `count` studies or films, none of which is in the images folder."""
+    folder.mkdir()
+    if layout == "vindr":
+        rows = [f"image{number},Pleural effusion,10,R{reader}" for number in range(count) for reader in range(3)]
+        return write_table(folder / "train.csv", "\n".join(["image_id,class_name,class_id,rad_id", *rows]))
+    rows = [f"film{number},1,{number},CHEST,PA,1,1,1,1,x,y,z" for number in range(count)]
+    write_table(folder / "mimic-cxr-2.0.0-metadata.csv", "\n".join([MIMIC_METADATA, *rows]))
+    rows = [f"1,{number},,,,,,,,,1.0,,,,," for number in range(count)]
+    return write_table(folder / "mimic-cxr-2.0.0-chexpert.csv", "\n".join([MIMIC_LABELS, *rows]))
+
+
+@pytest.mark.parametrize("layout", ["mimic", "vindr"])
+def test_memory_does_not_grow_with_the_table(tmp_path, layout, monkeypatch):
+    # Looking for a film makes Python's own table of path names grow.
+    monkeypatch.setattr(FileFinder, "find", lambda *_, **__: "not looked for")
+    peaks = []
+    for count in (500, 5000):
+        table = write_long_table(layout, tmp_path / str(count), count)
+        tracemalloc.start()
+        reasons = Counter(row.reason for row in read_rows(IngestOptions(layout, tmp_path, table)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert reasons == {"not looked for": count}
+    assert peaks[1] - peaks[0] < 100_000, "kept in a dictionary, 4,500 studies more take ten times as much"
 
 
 def test_folder_with_a_listing_column(tmp_path):

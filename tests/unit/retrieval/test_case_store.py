@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.retrieval.store import LEDGER, CaseStore
+from icbir_core.retrieval.store import HASHES, LEDGER, CaseStore
 
 FIELDS = {"maps": ((16, 16), "float16"), "embedding": ((32,), "float32")}
 IDENTITY = {"model": "a", "map_method": "deep_taylor"}
@@ -112,3 +112,58 @@ def test_kill_and_resume_gives_what_an_unbroken_run_gives(tmp_path):
     assert store.get_completed().tolist() == rows.tolist()
     for name, values in make_values(rows).items():
         np.testing.assert_array_equal(store.read(name, rows), values)
+
+
+def make_sealed(path: Path, count: int = 20) -> CaseStore:
+    store = CaseStore.create(path, IDENTITY, FIELDS)
+    for start in range(0, count, 8):
+        rows = np.arange(start, min(start + 8, count))
+        store.write(rows, make_values(rows))
+    store.seal()
+    return store
+
+
+def flip_a_byte(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+DAMAGES = {
+    "a flipped byte": (lambda path: flip_a_byte(path / "maps" / "c" / "1" / "0" / "0"), "rows 8 to 15"),
+    "a chunk cut short": (lambda path: os.truncate(path / "embedding" / "c" / "0" / "0", 40), "rows 0 to 7"),
+    "a chunk gone": (lambda path: (path / "embedding" / "c" / "2" / "0").unlink(), "rows 16 to 23"),
+    "a ledger changed": (lambda path: flip_a_byte(path / LEDGER), "ledger of 20 cases"),
+    "a ledger cut short": (lambda path: os.truncate(path / LEDGER, 40), "ledger of 20 cases"),
+    "a header changed": (lambda path: flip_a_byte(path / "maps" / "zarr.json"), "headers of the arrays"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_what_was_changed_after_the_seal_is_named(tmp_path, name):
+    store = make_sealed(tmp_path / "store.zarr")
+    assert store.check() == 20
+    damage, expected = DAMAGES[name]
+    damage(store.path)
+    with pytest.raises(IndexMismatch, match=expected):
+        store.check()
+
+
+def test_a_later_seal_takes_in_what_is_new_and_never_what_was_damaged(tmp_path):
+    store = make_sealed(tmp_path / "store.zarr")
+    rows = np.arange(20, 24)
+    store.write(rows, make_values(rows))
+    assert store.check() == 16, "a run under way: the chunk that it writes to is not judged"
+    flip_a_byte(store.path / "maps" / "c" / "0" / "0" / "0")
+    store.seal()
+    with pytest.raises(IndexMismatch, match="1 of 3 chunks changed .first: catalogue rows 0 to 7"):
+        store.check()
+
+
+def test_sealing_twice_changes_nothing(tmp_path):
+    store = make_sealed(tmp_path / "store.zarr")
+    before = (store.path / HASHES).read_bytes()
+    assert (store.seal()).read_bytes() == before
+    os.truncate(store.path / HASHES, 50)
+    with pytest.raises(IndexMismatch, match="cut short"):
+        store.check()

@@ -10,9 +10,10 @@ import pytest
 from small_workspace import CASES, ingest_films, make_classifier, write_films
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.catalogue.verifying import verify_workspace
+from icbir_core.cli import main
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
 from icbir_core.pipeline.index_workspace import index_workspace
+from icbir_core.pipeline.verifying import verify_all
 from icbir_core.retrieval import target_engine
 from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.retriever import Retriever
@@ -84,7 +85,7 @@ def test_neighbour_distances_of_a_former_index_are_measured_anew(copied, models,
 
 def test_verify_names_what_another_classifier_or_a_new_film_leaves_behind(copied, tmp_path, models):
     def list_wrong() -> set[str]:
-        return {check.name for check in verify_workspace(copied) if not check.passed}
+        return {check.name for check in verify_all(copied) if not check.passed}
 
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
     index_workspace(copied, models=models)
@@ -95,6 +96,17 @@ def test_verify_names_what_another_classifier_or_a_new_film_leaves_behind(copied
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
     ingest_films(copied, write_films(tmp_path / "more", range(800, 801)))
     assert list_wrong() == behind
+
+
+def test_verify_finds_one_flipped_bit_in_the_stored_maps(copied, capsys):
+    assert main(["verify", str(copied.path)]) == 0
+    assert f"maps and embeddings/Effusion: {CASES} cases unchanged" in capsys.readouterr().out
+    chunk = copied.target_directory("Effusion") / "store.zarr" / "maps" / "c" / "2" / "0" / "0"
+    data = bytearray(chunk.read_bytes())
+    data[-1] ^= 1
+    chunk.write_bytes(data)
+    assert main(["verify", str(copied.path)]) == 1
+    assert "WRONG  maps and embeddings/Effusion: Expected the maps and embeddings" in capsys.readouterr().out
 
 
 def test_a_damaged_film_is_named_and_the_others_are_indexed(tmp_path, films, models):
