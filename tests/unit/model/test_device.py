@@ -10,7 +10,6 @@ import tensorflow
 from icbir_core.errors import DeviceError
 from icbir_core.model import device as module
 
-
 # Without the memory of earlier answers, which would also keep those of these machines.
 choose_device = module.choose_device.__wrapped__
 
