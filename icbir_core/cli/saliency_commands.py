@@ -24,7 +24,9 @@ def explain(
     image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Film: PNG, JPEG or DICOM.")] = None,
     method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = "deep_taylor",
     target: TargetOption = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay and legend).")
+    ] = None,
     hit: Annotated[
         str | None, typer.Option(metavar="CASE_ID", help="For similarity: the case beside the film.")
     ] = None,
@@ -61,6 +63,7 @@ def explain(
         return
     require_method(method)
     chosen = choose_device(device)
+    say(f"computing on {chosen.name}")
     models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
     pixels = read_radiograph(image).pixels
     fitted = fit_to_network(pixels, models.classifier.input_settings)
@@ -146,14 +149,15 @@ def _write(out: Path, pixels, values, signed: bool, scale: float | None = None) 
     import numpy as np
 
     from icbir_core.files import replace_atomically
-    from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
+    from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
 
     with replace_atomically(out) as aside:
         if out.suffix.lower() == ".npy":
             with open(aside, "wb") as handle:
                 np.save(handle, values)
         else:
-            picture = render_overlay(pixels, values, OverlayStyle(signed=signed), scale)
+            style, scale = OverlayStyle(signed=signed), shared_scale([values]) if scale is None else scale
+            picture = attach_legend(render_overlay(pixels, values, style, scale), style, scale)
             cv2.imwrite(str(aside), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 

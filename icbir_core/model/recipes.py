@@ -37,12 +37,9 @@ class Recipe:
     optimizer : "adamw" or "adadelta". schedule : "cosine" (after a linear warm-up) or "constant".
     epoch_size : films drawn for one epoch; None takes each film once.
     positive_weight_limit : positives of a finding are weighted by the square root of absent / present, at most this
-    much;
-        1 weighs all alike. averaging : decay per step of the moving average of the weights, 0 for none; the average is
-        what
-        is scored and kept. patience : epochs without a better score before stopping; None never stops early and keeps
-        the
-        last weights. view : only this view; start : where the weights come from unless told otherwise.
+    much; 1 weighs all alike. averaging : decay per step of the moving average of the weights, 0 for none; the average
+    is what is scored and kept. patience : epochs without a better score before stopping; None never stops early and
+    keeps the last weights. view : only this view; start : where the weights come from unless told otherwise.
     targets_only : train one output, the target finding, as the published recipe does.
     """
 

@@ -68,3 +68,25 @@ def test_precision_is_put_back():
         assert build_network("densenet_small", 1, 32).get_layer("logits").compute_dtype == "float32"
         _ = 1 / 0
     assert keras.config.dtype_policy().name == before
+
+
+def test_weights_without_a_top_from_h5(tmp_path):
+    """The kind of file that keras.applications offers; the outputs stay new."""
+    body = keras.Model((whole := build_network("densenet_small", 1, 32)).input, whole.get_layer("relu").output)
+    path = tmp_path / "notop.weights.h5"
+    body.save_weights(path)
+    taken = named_weights(build_network("densenet_small", 2, 32, path))
+    for name, values in named_weights(body).items():
+        np.testing.assert_array_equal(taken[name], values)
+    path.write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="without its top"):
+        build_network("densenet_small", 2, 32, path)
+
+
+def test_weights_that_cannot_be_downloaded_are_told(monkeypatch):
+    def fail(**_):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications.densenet, "DenseNet121", fail)
+    with pytest.raises(ModelError, match="Expected the ImageNet weights .*use --weights none, starter or a file"):
+        build_network("densenet121", 1, 32, "imagenet")

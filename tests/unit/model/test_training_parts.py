@@ -8,6 +8,7 @@ import pytest
 
 from icbir_core.errors import TrainingError, UnknownNameError
 from icbir_core.model import training
+from icbir_core.model.network import named_weights
 from icbir_core.model.recipes import RECIPES, Augmentation, Recipe, find_recipe
 from icbir_core.model.training import make_masked_loss, make_optimizer, weigh_positives
 from icbir_core.model.training_set import Batches, TrainingSet, split_by_patient
@@ -109,6 +110,26 @@ def test_float16_scales_the_loss_and_its_steps_are_taken(tmp_path, monkeypatch):
     assert isinstance(steppers[-1], keras.optimizers.LossScaleOptimizer) and int(steppers[-1].iterations) > 0
     assert all(np.isfinite(values).all() for values in result.model.get_weights())
     assert {variable.dtype for variable in result.model.variables} == {"float32"}
+
+
+@pytest.mark.parametrize("patience, epochs, best", [(2, 4, 1), (None, 5, 4)])
+def test_training_stops_when_held_back_films_no_longer_gain_and_keeps_the_best(
+    patience, epochs, best, tmp_path, monkeypatch
+):
+    """The scores of the epochs are given; without patience the last weights are kept."""
+    scores, kept = iter([0.6, 0.8, 0.7, 0.75, 0.9]), []
+
+    def score(model, trained, weights, *_):
+        kept.append({name: values.copy() for name, values in weights.items()})
+        return {"Effusion": (value := next(scores)), "Mass": value}
+
+    monkeypatch.setattr(training, "_score_weights", score)
+    recipe = Recipe(batch_size=8, epochs=5, patience=patience, augmentation=None, learning_rate=0.01)
+    result = training.train(make_set(), recipe, tmp_path, network="densenet_small", size=32, weights="none")
+    assert (len(result.history), result.best_epoch) == (epochs, best)
+    for name, values in named_weights(result.model).items():
+        np.testing.assert_array_equal(values, kept[best][name])
+    assert any((kept[best][name] != kept[0][name]).any() for name in kept[0])
 
 
 def test_recipes_by_name():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_densenet import build, random_weights
 
+from icbir_core.errors import UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency import rules
 from icbir_core.saliency.composite import CompositeRelevance
@@ -121,3 +122,10 @@ def test_convolution_and_pooling_as_one_map():
         shares *= relevance[0, row, column, channel] / shares.sum()
         expected[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] += shares
     np.testing.assert_allclose(rule.backward(tf.constant(relevance), kept)[0].numpy(), expected, atol=1e-5)
+
+
+def test_a_layer_without_a_rule_is_refused_by_name():
+    entry = keras.layers.Input((8, 8, 3))
+    x = keras.layers.GlobalMaxPooling2D(name="odd_one")(keras.layers.Conv2D(2, 3)(entry))
+    with pytest.raises(UnsupportedLayer, match="odd_one.*GlobalMaxPooling2D"):
+        CompositeRelevance(keras.Model(entry, x), 0)

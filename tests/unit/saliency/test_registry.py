@@ -67,6 +67,22 @@ def test_occlusion_sees_a_square_that_the_score_needs():
     assert values[:4, :4].min() > 0 and np.abs(values[5:, 5:]).max() == 0
 
 
+def test_occlusion_asks_in_batches(small_model, films, monkeypatch):
+    """A side of 32, a square of 4 moved by 2: 225 squares a film, in 15 batches of 16, and the whole films once."""
+    explainer, sizes = GradientExplainer(small_model), []
+    score = explainer.score
+    monkeypatch.setattr(explainer, "score", lambda inputs, index: sizes.append(len(inputs)) or score(inputs, index))
+    explainer.occlusion(standardise(films), 0)
+    assert sizes[0] == len(films) and len(sizes) == 1 + 15 * len(films)
+    assert sum(sizes[1:]) == 225 * len(films) and max(sizes[1:]) == 16
+
+
+def test_a_network_without_the_named_layers_is_refused():
+    entry = keras.layers.Input((8, 8, 3))
+    with pytest.raises(SaliencyError, match="a layer 'relu', found none"):
+        GradientExplainer(keras.Model(entry, keras.layers.Conv2D(2, 3)(entry)))
+
+
 def test_unknown_names_and_shapes_are_one_sentence(small_classifier, films):
     with pytest.raises(UnknownNameError, match="known: .*deep_taylor"):
         registry.attribute(small_classifier, films, "Effusion", "guesswork")
