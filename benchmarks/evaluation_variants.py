@@ -151,9 +151,9 @@ def list_variants(
 ) -> dict[str, np.ndarray]:
     """name → distances (Q, N). deep : other layers, poolings and maps too, which computes every film anew."""
     distances = {}
-    names = ["ssim", "cnn", "findings", "hybrid_findings", "learned_metric", "learned_metric_folds"]
+    names = ["ssim", "cnn", "findings", "hybrid_findings", "cnn_centred"]
     if source.engine.models.saliency_classifier is not None:
-        names += ["ig_cbir", "hybrid"]
+        names += ["ig_cbir", "hybrid", "ig_cbir_centred", "hybrid_centred"]
     for name in names:
         distances[name] = measure_distances(METHODS[name], source, queries, catalogue)
     transforms: dict[str, Transform] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from icbir_core.errors import FilterError
 
-METHODS: tuple[str, ...] = ("learned_metric", "ig_cbir", "cnn", "ssim")
+METHODS: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn", "ssim")
 """Search methods, the preferred first: the default of a target is the first that is indexed for it."""
 
 

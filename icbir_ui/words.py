@@ -10,7 +10,7 @@ from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
 METHOD_TITLES = {
-    "learned_metric": "Findings and features (learned)",
+    "cnn_centred": "Network features, centred",
     "ig_cbir": "Heat map (IG-CBIR)",
     "cnn": "Network features (CNN)",
     "ssim": "Structural similarity (SSIM)",

@@ -10,18 +10,19 @@ import numpy as np
 from icbir_core.errors import UnknownNameError
 from icbir_core.evaluation.controls import CONTROLS
 from icbir_core.evaluation.films import FilmSet
-from icbir_core.evaluation.learned import LEARNED, LEARNED_FOLDS, learn_vectors
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.vectors import VectorSource
 
 _BLOCK = 256
+CENTRED = "centred cosine"
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to compare films. parts : kinds of vectors, each scaled to the same spread and put side by side.
 
-    metric : "euclidean", "cosine" or "1 - ssim"; control : it carries no interpretation of the film.
+    metric : "euclidean", "cosine", "centred cosine" (each part about the catalogue's mean) or "1 - ssim"; control :
+    it carries no interpretation of the film.
     """
 
     name: str
@@ -34,11 +35,12 @@ class Method:
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
-        Method(LEARNED, "findings and features under a metric learned from the catalogue's labels", (LEARNED,)),
-        Method(LEARNED_FOLDS, "the same, each case placed by a metric that never saw its patient's labels",
-               (LEARNED_FOLDS,)),
         Method("ssim", "structural similarity of the films", ("ssim",), "1 - ssim"),
         Method("cnn", "features of the classifier", ("cnn",)),
+        Method("cnn_centred", "features of the classifier by angle about the catalogue's mean", ("cnn",), CENTRED),
+        Method("ig_cbir_centred", "features of the saliency classifier by angle about the catalogue's mean",
+               ("ig_cbir",), CENTRED),
+        Method("hybrid_centred", "both networks' features, each by angle about its mean", ("cnn", "ig_cbir"), CENTRED),
         Method("ig_cbir", "features of the saliency classifier on Deep Taylor maps (the paper's method)", ("ig_cbir",)),
         Method("hybrid", "features of both networks side by side, equal spread", ("cnn", "ig_cbir")),
         Method("findings", "log-odds of every finding of the classifier, equal spread", ("findings",)),
@@ -55,7 +57,8 @@ METHODS: Mapping[str, Method] = {
     )
 }  # fmt: skip
 DEFAULT_METHODS: tuple[str, ...] = (
-    "ssim", "cnn", "ig_cbir", LEARNED, LEARNED_FOLDS, "hybrid", "findings", "hybrid_findings", *CONTROLS,
+    "ssim", "cnn", "ig_cbir", "cnn_centred", "ig_cbir_centred", "hybrid", "hybrid_centred", "findings",
+    "hybrid_findings", *CONTROLS,
 )  # fmt: skip
 NEEDS_SALIENCY_CLASSIFIER = ("ig_cbir", *CONTROLS)
 
@@ -72,13 +75,14 @@ def measure_distances(method: Method, source: VectorSource, queries: FilmSet, ca
     """float64 (Q, N): the distance of each query to each case; smaller is closer; scales come from the catalogue."""
     if method.metric == "1 - ssim":
         return _measure_ssim(source.get(queries, "ssim"), source.get(catalogue, "ssim"))
-    if method.name in (LEARNED, LEARNED_FOLDS):
-        return measure_euclidean(*learn_vectors(source, queries, catalogue, in_folds=method.name == LEARNED_FOLDS))
     left, right = [], []
     for part in method.parts:
         one, other = (_get(source, films, part) for films in (queries, catalogue))
         scale = 1.0
-        if len(method.parts) > 1:
+        if method.metric == CENTRED:
+            centre = other.mean(axis=0)
+            one, other = _normalise(one - centre), _normalise(other - centre)
+        elif len(method.parts) > 1:
             spread = float(np.sqrt(((other - other.mean(axis=0)) ** 2).sum(axis=1).mean()))
             scale = 1 / spread if spread > 0 else 1.0
         elif part == "findings":

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
-from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
-from icbir_core.pipeline.metric_of_workspace import LearnedView, renew_metric
+from icbir_core.errors import IcbirError, IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.pipeline.centre_of_workspace import CentredView, renew_centre
 from icbir_core.pipeline.verifying import STORE_ARTEFACT
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
+from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings
 from icbir_core.retrieval.index import Index
-from icbir_core.retrieval.learned_metric import NAME as LEARNED_METRIC
 from icbir_core.retrieval.model_choice import Models, load_models, require_saliency_classifier
 from icbir_core.retrieval.neighbours import SAMPLE, measure_neighbours, read_neighbours, write_neighbours
 from icbir_core.retrieval.regions import CHANNELS, GRID
@@ -32,7 +32,7 @@ from icbir_core.retrieval.target_engine import (
     STORE,
     get_catalogue_sha256,
     index_class,
-    name_metric,
+    name_centre,
 )
 from icbir_core.settings import METHODS, InputSettings
 from icbir_core.types import Case
@@ -71,7 +71,7 @@ def index_workspace(
 ) -> IndexReport:
     """Compute what is missing, then build or update the indexes.
 
-    methods : of `settings.METHODS`; None takes all that models and labels allow. Killed at any point, the same call
+    methods : of `settings.METHODS`; None takes all that the models allow. Killed at any point, the same call
     goes on with the next case and ends with the same values. Memory does not grow with the catalogue. models :
     instead of the workspace's own (tests). Raises `WorkspaceError` for an empty catalogue, another indexing under
     way, or ig_cbir without a saliency classifier; `UnknownNameError` for an unknown method.
@@ -86,18 +86,15 @@ def index_workspace(
         if workspace.catalogue.count() == 0:
             raise WorkspaceError("Expected a catalogue with cases, got an empty one; run the ingest command first.")
         models = models or load_models(workspace, target)
-        everything = methods is None
-        if everything:
+        if methods is None:
             methods = METHODS if models.saliency_classifier else tuple(m for m in METHODS if m != "ig_cbir")
         elif "ig_cbir" in methods:
             require_saliency_classifier(models)
-        silent = progress or (lambda done, total, text: None)
-        return _index(workspace, models, methods, map_method, chosen, silent, skip_unlearnable=everything)
+        return _index(workspace, models, methods, map_method, chosen, progress or (lambda done, total, text: None))
 
 
 def _index(
     workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, device: dict, progress: Progress,
-    skip_unlearnable: bool,
 ) -> IndexReport:  # fmt: skip
     if "catalogue" not in workspace.read_manifest()["artefacts"]:
         record_catalogue(workspace)
@@ -115,20 +112,14 @@ def _index(
     workspace.record_artefact(f"{STORE_ARTEFACT}{models.target}", {"path": store.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
-    metric = None
-    if LEARNED_METRIC in methods:
-        progress(0, len(methods), "learning a metric")
-        try:
-            metric = renew_metric(workspace, store, np.setdiff1d(rows, removed), directory, identity)
-        except RetrievalError:
-            if not skip_unlearnable:
-                raise
-            methods = tuple(method for method in methods if method != LEARNED_METRIC)
+    centre = None
+    if CENTRED in methods:
+        centre = renew_centre(store, np.setdiff1d(rows, removed), directory, identity)
     indexes = {}
     for number, method in enumerate(methods):
         progress(number, len(methods), f"indexing {method}")
-        vectors = LearnedView(store, metric, rows) if method == LEARNED_METRIC else store.view(method, rows)
-        origin = made_from | name_metric(method, metric)
+        vectors = CentredView(store, centre, rows) if method == CENTRED else store.view(method, rows)
+        origin = made_from | name_centre(method, centre)
         indexes[method] = _build_index(vectors, method, directory / "index" / method, rows, removed, origin, keys)
     progress(len(methods), len(methods), "indexed")
     _record(workspace, models, map_method, catalogue_sha256, device, indexes)

@@ -178,8 +178,8 @@ class Embedder:
         with self._lock:
             return attribute(self.classifier, np.asarray(images, np.float32), finding or self.target, method)
 
-    def explain_pair(self, images: np.ndarray, search_method: str, metric=None) -> PairExplanation:
+    def explain_pair(self, images: np.ndarray, search_method: str, centre=None) -> PairExplanation:
         """Where the distance of two images (2, S, S) comes from, under the same lock; see `saliency.similarity`."""
         with self._lock:
             models = self.classifier, images, self.saliency_classifier
-            return explain_pair(search_method, *models, self.target, self.map_method, metric)
+            return explain_pair(search_method, *models, self.target, self.map_method, centre and centre.mean)

@@ -13,7 +13,7 @@ from icbir_core.files import replace_atomically
 from icbir_core.retrieval.case_keys import CaseKeys
 
 FILE = "neighbours.npz"
-SAMPLE: Mapping[str, int] = {"learned_metric": 1000, "ig_cbir": 1000, "cnn": 1000, "ssim": 200}
+SAMPLE: Mapping[str, int] = {"cnn_centred": 1000, "ig_cbir": 1000, "cnn": 1000, "ssim": 200}
 
 
 def measure_neighbours(

@@ -15,7 +15,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import FilterError, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.learned_metric import NAME as LEARNED_METRIC
+from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import describe_region, weigh_cells
@@ -102,8 +102,8 @@ class Retriever:
         descriptors = {"cnn": embeddings.cnn[0], "ssim": embeddings.reduced[0]}
         if embeddings.ig_cbir is not None:
             descriptors["ig_cbir"] = embeddings.ig_cbir[0]
-        if engine.metric is not None:
-            descriptors[LEARNED_METRIC] = engine.metric.transform(embeddings.cnn, embeddings.ig_cbir)[0]
+        if engine.centre is not None:
+            descriptors[CENTRED] = engine.centre.transform(embeddings.cnn)[0]
         found = QueryEmbedding(
             descriptors,
             embeddings.maps[0],
@@ -272,7 +272,7 @@ class Retriever:
         films = query.radiograph, read_case_radiograph(self.workspace, case)
         settings = engine.models.classifier.input_settings
         images = np.stack([fit_to_network(film.pixels, settings) for film in films])
-        return engine.embedder.explain_pair(images, method, engine.metric)
+        return engine.embedder.explain_pair(images, method, engine.centre)
 
     def neighbour_distances(self, method: str | None = None, target: str | None = None) -> np.ndarray:
         """Ascending distances float64 of (a sample of) the catalogue's cases to their nearest case of another

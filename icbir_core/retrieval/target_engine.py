@@ -12,11 +12,11 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.retrieval.centring import NAME as CENTRED
+from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.index import Index
-from icbir_core.retrieval.learned_metric import NAME as LEARNED_METRIC
-from icbir_core.retrieval.learned_metric import LearnedMetric
 from icbir_core.retrieval.model_choice import Models, load_models
 from icbir_core.retrieval.neighbours import read_neighbours
 from icbir_core.retrieval.regions import measure_region
@@ -26,7 +26,7 @@ from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
 from icbir_core.settings import METHODS
 from icbir_core.types import SaliencyMap
 
-EMBEDDED = (LEARNED_METRIC, "ig_cbir", "cnn")
+EMBEDDED = (CENTRED, "ig_cbir", "cnn")
 """Methods whose cases are vectors in Euclidean space."""
 ARTEFACT = "index:"
 STORE = "store.zarr"
@@ -38,9 +38,9 @@ def index_class(method: str) -> type[Index] | type[StructuralSimilarityIndex]:
     return Index if method in EMBEDDED else StructuralSimilarityIndex
 
 
-def name_metric(method: str, metric: LearnedMetric | None) -> dict[str, str]:
+def name_centre(method: str, centre: Centre | None) -> dict[str, str]:
     """What an index of that method is made from beside models and catalogue."""
-    return {"metric": metric.sha256} if method == LEARNED_METRIC and metric is not None else {}
+    return {"centre": centre.sha256} if method == CENTRED and centre is not None else {}
 
 
 def list_targets(workspace: Workspace) -> tuple[str, ...]:
@@ -85,9 +85,9 @@ class TargetEngine:
         store: CaseStore,
         indexes: Mapping[str, Index | StructuralSimilarityIndex],
         map_method: str,
-        metric: LearnedMetric | None = None,
+        centre: Centre | None = None,
     ):
-        self.metric = metric
+        self.centre = centre
         self.workspace, self.models, self.store, self.indexes = workspace, models, store, dict(indexes)
         self.target, self.map_method = models.target, map_method
         self.embedder: Embedder = models.make_embedder(map_method)
@@ -110,14 +110,14 @@ class TargetEngine:
         store = CaseStore.open(directory / STORE, models.identity | {"map_method": map_method, "target": target})
         expected = models.identity | {"catalogue": get_catalogue_sha256(workspace)}
         methods = [method for method in METHODS if method in entry["methods"]]
-        metric = None
-        if LEARNED_METRIC in methods:
-            metric = LearnedMetric.open(directory, models.identity | {"map_method": map_method, "target": target})
+        centre = None
+        if CENTRED in methods:
+            centre = Centre.open(directory, models.identity | {"map_method": map_method, "target": target})
         indexes = {
-            method: index_class(method).open(directory / "index" / method, expected | name_metric(method, metric))
+            method: index_class(method).open(directory / "index" / method, expected | name_centre(method, centre))
             for method in methods
         }
-        return cls(workspace, models, store, indexes, map_method, metric)
+        return cls(workspace, models, store, indexes, map_method, centre)
 
     @property
     def default_method(self) -> str:

@@ -11,15 +11,16 @@ f = mean of A, d = f1 - f2 and the middle m = (f1 + f2)/2 the squared distance f
 (the analogue for distances of what Stylianou, Souvenir and Pless do to a dot product, "Visualizing deep
 similarity networks", WACV 2019). Each film holds half of it: measured from zero instead of the middle, one film would
 hold a large positive constant and the other as large a negative one, which no picture survives. Structural similarity
-is a mean over windows; each film gets half of a window's loss. A metric that is learned on the features of both
-networks names for each feature what it adds to the squared distance (`find_directions`); d then is that direction.
+is a mean over windows; each film gets half of a window's loss.
+
+Centred features: with u = (f - c)/|f - c| for a centre c, the squared distance |u1 - u2|^2 is (u1 - u2)·u1 - (u1 -
+u2)·u2, and each u is itself a mean over positions, so that it falls apart as exactly, half on each film.
 """
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import keras
@@ -81,15 +82,27 @@ def _spread(coarse: np.ndarray, size: int) -> np.ndarray:
     return (weights(coarse.shape[0]) @ coarse.astype(np.float64) @ weights(coarse.shape[1]).T).astype(np.float32)
 
 
-def share_distance(features: np.ndarray, direction: np.ndarray | None = None) -> np.ndarray:
+def share_distance(features: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
     """The squared distance of two films on their positions, half on each film: float64 (2, h, w), for feature maps
-    (2, h, w, C). direction (C,) : shares out direction · (f1 - f2) instead; None is the difference f1 - f2 itself."""
+    (2, h, w, C). centre (C,) : the distance is that of the unit vectors about this centre, not of the features."""
     features = np.asarray(features, np.float64)
     means = features.mean(axis=(1, 2))
-    difference = means[0] - means[1] if direction is None else direction
+    if centre is not None:
+        length = np.linalg.norm(means - centre, axis=1)
+        features = (features - centre) / np.where(length > 0, length, 1)[:, None, None, None]
+        means = features.mean(axis=(1, 2))
+    difference = means[0] - means[1]
     positions = features.shape[1] * features.shape[2]
     centred = features - means.mean(axis=0)
     return np.stack([centred[0] @ difference, -(centred[1] @ difference)]) / positions
+
+
+def _measure(features: np.ndarray, centre: np.ndarray | None) -> float:
+    """The squared distance that the search measured."""
+    means = features.mean(axis=(1, 2), dtype=np.float64)
+    if centre is not None:
+        means = [one / np.linalg.norm(one) if one.any() else one for one in means - centre]
+    return float(((means[0] - means[1]) ** 2).sum())
 
 
 def _read_features(classifier, pictures: np.ndarray) -> np.ndarray:
@@ -113,27 +126,6 @@ def _share_structure(pictures: np.ndarray) -> tuple[np.ndarray, float]:
     return loss, float(1.0 - similarity)
 
 
-def _read_pair(classifier, images, saliency_classifier, target, map_method, method: str) -> np.ndarray:
-    """The last feature maps (2, h, w, C) that a method compares, in the classifier or of the films' maps."""
-    if method == "cnn":
-        return _read_features(classifier, images)
-    if saliency_classifier is None or target is None:
-        raise SaliencyError("Expected a saliency classifier and its target for ig_cbir; train both stages first.")
-    return _read_features(saliency_classifier, encode_map(attribute(classifier, images, target, map_method)))
-
-
-def _share_learned(parts: list[np.ndarray], metric) -> tuple[np.ndarray, float]:
-    """Shares (2, h, w) and the squared distance of two films under a metric on the features of one or two networks."""
-    if metric is None:
-        raise SaliencyError("Expected the learned metric that ranked the films, got none; run the index command.")
-    means = [part.mean(axis=(1, 2)) for part in parts]
-    other = means[1] if len(means) > 1 else None
-    directions = metric.find_directions(means[0], other)
-    shares = sum(share_distance(part, direction) for part, direction in zip(parts, directions, strict=False))
-    vectors = metric.transform(means[0], other).astype(np.float64)
-    return shares, float(((vectors[0] - vectors[1]) ** 2).sum())
-
-
 def explain_pair(
     method: str,
     classifier,
@@ -141,12 +133,12 @@ def explain_pair(
     saliency_classifier=None,
     target: str | None = None,
     map_method: str = "deep_taylor",
-    metric=None,
+    centre: np.ndarray | None = None,
 ) -> PairExplanation:
     """Where the distance between two films comes from, for the search method that ranked them.
 
     method : "cnn" (the classifier's features), "ig_cbir" (the saliency classifier's features of the films' maps, which
-    lie on the films: needs `saliency_classifier` and `target`), "learned_metric" (both, needs `metric`) or "ssim".
+    lie on the films: needs `saliency_classifier` and `target`), "cnn_centred" (needs its `centre` (C,)) or "ssim".
     images : float32 (2, S, S) in [0, 1]. Swapping the films swaps the maps. Raises UnknownNameError, SaliencyError.
     """
     images = np.asarray(images, np.float32)
@@ -159,14 +151,21 @@ def explain_pair(
         loss, total = _share_structure(images)
         shares, quantity, layer = (loss, loss), "1 - ssim", ""
     elif method in METHODS:
-        read = partial(_read_pair, classifier, images, saliency_classifier, target, map_method)
-        if method == "learned_metric":
-            parts = [read("cnn")] + ([read("ig_cbir")] if saliency_classifier is not None else [])
-            shares, total = _share_learned(parts, metric)
-        else:
-            features = read(method)
-            means = features.mean(axis=(1, 2), dtype=np.float64)
-            shares, total = share_distance(features), float(((means[0] - means[1]) ** 2).sum())
+        reader, pictures = classifier, images
+        if method == "ig_cbir":
+            if saliency_classifier is None or target is None:
+                raise SaliencyError(
+                    "Expected a saliency classifier and its target for ig_cbir; train both stages first."
+                )
+            reader, pictures = saliency_classifier, encode_map(attribute(classifier, images, target, map_method))
+        if method != "cnn_centred":
+            centre = None
+        elif centre is None:
+            raise SaliencyError(
+                "Expected the centre that the films were ranked about, got none; run the index command."
+            )
+        features = _read_features(reader, pictures)
+        shares, total = share_distance(features, centre), _measure(features, centre)
         quantity, layer = "squared Euclidean distance", LAYER
     else:
         raise UnknownNameError("search method", method, METHODS)

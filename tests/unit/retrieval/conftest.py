@@ -8,7 +8,6 @@ import pytest
 from small_workspace import CASES, FINDINGS, ingest_films, make_classifier, write_films
 
 from icbir_core.catalogue import Workspace
-from icbir_core.retrieval import learned_metric
 from icbir_core.retrieval.model_choice import Models
 
 
@@ -31,8 +30,6 @@ def indexed(tmp_path_factory, films, models) -> Workspace:
 
     workspace = Workspace.create(tmp_path_factory.mktemp("workspace") / "w")
     ingest_films(workspace, films)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learned_metric, "LEAST_CASES", 5)  # thirty films know no finding ten times
-        report = index_workspace(workspace, models=models)
+    report = index_workspace(workspace, models=models)
     assert report.embedded == CASES and not report.unreadable
     return workspace

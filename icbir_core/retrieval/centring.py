@@ -1,0 +1,73 @@
+"""The search method "cnn_centred": the classifier's features less their mean over the catalogue, at unit length.
+
+Penultimate features are positive and share a large common part, what every chest film has; distances between raw
+features are ruled by it and by how strongly a film drives the network. Less the mean and at unit length, only the
+direction in which a film differs from the average film is compared. No label is used. (Centring before the angle:
+Suzuki et al., "Centering similarity measures to reduce hubs", EMNLP 2013.)
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.errors import IndexMismatch
+from icbir_core.files import sha256_of_bytes, write_bytes_atomically
+
+NAME = "cnn_centred"
+FILE = "centre.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Centre:
+    """mean float32 (D,) of the classifier's features over `cases` cases. identity : hashes of what they came from."""
+
+    mean: np.ndarray
+    cases: int
+    identity: dict[str, str]
+
+    @classmethod
+    def measure(cls, features: Iterable[np.ndarray], identity: dict[str, str]) -> Centre:
+        """The centre of features that come in pieces (N, D); at least one film."""
+        total, cases = 0.0, 0
+        for part in features:
+            total, cases = total + np.asarray(part, np.float64).sum(axis=0), cases + len(part)
+        return cls(np.asarray(total / cases, np.float32), cases, dict(identity))
+
+    @property
+    def sha256(self) -> str:
+        """A hash of all values: indexes made with this centre carry it."""
+        return sha256_of_bytes(self._to_bytes())
+
+    def transform(self, features: np.ndarray) -> np.ndarray:
+        """Unit vectors float32 (N, D) of features (N, D); a film that is the mean itself stays at zero."""
+        moved = np.asarray(features, np.float64) - self.mean
+        length = np.linalg.norm(moved, axis=1, keepdims=True)
+        return np.divide(moved, length, out=np.zeros_like(moved), where=length > 0).astype(np.float32)
+
+    def _to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        identity = [f"{name}={value}" for name, value in sorted(self.identity.items())]
+        np.savez(buffer, mean=self.mean, cases=np.array(self.cases), identity=np.array(identity))
+        return buffer.getvalue()
+
+    def save(self, directory: Path) -> None:
+        """Write it as `centre.npz` into a target's folder."""
+        write_bytes_atomically(Path(directory) / FILE, self._to_bytes())
+
+    @classmethod
+    def open(cls, directory: Path, identity: dict[str, str]) -> Centre:
+        """Read it. Raises `IndexMismatch` if there is none, or one of other models."""
+        path = Path(directory) / FILE
+        if not path.is_file():
+            raise IndexMismatch(f"Expected '{FILE}' beside the indexes, got none; run the index command.")
+        with np.load(path, allow_pickle=False) as stored:
+            identity_found = dict(text.split("=", 1) for text in stored["identity"].tolist())
+            found = cls(stored["mean"], int(stored["cases"]), identity_found)
+        if found.identity != identity:
+            raise IndexMismatch(f"Expected '{FILE}' of the present models, got another's; run the index command.")
+        return found

@@ -1,0 +1,84 @@
+"""Centred features: what they are, what they are good for, their file, their life in a workspace."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from small_workspace import CASES, ingest_films, write_films
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import IndexMismatch
+from icbir_core.pipeline.index_workspace import index_workspace
+from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.saliency.similarity import share_distance
+from icbir_core.settings import METHODS
+
+
+def test_vectors_are_the_unit_directions_from_the_mean_of_all_pieces():
+    features = np.random.default_rng(0).random((50, 8)).astype(np.float32) + 3
+    centre = Centre.measure((features[at : at + 7] for at in range(0, 50, 7)), {"model": "a"})
+    assert centre.cases == 50
+    np.testing.assert_allclose(centre.mean, features.mean(0), rtol=1e-6)
+    for film, vector in zip(features, centre.transform(features), strict=True):
+        slow = [float(x) - float(m) for x, m in zip(film, centre.mean, strict=True)]
+        length = sum(x * x for x in slow) ** 0.5
+        np.testing.assert_allclose(vector, [x / length for x in slow], atol=1e-5)
+    assert not centre.transform(centre.mean[None]).any(), "the mean itself has no direction"
+
+
+def test_neither_what_all_films_share_nor_how_strongly_they_drive_the_network_decides():
+    features = np.random.default_rng(1).random((40, 8))
+    centre = Centre.measure([features], {})
+    vectors = centre.transform(features)
+    shifted = features + np.arange(8) * 7.0
+    np.testing.assert_allclose(Centre.measure([shifted], {}).transform(shifted), vectors, atol=1e-4)
+    stronger = centre.mean + 3.0 * (features - centre.mean)
+    np.testing.assert_allclose(centre.transform(stronger), vectors, atol=1e-5)
+
+
+def test_the_squared_distance_of_centred_features_is_shared_out_without_a_rest():
+    maps = np.random.default_rng(2).random((2, 5, 5, 16))
+    centre = np.full(16, 0.4)
+    units = [(f - centre) / np.linalg.norm(f - centre) for f in maps.mean(axis=(1, 2))]
+    shares = share_distance(maps, centre)
+    assert shares.sum() == pytest.approx(((units[0] - units[1]) ** 2).sum(), rel=1e-9)
+    assert shares[0].sum() == pytest.approx(shares[1].sum(), rel=1e-9), "half on each film"
+    np.testing.assert_allclose(share_distance(maps[::-1], centre), shares[::-1])
+
+
+def test_a_file_of_other_models_is_refused(tmp_path):
+    centre = Centre.measure([np.ones((3, 4))], {"model": "a"})
+    centre.save(tmp_path)
+    assert Centre.open(tmp_path, {"model": "a"}).sha256 == centre.sha256
+    with pytest.raises(IndexMismatch, match="present models"):
+        Centre.open(tmp_path, {"model": "b"})
+    with pytest.raises(IndexMismatch, match="got none"):
+        Centre.open(tmp_path / "elsewhere", {"model": "a"})
+
+
+def test_it_stays_while_the_catalogue_grows_a_little_and_is_measured_anew_when_it_grows_much(
+    tmp_path, indexed, models, monkeypatch
+):
+    from icbir_core.retrieval import target_engine
+
+    shutil.copytree(indexed.path, tmp_path / "w")
+    workspace = Workspace.open(tmp_path / "w")
+    methods = workspace.read_manifest()["artefacts"]["index:Effusion"]["methods"]
+    assert set(methods) == set(METHODS)
+    ingest_films(workspace, write_films(tmp_path / "more", range(700, 702)))
+    grown = index_workspace(workspace, models=models)
+    assert grown.indexes["cnn_centred"]["tail"] == 2, "two more cases lie about the same centre"
+    ingest_films(workspace, write_films(tmp_path / "many", range(710, 720)))
+    anew = index_workspace(workspace, models=models)
+    assert anew.indexes["cnn_centred"]["tail"] == 0 and anew.indexes["cnn_centred"]["count"] == CASES + 12
+    identity = models.identity | {"map_method": "deep_taylor", "target": "Effusion"}
+    folder = workspace.target_directory("Effusion")
+    assert Centre.open(folder, identity).cases == CASES + 12
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    assert Retriever.open(workspace).methods() == METHODS, "the preferred method first"
+    Centre.measure([np.ones((3, 80))], identity).save(folder)
+    with pytest.raises(IndexMismatch, match="centre"):
+        Retriever.open(workspace)
