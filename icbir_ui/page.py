@@ -9,7 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from icbir_ui import state
 from icbir_ui.errors import shielded
-from icbir_ui.resources import open_engine
+from icbir_ui.resources import GRACE, open_engine
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
 KEPT = (
@@ -50,8 +50,6 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     st.html(STYLE)
     state.keep(*KEPT)
     with shielded():
-        open_engine()  # starts loading, whatever page she reads first
-    with shielded():
         if _recall_reader():
             if heading:
                 st.title(title)
@@ -59,6 +57,8 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         else:
             _ask_to_accept()
     st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>')
+    with shielded():
+        open_engine().begin(GRACE)  # whatever page she reads first, the networks load behind it
 
 
 def _recall_reader() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +22,10 @@ from icbir_ui.errors import explain
 
 Answer = TypeVar("Answer")
 RATINGS_FILE = "ratings.db"
+GRACE = 1.0
+"""Seconds between a first page and the loading: the browser still fetches what draws the page."""
+SWITCH = 0.0005
+"""Seconds for which the loading keeps the interpreter; Python's own 5 ms make a page that loads meanwhile crawl."""
 
 
 def find_workspace_path() -> Path:
@@ -63,7 +68,8 @@ def open_retriever(workspace: Workspace) -> Any:
 class Engine:
     """A retriever that loads behind the pages and answers one call at a time.
 
-    Answers are remembered by what was asked, so that a rerun of a page computes nothing again.
+    Loading begins with `begin` or with the first question. Answers are remembered by what was asked, so that a rerun
+    of a page computes nothing again.
     """
 
     def __init__(self, workspace: Workspace, limit: int = 400):
@@ -71,20 +77,36 @@ class Engine:
         self.started = time.monotonic()
         self.error: str | None = None
         self._retriever: Any = None
+        self._wanted = threading.Event()
         self._loaded = threading.Event()
         self._lock = threading.Lock()
         self._waiting = 0
         self._counting = threading.Lock()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._limit = limit
-        threading.Thread(target=self._load, name="icbir-load", daemon=True).start()
+        self._loader: threading.Thread | None = None
 
-    def _load(self) -> None:
+    def begin(self, after: float = 0.0) -> None:
+        """Start to load, once; `after` so many seconds, or as soon as somebody calls this without."""
+        with self._counting:
+            if self._loader is None:
+                self._loader = threading.Thread(target=self._load, args=(after,), name="icbir-load", daemon=True)
+                self._loader.start()
+        if not after:
+            self._wanted.set()
+
+    def _load(self, after: float) -> None:
+        self._wanted.wait(after)
+        held = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        gc.disable()  # each collection would walk over all that is being loaded, and every page would stand still
         try:
             self._retriever = open_retriever(self.workspace)
-            gc.freeze()  # what the networks hold stays; later collections need not walk over it
         except Exception as error:
             self.error = explain(error)
+        gc.freeze()  # what the networks hold stays; later collections need not walk over it
+        gc.enable()
+        sys.setswitchinterval(held)
         self._loaded.set()
 
     @property
@@ -98,6 +120,7 @@ class Engine:
     @property
     def retriever(self) -> Any:
         """The retriever, once it is there. Raises `WorkspaceError` with the reason if it could not be opened."""
+        self.begin()
         self._loaded.wait()
         if self.error:
             raise WorkspaceError(self.error)
@@ -162,7 +185,7 @@ def _open_engine(path: str) -> Engine:
 
 
 def open_engine() -> Engine:
-    """The engine of the served workspace; the first call starts loading and returns. Raises `WorkspaceError`."""
+    """The engine of the served workspace; nothing is loaded yet. Raises `WorkspaceError`."""
     return _open_engine(str(find_workspace_path()))
 
 

@@ -19,7 +19,7 @@ SHOWN = 12
 COLUMNS = 6
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_resource(max_entries=200, show_spinner=False)
 def _make_thumbnail(path: str) -> str:
     """A small picture as a data address: one that Streamlit serves is gone when a click cuts the page short."""
     pixels = read_radiograph(Path(path)).pixels
