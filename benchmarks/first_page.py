@@ -100,7 +100,8 @@ def main() -> None:
             times["notice, next reader"].append(open_page(browser, address))
             times["welcome, third reader"].append(open_page(browser, f"{address}?reader=R3", pictures=True))
             stop(process)
-            print(f"  load average {os.getloadavg()[0]:.1f}", {k: round(v[-1], 2) for k, v in times.items()}, flush=True)
+            said = ", ".join(f"{name} {values[-1]:.2f}" for name, values in times.items())
+            print(f"  load average {os.getloadavg()[0]:.1f}: {said}", flush=True)
         browser.close()
     floors = {"first": np.array(times["bare, first"]), "next": np.array(times["bare, next"])}
     for name, values in times.items():

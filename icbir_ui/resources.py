@@ -8,13 +8,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from icbir_core.catalogue import Workspace
-from icbir_core.errors import WorkspaceError
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.settings import get_environment_path
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -24,6 +26,8 @@ Answer = TypeVar("Answer")
 RATINGS_FILE = "ratings.db"
 GRACE = 1.0
 """Seconds between a first page and the loading: the browser still fetches what draws the page."""
+PATIENCE = 0.25
+"""Seconds between two words to one who waits."""
 SWITCH = 0.0005
 """Seconds for which the loading keeps the interpreter; Python's own 5 ms make a page that loads meanwhile crawl."""
 
@@ -65,11 +69,19 @@ def open_retriever(workspace: Workspace) -> Any:
     return Retriever.open(workspace)
 
 
-class Engine:
-    """A retriever that loads behind the pages and answers one call at a time.
+def describe_queue(before: int) -> str:
+    """What one who waits is told."""
+    who = "1 reader is" if before == 1 else f"{before} readers are"
+    return f"You are in a queue: {who} before you. Your search starts by itself."
 
-    Loading begins with `begin` or with the first question. Answers are remembered by what was asked, so that a rerun
-    of a page computes nothing again.
+
+class Engine:
+    """A retriever that loads behind the pages and answers one question at a time, in the order of asking.
+
+    Loading begins with `begin` or with the first question. All is computed in one thread that lives as long as the
+    engine: the networks' library keeps its compiled kernels by thread, and each new thread would compile them again,
+    which takes several times as long as a search. Answers are remembered by what was asked, so that a rerun of a page
+    computes nothing again.
     """
 
     def __init__(self, workspace: Workspace, limit: int = 400):
@@ -79,21 +91,22 @@ class Engine:
         self._retriever: Any = None
         self._wanted = threading.Event()
         self._loaded = threading.Event()
-        self._lock = threading.Lock()
-        self._waiting = 0
+        self._worker = ThreadPoolExecutor(1, "icbir-engine")
+        self._begun = False
+        self._waiting: list[Future] = []
         self._counting = threading.Lock()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._limit = limit
-        self._loader: threading.Thread | None = None
 
     def begin(self, after: float = 0.0) -> None:
         """Start to load, once; `after` so many seconds, or as soon as somebody calls this without."""
         with self._counting:
-            if self._loader is None:
-                self._loader = threading.Thread(target=self._load, args=(after,), name="icbir-load", daemon=True)
-                self._loader.start()
+            begun, self._begun = self._begun, True
         if not after:
             self._wanted.set()
+        if not begun:
+            self._worker.submit(self._load, after)
+            self._worker.submit(self._warm_up)
 
     def _load(self, after: float) -> None:
         self._wanted.wait(after)
@@ -108,6 +121,14 @@ class Engine:
         gc.enable()
         sys.setswitchinterval(held)
         self._loaded.set()
+
+    def _warm_up(self) -> None:
+        """The first film takes seconds more than any other, because the networks are compiled for it: so take one."""
+        cases = [] if self.error else self.workspace.catalogue.cases()[:1]
+        for case in cases:
+            with suppress(IcbirError):  # a film that is missing is told to the one who asks for it
+                film = read_case_radiograph(self.workspace, case)
+                self._retriever.embed_query(Query(case.case_id, film))
 
     @property
     def ready(self) -> bool:
@@ -144,22 +165,29 @@ class Engine:
         if known is not None:
             return known
         retriever = self.retriever
+
+        def answer() -> Answer:
+            known = self._recall(key)
+            found = compute(retriever) if known is None else known
+            self._remember(key, found)
+            return found
+
         with self._counting:
-            self._waiting += 1
+            asked = self._worker.submit(answer)
+            self._waiting.append(asked)
         try:
-            while not self._lock.acquire(timeout=0.25):
-                before = max(self._waiting - 1, 1)
-                tell(f"{before} {'reader is' if before == 1 else 'readers are'} before you; yours is next.")
-            try:
-                known = self._recall(key)
-                answer = compute(retriever) if known is None else known
-                self._remember(key, answer)
-            finally:
-                self._lock.release()
+            while not wait([asked], PATIENCE).done:
+                if before := self._count_before(asked):
+                    tell(describe_queue(before))
+            return asked.result()
         finally:
+            asked.cancel()  # she has left: what has not begun is not computed
             with self._counting:
-                self._waiting -= 1
-        return answer
+                self._waiting.remove(asked)
+
+    def _count_before(self, asked: Future) -> int:
+        with self._counting:
+            return self._waiting.index(asked)
 
     def _recall(self, key: Hashable) -> Any:
         with self._counting:
