@@ -27,8 +27,10 @@ STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
 .stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
 [data-testid="stHeaderLogo"], .stLogo { height: 1.8rem; }
-[data-testid="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
+[data-testid^="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
 .st-key-upload_first [data-testid="stFileUploaderDropzone"] { min-height: 8rem; align-items: center; }
+[data-testid="stFullScreenFrame"]:has(.stImage) [data-testid="stElementToolbar"] { display: none; }
+.stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #0b0d10; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .icbir-foot { color: #97a3b0; border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; font-size: .8rem; }

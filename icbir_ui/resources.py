@@ -230,6 +230,12 @@ def list_map_methods() -> dict[str, tuple[str, bool, str]]:
     return {name: (method.title, method.signed, method.description) for name, method in METHODS.items()}
 
 
+def list_placeable_methods(engine: Engine, target: str) -> list[str]:
+    """The target's methods whose cases are points, which a map can show."""
+    found = engine.retriever.get_engine(target)
+    return [name for name in engine.retriever.methods(target) if hasattr(found.get_index(name), "get_vectors")]
+
+
 def place_catalogue(engine: Engine, film: Any, target: str, method: str) -> tuple[Any, Any]:
     """(map of the catalogue's embeddings, the film's point in it or None), each computed once."""
     from icbir_ui.embedding_map import place_query, project_catalogue

@@ -72,7 +72,7 @@ def show_welcome(workspace: Workspace) -> None:
         columns = st.columns(COLUMNS)
         for number, (name, title, path) in enumerate(offered):
             with columns[number % COLUMNS]:
-                st.image(_make_thumbnail(str(path)), width="stretch")
+                st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
                 if st.button(title, key=f"demonstration_{name}", width="stretch"):
                     films.open_named(workspace, name)
                     st.rerun()
