@@ -79,9 +79,8 @@ class Engine:
     """A retriever that loads behind the pages and answers one question at a time, in the order of asking.
 
     Loading begins with `begin` or with the first question. All is computed in one thread that lives as long as the
-    engine: the networks' library keeps its compiled kernels by thread, and each new thread would compile them again,
-    which takes several times as long as a search. Answers are remembered by what was asked, so that a rerun of a page
-    computes nothing again.
+    engine, so that readers are served in the order of asking and never two at once. Answers are remembered by what was
+    asked, so that a rerun of a page computes nothing again.
     """
 
     def __init__(self, workspace: Workspace, limit: int = 400):
