@@ -31,7 +31,7 @@ class EmbeddingMap:
 
 
 def project_catalogue(retriever: Retriever, target: str, method: str) -> EmbeddingMap:
-    """The plane of a catalogue for a target and a method ("ig_cbir" or "cnn"); a sample of 20,000 of more cases."""
+    """The plane of a catalogue for a target and a method whose cases are points; a sample of 20,000 of more cases."""
     index = retriever.get_engine(target).get_index(method)
     rows = np.array([case.row for case in retriever.workspace.catalogue.cases()], np.int64)
     if len(rows) > LARGEST:

@@ -9,7 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from icbir_ui import state
 from icbir_ui.errors import shielded
-from icbir_ui.resources import open_engine
+from icbir_ui.resources import GRACE, open_engine
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
 KEPT = (
@@ -27,8 +27,10 @@ STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
 .stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
 [data-testid="stHeaderLogo"], .stLogo { height: 1.8rem; }
-[data-testid="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
+[data-testid^="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
 .st-key-upload_first [data-testid="stFileUploaderDropzone"] { min-height: 8rem; align-items: center; }
+[data-testid="stFullScreenFrame"]:has(.stImage) [data-testid="stElementToolbar"] { display: none; }
+.stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #0b0d10; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .icbir-foot { color: #97a3b0; border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; font-size: .8rem; }
@@ -50,8 +52,6 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     st.html(STYLE)
     state.keep(*KEPT)
     with shielded():
-        open_engine()  # starts loading, whatever page she reads first
-    with shielded():
         if _recall_reader():
             if heading:
                 st.title(title)
@@ -59,6 +59,8 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         else:
             _ask_to_accept()
     st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>')
+    with shielded():
+        open_engine().begin(GRACE)  # whatever page she reads first, the networks load behind it
 
 
 def _recall_reader() -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from icbir_core.catalogue import Workspace
-from icbir_core.errors import WorkspaceError
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.settings import get_environment_path
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -21,6 +24,12 @@ from icbir_ui.errors import explain
 
 Answer = TypeVar("Answer")
 RATINGS_FILE = "ratings.db"
+GRACE = 1.0
+"""Seconds between a first page and the loading: the browser still fetches what draws the page."""
+PATIENCE = 0.25
+"""Seconds between two words to one who waits."""
+SWITCH = 0.0005
+"""Seconds for which the loading keeps the interpreter; Python's own 5 ms make a page that loads meanwhile crawl."""
 
 
 def find_workspace_path() -> Path:
@@ -60,10 +69,18 @@ def open_retriever(workspace: Workspace) -> Any:
     return Retriever.open(workspace)
 
 
-class Engine:
-    """A retriever that loads behind the pages and answers one call at a time.
+def describe_queue(before: int) -> str:
+    """What one who waits is told."""
+    who = "1 reader is" if before == 1 else f"{before} readers are"
+    return f"You are in a queue: {who} before you. Your search starts by itself."
 
-    Answers are remembered by what was asked, so that a rerun of a page computes nothing again.
+
+class Engine:
+    """A retriever that loads behind the pages and answers one question at a time, in the order of asking.
+
+    Loading begins with `begin` or with the first question. All is computed in one thread that lives as long as the
+    engine, so that readers are served in the order of asking and never two at once. Answers are remembered by what was
+    asked, so that a rerun of a page computes nothing again.
     """
 
     def __init__(self, workspace: Workspace, limit: int = 400):
@@ -71,21 +88,46 @@ class Engine:
         self.started = time.monotonic()
         self.error: str | None = None
         self._retriever: Any = None
+        self._wanted = threading.Event()
         self._loaded = threading.Event()
-        self._lock = threading.Lock()
-        self._waiting = 0
+        self._worker = ThreadPoolExecutor(1, "icbir-engine")
+        self._begun = False
+        self._waiting: list[Future] = []
         self._counting = threading.Lock()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._limit = limit
-        threading.Thread(target=self._load, name="icbir-load", daemon=True).start()
 
-    def _load(self) -> None:
+    def begin(self, after: float = 0.0) -> None:
+        """Start to load, once; `after` so many seconds, or as soon as somebody calls this without."""
+        with self._counting:
+            begun, self._begun = self._begun, True
+        if not after:
+            self._wanted.set()
+        if not begun:
+            self._worker.submit(self._load, after)
+            self._worker.submit(self._warm_up)
+
+    def _load(self, after: float) -> None:
+        self._wanted.wait(after)
+        held = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        gc.disable()  # each collection would walk over all that is being loaded, and every page would stand still
         try:
             self._retriever = open_retriever(self.workspace)
-            gc.freeze()  # what the networks hold stays; later collections need not walk over it
         except Exception as error:
             self.error = explain(error)
+        gc.freeze()  # what the networks hold stays; later collections need not walk over it
+        gc.enable()
+        sys.setswitchinterval(held)
         self._loaded.set()
+
+    def _warm_up(self) -> None:
+        """The first film takes seconds more than any other, because the networks are compiled for it: so take one."""
+        cases = [] if self.error else self.workspace.catalogue.cases()[:1]
+        for case in cases:
+            with suppress(IcbirError):  # a film that is missing is told to the one who asks for it
+                film = read_case_radiograph(self.workspace, case)
+                self._retriever.embed_query(Query(case.case_id, film))
 
     @property
     def ready(self) -> bool:
@@ -98,6 +140,7 @@ class Engine:
     @property
     def retriever(self) -> Any:
         """The retriever, once it is there. Raises `WorkspaceError` with the reason if it could not be opened."""
+        self.begin()
         self._loaded.wait()
         if self.error:
             raise WorkspaceError(self.error)
@@ -121,22 +164,29 @@ class Engine:
         if known is not None:
             return known
         retriever = self.retriever
+
+        def answer() -> Answer:
+            known = self._recall(key)
+            found = compute(retriever) if known is None else known
+            self._remember(key, found)
+            return found
+
         with self._counting:
-            self._waiting += 1
+            asked = self._worker.submit(answer)
+            self._waiting.append(asked)
         try:
-            while not self._lock.acquire(timeout=0.25):
-                before = max(self._waiting - 1, 1)
-                tell(f"{before} {'reader is' if before == 1 else 'readers are'} before you; yours is next.")
-            try:
-                known = self._recall(key)
-                answer = compute(retriever) if known is None else known
-                self._remember(key, answer)
-            finally:
-                self._lock.release()
+            while not wait([asked], PATIENCE).done:
+                if before := self._count_before(asked):
+                    tell(describe_queue(before))
+            return asked.result()
         finally:
+            asked.cancel()  # she has left: what has not begun is not computed
             with self._counting:
-                self._waiting -= 1
-        return answer
+                self._waiting.remove(asked)
+
+    def _count_before(self, asked: Future) -> int:
+        with self._counting:
+            return self._waiting.index(asked)
 
     def _recall(self, key: Hashable) -> Any:
         with self._counting:
@@ -162,7 +212,7 @@ def _open_engine(path: str) -> Engine:
 
 
 def open_engine() -> Engine:
-    """The engine of the served workspace; the first call starts loading and returns. Raises `WorkspaceError`."""
+    """The engine of the served workspace; nothing is loaded yet. Raises `WorkspaceError`."""
     return _open_engine(str(find_workspace_path()))
 
 
@@ -177,6 +227,12 @@ def list_map_methods() -> dict[str, tuple[str, bool, str]]:
     from icbir_core.saliency.registry import METHODS
 
     return {name: (method.title, method.signed, method.description) for name, method in METHODS.items()}
+
+
+def list_placeable_methods(engine: Engine, target: str) -> list[str]:
+    """The target's methods whose cases are points, which a map can show."""
+    found = engine.retriever.get_engine(target)
+    return [name for name in engine.retriever.methods(target) if hasattr(found.get_index(name), "get_vectors")]
 
 
 def place_catalogue(engine: Engine, film: Any, target: str, method: str) -> tuple[Any, Any]:

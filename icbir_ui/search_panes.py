@@ -79,7 +79,7 @@ def hit_panes(
                 details=find_text(case),
                 ratable=True,
                 rating=ratings.get(case.case_id),
-                markable=ranking.method != "ssim",
+                markable="euclidean" in ranking.metric,  # where cases are points, a query can move towards them
                 mark=marks.get(case.case_id),
                 openable=True,
                 alternative=f"Case {case.case_id}, rank {hit.rank}: {describe_findings(case)}",

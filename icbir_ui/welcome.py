@@ -19,7 +19,7 @@ SHOWN = 12
 COLUMNS = 6
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_resource(max_entries=200, show_spinner=False)
 def _make_thumbnail(path: str) -> str:
     """A small picture as a data address: one that Streamlit serves is gone when a click cuts the page short."""
     pixels = read_radiograph(Path(path)).pixels
@@ -72,7 +72,7 @@ def show_welcome(workspace: Workspace) -> None:
         columns = st.columns(COLUMNS)
         for number, (name, title, path) in enumerate(offered):
             with columns[number % COLUMNS]:
-                st.image(_make_thumbnail(str(path)), width="stretch")
+                st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
                 if st.button(title, key=f"demonstration_{name}", width="stretch"):
                     films.open_named(workspace, name)
                     st.rerun()

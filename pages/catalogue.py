@@ -64,7 +64,7 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
         return show_loading(engine)
     left, right = st.columns(2)
     target = left.selectbox("Target finding", engine.retriever.targets, key="map_target")
-    methods = [name for name in engine.retriever.methods(target) if name != "ssim"]
+    methods = resources.list_placeable_methods(engine, target)
     method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key="map_method")
     found, point = resources.place_catalogue(engine, films.get_current(), target, method)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)

@@ -37,6 +37,7 @@ def draw() -> None:
     with columns[0].popover("Film", width="stretch"):
         offer_films(workspace)
     if not engine.ready:
+        engine.begin()
         show_loading(engine, "The search starts by itself.")
         show_viewer([query_pane(film)], ViewerOptions(), VIEWER)
         return

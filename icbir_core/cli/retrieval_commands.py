@@ -258,6 +258,6 @@ def app_command(
     if not (root / "app.py").is_file():
         raise WorkspaceError(f"Expected the web page app.py in '{root}', got none; start it from a checkout.")
     opened = Workspace.open(workspace)
-    command = [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), "--server.port", str(port)]
+    command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
     done = subprocess.run(command, cwd=root, env=make_app_environment(opened.path), check=False)
     raise typer.Exit(done.returncode)

@@ -13,7 +13,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 from conftest import ARGUMENTS, CHROMIUM, start_server  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
-SIZES = ((1280, 720), (1920, 1080))
+SIZES = ((1280, 720), (2560, 1080))
 TIME = 400_000
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
-os.chdir(ROOT)  # Streamlit reads .streamlit/config.toml from here
+
+from icbir_ui.serving import serve  # noqa: E402
 
 
 def main() -> None:
@@ -19,9 +20,6 @@ def main() -> None:
     parser.add_argument("--fake", action="store_true")
     given = parser.parse_args()
     os.environ["ICBIR_WORKSPACE"] = given.workspace
-    from streamlit import config
-    from streamlit.web import bootstrap
-
     if given.fake:
         import fakes
 
@@ -29,10 +27,7 @@ def main() -> None:
 
         resources.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
         resources.list_map_methods = lambda: fakes.MAPS
-    flags = {"server_port": given.port}
-    bootstrap.load_config_options(flags)
-    assert config.get_option("server.port") == given.port
-    bootstrap.run(str(ROOT / "app.py"), False, [], flags)
+    serve(given.port)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,10 @@ def open_harness(page, harness: Harness, painter: str = "canvas") -> None:
     page.wait_for_function(
         "window.root?.viewer?.panes.every(p => p.pixels && (p.steps || !p.map) && p.rect)", timeout=20_000
     )
-    assert page.evaluate("root.viewer.painter.kind") == painter
+    kind = page.evaluate("root.viewer.painter.kind")
+    if painter == "webgl" and kind != "webgl":
+        pytest.skip("no WebGL 2 in this Chromium, not even in software")
+    assert kind == painter
 
 
 def read(page, pane: int = 0, x: int = 0, y: int = 0, width: int = SIDE, height: int = SIDE) -> np.ndarray:
@@ -130,21 +133,34 @@ def test_overlay_is_the_cores_overlay(page, painter, signed):
         assert np.percentile(difference, 99) <= 4.0, "256 steps of the scale; a threshold may fall on either side"
 
 
-@pytest.mark.parametrize("contour", [False, True])
-def test_both_painters_agree(chromium, contour):
+WINDOWED = "v.tone(p, -60, 25);"
+ZOOMED = "v.zoom(p, 1.7, 40, 60);"
+OVERLAID = "v.memory.overlay = true; v.memory.style.threshold = 0.1;"
+SCENES = {  # what is done to the first pane, and the share of pixels that may differ by more than two grey levels
+    "window": ("v.memory.overlay = false;" + WINDOWED, 0.0),
+    "invert": ("v.memory.overlay = false; v.memory.invert = true;" + WINDOWED, 0.0),
+    "zoomed in": ("v.memory.overlay = false;" + ZOOMED, 0.001),
+    "zoomed out": ("v.memory.overlay = false; v.zoom(p, 0.3, 40, 60);", 0.001),
+    "overlay": (OVERLAID, 0.005),  # a value between two of the 256 colours may fall on either
+    "all": (OVERLAID + WINDOWED + ZOOMED, 0.005),
+    "contour": ("v.memory.style.contour = true;" + ZOOMED, 0.02),  # a line may fall one pixel beside
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_both_painters_agree(chromium, scene):
+    done, allowed = SCENES[scene]
     pictures = []
     for painter in ("canvas", "webgl"):
         page = chromium.new_page(viewport={"width": 1000, "height": 700})
         with make_harness(make_films(16), 16, make_map()) as harness:
             open_harness(page, harness, painter)
-            page.evaluate(
-                f"() => {{ root.viewer.memory.style.contour = {str(contour).lower()};"
-                " root.viewer.zoom(root.viewer.panes[0], 1.7, 40, 60); }"
-            )
+            page.evaluate(f"() => {{ const v = root.viewer, p = v.panes[0]; {done} }}")
             pictures.append(read(page, 0, 20, 20, 200, 200).astype(int))
         page.close()
     difference = np.abs(pictures[0] - pictures[1]).max(axis=2)
-    assert np.mean(difference > 3) < 0.02
+    assert np.ptp(pictures[0]) > 50, "there is a picture"
+    assert np.mean(difference > 2) <= allowed, f"up to {difference.max()}, {np.mean(difference > 2):.4f} of the pixels"
 
 
 def test_pixels_travel_once(page):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
 
 import fakes
 import pytest
+from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.rating import SEARCH
@@ -133,3 +135,29 @@ def test_unknown_error_reaches_the_reader_as_one_sentence(searched, monkeypatch)
 
 def test_missing_facts_say_unknown(searched):
     assert "view unknown · age unknown · sex unknown" in searched.data["panes"][0]["lines"]
+
+
+def test_one_who_waits_sees_on_her_page_that_she_is_in_a_queue(open_page, monkeypatch):
+    page = open_page("search")
+    inside, go_on, seen = threading.Event(), threading.Event(), []
+    caption = DeltaGenerator.caption
+
+    def show(self, body, *rest, **more):
+        if "queue" in body:
+            seen.append(body)
+            go_on.set()  # the reader before her is done once she has been told
+        return caption(self, body, *rest, **more)
+
+    def hold(retriever) -> str:
+        inside.set()
+        assert go_on.wait(20)
+        return "done"
+
+    monkeypatch.setattr(DeltaGenerator, "caption", show)
+    first = threading.Thread(target=resources.open_engine().ask, args=("another reader's film", hold))
+    first.start()
+    assert inside.wait(20)
+    page.press("Effusion 1")
+    first.join(20)
+    assert seen[0] == "You are in a queue: 1 reader is before you. Your search starts by itself."
+    assert len(page.case_ids) == 8 and "queue" not in page.text()

@@ -1,0 +1,115 @@
+"""The first page in Chromium: address entered until it stands on the screen, beside a one-line page of Streamlit's.
+
+python benchmarks/first_page.py WORKSPACE [--servers 5]
+
+Each round starts a fresh server of either kind and opens it with an empty browser cache: first a reader who sees the
+notice, then, while the networks load, two more: one who sees the notice, and one who comes back (her address names her
+pseudonym) and sees the welcome page with its pictures. The one-line page stands on the same machine, in the same round
+and under the same settings: what it takes is the floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
+
+from conftest import ARGUMENTS, CHROMIUM, find_port  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+
+from icbir_core.settings import make_app_environment  # noqa: E402
+
+BARE = 'import streamlit as st\n\nst.button("I understand")\n'
+PICTURES = "() => document.querySelectorAll('.stImage img').length && [...document.querySelectorAll('.stImage img')].every(one => one.complete)"  # noqa: E501
+
+
+def start(command: list[str], workspace: Path, port: int) -> subprocess.Popen:
+    """A server in a process of its own, once it answers."""
+    process = subprocess.Popen(command, cwd=ROOT, env=make_app_environment(workspace), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2)
+            return process
+        except OSError:
+            time.sleep(0.1)
+    stop(process)
+    raise RuntimeError("the server did not answer within 120 s")
+
+
+def open_page(browser: Browser, address: str, pictures: bool = False) -> float:
+    """Seconds until the page stands, in a window with an empty cache."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    before = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    if pictures:
+        page.get_by_text("Find past films").wait_for(timeout=120_000)
+        page.wait_for_function(PICTURES, timeout=120_000)
+    else:
+        page.get_by_role("button", name="I understand").wait_for(timeout=120_000)
+    spent = time.perf_counter() - before
+    context.close()
+    return spent
+
+
+def stop(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)  # with the server that the command started
+    process.wait(30)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--servers", type=int, default=5)
+    given = parser.parse_args()
+    if not CHROMIUM:
+        raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+    times: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        bare = Path(folder) / "bare.py"
+        bare.write_text(BARE)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        open_page(browser, "data:text/html,<button>I understand</button>")  # the browser itself is warm
+        for _ in range(given.servers):
+            port = find_port()
+            address = f"http://127.0.0.1:{port}/"
+            run = [sys.executable, "-m", "streamlit", "run", str(bare), "--server.port", str(port)]
+            process = start(run, given.workspace, port)
+            times["bare, first"].append(open_page(browser, address))
+            times["bare, next"].append(open_page(browser, address))
+            stop(process)
+            port = find_port()
+            address = f"http://127.0.0.1:{port}/"
+            run = [sys.executable, "-m", "icbir_core", "app", str(given.workspace), "--port", str(port)]
+            process = start(run, given.workspace, port)
+            times["notice, fresh server"].append(open_page(browser, address))
+            times["notice, next reader"].append(open_page(browser, address))
+            times["welcome, third reader"].append(open_page(browser, f"{address}?reader=R3", pictures=True))
+            stop(process)
+            said = ", ".join(f"{name} {values[-1]:.2f}" for name, values in times.items())
+            print(f"  load average {os.getloadavg()[0]:.1f}: {said}", flush=True)
+        browser.close()
+    floors = {"first": np.array(times["bare, first"]), "next": np.array(times["bare, next"])}
+    for name, values in times.items():
+        floor = floors["first" if name.endswith(("first", "fresh server")) else "next"]
+        ratio = np.median(np.array(values) / floor)
+        print(f"{name:22} median {np.median(values):.2f} s ({min(values):.2f} to {max(values):.2f}), "
+              f"{ratio:.2f} × the one-line page")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

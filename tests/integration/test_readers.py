@@ -1,0 +1,109 @@
+"""Eight readers at once over the real engine: small networks, true index, one engine for all."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "retrieval")]
+
+from small_workspace import FINDINGS, ingest_films, make_classifier, write_films  # noqa: E402
+
+from icbir_core.catalogue import Workspace  # noqa: E402
+from icbir_core.phantom import simulate_film  # noqa: E402
+from icbir_core.radiograph.reading import read_radiograph  # noqa: E402
+from icbir_core.radiograph.writing import write_lossless  # noqa: E402
+from icbir_core.retrieval import target_engine  # noqa: E402
+from icbir_core.retrieval.model_choice import Models  # noqa: E402
+from icbir_core.retrieval.retriever import Retriever  # noqa: E402
+from icbir_core.settings import SearchSettings  # noqa: E402
+from icbir_core.types import Query, Radiograph  # noqa: E402
+from icbir_ui import resources  # noqa: E402
+from icbir_ui.resources import Engine  # noqa: E402
+
+READERS, TARGET = 8, "Effusion"
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    classifier = make_classifier(FINDINGS, 1)
+    return Models(classifier, make_classifier((TARGET,), 2, classifier=classifier.sha256), TARGET, starter=False)
+
+
+@pytest.fixture
+def workspace(tmp_path, models, monkeypatch) -> Workspace:
+    """Twelve indexed films; the models are handed over in memory."""
+    from icbir_core.pipeline.index_workspace import index_workspace
+
+    made = Workspace.create(tmp_path / "w")
+    ingest_films(made, write_films(tmp_path / "films", range(12)))
+    index_workspace(made, models=models)
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    return made
+
+
+@pytest.fixture
+def queries(tmp_path) -> list[Query]:
+    """One film for each reader, none of them in the catalogue."""
+    made = []
+    for seed in range(500, 500 + READERS):
+        levels = (simulate_film(seed, 128).pixels / 255).astype(np.float32)
+        path = tmp_path / f"query_{seed}.png"
+        write_lossless(Radiograph(levels, f"{seed:064x}", f"{seed:064x}", "png"), path)
+        made.append(Query(path.stem, read_radiograph(path)))
+    return made
+
+
+def ask_all(engine: Engine, query: Query, tell=lambda word: None) -> tuple[list[tuple[str, float]], np.ndarray]:
+    """What a page asks for a reader: the ranking, then the map of her film by a method that is not stored."""
+    settings = SearchSettings(top_k=4, target=TARGET, method="ig_cbir")
+    key = query.radiograph.pixel_sha256
+    ranking = engine.ask(("ranking", key), lambda retriever: retriever.search(query, settings), tell)
+    found = engine.ask(("map", key), lambda retriever: retriever.map_of(query, "grad_cam", TARGET), tell)
+    return [(hit.case.case_id, hit.distance) for hit in ranking.hits], found.values
+
+
+def test_eight_readers_at_once_get_the_answers_of_one_alone(workspace, queries):
+    alone = Engine(workspace)
+    expected = [ask_all(alone, query) for query in queries]
+    engine, together = Engine(workspace), threading.Barrier(READERS)
+
+    def read(query: Query):
+        together.wait(60)
+        return ask_all(engine, query)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        answers = list(pool.map(read, queries))
+    for (hits, values), (expected_hits, expected_values) in zip(answers, expected, strict=True):
+        assert [name for name, _ in hits] == [name for name, _ in expected_hits]
+        assert np.allclose([one for _, one in hits], [one for _, one in expected_hits], rtol=1e-4, atol=1e-5)
+        assert np.allclose(values, expected_values, rtol=1e-3, atol=1e-5)
+    assert len({tuple(name for name, _ in hits) for hits, _ in answers}) > 1, "the films have different neighbours"
+
+
+def test_one_who_waits_is_told_how_many_are_before_her(workspace, queries, monkeypatch):
+    monkeypatch.setattr(resources, "PATIENCE", 0.01)
+    engine, words, inside, go_on = Engine(workspace), [], threading.Event(), threading.Event()
+
+    def hold(retriever: Retriever) -> str:
+        inside.set()
+        assert go_on.wait(60)
+        return "done"
+
+    def tell(word: str) -> None:
+        words.append(word)
+        go_on.set()  # the first reader is done once the second has been told
+
+    first = threading.Thread(target=engine.ask, args=("first", hold))
+    first.start()
+    assert inside.wait(60)
+    hits, _ = ask_all(engine, queries[0], tell)
+    first.join(60)
+    assert words[0] == "You are in a queue: 1 reader is before you. Your search starts by itself."
+    assert len(hits) == 4
