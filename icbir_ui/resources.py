@@ -64,9 +64,21 @@ def open_ratings() -> RatingsStore:
 
 def open_retriever(workspace: Workspace) -> Any:
     """The core's retriever; imported here, because it takes seconds and a page must not wait for it."""
+    keep_networks()
     from icbir_core.retrieval.retriever import Retriever
 
     return Retriever.open(workspace)
+
+
+def keep_networks() -> None:
+    """Make Keras' `clear_session` do nothing in this server.
+
+    Streamlit calls it after each run of a page. It throws away what TensorFlow compiled, so that the next film would cost
+    several times its price, and the state of Keras itself, from under a network that is being loaded just then.
+    """
+    import keras
+
+    keras.backend.clear_session = lambda free_memory=True: None
 
 
 def describe_queue(before: int) -> str:

@@ -100,7 +100,7 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
     )
 
 
-@st.fragment(run_every=3.0)  # rarely: Streamlit collects all garbage after each run, which slows the loading itself
+@st.fragment(run_every=1.0)
 def _await(engine: Engine, then: str) -> None:
     if not engine.loading:
         st.rerun()
