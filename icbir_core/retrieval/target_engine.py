@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,12 +104,18 @@ class TargetEngine:
 
         shared : models of another target of this workspace, whose classifier is taken over. Raises `IndexMismatch`.
         """
-        entry = workspace.read_manifest()["artefacts"][ARTEFACT + target]
+        entry, catalogue = workspace.read_manifest()["artefacts"][ARTEFACT + target], get_catalogue_sha256(workspace)
+        if entry["catalogue"] != catalogue:
+            command = f"python -m icbir_core index {shlex.quote(str(workspace.path))} --target {shlex.quote(target)}"
+            raise IndexMismatch(
+                f"Expected an index of the whole catalogue, got one for {target} from before the last ingest; "
+                f"run `{command}`."
+            )
         models = load_models(workspace, target, shared.classifier if shared else None)
         directory = Path(workspace.target_directory(target))
         map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
         store = CaseStore.open(directory / STORE, models.identity | {"map_method": map_method, "target": target})
-        expected = models.identity | {"catalogue": get_catalogue_sha256(workspace)}
+        expected = models.identity | {"catalogue": catalogue}
         methods = [method for method in METHODS if method in entry["methods"]]
         centre = None
         if CENTRED in methods:

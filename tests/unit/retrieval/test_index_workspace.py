@@ -35,7 +35,7 @@ def test_growth_is_a_tail_and_stale_indexes_are_refused_until_then(copied, tmp_p
     assert (again.embedded, again.already) == (0, CASES) and again.indexes["cnn"]["sha256"] == before["cnn"]["sha256"]
 
     ingest_films(copied, write_films(tmp_path / "more", range(700, 702)))
-    with pytest.raises(IndexMismatch, match="catalogue"):
+    with pytest.raises(IndexMismatch, match=f"run `python -m icbir_core index {copied.path} --target Effusion`"):
         TargetEngine.open(copied, "Effusion")
     grown = index_workspace(copied, models=models)
     assert (grown.embedded, grown.already) == (2, CASES) and grown.indexes["ig_cbir"]["tail"] == 2
