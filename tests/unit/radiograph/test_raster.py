@@ -198,3 +198,21 @@ def test_facts_say_unknown():
     assert facts["View"] == facts["Age"] == facts["Sex"] == facts["Pixel spacing"] == "unknown"
     assert facts["Right / left"] == "orientation unverified"
     assert facts["Grey depth"] == "16 bits" and facts["Size"] == "20 × 12 pixels"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "CMYK JPEG"])
+def test_damaged_bytes_end_in_a_film_or_in_one_sentence(kind):
+    """Bytes changed, cut out and put in, mostly in the first two hundred, where the headers are."""
+    picture = Image.fromarray(GREY8).convert("CMYK" if "CMYK" in kind else "L")
+    whole, refused, random = save(picture, kind.split()[-1]), 0, np.random.default_rng(0)
+    for _ in range(200):
+        data = bytearray(whole)
+        place = int(random.integers(3, min(len(data), 200) if random.random() < 0.6 else len(data)))
+        data[place : place + int(random.integers(0, 30))] = random.bytes(int(random.integers(0, 8)))
+        try:
+            pixels = read_radiograph(bytes(data)).pixels
+            assert 0 <= pixels.min() <= pixels.max() <= 1
+        except RadiographError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 50
