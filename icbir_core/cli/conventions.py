@@ -8,9 +8,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from icbir_core.model.device import Device
 
 Progress = Callable[[int, int, str], None]
 
@@ -27,6 +30,15 @@ def emit(result: Mapping[str, Any], text: str, as_json: bool) -> None:
 def say(text: str) -> None:
     """Tell the reader something that is not the result: on standard error, so that standard output stays clean."""
     typer.echo(text, err=True)
+
+
+def announce_device(choice: str) -> Device:
+    """The device of `--device`, after telling its name. Raises `DeviceError`."""
+    from icbir_core.model.device import choose_device
+
+    device = choose_device(choice)
+    say(f"computing on {device.name}")
+    return device
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar
+from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, announce_device, emit, progress_bar
 
 NameOption = Annotated[str, typer.Option("--name", help="Name of the study.")]
 StoreOption = Annotated[
@@ -76,8 +76,10 @@ def evaluate(
         epochs=epochs,
         device=device,
     )
+    opened = Workspace.open(workspace)
+    announce_device(device)
     with progress_bar("evaluate") as progress:
-        result = run_evaluation(Workspace.open(workspace), options, progress)
+        result = run_evaluation(opened, options, progress)
     if report is not None:
         write_text_atomically(report, render_html(result))
     emit(to_json(result), to_text(result), as_json)
@@ -105,6 +107,7 @@ def create(
     from icbir_core.study.creating import create_workspace_study
 
     opened = Workspace.open(workspace)
+    announce_device(device)
     with progress_bar("study", unit="query") as progress:
         study = create_workspace_study(
             opened, _open_store(opened, store), name, target=target, count=queries, case_ids=tuple(case or ()),

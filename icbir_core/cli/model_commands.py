@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar, say
+from icbir_core.cli.conventions import (
+    DeviceOption,
+    JsonOption,
+    WorkspaceArgument,
+    announce_device,
+    emit,
+    progress_bar,
+    say,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +43,6 @@ def train(
 ) -> None:
     """Train the classifier on the catalogue's films and the saliency classifier on its maps. Goes on after a kill."""
     from icbir_core.catalogue import Workspace
-    from icbir_core.model.device import choose_device
     from icbir_core.model.recipes import Augmentation, find_recipe
     from icbir_core.pipeline.train_both import TrainingOptions, train_workspace
     from icbir_core.settings import InputSettings
@@ -59,7 +66,7 @@ def train(
     opened = Workspace.open(workspace)
     if len(options.outputs) == 1 and options.findings:
         say(f"The recipe {chosen.name} trains the target alone: --findings is not used.")
-    say(f"computing on {choose_device(device).name}")
+    announce_device(device)
     with progress_bar("train", unit="step") as progress:
         manifests = train_workspace(opened, options, progress, log=_tell_epoch)
     text = "\n".join(line for stage_name, manifest in manifests.items() for line in _describe(stage_name, manifest))

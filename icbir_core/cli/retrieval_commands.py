@@ -11,6 +11,7 @@ from icbir_core.cli.conventions import (
     DeviceOption,
     JsonOption,
     WorkspaceArgument,
+    announce_device,
     describe_error,
     emit,
     progress_bar,
@@ -43,11 +44,10 @@ def index(
     """Compute maps and embeddings of every case and build the indexes. Goes on after a kill, adds what is new."""
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
-    from icbir_core.model.device import choose_device
     from icbir_core.pipeline.index_workspace import index_workspace
 
     opened = Workspace.open(workspace)
-    say(f"computing on {choose_device(device).name}")
+    announce_device(device)
     chosen = None if methods is None else tuple(part.strip() for part in methods.split(",") if part.strip())
     with progress_bar("index", "case") as progress:
         report = index_workspace(
@@ -98,7 +98,6 @@ def query(
     then."""
     from icbir_core.errors import IcbirError
     from icbir_core.findings import require_canonical_name
-    from icbir_core.model.device import choose_device
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.settings import SearchFilter, SearchSettings
 
@@ -112,8 +111,7 @@ def query(
         identical_image=identical_image,
     )
     retriever = Retriever.open(workspace, settings.target, device)
-    chosen = choose_device(device)
-    say(f"computing on {chosen.name}")
+    chosen = announce_device(device)
     failed = 0
     for image in images:
         try:
@@ -228,6 +226,7 @@ def demo(
     """Make a workspace of simulated films, indexed with the starter models, to try everything on."""
     from icbir_core.pipeline.demonstration import build_demonstration, make_demonstration_assets
 
+    announce_device(device)
     with progress_bar("demo", "film") as progress:
         if make_assets:
             path = make_demonstration_assets(workspace, device=device, progress=progress)

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, progress_bar, say
+from icbir_core.cli.conventions import (
+    DeviceOption,
+    JsonOption,
+    WorkspaceArgument,
+    announce_device,
+    emit,
+    progress_bar,
+    say,
+)
 from icbir_core.settings import METHODS
 
 TargetOption = Annotated[str | None, typer.Option("--target", help="Finding to explain (default: the first target).")]
@@ -51,7 +59,6 @@ def explain(
         raise SaliencyError("Expected WORKSPACE, IMAGE and --out FILE ending in .npy or .png; give all three.")
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
-    from icbir_core.model.device import choose_device
     from icbir_core.radiograph.network_input import Letterbox, fit_to_network
     from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.retrieval.model_choice import load_models
@@ -62,8 +69,7 @@ def explain(
         _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
         return
     require_method(method)
-    chosen = choose_device(device)
-    say(f"computing on {chosen.name}")
+    chosen = announce_device(device)
     models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
     pixels = read_radiograph(image).pixels
     fitted = fit_to_network(pixels, models.classifier.input_settings)
@@ -102,7 +108,6 @@ def _explain_similarity(
     from icbir_core.catalogue import read_case_radiograph
     from icbir_core.errors import SaliencyError
     from icbir_core.findings import require_canonical_name
-    from icbir_core.model.device import choose_device
     from icbir_core.radiograph.network_input import Letterbox
     from icbir_core.radiograph.overlay import shared_scale
     from icbir_core.radiograph.reading import read_radiograph
@@ -112,6 +117,7 @@ def _explain_similarity(
     if hit is None:
         raise SaliencyError("Expected --hit CASE_ID for the method similarity, got none; name a case of the ranking.")
     retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
+    chosen = announce_device(device)
     case = retriever.workspace.catalogue.get(hit)
     query = Query(str(image), read_radiograph(image))
     search_method = search_method or retriever.methods()[0]
@@ -135,7 +141,7 @@ def _explain_similarity(
         "residual": pair.residual,
         "files": [str(file) for file in files],
         "versions": retriever.get_engine().get_versions(search_method),
-        "device": choose_device(device).name,
+        "device": chosen.name,
     }
     text = (
         f"{files[0]}, {files[1]}: similarity for {search_method}, no map of a finding; "
@@ -200,15 +206,13 @@ def checks(
     from icbir_core.catalogue import Workspace
     from icbir_core.errors import SaliencyError
     from icbir_core.findings import require_canonical_name
-    from icbir_core.model.device import choose_device
     from icbir_core.pipeline.saliency_checks import collect_boxed, simulate_marked
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.checks import CheckOptions, run_checks
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
     options = CheckOptions() if chosen is None else CheckOptions(chosen, _keep_cascaded(chosen))
-    chosen_device = choose_device(device)
-    say(f"computing on {chosen_device.name}")
+    chosen_device = announce_device(device)
     opened = Workspace.open(workspace)
     models = load_models(opened, require_canonical_name(target) if target else None)
     settings = models.classifier.input_settings

@@ -64,6 +64,13 @@ def test_films_rows_and_reasons(workspace, data_set):
     )
 
 
+def test_progress_reaches_its_end(workspace, data_set):
+    told = []
+    ingest(workspace, data_set, lambda *words: told.append(words))
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert told[-1] == (8, 8, "4 added, 4 skipped")
+
+
 def test_stored_films_are_lossless_and_checked(workspace, data_set):
     ingest(workspace, data_set)
     case = workspace.catalogue.get("2")

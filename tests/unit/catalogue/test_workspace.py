@@ -168,3 +168,9 @@ def test_left_over_partial_files_are_removed(tmp_path):
     (tmp_path / ".film.00ff.partial.png").write_bytes(b"half")
     assert remove_partial_files(tmp_path) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["keep.png"]
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "nan", "None", "N/A", "unknown", "\0"])
+def test_a_blank_patient_is_unknown_and_never_one_big_patient(workspace, text):
+    assert workspace.hash_patient(text) is None
+    assert workspace.hash_patient("0") and workspace.hash_patient("7") != workspace.hash_patient("8")
