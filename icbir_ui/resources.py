@@ -73,8 +73,8 @@ def open_retriever(workspace: Workspace) -> Any:
 def keep_networks() -> None:
     """Make Keras' `clear_session` do nothing in this server.
 
-    Streamlit calls it after each run of a page. It throws away what TensorFlow compiled, so that the next film would cost
-    several times its price, and the state of Keras itself, from under a network that is being loaded just then.
+    Streamlit calls it after each run of a page. It throws away what TensorFlow compiled, so that the next film would
+    cost several times its price, and the state of Keras itself, from under a network that is being loaded just then.
     """
     import keras
 

@@ -76,35 +76,3 @@ def test_checks_print_the_table(workspace, tmp_path, capsys):
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {"PointingGame", "PixelFlipping", "MPRT", "leak"} <= {row["check"] for row in rows}
     assert "| MPRT | lower |" in out.read_text()
-
-
-def test_the_written_picture_has_its_colours_in_order(workspace, film, tmp_path):
-    """Red, green, blue: what is on disk is what `render_overlay` made, not its mirror image."""
-    from icbir_core.radiograph import read_radiograph
-    from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
-
-    numbers, out = tmp_path / "map.npy", tmp_path / "map.png"
-    for file in (numbers, out):
-        assert main(["explain", str(workspace), str(film), "--method", "grad_cam", "--out", str(file)]) == 0
-    expected = render_overlay(read_radiograph(film).pixels, np.load(numbers), OverlayStyle(signed=False))
-    picture = cv2.cvtColor(cv2.imread(str(out)), cv2.COLOR_BGR2RGB)
-    np.testing.assert_array_equal(picture, expected)
-    assert (picture[..., 0] != picture[..., 2]).any()
-
-
-def test_a_map_of_zeros_is_told_and_drawn_as_the_film_alone(film, tmp_path, capsys):
-    import keras
-
-    from icbir_core.model.classifier import save_classifier
-    from icbir_core.model.network import build_network
-
-    opened, out = Workspace.create(tmp_path / "w"), tmp_path / "map.png"
-    model = build_network("densenet_small", 1, 32)
-    model.get_layer("logits").set_weights([np.zeros((model.get_layer("avg_pool").output.shape[-1], 1)), np.zeros(1)])
-    manifest = {"network": "densenet_small", "findings": ["Effusion"], "input": {"size": 32, "equalise": True}}
-    save_classifier(keras.Model(model.input, model.output), opened.models / "classifier.keras", manifest)
-    words = ["explain", str(opened.path), str(film), "--method", "gradients_inputs", "--out", str(out), "--json"]
-    assert main(words) == 0
-    printed, told = capsys.readouterr()
-    assert json.loads(printed)["state"] == "zero" and "The map is zero: it marks no place." in told
-    np.testing.assert_array_equal(cv2.imread(str(out), cv2.IMREAD_GRAYSCALE), cv2.imread(str(film), 0))
