@@ -198,6 +198,11 @@ class Engine:
             with self._counting:
                 self._waiting.remove(asked)
 
+    def knows(self, key: Hashable) -> bool:
+        """True where the answer is remembered, so that asking takes no time."""
+        with self._counting:
+            return key in self._answers
+
     def _count_before(self, asked: Future) -> int:
         with self._counting:
             return self._waiting.index(asked)

@@ -12,7 +12,9 @@ import streamlit as st
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
+from icbir_ui.errors import shielded
 from icbir_ui.state import Key
+from icbir_ui.viewer import ViewerOptions, show_viewer
 
 THUMBNAIL = 260
 SHOWN = 12
@@ -73,9 +75,14 @@ def show_welcome(workspace: Workspace) -> None:
         for number, (name, title, path) in enumerate(offered):
             with columns[number % COLUMNS]:
                 st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
-                if st.button(title, key=f"demonstration_{name}", width="stretch"):
-                    films.open_named(workspace, name)
-                    st.rerun()
+                st.button(title, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
+    show_viewer([], ViewerOptions(), "viewer_to_come")  # the browser fetches the viewer's program while she chooses
+
+
+def _open(workspace: Workspace, name: str) -> None:
+    """Before the page runs: a rerun from within it would draw the first page once more."""
+    with shielded():
+        films.open_named(workspace, name)
 
 
 def offer_films(workspace: Workspace) -> None:

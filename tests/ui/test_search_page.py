@@ -68,6 +68,33 @@ def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(sea
     assert all("map" in pane for pane in searched.data["panes"])
 
 
+def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_is_refined(open_page, monkeypatch):
+    import icbir_ui.viewer
+
+    shown, show = [], icbir_ui.viewer.show_viewer
+
+    def watch(panes, options, key, *more):
+        searched = [] if resources.open_engine().loading else resources.open_engine().retriever.calls
+        shown.append((key, len(panes), searched.count("search")))
+        return show(panes, options, key, *more)
+
+    monkeypatch.setattr(icbir_ui.viewer, "show_viewer", watch)
+    page = open_page("search", film="effusion_1")
+    assert shown[-2:] == [("search_first", 1, 0), ("search_viewer", 10, 1)]
+    shown.clear()
+    page.run()
+    page.decide("region", 1, pane="query", box=[20, 20, 90, 90])
+    assert shown == [("search_viewer", 10, 1), ("search_viewer", 10, 2)]
+
+
+def test_a_demonstration_film_needs_one_run_of_the_page(open_page, monkeypatch):
+    page = open_page("search")
+    runs, count = [], resources.open_workspace
+    monkeypatch.setattr(resources, "open_workspace", lambda: runs.append(1) or count())
+    page.press("Effusion 1")
+    assert len(page.case_ids) == 8 and len(runs) == 1
+
+
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
     calls, films = list(resources.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
     searched.run()
