@@ -19,6 +19,7 @@ from icbir_ui.viewer import ViewerOptions, show_viewer
 THUMBNAIL = 260
 SHOWN = 12
 COLUMNS = 6
+CHOICE = "another_demonstration"
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
@@ -64,7 +65,8 @@ def show_welcome(workspace: Workspace) -> None:
     st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
     drop_films("upload_first")
     queries = films.list_demonstration(workspace)[:SHOWN]
-    offered = [(path.stem, path.stem.replace("_", " ").replace("-", " ").capitalize(), path) for path in queries]
+    titles = films.title_demonstration(workspace)
+    offered = [(path.stem, titles[path.stem], path) for path in queries]
     if not offered:
         rows = np.linspace(0, max(count - 1, 0), min(count, COLUMNS)).astype(int)
         cases = workspace.catalogue.cases()
@@ -85,24 +87,30 @@ def _open(workspace: Workspace, name: str) -> None:
         films.open_named(workspace, name)
 
 
+def _open_choice(workspace: Workspace) -> None:
+    """Once, at the choice: what she takes up after it is not put back."""
+    if name := st.session_state.get(CHOICE):
+        _open(workspace, name)
+
+
 def offer_films(workspace: Workspace) -> None:
     """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name."""
     drop_films("upload_another")
     held = state.get(Key.FILMS, {})
     if len(held) > 1:
         chosen = st.selectbox(
-            "Films of this session", list(held), format_func=lambda key: held[key].query.name,
+            "Films of this session", list(held), format_func=lambda key: held[key].title,
             index=list(held).index(state.get(Key.CURRENT)),
         )  # fmt: skip
         if chosen != state.get(Key.CURRENT):
             films.choose(held[chosen])
             st.rerun()
-    queries = [path.stem for path in films.list_demonstration(workspace)]
-    if queries:
-        name = st.selectbox("Demonstration film", queries, index=None, placeholder="Choose")
-        current = films.get_current()
-        if name and (current is None or current.query.name != name) and films.open_named(workspace, name):
-            st.rerun()
+    titles = films.title_demonstration(workspace)
+    if titles:
+        st.selectbox(
+            "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
+            key=CHOICE, on_change=_open_choice, args=(workspace,),
+        )  # fmt: skip
     case_id = st.text_input("Catalogue case", placeholder="Name of a case")
     if case_id and st.button("Search with this case"):
         if films.open_named(workspace, case_id.strip()):

@@ -95,6 +95,29 @@ def test_a_demonstration_film_needs_one_run_of_the_page(open_page, monkeypatch):
     assert len(page.case_ids) == 8 and len(runs) == 1
 
 
+def test_demonstration_films_that_are_numbers_have_plain_names_and_keep_their_keys(workspace, open_page):
+    for seed in (7100000, 7100001):
+        (workspace.path / "queries" / f"sim_{seed}.png").write_bytes(encode_lossless(fakes.make_radiograph(seed)))
+    page = open_page("search")
+    buttons = {one.key: one.label for one in page.app.button if (one.key or "").startswith("demonstration_")}
+    assert buttons == {
+        "demonstration_effusion_1": "Effusion 1",
+        "demonstration_sim_7100000": "Demonstration film 2",
+        "demonstration_sim_7100001": "Demonstration film 3",
+    }
+    page.press("Demonstration film 3")
+    assert page.data["panes"][0]["title"] == "Query · Demonstration film 3"
+    assert list(page.app.query_params["film"]) == ["sim_7100001"] or page.app.query_params["film"] == "sim_7100001"
+    (choice,) = [one for one in page.app.selectbox if one.label == "Demonstration film"]
+    assert choice.options == ["Effusion 1", "Demonstration film 2", "Demonstration film 3"]
+    choice.select("sim_7100000")
+    page.run()
+    assert page.data["panes"][0]["title"] == "Query · Demonstration film 2"
+    next(one for one in page.app.text_input if one.label == "Catalogue case").set_value("case_000")
+    page.run().press("Search with this case")
+    assert page.data["panes"][0]["title"] == "Query · case_000", "an earlier choice does not come back"
+
+
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
     calls, films = list(resources.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
     searched.run()
