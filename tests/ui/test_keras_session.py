@@ -10,7 +10,8 @@ from icbir_ui.resources import keep_networks
 def test_a_run_of_a_page_leaves_keras_as_it_was(monkeypatch):
     import keras
 
-    monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # put back afterwards
+    # Put back afterwards; and before, because another test of this process may have opened the networks.
+    monkeypatch.setattr(keras.backend, "clear_session", keras.utils.clear_session)
     keras.layers.Dense(1)
     before = keras.layers.Dense(1).name
     _clean_problem_modules()
