@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,16 +27,26 @@ MAX_FILMS = 24
 MAX_MEMBERS = 60
 QUERY_FOLDERS = ("demonstration/queries", "queries")
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", "")
+_NUMBERED = re.compile(r"(?:sim)?[_-]?\d+")
 
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A film that can be searched with. key : its pixel hash; origin : "upload", "demonstration" or "catalogue"."""
+    """A film that can be searched with.
+
+    key : its pixel hash; origin : "upload", "demonstration" or "catalogue"; named : words in place of its file name.
+    """
 
     key: str
     query: Query
     warnings: tuple[str, ...]
     origin: str
+    named: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the reader reads."""
+        return self.named or self.query.name
 
     @property
     def radiograph(self) -> Radiograph:
@@ -84,11 +95,11 @@ def _is_film_name(name: str) -> bool:
     return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
 
 
-def make_film(name: str, radiograph: Radiograph, origin: str, case: Case | None = None) -> Film:
+def make_film(name: str, radiograph: Radiograph, origin: str, case: Case | None = None, named: str = "") -> Film:
     """A film with its quality warnings."""
     warnings = tuple(one.text for one in assess_quality(radiograph).warnings)
     query = Query(name, radiograph, case.patient if case else None, case.case_id if case else None)
-    return Film(radiograph.pixel_sha256, query, warnings, origin)
+    return Film(radiograph.pixel_sha256, query, warnings, origin, named)
 
 
 def take_uploads(files: list) -> list[str]:
@@ -152,11 +163,21 @@ def list_demonstration(workspace: Workspace) -> list[Path]:
     return [path for path in found if path.suffix.lower() in ENDINGS and path.is_file()]
 
 
+def title_demonstration(workspace: Workspace) -> dict[str, str]:
+    """File name without ending → words for each demonstration query; one that is only a number gets its place."""
+    titles = {}
+    for place, path in enumerate(list_demonstration(workspace), start=1):
+        words = path.stem.replace("_", " ").replace("-", " ").capitalize()
+        titles[path.stem] = f"Demonstration film {place}" if _NUMBERED.fullmatch(path.stem) else words
+    return titles
+
+
 def open_named(workspace: Workspace, name: str) -> Film | None:
     """The demonstration query or the catalogue case of that name, made current; None if there is none."""
     for path in list_demonstration(workspace):
         if path.stem == name:
-            film = make_film(name, read_radiograph(path), "demonstration")
+            named = title_demonstration(workspace)[name]
+            film = make_film(name, read_radiograph(path), "demonstration", named=named)
             break
     else:
         try:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.errors import IcbirError, WorkspaceError
+from icbir_core.errors import WorkspaceError
 from icbir_core.settings import get_environment_path
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -117,7 +117,6 @@ class Engine:
             self._wanted.set()
         if not begun:
             self._worker.submit(self._load, after)
-            self._worker.submit(self._warm_up)
 
     def _load(self, after: float) -> None:
         self._wanted.wait(after)
@@ -126,6 +125,7 @@ class Engine:
         gc.disable()  # each collection would walk over all that is being loaded, and every page would stand still
         try:
             self._retriever = open_retriever(self.workspace)
+            self._warm_up()
         except Exception as error:
             self.error = explain(error)
         gc.freeze()  # what the networks hold stays; later collections need not walk over it
@@ -134,10 +134,12 @@ class Engine:
         self._loaded.set()
 
     def _warm_up(self) -> None:
-        """The first film takes seconds more than any other, because the networks are compiled for it: so take one."""
-        cases = [] if self.error else self.workspace.catalogue.cases()[:1]
-        for case in cases:
-            with suppress(IcbirError):  # a film that is missing is told to the one who asks for it
+        """The first film takes seconds more than any other, because the networks are compiled for it: so take one.
+
+        What goes wrong here is told to the one whose own film it concerns.
+        """
+        with suppress(Exception):
+            for case in self.workspace.catalogue.cases()[:1]:
                 film = read_case_radiograph(self.workspace, case)
                 self._retriever.embed_query(Query(case.case_id, film))
 
@@ -195,6 +197,11 @@ class Engine:
             asked.cancel()  # she has left: what has not begun is not computed
             with self._counting:
                 self._waiting.remove(asked)
+
+    def knows(self, key: Hashable) -> bool:
+        """True where the answer is remembered, so that asking takes no time."""
+        with self._counting:
+            return key in self._answers
 
     def _count_before(self, asked: Future) -> int:
         with self._counting:

@@ -44,9 +44,18 @@ def get_trail() -> RefinementTrail:
 
 def search(engine: Engine, film: Film, settings: SearchSettings, tell: Callable[[str], None]) -> Ranking:
     """The ranking for a film under the settings and the current trail."""
-    trail = get_trail()
-    key = ("ranking", film.key, film.query.case_id, repr(settings), trail.describe(), _count_cases(engine))
+    trail, key = get_trail(), _name_ranking(engine, film, settings)
     return engine.ask(key, lambda retriever: retriever.search(film.query, settings, trail), tell)
+
+
+def is_known(engine: Engine, film: Film, settings: SearchSettings) -> bool:
+    """True where `search` has the ranking already."""
+    return engine.knows(_name_ranking(engine, film, settings))
+
+
+def _name_ranking(engine: Engine, film: Film, settings: SearchSettings) -> tuple:
+    steps = get_trail().describe()
+    return "ranking", film.key, film.query.case_id, repr(settings), steps, _count_cases(engine)
 
 
 def _count_cases(engine: Engine) -> tuple[int, int]:

@@ -12,11 +12,14 @@ import streamlit as st
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
+from icbir_ui.errors import shielded
 from icbir_ui.state import Key
+from icbir_ui.viewer import ViewerOptions, show_viewer
 
 THUMBNAIL = 260
 SHOWN = 12
 COLUMNS = 6
+CHOICE = "another_demonstration"
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
@@ -62,7 +65,8 @@ def show_welcome(workspace: Workspace) -> None:
     st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
     drop_films("upload_first")
     queries = films.list_demonstration(workspace)[:SHOWN]
-    offered = [(path.stem, path.stem.replace("_", " ").replace("-", " ").capitalize(), path) for path in queries]
+    titles = films.title_demonstration(workspace)
+    offered = [(path.stem, titles[path.stem], path) for path in queries]
     if not offered:
         rows = np.linspace(0, max(count - 1, 0), min(count, COLUMNS)).astype(int)
         cases = workspace.catalogue.cases()
@@ -73,9 +77,20 @@ def show_welcome(workspace: Workspace) -> None:
         for number, (name, title, path) in enumerate(offered):
             with columns[number % COLUMNS]:
                 st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
-                if st.button(title, key=f"demonstration_{name}", width="stretch"):
-                    films.open_named(workspace, name)
-                    st.rerun()
+                st.button(title, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
+    show_viewer([], ViewerOptions(), "viewer_to_come")  # the browser fetches the viewer's program while she chooses
+
+
+def _open(workspace: Workspace, name: str) -> None:
+    """Before the page runs: a rerun from within it would draw the first page once more."""
+    with shielded():
+        films.open_named(workspace, name)
+
+
+def _open_choice(workspace: Workspace) -> None:
+    """Once, at the choice: what she takes up after it is not put back."""
+    if name := st.session_state.get(CHOICE):
+        _open(workspace, name)
 
 
 def offer_films(workspace: Workspace) -> None:
@@ -84,18 +99,18 @@ def offer_films(workspace: Workspace) -> None:
     held = state.get(Key.FILMS, {})
     if len(held) > 1:
         chosen = st.selectbox(
-            "Films of this session", list(held), format_func=lambda key: held[key].query.name,
+            "Films of this session", list(held), format_func=lambda key: held[key].title,
             index=list(held).index(state.get(Key.CURRENT)),
         )  # fmt: skip
         if chosen != state.get(Key.CURRENT):
             films.choose(held[chosen])
             st.rerun()
-    queries = [path.stem for path in films.list_demonstration(workspace)]
-    if queries:
-        name = st.selectbox("Demonstration film", queries, index=None, placeholder="Choose")
-        current = films.get_current()
-        if name and (current is None or current.query.name != name) and films.open_named(workspace, name):
-            st.rerun()
+    titles = films.title_demonstration(workspace)
+    if titles:
+        st.selectbox(
+            "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
+            key=CHOICE, on_change=_open_choice, args=(workspace,),
+        )  # fmt: skip
     case_id = st.text_input("Catalogue case", placeholder="Name of a case")
     if case_id and st.button("Search with this case"):
         if films.open_named(workspace, case_id.strip()):

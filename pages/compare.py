@@ -38,7 +38,7 @@ def draw() -> None:
     if opened in ids:
         state.put(Key.COMPARED_PLACE, ids.index(opened))
     place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
-    columns = st.columns([3, 2.2, 0.55, 0.55], vertical_alignment="bottom")
+    columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)} · {ranking.target}")
     if state.get(Key.COMPARE_MAP) is None:
@@ -46,8 +46,8 @@ def draw() -> None:
     shown = columns[1].segmented_control(
         "Map", [CLASS_MAP, PAIR_MAP, NONE], key=Key.COMPARE_MAP.value, help=HELP, required=True
     )
-    columns[2].button("◀", on_click=_step, args=(-1, len(ids)), width="stretch", help="Previous case (left arrow)")
-    columns[3].button("▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Next case (right arrow)")
+    columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
+    columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
     show_pair(engine, workspace, film, ranking, place, shown, method)
 
 

@@ -13,13 +13,13 @@ from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film
 from icbir_ui.page import run_page
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
-from icbir_ui.searching import compute_maps, search, show_loading, viewer_options
+from icbir_ui.searching import compute_maps, is_known, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import describe_filter, describe_share, is_far, list_sources
 
-VIEWER = "search_viewer"
+VIEWER, FIRST = "search_viewer", "search_first"
 
 
 def draw() -> None:
@@ -39,7 +39,7 @@ def draw() -> None:
     if not engine.ready:
         engine.begin()
         show_loading(engine, "The search starts by itself.")
-        show_viewer([query_pane(film)], ViewerOptions(), VIEWER)
+        show_alone(film, st.empty())
         return
     settings, method = choose_settings(engine, columns[1:6])
     word = st.empty()
@@ -49,14 +49,17 @@ def draw() -> None:
 
     show_word()
     refining.show_refinement(engine.retriever.targets, settings.target)
+    above, place = st.container(), st.empty()
+    if (state.get(Key.RANKING) or (None,))[0] != film.key and not is_known(engine, film, settings):
+        show_alone(film, place)  # at once, while the search runs; of the same film, the former cases stay meanwhile
     try:
         tell("Searching …")
         ranking = search(engine, film, settings, tell)
         maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
     except IcbirError as error:
         word.empty()
-        st.warning(explain(error))
-        show_viewer([query_pane(film)], ViewerOptions(), VIEWER)
+        above.warning(explain(error))
+        show_alone(film, place)
         return
     word.empty()
     state.put(Key.RANKING, (film.key, ranking, method))
@@ -64,9 +67,9 @@ def draw() -> None:
     sources = list_sources([hit.case for hit in ranking.hits])
     if sources and all("simulat" in source.lower() for source in sources):
         said.append("These neighbours are simulated films.")
-    st.markdown(" ".join(said))
+    above.markdown(" ".join(said))
     if is_far(ranking):
-        st.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
+        above.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
     store = resources.open_ratings()
     mapped = maps.query is not None
     panes = [query_pane(film, ranking, maps, plain=mapped)] + ([map_pane(film, ranking, maps)] if mapped else [])
@@ -87,10 +90,17 @@ def draw() -> None:
     with columns[6].popover("Export", width="stretch"):
         view = getattr(st.session_state.get(VIEWER), "view", None) or {}
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
-    show_viewer(panes, options, VIEWER, react)
+    with place:
+        show_viewer(panes, options, VIEWER, react)
     if state.get(Key.COMPARED):
         st.switch_page("pages/compare.py")
     show_background(film, engine, ranking.target)
+
+
+def show_alone(film: Film, place) -> None:
+    """The film with its facts and warnings, before there is a ranking."""
+    with place:
+        show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), FIRST)
 
 
 def show_background(film: Film, engine: resources.Engine, target: str) -> None:

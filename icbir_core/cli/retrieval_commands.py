@@ -246,7 +246,7 @@ def app_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
 ) -> None:
     """Start the web page for a workspace."""
-    import subprocess
+    import os
     import sys
 
     from icbir_core.catalogue import Workspace
@@ -258,5 +258,6 @@ def app_command(
         raise WorkspaceError(f"Expected the web page app.py in '{root}', got none; start it from a checkout.")
     opened = Workspace.open(workspace)
     command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
-    done = subprocess.run(command, cwd=root, env=make_app_environment(opened.path), check=False)
-    raise typer.Exit(done.returncode)
+    environment = make_app_environment(opened.path)
+    os.chdir(root)
+    os.execve(sys.executable, command, environment)  # this process becomes the server: what ends it ends the server

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,7 +85,7 @@ class ViewerOptions:
 
     digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
     ends : words for the ends of the colours; report : send window and zoom back when the hand is off;
-    rating_scale : value → words.
+    rating_scale : value → words; memory : key of the viewer whose window and zoom this one shares, else its own.
     """
 
     colours: np.ndarray | None = None
@@ -101,6 +103,7 @@ class ViewerOptions:
     region: bool = False
     report: bool = False
     notice: str = ""
+    memory: str = ""
     rating_scale: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -120,10 +123,13 @@ def _pack_map(identity: str, _values: np.ndarray) -> bytes:
     return pack_map(_values, identity, _secret())
 
 
-# A thread outside of any session is meant here (see _Kept); Streamlit would warn of each.
+# Threads outside of any session are meant here (see _Kept and _pack); Streamlit would warn of each.
 logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").addFilter(
     lambda record: "missing ScriptRunContext" not in record.getMessage()
 )
+
+_OUTSIDE = ThreadPoolExecutor(1, "icbir-films")
+"""A thread that belongs to no session."""
 
 
 class _Kept:
@@ -142,10 +148,8 @@ class _Kept:
                 return
             place, self.count = self.count % self.size, self.count + 1
             self.places[place] = identity
-        manager = get_instance().media_file_mgr
-        worker = threading.Thread(target=manager.add, args=(data, _MIMETYPE, f"icbir-kept-{self.size}-{place}"))
-        worker.start()  # a thread of its own belongs to no session
-        worker.join()
+        add = get_instance().media_file_mgr.add
+        _OUTSIDE.submit(add, data, _MIMETYPE, f"icbir-kept-{self.size}-{place}").result()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -157,6 +161,17 @@ def _serve(identity: str, data: bytes, kept: int) -> dict[str, str]:
     """Hash and address of a film; the bytes stay on the server until the browser asks for them, once."""
     _kept(kept).hold(identity, data)
     return {"hash": identity, "url": get_instance().media_file_mgr.add(data, _MIMETYPE, f"icbir-{identity}")}
+
+
+def _pack(panes: Sequence[Pane]) -> None:
+    """Read and compress what was not packed before, on all cores: `_describe` then finds it."""
+    films = {pane.film.identity: pane.film for pane in panes}
+    maps = {pane.map.identity: pane.map for pane in panes if pane.map is not None}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        work = [pool.submit(_pack_picture, identity, film) for identity, film in films.items()]
+        work += [pool.submit(_pack_map, identity, one.values) for identity, one in maps.items()]
+    for one in work:
+        one.result()
 
 
 def _describe(pane: Pane) -> dict[str, Any]:
@@ -192,9 +207,11 @@ def show_viewer(
             if on_event and one["name"] in EVENTS:
                 on_event(one["name"], one)
 
+    _pack(panes)
     colours = b"" if options.colours is None else np.ascontiguousarray(options.colours, np.uint8).tobytes()
     data = {
-        "name": key, "panes": [_describe(pane) for pane in panes], "colours": base64.b64encode(colours).decode(),
+        "name": options.memory or key, "panes": [_describe(pane) for pane in panes],
+        "colours": base64.b64encode(colours).decode(),
         "colourMap": options.colour_map, "overlayScale": float(options.scale), "signed": options.signed,
         "legend": options.legend, "ends": list(options.ends),
         "opacity": options.opacity, "threshold": options.threshold,

@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("workspace")
     parser.add_argument("port", type=int)
     parser.add_argument("--fake", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that a search of the stand-in takes")
     given = parser.parse_args()
     os.environ["ICBIR_WORKSPACE"] = given.workspace
     if given.fake:
@@ -25,6 +26,7 @@ def main() -> None:
 
         from icbir_ui import resources
 
+        fakes.FakeRetriever.pause = given.pause
         resources.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
         resources.list_map_methods = lambda: fakes.MAPS
     serve(given.port)

@@ -272,6 +272,48 @@ def test_keys(page):
         assert page.locator("canvas.lens").is_visible()
 
 
+def test_a_ring_shows_what_the_keyboard_chose_and_no_ring_what_the_mouse_did(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        ring = (
+            "() => { const style = getComputedStyle(root.querySelectorAll('.pane')[1]);"
+            " return [style.outlineStyle, style.outlineWidth]; }"
+        )
+        page.mouse.click(*middle(page, 1))
+        assert page.evaluate(ring)[0] == "none"
+        page.keyboard.press("2")
+        assert page.evaluate("root.getRootNode().activeElement.dataset.pane") == "pane1"
+        assert page.evaluate(ring) == ["solid", "2px"]
+
+
+def test_orientation_is_readable_on_a_white_film(page):
+    with make_harness([np.ones((SIDE, SIDE), np.float32)]) as harness:
+        open_harness(page, harness)
+        styles = (
+            "() => { const style = getComputedStyle(root.querySelector('.unverified'));"
+            " return [style.color, style.backgroundColor]; }"
+        )
+        ink, ground = (
+            [float(one) for one in text[text.index("(") + 1 : -1].split(",")] for text in page.evaluate(styles)
+        )
+        seen = [255 * (1 - ground[3]) + one * ground[3] for one in ground[:3]]
+        light, dark = (0.05 + np.dot([0.2126, 0.7152, 0.0722], (np.array(one[:3]) / 255) ** 2.2) for one in (ink, seen))
+        assert light / dark > 4.5, "the contrast that is asked of small text"
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1280, 3), (2560, 4)])
+def test_more_cases_stand_in_a_row_on_a_wide_screen(page, width, columns):
+    page.set_viewport_size({"width": width, "height": 1080})
+    with make_harness(make_films(count=8)) as harness:
+        open_harness(page, harness)
+        page.evaluate(
+            "() => { const data = root.viewer.data; window.start({ ...data,"
+            " panes: data.panes.map((pane, number) => ({ ...pane, lead: number < 2 })) }); }"
+        )
+        tops = page.evaluate("[...root.querySelectorAll('.rest .pane')].map(p => p.getBoundingClientRect().top)")
+        assert tops.count(tops[0]) == columns
+
+
 def test_the_picture_is_saved_with_its_notice(page):
     with make_harness(make_films(), notice="For research.") as harness:
         open_harness(page, harness)

@@ -29,6 +29,7 @@ class FakeRetriever:
 
     targets = ("Effusion", "Cardiomegaly")
     default_target = "Effusion"
+    pause = 0.0  # seconds that a search takes, for tests of those who wait
 
     def __init__(self, workspace: Workspace, seconds: float = 0.0):
         time.sleep(seconds)
@@ -57,6 +58,7 @@ class FakeRetriever:
 
     def search(self, query: Query, settings, trail=None) -> Ranking:
         self.calls.append("search")
+        time.sleep(self.pause)
         vector = self._embed(query.radiograph.pixels)
         if trail is not None and trail.region is not None:
             box = Letterbox.of(query.radiograph.pixels.shape, 8).box_to_network(trail.region.box)

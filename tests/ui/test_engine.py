@@ -75,3 +75,27 @@ def test_memory_is_bounded(workspace):
     for number in range(20):
         engine.ask(number, lambda _: "answer")
     assert len(engine._answers) == 5
+
+
+def test_ready_means_warm(engine, monkeypatch):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def embed(*_):
+        inside.set()
+        assert go_on.wait(20)
+
+    monkeypatch.setattr(fakes.FakeRetriever, "embed_query", embed)
+    engine.begin()
+    assert inside.wait(20)
+    assert engine.loading and not engine.ready and "loading" in engine.describe_state()
+    go_on.set()
+    assert engine.retriever is not None and engine.ready
+
+
+def test_a_film_that_cannot_warm_the_networks_does_not_stop_them(engine, monkeypatch):
+    def fail(*_):
+        raise ValueError("no such film")
+
+    monkeypatch.setattr(fakes.FakeRetriever, "embed_query", fail)
+    assert engine.ask("key", lambda _: "answer") == "answer"
+    assert engine.ready and engine.error is None

@@ -9,9 +9,9 @@ from icbir_ui.resources import keep_networks
 
 def test_a_run_of_a_page_leaves_keras_as_it_was(monkeypatch):
     import keras
-    from keras.src.backend.common.global_state import clear_session
 
-    monkeypatch.setattr(keras.backend, "clear_session", clear_session)  # another test may have taken it away
+    # Put back afterwards; and before, because another test of this process may have opened the networks.
+    monkeypatch.setattr(keras.backend, "clear_session", keras.utils.clear_session)
     keras.layers.Dense(1)
     before = keras.layers.Dense(1).name
     _clean_problem_modules()

@@ -68,6 +68,56 @@ def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(sea
     assert all("map" in pane for pane in searched.data["panes"])
 
 
+def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_is_refined(open_page, monkeypatch):
+    import icbir_ui.viewer
+
+    shown, show = [], icbir_ui.viewer.show_viewer
+
+    def watch(panes, options, key, *more):
+        searched = [] if resources.open_engine().loading else resources.open_engine().retriever.calls
+        shown.append((key, len(panes), searched.count("search")))
+        return show(panes, options, key, *more)
+
+    monkeypatch.setattr(icbir_ui.viewer, "show_viewer", watch)
+    page = open_page("search", film="effusion_1")
+    assert shown[-2:] == [("search_first", 1, 0), ("search_viewer", 10, 1)]
+    shown.clear()
+    page.run()
+    page.decide("region", 1, pane="query", box=[20, 20, 90, 90])
+    assert shown == [("search_viewer", 10, 1), ("search_viewer", 10, 2)]
+
+
+def test_a_demonstration_film_needs_one_run_of_the_page(open_page, monkeypatch):
+    page = open_page("search")
+    runs, count = [], resources.open_workspace
+    monkeypatch.setattr(resources, "open_workspace", lambda: runs.append(1) or count())
+    page.press("Effusion 1")
+    assert len(page.case_ids) == 8 and len(runs) == 1
+
+
+def test_demonstration_films_that_are_numbers_have_plain_names_and_keep_their_keys(workspace, open_page):
+    for seed in (7100000, 7100001):
+        (workspace.path / "queries" / f"sim_{seed}.png").write_bytes(encode_lossless(fakes.make_radiograph(seed)))
+    page = open_page("search")
+    buttons = {one.key: one.label for one in page.app.button if (one.key or "").startswith("demonstration_")}
+    assert buttons == {
+        "demonstration_effusion_1": "Effusion 1",
+        "demonstration_sim_7100000": "Demonstration film 2",
+        "demonstration_sim_7100001": "Demonstration film 3",
+    }
+    page.press("Demonstration film 3")
+    assert page.data["panes"][0]["title"] == "Query · Demonstration film 3"
+    assert list(page.app.query_params["film"]) == ["sim_7100001"] or page.app.query_params["film"] == "sim_7100001"
+    (choice,) = [one for one in page.app.selectbox if one.label == "Demonstration film"]
+    assert choice.options == ["Effusion 1", "Demonstration film 2", "Demonstration film 3"]
+    choice.select("sim_7100000")
+    page.run()
+    assert page.data["panes"][0]["title"] == "Query · Demonstration film 2"
+    next(one for one in page.app.text_input if one.label == "Catalogue case").set_value("case_000")
+    page.run().press("Search with this case")
+    assert page.data["panes"][0]["title"] == "Query · case_000", "an earlier choice does not come back"
+
+
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
     calls, films = list(resources.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
     searched.run()

@@ -47,9 +47,9 @@ const KEYS = [
   ["C", "contour or fill"],
   ["Space (hold)", "hide the overlay while held"],
   ["K", "link or unlink the panes"],
-  ["1 – 9", "choose a pane"],
+  ["1 – 9", "choose a pane; on Rate, 1 – 5 answer how similar a case is"],
   ["Shift and 1 – 5", "rate the chosen case"],
-  ["Arrows", "move the film"],
+  ["Arrows", "move the film; on Compare, left and right go to the case before and after"],
   ["Double click, Enter", "one pane alone, and back"],
   ["?", "this list"],
 ];

@@ -65,6 +65,7 @@ class Viewer {
     });
     this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead).map((pane) => pane.figure));
     this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
+    this.root.hidden = !this.panes.length;
     this.root.style.setProperty("--columns", data.columns || "");
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
     this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead).length > 1);
@@ -258,7 +259,7 @@ class Viewer {
 
   press(event) {
     const target = event.composedPath()[0], inside = event.composedPath().includes(this.root);
-    if (!this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return;
+    if (!this.panes.length || !this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return;
     if (target.isContentEditable || target.closest?.("input:not([type=range]), textarea, select, [role=slider], [role=combobox], [role=textbox], [role=dialog]")) return;
     if (!inside && target.closest?.("button, a, [role=radio], [role=tab], [role=option], summary") && /^(Space|Enter|Arrow)/.test(event.code)) return;
     const digit = DIGITS.exec(event.code)?.[1], pane = this.pane();

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -58,18 +60,20 @@ def test_table_of_a_ranking_speaks_plainly():
     assert "simulated films, not patients" in format_ranking(make_ranking("simulated"))
 
 
-def test_app_starts_streamlit_on_the_workspace(tmp_path, monkeypatch):
+def test_app_becomes_the_server_of_the_workspace(tmp_path, monkeypatch):
     Workspace.create(tmp_path / "w")
     started = {}
 
-    def remember(command, **more):
-        started.update(more, command=command)
-        return subprocess.CompletedProcess(command, 0)
+    def remember(program, command, environment):
+        started.update(program=program, command=command, environment=environment, folder=os.getcwd())
 
-    monkeypatch.setattr(subprocess, "run", remember)
-    assert main(["app", str(tmp_path / "w"), "--port", "8777"]) == 0
-    assert started["command"][1:4] == ["-m", "streamlit", "run"] and started["command"][-1] == "8777"
-    assert started["env"]["ICBIR_WORKSPACE"] == str(tmp_path / "w")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execve", remember)
+    assert main(["app", "w", "--port", "8777"]) == 0
+    assert started["program"] == started["command"][0] == sys.executable
+    assert started["command"][1:] == ["-m", "icbir_ui.serving", "8777"]
+    assert started["environment"]["ICBIR_WORKSPACE"] == str(tmp_path / "w"), "found from any folder"
+    assert (Path(started["folder"]) / "app.py").is_file()
 
 
 @pytest.mark.parametrize("words", [["query", "{}", "x.png"], ["app", "{}"], ["index", "{}"]])
