@@ -125,7 +125,7 @@ def write_card(path: Path) -> None:
     lines += [*DATA.splitlines(), "", *tabulate_scores(manifest), *tabulate_calibration(manifest)]
     lines += ["## Recipe", "", "AdamW, cosine, moving average of the weights; the runs, in order:", ""]
     lines += [f"    {run}" for run in manifest["training"]["runs"]]
-    lines += ["", "What was tried, and the log: `benchmarks/starter_models.md`.", "", *USE.splitlines()]
+    lines += ["", "What was tried, and the log: `docs/starter-models.md`.", "", *USE.splitlines()]
     path.with_suffix(".md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
