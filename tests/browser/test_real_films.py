@@ -77,11 +77,16 @@ def test_a_real_film_from_upload_to_exports(page, real, tmp_path):
     first = order(page)
     assert len(set(first)) == 8
     rankings = set()
-    for method in ("Network features", "Structural similarity", "Heat map (IG-CBIR)"):
+    for method in (
+        "Network features (CNN)",
+        "Structural similarity",
+        "Heat map (IG-CBIR)",
+        "Network features, centred",
+    ):
         choose(page, "Search by", method)
         wait_for_panes(page, 10)
         rankings.add(tuple(order(page)))
-    assert len(rankings) == 3 and order(page) == first, "three methods, three rankings"
+    assert len(rankings) == 4 and order(page) == first, "four methods, four rankings"
     page.get_by_role("combobox", name="Heat map").first.click()
     titles = page.get_by_role("option").all_inner_texts()
     page.keyboard.press("Escape")
