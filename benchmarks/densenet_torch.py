@@ -22,7 +22,7 @@ from icbir_core.files import replace_atomically
 from icbir_core.model.network import read_named_weights
 from icbir_core.model.recipes import Recipe
 from icbir_core.model.scoring import compute_auroc
-from icbir_core.model.training import weigh_positives
+from icbir_core.model.training import average_scores, weigh_positives
 from icbir_core.model.training_set import Batches, TrainingSet
 
 BLOCKS, GROWTH = (6, 12, 24, 16), 32
@@ -258,8 +258,7 @@ def _judge(weights: dict[str, np.ndarray], films: TrainingSet, size: int) -> dic
     rows = films.held_back_rows
     logits = predict(model, films.images[rows], size)
     labels = films.labels[rows]
-    scores = np.array([compute_auroc(labels[:, i], logits[:, i]) for i in range(labels.shape[1])])
-    weight = np.sqrt(np.minimum((labels == 1).sum(0), (labels == 0).sum(0)))
-    mean = float((scores * weight)[~np.isnan(scores)].sum() / weight[~np.isnan(scores)].sum())
-    named = {name: round(float(score), 3) for name, score in zip(films.findings, scores, strict=True)}
-    return {"mean": round(mean, 4), "auroc": named}
+    scores = [float(compute_auroc(labels[:, i], logits[:, i])) for i in range(labels.shape[1])]
+    named = {name: None if math.isnan(one) else one for name, one in zip(films.findings, scores, strict=True)}
+    rounded = {name: one if one is None else round(one, 3) for name, one in named.items()}
+    return {"mean": average_scores(named, labels), "auroc": rounded}

@@ -9,7 +9,6 @@ rank it, and take the same maps of the film and of its eight cases. No film is a
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -21,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "benchmarks")]
 
 from conftest import ARGUMENTS, CHROMIUM, find_port  # noqa: E402
-from first_page import start, stop  # noqa: E402
+from first_page import read_arguments, start, stop  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from icbir_core.catalogue import Workspace  # noqa: E402
@@ -66,12 +65,7 @@ def ask_engine(retriever: Retriever, path: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("--films", type=int, default=10)
-    given = parser.parse_args()
-    if not CHROMIUM:
-        raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+    given = read_arguments(__doc__, "films", 10)
     workspace = Workspace.open(given.workspace)
     first, *films = list_demonstration(workspace)[: given.films + 1]
     retriever = Retriever.open(workspace)

@@ -12,6 +12,7 @@ from icbir_core.evaluation.controls import CONTROLS
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.vectors import VectorSource
+from icbir_core.retrieval.centring import Centre
 
 _BLOCK = 256
 CENTRED = "centred cosine"
@@ -80,8 +81,8 @@ def measure_distances(method: Method, source: VectorSource, queries: FilmSet, ca
         one, other = (_get(source, films, part) for films in (queries, catalogue))
         scale = 1.0
         if method.metric == CENTRED:
-            centre = other.mean(axis=0)
-            one, other = _normalise(one - centre), _normalise(other - centre)
+            centre = Centre.measure([other], {})
+            one, other = centre.transform(one), centre.transform(other)
         elif len(method.parts) > 1:
             spread = float(np.sqrt(((other - other.mean(axis=0)) ** 2).sum(axis=1).mean()))
             scale = 1 / spread if spread > 0 else 1.0

@@ -190,7 +190,7 @@ def train(
         score = float(epoch)
         if len(judged):
             row["auroc"] = _score_weights(model, trained, kept, training_set, size)
-            mean = _average_scores(row["auroc"], training_set.labels[judged])
+            mean = average_scores(row["auroc"], training_set.labels[judged])
             if mean is not None:
                 score = mean
                 row["mean_auroc"] = round(mean, 4)
@@ -221,7 +221,7 @@ def _waited_enough(state: Checkpoint, recipe: Recipe) -> bool:
     )
 
 
-def _average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float | None:
+def average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float | None:
     """The mean of the findings' scores, each weighted by the square root of its rarer class; None if none has a score.
 
     The standard error of an AUROC falls with that root, so a finding of four films does not decide which epoch is kept.

@@ -94,8 +94,8 @@ def index_workspace(
 
 
 def _index(
-    workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, device: dict, progress: Progress,
-) -> IndexReport:  # fmt: skip
+    workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, device: dict, progress: Progress
+) -> IndexReport:
     if "catalogue" not in workspace.read_manifest()["artefacts"]:
         record_catalogue(workspace)
     catalogue_sha256 = get_catalogue_sha256(workspace)
@@ -112,9 +112,8 @@ def _index(
     workspace.record_artefact(f"{STORE_ARTEFACT}{models.target}", {"path": store.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
-    centre = None
-    if CENTRED in methods:
-        centre = renew_centre(store, np.setdiff1d(rows, removed), directory, identity)
+    kept = np.setdiff1d(rows, removed)
+    centre = renew_centre(store, kept, directory, identity) if CENTRED in methods else None
     indexes = {}
     for number, method in enumerate(methods):
         progress(number, len(methods), f"indexing {method}")

@@ -114,12 +114,11 @@ class TargetEngine:
         models = load_models(workspace, target, shared.classifier if shared else None)
         directory = Path(workspace.target_directory(target))
         map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
-        store = CaseStore.open(directory / STORE, models.identity | {"map_method": map_method, "target": target})
+        identity = models.identity | {"map_method": map_method, "target": target}
+        store = CaseStore.open(directory / STORE, identity)
         expected = models.identity | {"catalogue": catalogue}
         methods = [method for method in METHODS if method in entry["methods"]]
-        centre = None
-        if CENTRED in methods:
-            centre = Centre.open(directory, models.identity | {"map_method": map_method, "target": target})
+        centre = Centre.open(directory, identity) if CENTRED in methods else None
         indexes = {
             method: index_class(method).open(directory / "index" / method, expected | name_centre(method, centre))
             for method in methods

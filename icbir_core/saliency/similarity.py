@@ -82,27 +82,22 @@ def _spread(coarse: np.ndarray, size: int) -> np.ndarray:
     return (weights(coarse.shape[0]) @ coarse.astype(np.float64) @ weights(coarse.shape[1]).T).astype(np.float32)
 
 
-def share_distance(features: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+def centre_features(features: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Feature maps float64 (N, h, w, C) whose means over the positions are the unit vectors about a centre (C,)."""
+    moved = np.asarray(features, np.float64) - centre
+    length = np.linalg.norm(moved.mean(axis=(1, 2)), axis=1)
+    return moved / np.where(length > 0, length, 1)[:, None, None, None]
+
+
+def share_distance(features: np.ndarray) -> np.ndarray:
     """The squared distance of two films on their positions, half on each film: float64 (2, h, w), for feature maps
-    (2, h, w, C). centre (C,) : the distance is that of the unit vectors about this centre, not of the features."""
+    (2, h, w, C)."""
     features = np.asarray(features, np.float64)
     means = features.mean(axis=(1, 2))
-    if centre is not None:
-        length = np.linalg.norm(means - centre, axis=1)
-        features = (features - centre) / np.where(length > 0, length, 1)[:, None, None, None]
-        means = features.mean(axis=(1, 2))
     difference = means[0] - means[1]
     positions = features.shape[1] * features.shape[2]
     centred = features - means.mean(axis=0)
     return np.stack([centred[0] @ difference, -(centred[1] @ difference)]) / positions
-
-
-def _measure(features: np.ndarray, centre: np.ndarray | None) -> float:
-    """The squared distance that the search measured."""
-    means = features.mean(axis=(1, 2), dtype=np.float64)
-    if centre is not None:
-        means = [one / np.linalg.norm(one) if one.any() else one for one in means - centre]
-    return float(((means[0] - means[1]) ** 2).sum())
 
 
 def _read_features(classifier, pictures: np.ndarray) -> np.ndarray:
@@ -158,15 +153,14 @@ def explain_pair(
                     "Expected a saliency classifier and its target for ig_cbir; train both stages first."
                 )
             reader, pictures = saliency_classifier, encode_map(attribute(classifier, images, target, map_method))
-        if method != "cnn_centred":
-            centre = None
-        elif centre is None:
-            raise SaliencyError(
-                "Expected the centre that the films were ranked about, got none; run the index command."
-            )
         features = _read_features(reader, pictures)
-        shares, total = share_distance(features, centre), _measure(features, centre)
-        quantity, layer = "squared Euclidean distance", LAYER
+        if method == "cnn_centred":
+            if centre is None:
+                raise SaliencyError("Expected the centre of the ranking, got none; run the index command.")
+            features = centre_features(features, centre)
+        means = features.mean(axis=(1, 2), dtype=np.float64)
+        total = float(((means[0] - means[1]) ** 2).sum())
+        shares, quantity, layer = share_distance(features), "squared Euclidean distance", LAYER
     else:
         raise UnknownNameError("search method", method, METHODS)
     maps = []

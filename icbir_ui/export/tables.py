@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from typing import Any
 
 from icbir_core.types import Ranking
@@ -14,22 +13,15 @@ from icbir_ui.state import NOTICE
 COLUMNS = ("rank", "case_id", "distance", "percentile", "view", "age", "sex", "source", "findings_present")
 
 
-def _percentile(ranking: Ranking, place: int) -> float | None:
-    value = ranking.percentiles[place] if place < len(ranking.percentiles) else None
-    return None if value is None or math.isnan(value) else float(value)
-
-
 def write_csv(ranking: Ranking) -> bytes:
     """One row a hit, UTF-8, the notice in the last line as a comment."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
-    for place, hit in enumerate(ranking.hits):
-        case = hit.case
-        writer.writerow(
-            (hit.rank, case.case_id, repr(hit.distance), _percentile(ranking, place), case.view, case.age, case.sex,
-             case.source, "|".join(case.present))
-        )  # fmt: skip
+    for facts, hit in zip(ranking.as_record()["hits"], ranking.hits, strict=True):
+        facts |= {"distance": repr(hit.distance), "source": hit.case.source}
+        facts["findings_present"] = "|".join(hit.case.present)
+        writer.writerow([facts.get(name) for name in COLUMNS])
     buffer.write(f"# ICBIR. {NOTICE}\r\n")
     return buffer.getvalue().encode()
 

@@ -13,7 +13,7 @@ from icbir_core.errors import IndexMismatch
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.saliency.similarity import share_distance
+from icbir_core.saliency.similarity import centre_features, share_distance
 from icbir_core.settings import METHODS
 
 
@@ -43,10 +43,10 @@ def test_the_squared_distance_of_centred_features_is_shared_out_without_a_rest()
     maps = np.random.default_rng(2).random((2, 5, 5, 16))
     centre = np.full(16, 0.4)
     units = [(f - centre) / np.linalg.norm(f - centre) for f in maps.mean(axis=(1, 2))]
-    shares = share_distance(maps, centre)
+    shares = share_distance(centre_features(maps, centre))
     assert shares.sum() == pytest.approx(((units[0] - units[1]) ** 2).sum(), rel=1e-9)
     assert shares[0].sum() == pytest.approx(shares[1].sum(), rel=1e-9), "half on each film"
-    np.testing.assert_allclose(share_distance(maps[::-1], centre), shares[::-1])
+    np.testing.assert_allclose(share_distance(centre_features(maps[::-1], centre)), shares[::-1])
 
 
 def test_a_file_of_other_models_is_refused(tmp_path):
