@@ -146,6 +146,39 @@ def pool_layers(source: VectorSource, films: FilmSet, maps: str | None) -> dict[
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
+MAP_SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "square root": np.sqrt,
+    "clipped at the 99th percentile": lambda maps: np.minimum(
+        maps / np.maximum(np.percentile(maps, 99, axis=(1, 2), keepdims=True), 1e-6), 1
+    ),
+    "equal histogram": lambda maps: (
+        np.argsort(np.argsort(maps.reshape(len(maps), -1))).reshape(maps.shape) / np.float32(maps[0].size - 1)
+    ),
+}
+"""Other ways to bring an encoded map (N, S, S) in [0, 1] to one scale."""
+OTHER_TARGETS = ("Cardiomegaly", "No Finding")
+
+
+def read_scaled_maps(source: VectorSource, films: FilmSet) -> dict[str, np.ndarray]:
+    """Penultimate features (N, D) of the saliency classifier on Deep Taylor maps that are scaled otherwise, or made for
+    another finding than the target."""
+    from icbir_core.saliency.encoding import encode_map
+
+    models, found = source.engine.models, {}
+    settings = models.classifier.input_settings
+    for start in range(0, len(films), 16):
+        images = films.load_images(range(start, min(start + 16, len(films))), settings)
+        encoded = encode_map(source.engine.embedder.explain(images, "deep_taylor"))
+        pictures = {f"maps, {title}": scale(encoded) for title, scale in MAP_SCALES.items()}
+        for finding in OTHER_TARGETS:
+            maps = source.engine.embedder.explain(images, "deep_taylor", finding)
+            pictures[f"maps for {finding}"] = encode_map(maps)
+        for title, chosen in pictures.items():
+            features = models.saliency_classifier.features(np.asarray(chosen, np.float32))
+            found.setdefault(title, []).append(features)
+    return {title: np.concatenate(parts) for title, parts in found.items()}
+
+
 def list_variants(
     source: VectorSource, queries: FilmSet, catalogue: FilmSet, target: str, deep: bool
 ) -> dict[str, np.ndarray]:
@@ -174,6 +207,9 @@ def list_variants(
     for title, maps in sources if deep else []:
         left, right = (pool_layers(source, films, maps) for films in (queries, catalogue))
         distances |= {f"{title}, {name}": measure_euclidean(left[name], right[name]) for name in left}
+    if deep and source.engine.models.saliency_classifier is not None:
+        left, right = (read_scaled_maps(source, films) for films in (queries, catalogue))
+        distances |= {f"ig_cbir, {title}": measure_euclidean(left[title], right[title]) for title in left}
     if "hybrid" in distances:
         scaled = {name: distances[name] / np.median(distances[name]) for name in ("cnn", "ig_cbir")}
         for share in (0.25, 0.75):
