@@ -24,8 +24,11 @@ It must not be used to diagnose, to exclude a finding, to triage, or to decide o
 METHOD = """
 The search follows Silva, Poellinger, Cardoso and Reyes (2020): a classifier is trained on radiographs; its heat maps
 (deep Taylor decomposition) train a second network; two films are near when that second network's features of their
-heat maps are near. Beside it stand two simpler searches: the classifier's own features (CNN), and the structural
-similarity of the films (SSIM).
+heat maps are near (IG-CBIR). Beside it stand the classifier's own features, raw (CNN) and centred on the catalogue's
+average film, and the structural similarity of the films (SSIM).
+
+The search starts with the **centred features**: on films of other patients they found the same findings most often.
+They compare no heat maps; IG-CBIR was not shown to be better than raw features, nor than every control.
 """
 LIMITS = """
 - A near case is near **for the network**. It need not have the same cause, and a far one may.
