@@ -82,7 +82,9 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
             return show_loading(engine)
         maps = compute_maps(engine, workspace, session, item)
     shown = st.session_state.setdefault(SHOWN, {})
-    shown.setdefault(item.token, time.monotonic())
+    if not shown or next(reversed(shown)) != item.token:  # an item that comes back is timed anew
+        shown.pop(item.token, None)
+        shown[item.token] = time.monotonic()
     given = None
     if st.session_state.get(RETURNED) is not None and item.task == "similarity":
         query, cases = session.find_cases(item.token)
@@ -137,8 +139,7 @@ def answer(session: ReadingSession, token: str, **given) -> None:
         except IcbirError as error:
             st.toast(str(error))
             return
-        st.session_state[RETURNED] = None
-        st.session_state.get(SHOWN, {}).pop(token, None)
+        st.session_state[RETURNED] = None  # the time it was shown stays: a second click on its way is an answer too
 
 
 run_page("Rate", draw, heading=False)

@@ -91,6 +91,22 @@ def test_cannot_judge_and_back(study, workspace, open_page):
     assert page.data["panes"][1]["key"] != first
 
 
+def test_the_time_of_an_item_outlives_its_answer_and_begins_anew_when_it_comes_back(study, workspace, open_page):
+    page = open_page("rate")
+
+    def read_shown() -> dict[str, float]:
+        return dict(page.app.session_state["rate_shown_at"])
+
+    (first,) = read_shown()
+    began = read_shown()[first]
+    page.press("2 · ")
+    assert read_shown()[first] == began, "a second click that is on its way finds the time it needs"
+    page.press("Back")
+    assert read_shown()[first] > began
+    page.press("4 · ")
+    assert all(one.time_ms is not None for one in read_ratings(workspace))
+
+
 def test_choice_and_ranking_are_stored(workspace, open_page):
     study = make_study(workspace, tasks=("choice", "ranking"), stages=1)
     page = open_page("rate")
