@@ -156,8 +156,8 @@ def _masked_loss(logits: torch.Tensor, labels: torch.Tensor, positive: torch.Ten
 
 
 @torch.no_grad()
-def predict(model: DenseNetTorch, images: np.ndarray, size: int, batch: int = 32) -> np.ndarray:
-    """Logits float32 (N, F) of images (N, S, S) resized to `size`."""
+def compute_features(model: DenseNetTorch, images: np.ndarray, size: int, batch: int = 32) -> np.ndarray:
+    """Penultimate features float32 (N, 1024) of images (N, S, S) resized to `size`; leaves the model at inference."""
     from icbir_core.model.augmentation import resize_image
     from icbir_core.radiograph.network_input import standardise
 
@@ -166,9 +166,14 @@ def predict(model: DenseNetTorch, images: np.ndarray, size: int, batch: int = 32
     for start in range(0, len(images), batch):
         chosen = standardise(np.stack([resize_image(image, size) for image in images[start : start + batch]]))
         with torch.autocast("cpu", torch.bfloat16):
-            found.append(model(torch.from_numpy(chosen).permute(0, 3, 1, 2)).float().numpy())
-    model.train()
+            found.append(model.features(torch.from_numpy(chosen).permute(0, 3, 1, 2)).float().numpy())
     return np.concatenate(found)
+
+
+@torch.no_grad()
+def predict(model: DenseNetTorch, images: np.ndarray, size: int) -> np.ndarray:
+    """Logits float32 (N, F) of images (N, S, S) resized to `size`; leaves the model at inference."""
+    return model.layers["logits"](torch.from_numpy(compute_features(model, images, size))).numpy()
 
 
 def train(
