@@ -6,7 +6,7 @@ DenseNet-121 at 224 × 224, random weights (the work does not depend on them). I
 method run one after the other on the same films, so that another load on the machine falls on all of them; the unit is
 the forward pass of the same round. "passes" by wall clock, and by processor time, which other processes disturb less.
 --peer: a Python with torch and zennit, asked in the same rounds (see saliency_peer.py).
---slow: also SmoothGrad, integrated gradients and occlusion, one round at batch 1.
+--slow: also SmoothGrad, integrated gradients and occlusion, one round each.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def main() -> None:
                 f"\nbatch {films}: zennit's EpsilonPlus over lrp_composite: {np.median(ratio):.2f} by wall clock, "
                 f"{np.median(by_processor):.2f} by processor time\n"
             )
-        if options.slow and films == 1:
+        if options.slow:
             for name in SLOW:
                 compute = lambda name=name, model=model, x=inputs: attribute_output(model, x, 0, name)  # noqa: E731
                 compiled = measure(compute)[0]
