@@ -71,11 +71,12 @@ def stop(process: subprocess.Popen) -> None:
     process.wait(30)
 
 
-def read_arguments(text: str, counted: str, default: int) -> argparse.Namespace:
-    """The workspace and how many of what is counted; ends the program where there is no Chromium."""
+def read_arguments(text: str, **counted: int) -> argparse.Namespace:
+    """The workspace and how many of each thing that is counted; ends the program where there is no Chromium."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
-    parser.add_argument(f"--{counted}", type=int, default=default)
+    for name, default in counted.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     if not CHROMIUM:
         raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
@@ -83,7 +84,7 @@ def read_arguments(text: str, counted: str, default: int) -> argparse.Namespace:
 
 
 def main() -> None:
-    given = read_arguments(__doc__, "servers", 5)
+    given = read_arguments(__doc__, servers=5)
     times: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         bare = Path(folder) / "bare.py"

@@ -1,15 +1,19 @@
 """The first result in Chromium: a click on a film until all panes are painted, beside the engine asked directly.
 
-python benchmarks/first_result.py WORKSPACE [--films 10]
+python benchmarks/first_result.py WORKSPACE [--films 10] [--servers 5]
 
-Each film is searched once by a new reader on the page and once by the `Retriever` in this process, the one while the
-other is idle, in turns; both have their networks loaded and have answered one film before. Both read the film's file,
-rank it, and take the same maps of the film and of its eight cases. No film is asked twice of either.
+Cold, once for each of `--servers`: a fresh server that has loaded no network, from the address entered in a browser
+with an empty cache, a film clicked as soon as it is offered, until its panes are painted; beside it, a fresh process
+from the import of the `Retriever` to the answer. Warm, once for each of `--films`: each film is searched once by a new
+reader on the page and once by the `Retriever` in this process, in turns; both have their networks loaded and have
+answered one film before. Both read the film's file, rank it, and take the same maps of the film and of its eight cases.
+No film is asked twice of either.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,7 +29,6 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from icbir_core.catalogue import Workspace  # noqa: E402
 from icbir_core.radiograph.reading import read_radiograph  # noqa: E402
-from icbir_core.retrieval.retriever import Retriever  # noqa: E402
 from icbir_core.settings import SearchSettings  # noqa: E402
 from icbir_core.types import Query  # noqa: E402
 from icbir_ui.films import list_demonstration  # noqa: E402
@@ -37,16 +40,18 @@ PAINTED = """(least) => [...document.querySelectorAll('[data-testid=stBidiCompon
 """
 
 
-def ask_page(browser: Browser, address: str, name: str) -> float:
-    """Seconds from a new reader's click on a film until every pane is painted."""
+def ask_page(browser: Browser, address: str, name: str, cold: bool = False) -> float:
+    """Seconds from a new reader's click on a film until every pane is painted; cold: from her entering the address."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
+    before = time.perf_counter()
     page.goto(f"{address}?reader=R1")
     button = page.locator(f".st-key-demonstration_{name} button")
     button.wait_for(timeout=120_000)
-    page.get_by_text("networks are loading").wait_for(state="detached", timeout=120_000)
-    page.wait_for_timeout(1000)
-    before = time.perf_counter()
+    if not cold:
+        page.get_by_text("networks are loading").wait_for(state="detached", timeout=120_000)
+        page.wait_for_timeout(1000)
+        before = time.perf_counter()
     button.click()
     page.wait_for_function(PAINTED, arg=CASES + 2, timeout=120_000, polling=10)
     spent = time.perf_counter() - before
@@ -54,7 +59,7 @@ def ask_page(browser: Browser, address: str, name: str) -> float:
     return spent
 
 
-def ask_engine(retriever: Retriever, path: Path) -> float:
+def ask_engine(retriever, path: Path) -> float:
     """Seconds for the same question, from the film's file to the last map."""
     before = time.perf_counter()
     query = Query(path.stem, read_radiograph(path))
@@ -64,31 +69,69 @@ def ask_engine(retriever: Retriever, path: Path) -> float:
     return time.perf_counter() - before
 
 
-def main() -> None:
-    given = read_arguments(__doc__, "films", 10)
-    workspace = Workspace.open(given.workspace)
-    first, *films = list_demonstration(workspace)[: given.films + 1]
-    retriever = Retriever.open(workspace)
-    ask_engine(retriever, first)
+def ask_cold_page(browser: Browser, workspace: Path, film: Path) -> float:
+    """Seconds of the first reader's first film on a server that was just started."""
     port = find_port()
-    process = start([sys.executable, "-m", "icbir_ui.serving", str(port)], given.workspace, port)
-    shown, asked = [], []
+    process = start([sys.executable, "-m", "icbir_ui.serving", str(port)], workspace, port)
     try:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            address = f"http://127.0.0.1:{port}/"
-            ask_page(browser, address, first.stem)
-            for film in films:
-                shown.append(ask_page(browser, address, film.stem))
-                asked.append(ask_engine(retriever, film))
-                print(f"  {film.stem}: page {shown[-1]:.2f} s, engine {asked[-1]:.2f} s", flush=True)
-            browser.close()
+        return ask_page(browser, f"http://127.0.0.1:{port}/", film.stem, cold=True)
     finally:
         stop(process)
+
+
+def ask_cold_engine(workspace: Path, film: Path) -> float:
+    """Seconds of the same film in a process of its own, from the import of the engine."""
+    code = (
+        "import sys, time; before = time.perf_counter(); sys.path.insert(0, sys.argv[1]); import first_result as f; "
+        "from pathlib import Path; f.ask_engine(f.open_engine(sys.argv[2]), Path(sys.argv[3])); "
+        "print(time.perf_counter() - before)"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(workspace), str(film)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def open_engine(workspace: Path | str):
+    """The workspace's `Retriever`, imported only here, because the import is a part of a cold start."""
+    from icbir_core.retrieval.retriever import Retriever
+
+    return Retriever.open(Workspace.open(Path(workspace)))
+
+
+def compare(title: str, films: list[Path], ask_one, ask_other) -> None:
+    """Ask the page and the engine each film in turns and print both with their ratio."""
+    shown, asked = [], []
+    for film in films:
+        shown.append(ask_one(film))
+        asked.append(ask_other(film))
+        print(f"  {title}, {film.stem}: page {shown[-1]:.2f} s, engine {asked[-1]:.2f} s", flush=True)
     ratios = np.array(shown) / np.array(asked)
-    print(f"{len(films)} films, load average {os.getloadavg()[0]:.1f}: page {np.median(shown):.2f} s, engine "
+    print(f"{title}, {len(films)} films, load average {os.getloadavg()[0]:.1f}: page {np.median(shown):.2f} s, engine "
           f"{np.median(asked):.2f} s (medians); page / engine, film by film: median {np.median(ratios):.2f} "
-          f"({ratios.min():.2f} to {ratios.max():.2f})")  # fmt: skip
+          f"({ratios.min():.2f} to {ratios.max():.2f})", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    given = read_arguments(__doc__, films=10, servers=5)
+    workspace = Workspace.open(given.workspace)
+    first, *films = list_demonstration(workspace)[: given.films + given.servers + 1]
+    cold, warm = films[: given.servers], films[given.servers :]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        if cold:
+            compare("cold", cold, lambda film: ask_cold_page(browser, given.workspace, film),
+                    lambda film: ask_cold_engine(given.workspace, film))  # fmt: skip
+        retriever = open_engine(given.workspace)
+        ask_engine(retriever, first)
+        port = find_port()
+        process = start([sys.executable, "-m", "icbir_ui.serving", str(port)], given.workspace, port)
+        try:
+            address = f"http://127.0.0.1:{port}/"
+            ask_page(browser, address, first.stem)
+            compare("warm", warm, lambda film: ask_page(browser, address, film.stem),
+                    lambda film: ask_engine(retriever, film))  # fmt: skip
+        finally:
+            stop(process)
+        browser.close()
 
 
 if __name__ == "__main__":
