@@ -1,0 +1,38 @@
+"""One reader's path over the pages: upload, results, refine, rate, and the results of a study."""
+
+from __future__ import annotations
+
+import fakes
+
+from icbir_core.radiograph.writing import encode_lossless
+from icbir_core.study.creating import create_workspace_study, open_store
+from icbir_core.study.rating import SEARCH
+
+
+def test_upload_results_refine_rate_results(workspace, open_page):
+    search = open_page("search")
+    search.app.file_uploader[0].set_value(
+        ("IM0001", encode_lossless(fakes.make_radiograph(3)), "application/octet-stream")
+    )
+    found = search.run().case_ids
+    assert found[0] == "case_003"
+
+    search.decide("region", 1, pane="query", box=[20, 20, 60, 60])
+    refined = search.case_ids
+    assert refined != found
+    search.decide("rated", 2, pane=refined[0], rating=5)
+    (rated,) = open_store(workspace).history(study=SEARCH)
+    assert (rated.case_id, rated.score, rated.blinded) == (refined[0], 5, False)
+
+    study = create_workspace_study(
+        workspace, open_store(workspace), "pilot", count=2, k=2, negatives=1, tasks=("similarity",),
+        retriever=fakes.FakeRetriever(workspace),
+    )  # fmt: skip
+    rate = open_page("rate")
+    for _ in study.steps("tester"):
+        rate.press("4 · ")
+    assert "answered all" in rate.app.success[0].value
+
+    results = open_page("results")
+    assert "1 case rated on the search page" in results.text()
+    assert results.app.table and "no longer leave you blind" not in results.text()
