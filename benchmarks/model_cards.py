@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from icbir_core.files import write_json_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "models"
 AIMS = {"Effusion": 0.83, "Cardiomegaly": 0.88}
@@ -73,8 +78,8 @@ def write_first_line(name: str, manifest: dict) -> str:
     told = f"below its aim for {' and '.join(missed)}" if missed else "at its aims for Effusion and Cardiomegaly"
     close = f"; for {', '.join(poor)} its interval reaches below 0.60, hardly better than guessing" if poor else ""
     return (
-        f"**Weak: {name} learnt from about two thousand real films and is {told}, by AUROC on real kept-apart "
-        f"patients{close}.**"
+        f"Weak: {name} learnt from about two thousand real films and is {told}, by AUROC on real kept-apart "
+        f"patients{close}."
     )
 
 
@@ -112,11 +117,13 @@ def tabulate_calibration(manifest: dict) -> list[str]:
 
 
 def write_card(path: Path) -> None:
-    """Writes `<stem>.md` beside the weights and the manifest."""
+    """Writes `<stem>.md` beside the weights, and its first line into the manifest, where the pages read it."""
     manifest = json.loads(path.with_suffix(".json").read_text())
     saliency = manifest["kind"] == "saliency_classifier"
     title = "The starter saliency classifier" if saliency else "The starter classifier"
-    lines = [f"# {title}", "", write_first_line("t" + title[1:], manifest), ""]
+    manifest["warning"] = write_first_line("t" + title[1:], manifest)
+    write_json_atomically(path.with_suffix(".json"), manifest)
+    lines = [f"# {title}", "", f"**{manifest['warning']}**", ""]
     lines += (SALIENCY if saliency else CLASSIFIER).format(**manifest).splitlines()
     size = path.stat().st_size / 1e6
     lines += ["", f"File: `{path.name}`, float16, {size:.1f} MB, SHA-256 `{manifest['sha256']}`.", ""]

@@ -17,6 +17,10 @@ METHOD_TITLES = {
 }
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
+SIMULATED = (
+    "These neighbours are simulated films. Real ones: `python -m icbir_core fetch nih --parts 1` downloads a part of a "
+    "public set, the page Catalogue takes it or your own."
+)
 
 
 def describe_person(view: str, age: int | None, sex: str) -> str:

@@ -17,7 +17,7 @@ from icbir_ui.searching import compute_maps, is_known, search, show_loading, vie
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
-from icbir_ui.words import describe_filter, describe_share, is_far, list_sources
+from icbir_ui.words import SIMULATED, describe_filter, describe_share, is_far, list_sources
 
 VIEWER, FIRST = "search_viewer", "search_first"
 
@@ -66,7 +66,7 @@ def draw() -> None:
     said = [f"**{describe_share(ranking)}** {ranking.eligible} of {ranking.total} cases eligible."]
     sources = list_sources([hit.case for hit in ranking.hits])
     if sources and all("simulat" in source.lower() for source in sources):
-        said.append("These neighbours are simulated films.")
+        said.append(SIMULATED)
     above.markdown(" ".join(said))
     if is_far(ranking):
         above.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")

@@ -114,7 +114,7 @@ def _tell_state(case, cases: int, as_json: bool) -> None:
 
 def fetch(
     data_set: Annotated[str, typer.Argument(metavar="DATA_SET", help="nih: NIH ChestX-ray14.")],
-    to: Annotated[Path, typer.Option(help="Folder to download into.")],
+    to: Annotated[Path | None, typer.Option(help="Folder to download into (default: data/DATA_SET).")] = None,
     parts: Annotated[str, typer.Option(help="Parts to download: 1, 1-3 or 1,4; 'all' for all twelve.")] = "1",
     manifest: Annotated[Path | None, typer.Option(help="Another list of addresses (JSON).")] = None,
     base_url: Annotated[str | None, typer.Option(help="Take the files by their names from this address.")] = None,
@@ -128,6 +128,7 @@ def fetch(
     """
     from icbir_core.pipeline.fetching import fetch_data_set, parse_parts
 
+    to = to or Path("data") / data_set
     with progress_bar("fetch", unit="B") as progress:
         files = fetch_data_set(data_set, parse_parts(parts), to, progress, manifest, base_url, unpack)
     lines = [f"{file.name}: {file.size:,} bytes, sha256 {file.sha256} ({file.state})" for file in files]

@@ -173,7 +173,7 @@ def format_ranking(ranking: Ranking) -> str:
             f"  {ranking.target} is present in {ranking.base_rate:.0%} of the eligible cases whose state is known"
         )
     if any(hit.case.source == "simulated" for hit in ranking.hits):
-        lines.append("  These cases are simulated films, not patients.")
+        lines.append("  These cases are simulated films, not patients; `fetch nih`, then `ingest`, brings real ones.")
     width = max((len(hit.case.case_id) for hit in ranking.hits), default=4)
     lines.append(f"  rank  {'case':<{width}}  distance  view     age  sex      findings")
     for number, hit in enumerate(ranking.hits):
