@@ -9,19 +9,25 @@ from pathlib import Path
 import streamlit as st
 
 from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
+from icbir_ui import resources
 from icbir_ui.errors import explain
 
 
 @dataclass
 class Growth:
-    """An ingest under way or done. done, total, word : progress; report, error : how it ended."""
+    """An ingest under way or done, the same for all sessions.
+
+    done, total, word : progress; report, error : how it ended; reloaded : whether the engine was opened anew after it.
+    """
 
     done: int = 0
     total: int = 0
     word: str = "starting"
     report: IngestReport | None = None
     error: str | None = None
+    reloaded: bool = False
     finished: threading.Event = field(default_factory=threading.Event)
+    _reloading: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def running(self) -> bool:
@@ -30,6 +36,13 @@ class Growth:
     def tell(self, done: int, total: int, word: str) -> None:
         """The progress callback that the core calls."""
         self.done, self.total, self.word = done, total, word
+
+    def reload_once(self) -> None:
+        """Have the engine opened anew after the end: by the first session that sees it, while others wait for that."""
+        with self._reloading:
+            if not self.reloaded:
+                resources.reload_engine()
+                self.reloaded = True
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -237,8 +237,8 @@ def open_engine() -> Engine:
 
 def reload_engine() -> None:
     """Open the workspace anew, after films were added."""
+    _open_workspace.clear()  # first, so that no session opens an engine over the former one in between
     _open_engine.clear()
-    _open_workspace.clear()
 
 
 def list_map_methods() -> dict[str, tuple[str, bool, str]]:

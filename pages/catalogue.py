@@ -125,9 +125,9 @@ def show_growth(workspace: Workspace) -> None:
         st.markdown(f"{growth.report.added:,} added, {growth.report.already:,} there before.")
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
-    if growth is not None and not growth.running and state.get(Key.PROGRESS) != id(growth):
-        state.put(Key.PROGRESS, id(growth))
-        resources.reload_engine()
+    if growth is not None and not growth.running and state.get(Key.PROGRESS) is not growth:
+        state.put(Key.PROGRESS, growth)  # this session counts the cases anew; the engine is reloaded for all at once
+        growth.reload_once()
         st.rerun()
 
 
