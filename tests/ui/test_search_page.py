@@ -60,6 +60,25 @@ def test_zip_of_films_and_a_damaged_file(open_page):
     assert resources.open_engine().retriever.calls.count("search") == 1
 
 
+def test_a_damaged_zip_loses_neither_the_other_uploads_nor_the_demonstration_films(open_page):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", b"film" * 20)
+    data = bytearray(packed.getvalue())
+    data[31] = 0xFF  # no block of a deflate stream begins so
+    damaged = ("damaged.zip", bytes(data), "application/zip")
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(damaged)
+    page.run()
+    assert "damaged.zip" in page.text() and "went wrong" not in page.text()
+    assert any(button.label == "Effusion 1" for button in page.app.button)
+    film = ("IM0001", encode_lossless(fakes.make_radiograph(3)), "application/octet-stream")
+    page = open_page("search")
+    page.app.file_uploader[0].set_value([damaged, film])
+    page.run()
+    assert "damaged.zip" in page.text() and page.data["panes"][0]["title"] == "Query · IM0001"
+
+
 def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(searched):
     first, second = searched.data["panes"][:2]
     assert first["plain"] and first["regionable"] and not second["plain"]
