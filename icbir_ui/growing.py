@@ -17,9 +17,11 @@ from icbir_ui.errors import explain
 class Growth:
     """An ingest under way or done, the same for all sessions.
 
-    done, total, word : progress; report, error : how it ended; reloaded : whether the engine was opened anew after it.
+    options : what is added; done, total, word : progress; report, error : how it ended; reloaded : whether the engine
+    was opened anew after it.
     """
 
+    options: IngestOptions
     done: int = 0
     total: int = 0
     word: str = "starting"
@@ -72,7 +74,7 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
     running = held.get("growth")
     if running is not None and running.running:
         return running
-    growth = held["growth"] = Growth()
+    growth = held["growth"] = Growth(options)
 
     def work() -> None:
         try:
@@ -87,5 +89,14 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
 
 
 def guess_options(layout: str, folder: str, labels: str) -> IngestOptions:
-    """The options of the form; paths are those of the server's machine."""
-    return IngestOptions(layout, Path(folder).expanduser(), Path(labels).expanduser() if labels.strip() else None)
+    """The options of the form; paths are those of the server's machine.
+
+    A table alone, in either field, brings its folder: `images` beside it where that exists, else the table's own.
+    """
+    images, table = Path(folder.strip()).expanduser(), Path(labels.strip()).expanduser()
+    if folder.strip() and not labels.strip() and images.is_file():
+        folder, labels, table = "", folder, images
+    if labels.strip() and not folder.strip():
+        beside = table.parent / "images"
+        images = beside if beside.is_dir() else table.parent
+    return IngestOptions(layout, images, table if labels.strip() else None)

@@ -101,12 +101,13 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
         layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"), help=explained)
         folder = middle.text_input("Folder of films on this machine")
-        labels = right.text_input("Table of labels (csv), if there is one")
+        alone = "Alone, it brings its films: from the folder `images` beside it, else from its own folder."
+        labels = right.text_input("Table of labels (csv), if there is one", help=alone)
         started = st.form_submit_button("Add")
-    if started and folder.strip():
+    if started and (folder.strip() or labels.strip()):
         growing.start_growth(workspace, growing.guess_options(layout, folder, labels), engine.retriever.targets)
     elif started:
-        st.warning("Expected a folder, got none; write its path as this machine knows it.")
+        st.warning("Expected a folder of films or a table, got neither; write its path as this machine knows it.")
     running = growing.get_growth(workspace)
     st.fragment(show_growth, run_every=2.0 if running and running.running else None)(workspace)
 
@@ -116,16 +117,19 @@ def show_growth(workspace: Workspace) -> None:
     growth = growing.get_growth(workspace)
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
-    elif growth.running:
+        return
+    if growth.options.labels:
+        st.caption(f"The films of `{growth.options.labels.name}` are taken from `{growth.options.images}`.")
+    if growth.running:
         known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"
         st.progress(min(growth.done / max(growth.total, 1), 1.0), text=growth.word + known)
     elif growth.error:
         st.error(growth.error)
-    if growth is not None and growth.report is not None:
+    if growth.report is not None:
         st.markdown(f"{growth.report.added:,} added, {growth.report.already:,} there before.")
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
-    if growth is not None and not growth.running and state.get(Key.PROGRESS) is not growth:
+    if not growth.running and state.get(Key.PROGRESS) is not growth:
         state.put(Key.PROGRESS, growth)  # this session counts the cases anew; the engine is reloaded for all at once
         growth.reload_once()
         st.rerun()
