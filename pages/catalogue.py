@@ -13,13 +13,10 @@ from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
 from icbir_ui.removing import show_removing
 from icbir_ui.resources import Engine
-from icbir_ui.search_panes import describe_origin
 from icbir_ui.searching import show_loading
+from icbir_ui.selected import show_selected
 from icbir_ui.state import Key
-from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
-from icbir_ui.words import METHOD_TITLES, describe_findings
-
-SHOWN = 4
+from icbir_ui.words import METHOD_TITLES
 
 
 def draw() -> None:
@@ -79,19 +76,9 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     ids = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
     with beside:
         if ids:
-            show_cases(workspace, ids)
+            show_selected(workspace, ids)
         else:
             st.markdown("Draw round some points to see their films here.")
-
-
-def show_cases(workspace: Workspace, ids: list[str]) -> None:
-    """Some cases in the viewer, the rest by name."""
-    st.markdown(f"**{len(ids)} selected**" + (f", the first {SHOWN} shown" if len(ids) > SHOWN else ""))
-    panes = []
-    for case in (workspace.catalogue.get(name) for name in ids[:SHOWN]):
-        lines = (describe_findings(case), describe_origin(case))
-        panes.append(Pane(case.case_id, case.case_id, films.case_picture(workspace, case), lines=lines))
-    show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")
 
 
 def show_adding(engine: Engine, workspace: Workspace) -> None:
