@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ MAX_FILMS = 24
 MAX_MEMBERS = 60
 QUERY_FOLDERS = ("demonstration/queries", "queries")
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", "")
+UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+"""What the standard library raises for what it cannot unpack; encrypted and unknown members are RuntimeErrors."""
 _NUMBERED = re.compile(r"(?:sim)?[_-]?\d+")
 
 
@@ -66,28 +70,43 @@ class Film:
 def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every file in an upload: itself, or the members of a zip.
 
-    Raises `RadiographError` for a zip that is damaged, encrypted, or larger than the limits once unpacked.
+    Raises `RadiographError` for a zip that is damaged or larger than the limits once unpacked; for members that cannot
+    be unpacked (damaged, encrypted, packed in an unknown way) after all the others have been given.
     """
     if data[:4] != b"PK\x03\x04":
         yield name, data
         return
+    failed = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [one for one in archive.infolist() if not one.is_dir() and _is_film_name(one.filename)]
-            if len(members) > MAX_MEMBERS:
-                raise RadiographError(
-                    f"Expected at most {MAX_MEMBERS} films in '{name}', got {len(members)}; split it."
-                )
-            if sum(one.file_size for one in members) > 4 * limits.max_bytes or any(
-                one.file_size > limits.max_bytes for one in members
-            ):
-                raise RadiographError(f"Expected films of at most {limits.max_bytes >> 20} MB in '{name}'; split it.")
+            _check_size(name, members, limits)
             for one in members:
-                yield Path(one.filename).name, archive.read(one)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+                try:
+                    film = archive.read(one)
+                except UNPACKING_ERRORS:
+                    failed.append(Path(one.filename).name)
+                else:
+                    yield Path(one.filename).name, film
+    except UNPACKING_ERRORS as error:
         raise RadiographError(
             f"Expected a zip that can be unpacked, got '{name}' ({error}); upload the films."
         ) from None
+    if failed:
+        others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        raise RadiographError(
+            f"Expected films that can be unpacked in '{name}', got '{failed[0]}'{others}, damaged or encrypted; "
+            "pack them anew or upload the films."
+        )
+
+
+def _check_size(name: str, members: list[zipfile.ZipInfo], limits: ReadLimits) -> None:
+    """Raises `RadiographError` for too many or too large members, before any is unpacked."""
+    if len(members) > MAX_MEMBERS:
+        raise RadiographError(f"Expected at most {MAX_MEMBERS} films in '{name}', got {len(members)}; split it.")
+    sizes = [one.file_size for one in members]
+    if sum(sizes) > 4 * limits.max_bytes or max(sizes, default=0) > limits.max_bytes:
+        raise RadiographError(f"Expected films of at most {limits.max_bytes >> 20} MB in '{name}'; split it.")
 
 
 def _is_film_name(name: str) -> bool:

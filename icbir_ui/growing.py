@@ -9,19 +9,27 @@ from pathlib import Path
 import streamlit as st
 
 from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
+from icbir_ui import resources
 from icbir_ui.errors import explain
 
 
 @dataclass
 class Growth:
-    """An ingest under way or done. done, total, word : progress; report, error : how it ended."""
+    """An ingest under way or done, the same for all sessions.
 
+    options : what is added; done, total, word : progress; report, error : how it ended; reloaded : whether the engine
+    was opened anew after it.
+    """
+
+    options: IngestOptions
     done: int = 0
     total: int = 0
     word: str = "starting"
     report: IngestReport | None = None
     error: str | None = None
+    reloaded: bool = False
     finished: threading.Event = field(default_factory=threading.Event)
+    _reloading: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def running(self) -> bool:
@@ -30,6 +38,13 @@ class Growth:
     def tell(self, done: int, total: int, word: str) -> None:
         """The progress callback that the core calls."""
         self.done, self.total, self.word = done, total, word
+
+    def reload_once(self) -> None:
+        """Have the engine opened anew after the end: by the first session that sees it, while others wait for that."""
+        with self._reloading:
+            if not self.reloaded:
+                resources.reload_engine()
+                self.reloaded = True
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -59,7 +74,7 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
     running = held.get("growth")
     if running is not None and running.running:
         return running
-    growth = held["growth"] = Growth()
+    growth = held["growth"] = Growth(options)
 
     def work() -> None:
         try:
@@ -74,5 +89,14 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
 
 
 def guess_options(layout: str, folder: str, labels: str) -> IngestOptions:
-    """The options of the form; paths are those of the server's machine."""
-    return IngestOptions(layout, Path(folder).expanduser(), Path(labels).expanduser() if labels.strip() else None)
+    """The options of the form; paths are those of the server's machine.
+
+    A table alone, in either field, brings its folder: `images` beside it where that exists, else the table's own.
+    """
+    images, table = Path(folder.strip()).expanduser(), Path(labels.strip()).expanduser()
+    if folder.strip() and not labels.strip() and images.is_file():
+        folder, labels, table = "", folder, images
+    if labels.strip() and not folder.strip():
+        beside = table.parent / "images"
+        images = beside if beside.is_dir() else table.parent
+    return IngestOptions(layout, images, table if labels.strip() else None)

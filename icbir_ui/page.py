@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.errors import shielded
 from icbir_ui.resources import GRACE, open_engine
@@ -90,6 +92,9 @@ def _ask_to_accept() -> None:
             "- Probabilities and heat maps can be wrong, also when they look convincing.\n"
             "- Your ratings of similarity are stored under the pseudonym below."
         )
+        with suppress(IcbirError):  # said at the foot
+            if open_engine().loading:
+                st.caption("The networks load while you read this.")
         name = st.text_input("Pseudonym", value="reader", max_chars=40, help="Not your name; letters and digits.")
         if st.button("I understand", type="primary"):
             state.put(Key.ACCEPTED, True)

@@ -84,7 +84,7 @@ def keep_networks() -> None:
 def describe_queue(before: int) -> str:
     """What one who waits is told."""
     who = "1 reader is" if before == 1 else f"{before} readers are"
-    return f"You are in a queue: {who} before you. Your search starts by itself."
+    return f"You are in a queue: {who} before you. Your turn comes by itself."
 
 
 class Engine:
@@ -237,8 +237,8 @@ def open_engine() -> Engine:
 
 def reload_engine() -> None:
     """Open the workspace anew, after films were added."""
+    _open_workspace.clear()  # first, so that no session opens an engine over the former one in between
     _open_engine.clear()
-    _open_workspace.clear()
 
 
 def list_map_methods() -> dict[str, tuple[str, bool, str]]:
@@ -254,16 +254,20 @@ def list_placeable_methods(engine: Engine, target: str) -> list[str]:
     return [name for name in engine.retriever.methods(target) if hasattr(found.get_index(name), "get_vectors")]
 
 
-def place_catalogue(engine: Engine, film: Any, target: str, method: str) -> tuple[Any, Any]:
+def place_catalogue(
+    engine: Engine, film: Any, target: str, method: str, tell: Callable[[str], None]
+) -> tuple[Any, Any]:
     """(map of the catalogue's embeddings, the film's point in it or None), each computed once."""
     from icbir_ui.embedding_map import place_query, project_catalogue
 
     count = engine.workspace.catalogue.count()
     key = ("embedding map", target, method, count)
-    found = engine.ask(key, lambda retriever: project_catalogue(retriever, target, method))
+    found = engine.ask(key, lambda retriever: project_catalogue(retriever, target, method), tell)
     if film is None:
         return found, None
-    place = engine.ask((*key, film.key), lambda retriever: place_query(retriever, found, film.query, target, method))
+    place = engine.ask(
+        (*key, film.key), lambda retriever: place_query(retriever, found, film.query, target, method), tell
+    )
     return found, place
 
 

@@ -34,6 +34,7 @@ class Key(StrEnum):
     AGE_FILTER = "filter_age"
     FINDINGS_FILTER = "filter_findings"
     SELECTION = "selected_cases"
+    SELECTION_PAGE = "selected_page"
     PROGRESS = "ingest_progress"
     WORD = "word"
 

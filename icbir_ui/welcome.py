@@ -13,6 +13,8 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
 from icbir_ui.errors import shielded
+from icbir_ui.resources import Engine
+from icbir_ui.searching import show_loading
 from icbir_ui.state import Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
 
@@ -58,11 +60,16 @@ def show_word() -> None:
         state.put(Key.WORD, None)
 
 
-def show_welcome(workspace: Workspace) -> None:
+def show_welcome(workspace: Workspace, engine: Engine) -> None:
     """The first page: a large upload field, the demonstration queries as pictures, the number of cases."""
-    st.subheader("Find past films that resemble yours")
+    title, beside = st.columns([3, 1], vertical_alignment="bottom")
     count = workspace.catalogue.count()
-    st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
+    with title:
+        st.subheader("Find past films that resemble yours")
+        st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
+    with beside:  # in sight, and nothing moves under her hand when the word goes
+        if engine.loading:
+            show_loading(engine)
     drop_films("upload_first")
     queries = films.list_demonstration(workspace)[:SHOWN]
     titles = films.title_demonstration(workspace)

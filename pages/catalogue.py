@@ -13,13 +13,10 @@ from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
 from icbir_ui.removing import show_removing
 from icbir_ui.resources import Engine
-from icbir_ui.search_panes import describe_origin
 from icbir_ui.searching import show_loading
+from icbir_ui.selected import show_selected
 from icbir_ui.state import Key
-from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
-from icbir_ui.words import METHOD_TITLES, describe_findings
-
-SHOWN = 4
+from icbir_ui.words import METHOD_TITLES
 
 
 def draw() -> None:
@@ -66,7 +63,9 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     target = left.selectbox("Target finding", engine.retriever.targets, key="map_target")
     methods = resources.list_placeable_methods(engine, target)
     method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key="map_method")
-    found, point = resources.place_catalogue(engine, films.get_current(), target, method)
+    word = st.empty()
+    found, point = resources.place_catalogue(engine, films.get_current(), target, method, word.caption)
+    word.empty()
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
     figure = charts.draw_scatter(found.points, cases, target, point)
     plot, beside = st.columns([1.25, 1], gap="medium")
@@ -79,19 +78,9 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     ids = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
     with beside:
         if ids:
-            show_cases(workspace, ids)
+            show_selected(workspace, ids)
         else:
             st.markdown("Draw round some points to see their films here.")
-
-
-def show_cases(workspace: Workspace, ids: list[str]) -> None:
-    """Some cases in the viewer, the rest by name."""
-    st.markdown(f"**{len(ids)} selected**" + (f", the first {SHOWN} shown" if len(ids) > SHOWN else ""))
-    panes = []
-    for case in (workspace.catalogue.get(name) for name in ids[:SHOWN]):
-        lines = (describe_findings(case), describe_origin(case))
-        panes.append(Pane(case.case_id, case.case_id, films.case_picture(workspace, case), lines=lines))
-    show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")
 
 
 def show_adding(engine: Engine, workspace: Workspace) -> None:
@@ -101,12 +90,13 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
         layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"), help=explained)
         folder = middle.text_input("Folder of films on this machine")
-        labels = right.text_input("Table of labels (csv), if there is one")
+        alone = "Alone, it brings its films: from the folder `images` beside it, else from its own folder."
+        labels = right.text_input("Table of labels (csv), if there is one", help=alone)
         started = st.form_submit_button("Add")
-    if started and folder.strip():
+    if started and (folder.strip() or labels.strip()):
         growing.start_growth(workspace, growing.guess_options(layout, folder, labels), engine.retriever.targets)
     elif started:
-        st.warning("Expected a folder, got none; write its path as this machine knows it.")
+        st.warning("Expected a folder of films or a table, got neither; write its path as this machine knows it.")
     running = growing.get_growth(workspace)
     st.fragment(show_growth, run_every=2.0 if running and running.running else None)(workspace)
 
@@ -116,18 +106,21 @@ def show_growth(workspace: Workspace) -> None:
     growth = growing.get_growth(workspace)
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
-    elif growth.running:
+        return
+    if growth.options.labels:
+        st.caption(f"The films of `{growth.options.labels.name}` are taken from `{growth.options.images}`.")
+    if growth.running:
         known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"
         st.progress(min(growth.done / max(growth.total, 1), 1.0), text=growth.word + known)
     elif growth.error:
         st.error(growth.error)
-    if growth is not None and growth.report is not None:
+    if growth.report is not None:
         st.markdown(f"{growth.report.added:,} added, {growth.report.already:,} there before.")
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
-    if growth is not None and not growth.running and state.get(Key.PROGRESS) != id(growth):
-        state.put(Key.PROGRESS, id(growth))
-        resources.reload_engine()
+    if not growth.running and state.get(Key.PROGRESS) is not growth:
+        state.put(Key.PROGRESS, growth)  # this session counts the cases anew; the engine is reloaded for all at once
+        growth.reload_once()
         st.rerun()
 
 

@@ -80,7 +80,9 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
         engine = resources.open_engine()
         if not engine.ready:
             return show_loading(engine)
-        maps = compute_maps(engine, workspace, session, item)
+        word = st.empty()
+        maps = compute_maps(engine, workspace, session, item, word.caption)
+        word.empty()
     shown = st.session_state.setdefault(SHOWN, {})
     if not shown or next(reversed(shown)) != item.token:  # an item that comes back is timed anew
         shown.pop(item.token, None)

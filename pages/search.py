@@ -29,9 +29,7 @@ def draw() -> None:
         films.open_named(workspace, named)
     film = films.get_current()
     if film is None:
-        show_welcome(workspace)
-        if engine.loading:
-            show_loading(engine)
+        show_welcome(workspace, engine)
         return
     columns = st.columns([1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom")
     with columns[0].popover("Film", width="stretch"):

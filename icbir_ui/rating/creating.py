@@ -25,6 +25,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         maps = st.checkbox("Ask a second time with the heat maps shown", value=True)
         if not st.form_submit_button("Make the study", type="primary"):
             return
+    word = st.empty()
     with shielded(), st.spinner("Ranking the catalogue for each query …"):
         engine = resources.open_engine()
         study = engine.ask(
@@ -33,7 +34,9 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
                 workspace, store, name, count=int(queries), k=int(top), negatives=int(negatives), tasks=tuple(tasks),
                 stages=2 if maps else 1, retriever=retriever,
             ),
+            word.caption,
         )  # fmt: skip
         st.success(f"'{study.name}' is made: {len(study.steps('any reader'))} answers for each reader.")
         st.query_params["study"] = study.name
         st.rerun()
+    word.empty()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -48,8 +49,10 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     return replace(options, colours=colour_table(name), colour_map=name, scale=scale, legend="Heat map, one scale")
 
 
-def compute_maps(engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem) -> dict:
-    """case_id → map (S, S) of every film of an item; empty in the step without maps."""
+def compute_maps(
+    engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem, tell: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """case_id → map (S, S) of every film of an item; empty in the step without maps. tell(word) : while she waits."""
     if not item.with_maps:
         return {}
     query_id, case_ids = session.find_cases(item.token)
@@ -59,6 +62,7 @@ def compute_maps(engine: Engine, workspace: Workspace, session: ReadingSession, 
         one = engine.ask(
             ("map", case.pixel_sha256, target, METHOD),
             lambda retriever, case=case, target=target: retriever.map_of(case, METHOD, target),
+            tell,
         )
         found[case_id] = one.values
     return found

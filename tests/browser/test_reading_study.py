@@ -38,12 +38,6 @@ def accept(page, address: str, reader: str) -> None:
     page.get_by_role("link", name="Rate", exact=True).first.click()
 
 
-def note_fault(said, faults: list[str]) -> None:
-    """Console errors, except that Streamlit first asks for its own health below a page's address, and gets a 404."""
-    if said.type == "error" and "/_stcore/" not in said.location.get("url", ""):
-        faults.append(f"{said.text} {said.location.get('url')}")
-
-
 def read_source(page) -> str:
     """Everything that the page holds, shadow roots too."""
     return page.evaluate(
@@ -59,7 +53,7 @@ def take_picture(page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
-def test_three_readers_and_eight_queries(served, chromium, tmp_path):
+def test_three_readers_and_eight_queries(served, open_window, tmp_path):
     import fakes
 
     from icbir_core.study.analysis import analyse_study
@@ -77,10 +71,7 @@ def test_three_readers_and_eight_queries(served, chromium, tmp_path):
     )  # fmt: skip
     frames: list[bytes] = []
     for number, reader in enumerate(("reader-a", "reader-b", "reader-c")):
-        context = chromium.new_context(viewport={"width": 1280, "height": 720})
-        page = context.new_page()
-        faults: list[str] = []
-        page.on("console", lambda said, to=faults: note_fault(said, to))
+        page = open_window()
         page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
         accept(page, address, reader)
         total = len(study.steps(reader))
@@ -102,13 +93,12 @@ def test_three_readers_and_eight_queries(served, chromium, tmp_path):
                 page.reload()
                 assert wait_for_item(page, None) == token
         page.get_by_text("You have answered all").wait_for(timeout=TIME)
-        assert not faults, faults
         if number == 2:
             page.get_by_role("link", name="Results", exact=True).first.click()
             page.get_by_text("Agreement between readers").first.wait_for(timeout=TIME)
             page.wait_for_timeout(1500)
             take_picture(page, "results")
-        context.close()
+        page.context.close()
     sent = b"".join(frame if isinstance(frame, bytes) else frame.encode() for frame in frames)
     before_results = sent.split(b"Agreement between readers")[0]
     assert not [case.case_id for case in cases if case.case_id.encode() in before_results]
@@ -125,7 +115,7 @@ def test_three_readers_and_eight_queries(served, chromium, tmp_path):
     assert "SIMULATED" not in page_text and "Krippendorff" in page_text
 
 
-def test_an_order_is_made_by_keys_and_by_drag(served, chromium):
+def test_an_order_is_made_by_keys_and_by_drag(served, page):
     import fakes
 
     from icbir_core.study.creating import create_workspace_study, open_store
@@ -136,8 +126,6 @@ def test_an_order_is_made_by_keys_and_by_drag(served, chromium):
         workspace, store, "an order", case_ids=("case_000", "case_003"), k=2, negatives=1, tasks=("ranking",),
         methods=("ig_cbir",), stages=1, retriever=fakes.FakeRetriever(workspace),
     )  # fmt: skip
-    context = chromium.new_context(viewport={"width": 1280, "height": 720})
-    page = context.new_page()
     accept(page, address, "reader-d")
     page.goto(f"{address}/rate?reader=reader-d&study=an+order")
     letters = page.locator("[data-token]")
@@ -162,4 +150,3 @@ def test_an_order_is_made_by_keys_and_by_drag(served, chromium):
     session = ReadingSession(store, load_study(store, "an order"), "reader-d")
     names = dict(zip(sorted(shown), session.find_cases(shown[0].rsplit("-", 1)[0])[1], strict=True))
     assert stored.answer["order"] == [names[token] for token in expected]
-    context.close()

@@ -148,11 +148,11 @@ SCENES = {  # what is done to the first pane, and the share of pixels that may d
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_both_painters_agree(chromium, scene):
+def test_both_painters_agree(open_window, scene):
     done, allowed = SCENES[scene]
     pictures = []
     for painter in ("canvas", "webgl"):
-        page = chromium.new_page(viewport={"width": 1000, "height": 700})
+        page = open_window(1000, 700)
         with make_harness(make_films(16), 16, make_map()) as harness:
             open_harness(page, harness, painter)
             page.evaluate(f"() => {{ const v = root.viewer, p = v.panes[0]; {done} }}")
@@ -322,12 +322,11 @@ def test_the_picture_is_saved_with_its_notice(page):
         assert caught.value.suggested_filename == "films.png"
 
 
-def test_a_film_that_is_gone_is_one_sentence(chromium):
-    page = chromium.new_page()
+def test_a_film_that_is_gone_is_one_sentence(open_window):
+    page = open_window(expected="/media/")
     harness = make_harness(make_films())
     for path in [path for path in harness.files if path.startswith("/media/")]:
         del harness.files[path]
     with harness:
         page.goto(harness.url)
         page.get_by_text("could not be loaded").first.wait_for(timeout=10_000)
-    page.close()

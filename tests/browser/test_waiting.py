@@ -24,12 +24,9 @@ def slow(chromium, tmp_path):
 
 
 @pytest.fixture
-def windows(chromium):
+def windows(open_window):
     """Three readers, each with a browser context of her own."""
-    contexts = [chromium.new_context(viewport={"width": 1280, "height": 720}) for _ in SEEDS]
-    yield [context.new_page() for context in contexts]
-    for context in contexts:
-        context.close()
+    return [open_window() for _ in SEEDS]
 
 
 def test_one_who_waits_sees_her_film_and_the_queue_and_everyone_gets_her_own_ranking(slow, windows):

@@ -105,5 +105,5 @@ def test_one_who_waits_is_told_how_many_are_before_her(workspace, queries, monke
     assert inside.wait(60)
     hits, _ = ask_all(engine, queries[0], tell)
     first.join(60)
-    assert words[0] == "You are in a queue: 1 reader is before you. Your search starts by itself."
+    assert words[0] == "You are in a queue: 1 reader is before you. Your turn comes by itself."
     assert len(hits) == 4

@@ -87,6 +87,12 @@ class PageTest:
 
 
 @pytest.fixture
-def open_page(workspace):
-    """open_page("search", film="effusion_1") runs a page and returns its `PageTest`."""
-    return lambda name, **parameters: PageTest(name, **parameters).run()
+def make_page(workspace):
+    """make_page("search", film="effusion_1") is a page that has not run: its `PageTest`."""
+    return PageTest
+
+
+@pytest.fixture
+def open_page(make_page):
+    """open_page("search", film="effusion_1") runs a page until the networks are there and returns its `PageTest`."""
+    return lambda name, **parameters: make_page(name, **parameters).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 
 import pytest
 
@@ -42,3 +43,45 @@ def test_too_many_members_are_refused():
 def test_a_damaged_zip_is_one_sentence():
     with pytest.raises(RadiographError, match="unpacked"):
         list(expand_upload("broken.zip", pack(film=b"1")[:20]))
+
+
+def damage(data: bytes, name: str, change: Callable[[bytearray, int], None]) -> bytes:
+    """A zip in which `change` has been done to one member, whose header lies at the place that it is given."""
+    packed = bytearray(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        change(packed, archive.getinfo(name).header_offset)
+    return bytes(packed)
+
+
+def break_stream(packed: bytearray, at: int) -> None:
+    start = at + 30 + int.from_bytes(packed[at + 26 : at + 28], "little")
+    packed[start] = 0xFF  # no block of a deflate stream begins so
+
+
+def encrypt(packed: bytearray, at: int) -> None:
+    packed[packed.rindex(b"PK\x01\x02", 0, packed.rindex(b"bad")) + 8] |= 1
+    packed[at + 6] |= 1
+
+
+def make_unknown(packed: bytearray, at: int) -> None:
+    packed[packed.rindex(b"PK\x01\x02", 0, packed.rindex(b"bad")) + 10] = 97
+    packed[at + 8] = 97
+
+
+@pytest.mark.parametrize("change", [break_stream, encrypt, make_unknown])
+def test_a_member_that_cannot_be_unpacked_is_one_sentence_after_all_the_others(change):
+    data = damage(pack(**{"a.png": b"1", "x/bad.png": b"2" * 50, "c.png": b"3"}), "x/bad.png", change)
+    films = expand_upload("all.zip", data)
+    assert [next(films), next(films)] == [("a.png", b"1"), ("c.png", b"3")]
+    with pytest.raises(RadiographError, match=r"'all\.zip', got 'bad\.png'.*upload"):
+        next(films)
+
+
+@pytest.mark.parametrize("error", [EOFError("cut short"), OSError("Invalid data stream")])
+def test_a_stream_that_ends_too_early_is_one_sentence(error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", fail)
+    with pytest.raises(RadiographError, match="IM1"):
+        list(expand_upload("all.zip", pack(IM1=b"1")))

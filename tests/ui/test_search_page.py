@@ -8,7 +8,6 @@ import zipfile
 
 import fakes
 import pytest
-from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.rating import SEARCH
@@ -27,6 +26,18 @@ def test_first_visit_asks_to_accept_and_keeps_the_pseudonym(open_page):
     page.press("I understand")
     assert page.app.query_params["reader"] == ["R b1b"] or page.app.query_params["reader"] == "R b1b"
     assert "Find past films" in page.text()
+
+
+def test_while_the_networks_load_a_word_stands_above_the_upload_field(make_page, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(resources, "open_retriever", lambda held: go_on.wait(20) and fakes.FakeRetriever(held))
+    notice = make_page("search", reader="").app.run()
+    assert any("networks load while you read" in one.value for one in notice.caption)
+    welcome = make_page("search").app.run()
+    kinds = [(one.type, getattr(one, "value", "")) for one in welcome.main]
+    loading = next(at for at, (_, said) in enumerate(kinds) if "networks are loading" in str(said))
+    assert loading < next(at for at, (kind, _) in enumerate(kinds) if kind == "file_uploader")
+    go_on.set()
 
 
 def test_without_demonstration_films_the_catalogue_offers_cases(workspace, open_page):
@@ -58,6 +69,25 @@ def test_zip_of_films_and_a_damaged_file(open_page):
     page.run()
     assert page.data["panes"][0]["title"] == "Query · a"
     assert resources.open_engine().retriever.calls.count("search") == 1
+
+
+def test_a_damaged_zip_loses_neither_the_other_uploads_nor_the_demonstration_films(open_page):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", b"film" * 20)
+    data = bytearray(packed.getvalue())
+    data[31] = 0xFF  # no block of a deflate stream begins so
+    damaged = ("damaged.zip", bytes(data), "application/zip")
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(damaged)
+    page.run()
+    assert "damaged.zip" in page.text() and "went wrong" not in page.text()
+    assert any(button.label == "Effusion 1" for button in page.app.button)
+    film = ("IM0001", encode_lossless(fakes.make_radiograph(3)), "application/octet-stream")
+    page = open_page("search")
+    page.app.file_uploader[0].set_value([damaged, film])
+    page.run()
+    assert "damaged.zip" in page.text() and page.data["panes"][0]["title"] == "Query · IM0001"
 
 
 def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(searched):
@@ -185,29 +215,3 @@ def test_unknown_error_reaches_the_reader_as_one_sentence(searched, monkeypatch)
 
 def test_missing_facts_say_unknown(searched):
     assert "view unknown · age unknown · sex unknown" in searched.data["panes"][0]["lines"]
-
-
-def test_one_who_waits_sees_on_her_page_that_she_is_in_a_queue(open_page, monkeypatch):
-    page = open_page("search")
-    inside, go_on, seen = threading.Event(), threading.Event(), []
-    caption = DeltaGenerator.caption
-
-    def show(self, body, *rest, **more):
-        if "queue" in body:
-            seen.append(body)
-            go_on.set()  # the reader before her is done once she has been told
-        return caption(self, body, *rest, **more)
-
-    def hold(retriever) -> str:
-        inside.set()
-        assert go_on.wait(20)
-        return "done"
-
-    monkeypatch.setattr(DeltaGenerator, "caption", show)
-    first = threading.Thread(target=resources.open_engine().ask, args=("another reader's film", hold))
-    first.start()
-    assert inside.wait(20)
-    page.press("Effusion 1")
-    first.join(20)
-    assert seen[0] == "You are in a queue: 1 reader is before you. Your search starts by itself."
-    assert len(page.case_ids) == 8 and "queue" not in page.text()

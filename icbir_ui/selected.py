@@ -1,0 +1,42 @@
+"""The cases that were selected on the map of embeddings, some films at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from icbir_core.catalogue.workspace import Workspace
+from icbir_ui import films, state
+from icbir_ui.errors import shielded
+from icbir_ui.search_panes import describe_origin
+from icbir_ui.state import Key
+from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
+from icbir_ui.words import describe_findings
+
+SHOWN = 8
+
+
+@st.fragment
+def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
+    """The cases in the viewer with a pager; only the films of the page that is shown are read.
+
+    A fragment: another page of films draws neither the map nor the charts again. A film that cannot be read becomes one
+    sentence.
+    """
+    if state.get(Key.SELECTION) != ids:
+        state.put(Key.SELECTION, ids)
+        state.put(Key.SELECTION_PAGE, 1)
+    word, first = f"**{len(ids)} selected**", 0
+    if len(ids) > SHOWN:
+        said = st.empty()
+        first = SHOWN * (st.pagination(-(-len(ids) // SHOWN), key=Key.SELECTION_PAGE.value) - 1)
+        said.markdown(f"{word} · cases {first + 1}–{min(first + SHOWN, len(ids))} of {len(ids)}")
+    else:
+        st.markdown(word)
+    with shielded():
+        panes = []
+        for case in (workspace.catalogue.get(name) for name in ids[first : first + SHOWN]):
+            lines = (describe_findings(case), describe_origin(case))
+            panes.append(Pane(case.case_id, case.case_id, films.case_picture(workspace, case), lines=lines))
+        show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")

@@ -1,0 +1,75 @@
+"""Films added from the page: a table alone brings its folder, and one reload serves all sessions."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import fakes
+import pytest
+
+from icbir_core.findings import FindingState
+from icbir_core.radiograph.writing import write_lossless
+from icbir_ui import growing, resources
+
+
+@pytest.fixture
+def grown(workspace, tmp_path, monkeypatch):
+    """An ingest of one film that has ended, and which no session has seen yet."""
+    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    (tmp_path / "new").mkdir()
+    write_lossless(fakes.make_radiograph(50), tmp_path / "new" / "new.png")
+    options = growing.guess_options("folder", str(tmp_path / "new"), "")
+    growth = growing.start_growth(workspace, options, ())
+    assert growth.finished.wait(60) and growth.error is None
+    return growth
+
+
+def test_one_session_reloads_the_engine_and_those_that_come_later_keep_it(grown, open_page):
+    before = resources.open_engine()
+    assert "15 cases" in open_page("catalogue").text()
+    reloaded = resources.open_engine()
+    assert reloaded is not before, "the films that were added are searched"
+    for _ in range(2):
+        assert "1 added" in open_page("catalogue").text()
+        assert resources.open_engine() is reloaded
+
+
+def test_sessions_that_see_the_end_at_once_reload_once(grown, monkeypatch):
+    calls = []
+    monkeypatch.setattr(resources, "reload_engine", lambda: calls.append(1))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: grown.reload_once(), range(8)))
+    assert len(calls) == 1
+
+
+TABLES = {
+    "folder": "image,view,Effusion\n{name}.png,PA,1\n",
+    "nih": "Image Index,Finding Labels,Patient ID,View Position\n{name}.png,Effusion,7,PA\n",
+}
+
+
+@pytest.mark.parametrize("field", ["Table of labels", "Folder of films"])
+@pytest.mark.parametrize("below", ["", "images"])
+@pytest.mark.parametrize("layout", TABLES)
+def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_page, tmp_path, monkeypatch):
+    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    films = tmp_path / "new" / below
+    films.mkdir(parents=True)
+    write_lossless(fakes.make_radiograph(50), films / "new.png")
+    table = tmp_path / "new" / "table.csv"
+    table.write_text(TABLES[layout].format(name="new"))
+    page = open_page("catalogue")
+    page.app.selectbox[-1].set_value(layout)
+    next(one for one in page.app.text_input if one.label.startswith(field)).set_value(f"{table} ")
+    page.press("Add")
+    growth = growing.get_growth(workspace)
+    assert growth.finished.wait(60) and growth.error is None, growth.error
+    page.run()
+    assert "1 added" in page.text() and f"films of `table.csv` are taken from `{films}`" in page.text()
+    case = workspace.catalogue.get("new")
+    assert case.findings["Effusion"] is FindingState.PRESENT and case.view == "PA"
+
+
+def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
+    page = open_page("catalogue").press("Add")
+    assert "Expected a folder of films or a table" in page.text() and growing.get_growth(workspace) is None
