@@ -14,7 +14,7 @@ from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui import resources, state
 from icbir_ui.films import Film
 from icbir_ui.resources import Engine
-from icbir_ui.state import NOTICE, Key
+from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, ViewerOptions
 
 NO_MAP = "none"
@@ -94,7 +94,7 @@ def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: 
 
 
 def viewer_options(maps: Maps, **more) -> ViewerOptions:
-    """The viewer's common options for some maps: colours of their kind, one scale, the legend, the notice."""
+    """The viewer's common options for some maps: colours of their kind, one scale, the legend."""
     name = (DIVERGING_MAPS if maps.signed else SEQUENTIAL_MAPS)[0]
     shown = maps.query is not None
     return ViewerOptions(
@@ -104,7 +104,6 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
         signed=maps.signed,
         ends=maps.ends,
         legend=f"{maps.title}, one scale for all panes (last colour: {maps.scale:.3g})" if shown else "",
-        notice=f"ICBIR. {NOTICE}",
         **more,
     )
 

@@ -15,7 +15,6 @@ from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case
 from icbir_ui.films import case_picture
 from icbir_ui.resources import Engine
-from icbir_ui.state import NOTICE
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -41,7 +40,7 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     name = SEQUENTIAL_MAPS[0]
     options = ViewerOptions(
         columns=2 if item.task == "similarity" else 0, full=item.task == "similarity", report=True,
-        digits="rate" if item.task == "similarity" else "choose", notice=f"ICBIR. {NOTICE}",
+        digits="rate" if item.task == "similarity" else "choose",
     )  # fmt: skip
     if not maps:
         return options

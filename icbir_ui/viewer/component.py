@@ -16,6 +16,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime import get_instance
 
+from icbir_ui.state import NOTICE
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
 
@@ -84,8 +85,9 @@ class ViewerOptions:
     """What all panes share. colours : uint8 (256, 3); scale : the map value that gets the last colour, in every pane.
 
     digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
-    ends : words for the ends of the colours; report : send window and zoom back when the hand is off;
-    rating_scale : value → words; memory : key of the viewer whose window and zoom this one shares, else its own.
+    ends : words for the ends of the colours; report : send window and zoom back when the hand goes elsewhere;
+    notice : the line that a saved picture carries; rating_scale : value → words;
+    memory : key of the viewer whose window and zoom this one shares, else its own.
     """
 
     colours: np.ndarray | None = None
@@ -102,7 +104,7 @@ class ViewerOptions:
     arrows: str = "move"
     region: bool = False
     report: bool = False
-    notice: str = ""
+    notice: str = f"ICBIR. {NOTICE}"
     memory: str = ""
     rating_scale: Mapping[int, str] = field(default_factory=dict)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -103,6 +106,47 @@ def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function(f"(was) => JSON.stringify(({VIEWER})().panes.filter(p => !p.lead).map(p => p.key)) === was",
                            arg=str(first).replace("'", '"').replace(", ", ","), timeout=TIME)  # fmt: skip
+
+
+def test_the_overlay_the_window_and_the_zoom_run_nothing_again_and_the_export_has_them(page, served):
+    address, _ = served
+    sent: list[bytes] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    accept(page, address)
+    page.get_by_role("button", name="Effusion 1").click()
+    wait_for_panes(page, 10)
+    page.wait_for_timeout(1500)
+    sent.clear()
+    drag(page, "[data-pane=query] .film", 70, 30)
+    page.mouse.wheel(0, -300)
+    for name in ("opacity", "threshold"):
+        page.locator(f"[data-slider={name}]").fill("70")
+    for name in ("contour", "overlay", "overlay", "invert", "zoom"):
+        page.locator(f"[data-act={name}]").click()
+    page.locator("[data-act=preset]").select_option("lungs")
+    for key in ("o", "c", "f", "n", ".", "ArrowUp"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(1500)
+    assert not sent, "nothing is sent while the hand is in the viewer"
+    page.get_by_role("button", name="Export").click()
+    page.wait_for_timeout(2500)
+    assert sent, "the click that opens it tells the view"
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Report (HTML)").click()
+    told = caught.value.path().read_text(encoding="utf-8")
+    pictures = [base64.b64decode(one) for one in re.findall(r"data:image/png;base64,([^\"']+)", told)]
+    film = cv2.imdecode(np.frombuffer(pictures[0], np.uint8), cv2.IMREAD_GRAYSCALE)
+    window = page.evaluate(f"(() => {{ const p = ({VIEWER})().panes[0]; return p.look.window; }})()")
+    pixels = draw_demonstration_film()
+    expected = 1 - np.clip((pixels - window["centre"]) / window["width"] + 0.5, 0, 1)
+    assert np.abs(film / 255.0 - expected).max() < 0.01, "inverted, in the window that the viewer shows"
+
+
+def draw_demonstration_film() -> np.ndarray:
+    """The demonstration film, float (H, W) in [0, 1]."""
+    import fakes
+
+    return fakes.make_radiograph(100).pixels
 
 
 def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page, served):

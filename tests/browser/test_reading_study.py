@@ -150,3 +150,39 @@ def test_an_order_is_made_by_keys_and_by_drag(served, page):
     session = ReadingSession(store, load_study(store, "an order"), "reader-d")
     names = dict(zip(sorted(shown), session.find_cases(shown[0].rsplit("-", 1)[0])[1], strict=True))
     assert stored.answer["order"] == [names[token] for token in expected]
+
+
+def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page):
+    import fakes
+
+    from icbir_core.study.creating import create_workspace_study, open_store
+
+    address, workspace = served
+    store = open_store(workspace)
+    create_workspace_study(
+        workspace, store, "views", case_ids=("case_000", "case_003"), k=2, negatives=1, methods=("ig_cbir",), stages=1,
+        retriever=fakes.FakeRetriever(workspace),
+    )  # fmt: skip
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    accept(page, address, "reader-v")
+    page.goto(f"{address}/rate?reader=reader-v&study=views")
+    token, seen = wait_for_item(page, None), []
+    for number, answer in enumerate(("4", "2 · ")):
+        page.wait_for_timeout(1500)
+        sent.clear()
+        page.keyboard.press("i")
+        for _ in range(number + 1):
+            page.keyboard.press("n")
+        page.wait_for_timeout(700)
+        assert not sent
+        seen.append(page.evaluate(f"(() => {{ const v = ({VIEWER})(); v.paint(); return v.panes[0].look.window; }})()"))
+        if number == 0:
+            page.keyboard.press(answer)
+        else:
+            page.get_by_role("button", name=answer).first.click()
+        token = wait_for_item(page, token)
+    stored = store.history(study="views", reader="reader-v")
+    views = [one.actions[-1] for one in stored]
+    assert [one.score for one in stored] == [4, 2] and [view["invert"] for view in views] == [True, False]
+    assert [view["panes"]["query"]["width"] for view in views] == pytest.approx([one["width"] for one in seen])

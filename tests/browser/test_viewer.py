@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import cv2
 import numpy as np
 import pytest
 from harness import Harness, address
@@ -187,15 +188,43 @@ def middle(page, pane: int, dx: float = 0, dy: float = 0) -> tuple[float, float]
     return box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + dy
 
 
-def test_dragging_windows_all_linked_panes_and_tells_python_on_release(page):
+def test_dragging_windows_all_linked_panes(page):
     with make_harness(make_films()) as harness:
         open_harness(page, harness)
         page.evaluate("() => { root.viewer.memory.overlay = false; }")
         before = [read(page, pane, 10, 10, 60, 60) for pane in (0, 1)]
         drag(page, middle(page, 0), middle(page, 0, 60, 40))
         assert all((read(page, pane, 10, 10, 60, 60) != before[pane]).any() for pane in (0, 1))
-        page.wait_for_function("window.states.view")
-        assert set(page.evaluate("Object.keys(window.states.view.panes)")) == {"pane0", "pane1"}
+
+
+LEAVE = {
+    "a click beside": lambda page: page.locator("#beside").click(),
+    "the tabulator": lambda page: page.locator("#beside").focus(),
+    "a key of the page": lambda page: page.keyboard.press("j"),
+    "a decision": lambda page: page.keyboard.press("Shift+Digit3"),
+}
+
+
+@pytest.mark.parametrize("leave", LEAVE)
+def test_the_view_is_told_once_when_the_hand_goes_elsewhere(page, leave):
+    with make_harness(make_films(), values=make_map()) as harness:
+        open_harness(page, harness)
+        page.evaluate("""() => { const button = document.createElement("button"); button.id = "beside";
+          document.body.append(button); window.told = [];
+          root.viewer.setState = (name, value) => window.told.push([name, value]); }""")
+        drag(page, middle(page, 0), middle(page, 0, 60, 40))
+        page.mouse.wheel(0, -300)
+        for key in ("o", "c", "n", ".", "+", "ArrowLeft", "Tab"):
+            page.keyboard.press(key)
+        page.locator("[data-slider=opacity]").fill("80")
+        page.wait_for_timeout(600)
+        assert page.evaluate("window.told") == []
+        LEAVE[leave](page)
+        ((name, view),) = page.evaluate("window.told")
+        assert name == "view" and set(view["panes"]) == {"pane0", "pane1"}
+        assert view["opacity"] == 0.8 and not view["overlay"] and view["contour"]
+        LEAVE[leave](page)
+        assert len(page.evaluate("window.told")) == 1, "it did not change"
 
 
 def test_zoom_keeps_the_point_under_the_pointer_in_all_linked_panes(page):
@@ -314,12 +343,82 @@ def test_more_cases_stand_in_a_row_on_a_wide_screen(page, width, columns):
         assert tops.count(tops[0]) == columns
 
 
+def save_picture(page) -> np.ndarray:
+    """The saved PNG, uint8 (H, W, 3), red first."""
+    with page.expect_download() as caught:
+        page.locator("[data-act=save]").click()
+    assert caught.value.suggested_filename == "films.png"
+    return cv2.imread(str(caught.value.path()))[..., ::-1]
+
+
 def test_the_picture_is_saved_with_its_notice(page):
     with make_harness(make_films(), notice="For research.") as harness:
         open_harness(page, harness)
-        with page.expect_download() as caught:
-            page.locator("[data-act=save]").click()
-        assert caught.value.suggested_filename == "films.png"
+        assert (save_picture(page)[-20:] > 200).any()
+
+
+def test_the_saved_picture_holds_the_panes_off_the_screen_and_the_region(page):
+    with make_harness(make_films(count=5), columns=1) as harness:
+        open_harness(page, harness)
+        page.evaluate("() => { root.viewer.memory.overlay = false; root.viewer.panes[0].region = [60, 60, 180, 160]; }")
+        picture = save_picture(page).astype(int)
+        for rect in page.evaluate("root.viewer.panes.map(p => p.rect)"):
+            left, top = rect["left"] + rect["width"] // 2, rect["top"] + rect["height"] // 2
+            assert np.ptp(picture[top - 40 : top + 40, left - 40 : left + 40]) > 50
+        x, y = page.evaluate(
+            "() => { const p = root.viewer.panes[0], s = Math.min(p.rect.width, p.rect.height) / 256;"
+            " return [p.rect.left + p.rect.width / 2 - 68 * s, p.rect.top + p.rect.height / 2 - 18 * s]; }"
+        )
+        edge = picture[round(y), round(x) - 2 : round(x) + 3]
+        assert np.abs(edge - [255, 212, 121]).max(axis=1).min() < 12, "the colour of the box"
+
+
+def test_keys_change_width_and_level(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        shown = "() => { root.viewer.paint(); return root.viewer.panes.map(p => p.look.window); }"
+        for key, name, sign in (("n", "width", -1), ("w", "width", 1), (",", "centre", -1), (".", "centre", 1)):
+            before = page.evaluate(shown)
+            page.keyboard.press(key)
+            for one, other in zip(before, page.evaluate(shown), strict=True):
+                assert (other[name] - one[name]) * sign > 0.01
+                (left,) = {"width", "centre"} - {name}
+                assert abs(other[left] - one[left]) < 1e-9
+
+
+def test_a_region_is_drawn_by_keys(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        drawn = "root.viewer.drawing?.region.map(Math.round)"
+        page.keyboard.press("2")  # a pane without region: the box goes to the one that has it
+        page.keyboard.press("b")
+        assert page.evaluate(drawn) == [85, 85, 171, 171]
+        page.evaluate("root.viewer.paint()")
+        assert page.locator("[data-pane=pane0] .box").is_visible()
+        page.keyboard.press("Escape")
+        assert page.evaluate("root.viewer.drawing") is None and page.evaluate("window.states.decisions") is None
+        page.keyboard.press("b")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Shift+ArrowRight")
+        for _ in range(60):
+            page.keyboard.press("Shift+ArrowUp")
+        page.evaluate("async () => window.start(await (await fetch('./data.json')).json())")  # the page runs again
+        page.keyboard.press("Enter")
+        (decision,) = page.evaluate("window.states.decisions")
+        left, top, right, bottom = decision["box"]
+        assert (decision["name"], decision["pane"]) == ("region", "pane0")
+        assert np.allclose([left, right, top, bottom], [80, 171, 90, 98], atol=1)
+        assert page.evaluate("root.viewer.drawing") is None
+
+
+def test_a_click_does_not_take_a_box_of_the_keyboard(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        page.locator("[data-act=region]").click()
+        page.keyboard.press("b")
+        page.mouse.click(*middle(page, 0))
+        assert page.evaluate("window.states.decisions") is None
 
 
 def test_a_film_that_is_gone_is_one_sentence(open_window):

@@ -12,6 +12,7 @@ import pytest
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.rating import SEARCH
 from icbir_ui import resources
+from icbir_ui.state import NOTICE
 
 
 @pytest.fixture
@@ -204,6 +205,7 @@ def test_filter_that_leaves_nothing_is_one_sentence(searched, monkeypatch):
     searched.app.session_state["count"] = 3
     searched.run()
     assert "loosen the filter" in searched.text() and len(searched.data["panes"]) == 1
+    assert searched.data["notice"] == f"ICBIR. {NOTICE}", "the picture of a lone film carries it too"
 
 
 def test_unknown_error_reaches_the_reader_as_one_sentence(searched, monkeypatch):

@@ -23,14 +23,15 @@ function bindPointer(viewer, options) {
     if (!pane?.pixels || !pane.rect) return;
     if (event.pointerType === "touch") touches.set(event.pointerId, event);
     viewer.choose(pane);
+    viewer.drawing = null;  // a box of the keyboard that was not taken
     if (touches.size === 2) {
       pinch = { pane, ...spread() };
-      drag = viewer.drawing = null;
+      drag = null;
       return;
     }
     const moving = event.button !== 0 || event.shiftKey;
     const tool = moving ? "pan" : viewer.memory.tool === "region" && !pane.regionable ? "window" : viewer.memory.tool;
-    drag = { pane, tool, x: event.clientX, y: event.clientY, start: at(pane, event), from: filmPoint(pane, event), id: event.pointerId, moved: false };
+    drag = { pane, tool, x: event.clientX, y: event.clientY, start: at(pane, event), from: filmPoint(pane, event), id: event.pointerId };
     stage.setPointerCapture(event.pointerId);
     if (event.button !== 0) event.preventDefault();
   }, options);
@@ -49,28 +50,19 @@ function bindPointer(viewer, options) {
     if (viewer.memory.loupe) showLens(viewer, over, event, over?.pixels ? at(over, event) : null);
     if (!drag || event.pointerId !== drag.id) return;
     const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
-    Object.assign(drag, { x: event.clientX, y: event.clientY, moved: drag.moved || dx || dy });
+    Object.assign(drag, { x: event.clientX, y: event.clientY });
     if (drag.tool === "window") viewer.tone(drag.pane, dx, dy);
     else if (drag.tool === "pan") viewer.shift(drag.pane, dx * ratio, dy * ratio);
     else if (drag.tool === "zoom") viewer.zoom(drag.pane, Math.exp(-dy / 150), ...drag.start);
-    else if (drag.tool === "region") {
-      const to = filmPoint(drag.pane, event);
-      viewer.drawing = { pane: drag.pane, region: [0, 1].map((i) => Math.min(drag.from[i], to[i])).concat([0, 1].map((i) => Math.max(drag.from[i], to[i]))) };
-      viewer.repaint();
-    }
+    else if (drag.tool === "region") viewer.drawRegion(drag.pane, drag.from, filmPoint(drag.pane, event));
   }, options);
 
   const release = (event) => {
     touches.delete(event.pointerId);
     if (touches.size < 2) pinch = null;
     if (!drag || event.pointerId !== drag.id) return;
-    const { pane, tool, moved } = drag, drawn = viewer.drawing;
-    drag = viewer.drawing = null;
-    if (tool === "region" && drawn && drawn.region[2] - drawn.region[0] >= 8 && drawn.region[3] - drawn.region[1] >= 8) {
-      pane.region = drawn.region.map(Math.round);
-      viewer.send("region", { pane: pane.key, box: pane.region });
-    } else if (moved) viewer.report();
-    viewer.repaint();
+    drag = null;
+    if (viewer.drawing && !viewer.drawing.byKeys) viewer.takeRegion();
   };
   stage.addEventListener("pointerup", release, options);
   stage.addEventListener("pointercancel", release, options);
@@ -82,7 +74,6 @@ function bindPointer(viewer, options) {
     if (!pane?.pixels || !(event.ctrlKey || viewer.data.full || pane.key === viewer.memory.chosen)) return;
     event.preventDefault();
     viewer.zoom(pane, Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0018)), ...at(pane, event));
-    viewer.report();
   }, { ...options, passive: false });
 
   stage.addEventListener("dblclick", (event) => {

@@ -1,6 +1,8 @@
 // One viewer: keeps views and style in the page, paints what is visible, tells Python only what was decided.
 
 const VIEWER_MEMORY = (globalThis[Symbol.for("icbir.viewers")] ??= new Map());
+const REGION_COLOUR = "#ffd479";  // that of .box in viewer.css
+const LEAST_REGION = 8;  // film pixels
 const DIGITS = /^(?:Digit|Numpad)([0-9])$/;
 
 class Viewer {
@@ -32,6 +34,7 @@ class Viewer {
     window.addEventListener("keydown", (event) => this.press(event), options);
     window.addEventListener("keyup", (event) => event.code === "Space" && this.peek(false), options);
     window.addEventListener("pointerup", (event) => this.freeArrows(event), { ...options, capture: true });
+    this.watchTheHand({ ...options, capture: true });
     bindPointer(this, options);
   }
 
@@ -42,6 +45,20 @@ class Viewer {
     if (choice && this.data?.arrows === "step" && !event.composedPath().includes(this.root)) {
       setTimeout(() => document.activeElement?.matches("[role=radio], input[type=radio]") && document.activeElement.blur(), 250);
     }
+  }
+
+  watchTheHand(options) {
+    // The view is told when the hand goes elsewhere, not while it works here: each report makes the page run again.
+    // Of a click it is told at the release, just before the page's own answer: what runs again while a button is held
+    // down may move it away from under the pointer.
+    let pressed = false;
+    const outside = (event) => !event.composedPath().includes(this.root);
+    window.addEventListener("pointerdown", () => { pressed = true; }, options);
+    window.addEventListener("pointercancel", () => { pressed = false; }, options);
+    window.addEventListener("pointerup", (event) => { pressed = false; if (outside(event)) this.report(); }, options);
+    window.addEventListener("focusin", (event) => { if (!pressed && outside(event)) this.report(); }, options);
+    // A letter or digit that does nothing here may be a shortcut of the page.
+    window.addEventListener("keydown", (event) => { if (event.key.length === 1 && !this.find(event)) this.report(); }, options);
   }
 
   close() {
@@ -63,6 +80,8 @@ class Viewer {
       const figure = buildPane(pane, data, send);
       return { ...pane, figure, box: figure.querySelector(".film"), state };
     });
+    const drawn = this.drawing && this.panes.find((pane) => pane.key === this.drawing.pane.key && pane.regionable);
+    this.drawing = drawn ? { ...this.drawing, pane: drawn } : null;
     this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead).map((pane) => pane.figure));
     this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
     this.root.hidden = !this.panes.length;
@@ -83,6 +102,7 @@ class Viewer {
 
   decide(name, value, setState) {
     // A numbered list instead of single triggers: two quick clicks reach Python as two decisions, whatever it merges.
+    this.report();
     const decisions = (this.memory.decisions ??= []);
     decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), name, ...value });
     decisions.splice(0, Math.max(0, decisions.length - 40));
@@ -110,7 +130,8 @@ class Viewer {
     });
   }
 
-  paint() {
+  paint(all = false) {
+    // all : also the panes that are off the screen
     const started = performance.now();
     if (this.painter.lost) this.painter = new CanvasPainter();
     const ratio = window.devicePixelRatio || 1, stage = this.stage.getBoundingClientRect();
@@ -128,7 +149,8 @@ class Viewer {
         left: Math.round((place.left - stage.left) * ratio), top: Math.round((place.top - stage.top) * ratio),
         width: Math.round(place.width * ratio), height: Math.round(place.height * ratio),
       };
-      if (!pane.pixels || !place.width || place.bottom < -200 || place.top > window.innerHeight + 200) continue;
+      const far = place.bottom < -200 || place.top > window.innerHeight + 200;
+      if (!pane.pixels || !place.width || (far && !all)) continue;
       pane.look = {
         window: windowOf(pane.pixels, this.memory.preset, pane.state.tone), invert: this.memory.invert,
         map: pane.steps && !pane.plain ? pane.steps : null, overlay,
@@ -147,13 +169,20 @@ class Viewer {
     const zoom = scaleOf(pane.state.view, pane.pixels, pane.rect);
     pane.box.querySelector(".readout").textContent =
       `W ${Math.round(width * top)}  L ${Math.round(centre * top)}  ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `${Math.round(100 * zoom)} %`}`;
-    const box = pane.box.querySelector(".box"), region = this.drawing?.pane === pane ? this.drawing.region : pane.region;
-    box.hidden = !region;
-    if (!region) return;
-    const ratio = window.devicePixelRatio || 1;
-    const [left, top_] = filmToPane(region[0], region[1], pane.state.view, pane.pixels, pane.rect);
+    const box = pane.box.querySelector(".box"), place = this.placeRegion(pane);
+    box.hidden = !place;
+    if (!place) return;
+    const ratio = window.devicePixelRatio || 1, names = ["left", "top", "width", "height"];
+    names.forEach((name, i) => { box.style[name] = `${place[i] / ratio}px`; });
+  }
+
+  placeRegion(pane) {
+    // [left, top, width, height] of a pane's region, in device pixels from the pane's corner; null without a region.
+    const region = this.drawing?.pane === pane ? this.drawing.region : pane.region;
+    if (!region) return null;
+    const [left, top] = filmToPane(region[0], region[1], pane.state.view, pane.pixels, pane.rect);
     const [right, bottom] = filmToPane(region[2], region[3], pane.state.view, pane.pixels, pane.rect);
-    Object.assign(box.style, { left: `${left / ratio}px`, top: `${top_ / ratio}px`, width: `${(right - left) / ratio}px`, height: `${(bottom - top_) / ratio}px` });
+    return [left, top, right - left, bottom - top];
   }
 
   buildLegend() {
@@ -213,7 +242,6 @@ class Viewer {
     else if (name === "help") this.help.open ? this.help.close() : this.help.showModal();
     if (name === "loupe" && !memory.loupe) this.lens.hidden = true;
     this.showControls();
-    this.report();
   }
 
   shift(pane, dx, dy) {
@@ -245,39 +273,52 @@ class Viewer {
   }
 
   report() {
-    // Window and zoom go to Python when the hand is off, and only if the page asked for them.
-    if (!this.data?.report) return;
-    clearTimeout(this.reporting);
-    this.reporting = setTimeout(() => {
-      const panes = Object.fromEntries(this.panes.filter((pane) => pane.look).map((pane) => [pane.key, { ...pane.look.window, ...pane.state.view }]));
-      const view = { panes, invert: this.memory.invert, preset: this.memory.preset, ...this.memory.style, overlay: this.memory.overlay };
-      const text = JSON.stringify(view);
-      if (text !== this.reported) this.setState("view", view);
-      this.reported = text;
-    }, 350);
+    // Window and zoom go to Python if the page asked for them and they are not what it was told last.
+    if (!this.data?.report || !this.root.isConnected) return;
+    const seen = this.panes.filter((pane) => pane.pixels);
+    const panes = Object.fromEntries(seen.map((pane) => [pane.key, { ...windowOf(pane.pixels, this.memory.preset, pane.state.tone), ...pane.state.view }]));
+    const view = { panes, invert: this.memory.invert, preset: this.memory.preset, ...this.memory.style, overlay: this.memory.overlay };
+    const text = JSON.stringify(view);
+    if (!seen.length || text === this.reported) return;
+    this.reported = text;
+    this.setState("view", view);
   }
 
   press(event) {
-    const target = event.composedPath()[0], inside = event.composedPath().includes(this.root);
-    if (!this.panes.length || !this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return;
-    if (target.isContentEditable || target.closest?.("input:not([type=range]), textarea, select, [role=slider], [role=combobox], [role=textbox], [role=dialog]")) return;
-    if (!inside && target.closest?.("button, a, [role=radio], [role=tab], [role=option], summary") && /^(Space|Enter|Arrow)/.test(event.code)) return;
-    const digit = DIGITS.exec(event.code)?.[1], pane = this.pane();
-    const names = { i: "invert", l: "loupe", o: "overlay", c: "contour", k: "link", f: "fit", r: "reset", "?": "help" };
-    if (digit && this.data.digits === "rate") this.rate(pane, Number(digit));
-    else if (digit && event.shiftKey) this.rate(pane, Number(digit));
-    else if (digit === "0") this.act("one");
-    else if (digit) this.choose(this.panes[Number(digit) - 1], true);
-    else if (event.key === "+" || event.key === "=") this.zoomMiddle(pane, 1.25);
-    else if (event.key === "-" || event.key === "−") this.zoomMiddle(pane, 0.8);
-    else if (event.code === "Space" && !target.closest?.("button, summary")) this.peek(true);
-    else if (event.key.startsWith("Arrow") && target.type !== "range") this.arrow(pane, event.key);
-    else if (event.key === "Enter" && target.matches?.("figure")) this.act("alone");
-    else if (event.key === "Escape" && this.memory.alone) this.act("alone");
-    else if (event.key.toLowerCase() === "p") this.nextPreset();
-    else if (names[event.key.toLowerCase()]) this.act(names[event.key.toLowerCase()]);
-    else return;
+    const found = this.find(event);
+    if (!found) return;
+    found();
     event.preventDefault();
+  }
+
+  find(event) {
+    // What a key does here, as a function; null where it is the page's.
+    const target = event.composedPath()[0], inside = event.composedPath().includes(this.root);
+    if (!this.panes.length || !this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return null;
+    if (target.isContentEditable || target.closest?.("input:not([type=range]), textarea, select, [role=slider], [role=combobox], [role=textbox], [role=dialog]")) return null;
+    if (!inside && target.closest?.("button, a, [role=radio], [role=tab], [role=option], summary") && /^(Space|Enter|Arrow)/.test(event.code)) return null;
+    const digit = DIGITS.exec(event.code)?.[1], pane = this.pane(), key = event.key.toLowerCase();
+    const arrow = event.key.startsWith("Arrow") && target.type !== "range";
+    const names = { i: "invert", l: "loupe", o: "overlay", c: "contour", k: "link", f: "fit", r: "reset", "?": "help" };
+    const tones = { n: [-25, 0], w: [25, 0], ",": [0, -20], ".": [0, 20] };  // as far as a drag of so many pixels
+    if (this.drawing?.byKeys) {
+      if (arrow) return () => this.changeBox(event.key, event.shiftKey);
+      if (event.key === "Enter") return () => this.takeRegion();
+      if (event.key === "Escape") return () => this.dropRegion();
+    }
+    if (digit && (this.data.digits === "rate" || event.shiftKey)) return pane.ratable ? () => this.rate(pane, Number(digit)) : null;
+    if (digit === "0") return () => this.act("one");
+    if (digit) return () => this.choose(this.panes[Number(digit) - 1], true);
+    if (event.key === "+" || event.key === "=") return () => this.zoomMiddle(pane, 1.25);
+    if (event.key === "-" || event.key === "−") return () => this.zoomMiddle(pane, 0.8);
+    if (event.code === "Space" && !target.closest?.("button, summary")) return () => this.peek(true);
+    if (arrow) return () => this.arrow(pane, event.key);
+    if (event.key === "Enter" && target.matches?.("figure")) return () => this.act("alone");
+    if (event.key === "Escape" && this.memory.alone) return () => this.act("alone");
+    if (key === "p") return () => this.nextPreset();
+    if (key === "b" && this.data.region) return () => this.placeBox(pane);
+    if (tones[key]) return () => this.tone(pane, ...tones[key]);
+    return names[key] ? () => this.act(names[key]) : null;
   }
 
   arrow(pane, key) {
@@ -285,17 +326,61 @@ class Viewer {
     if (!pane?.rect) return;
     const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
     this.shift(pane, (dx * pane.rect.width) / 12, (dy * pane.rect.height) / 12);
-    this.report();
   }
 
   zoomMiddle(pane, factor) {
     if (pane?.rect && pane.pixels) this.zoom(pane, factor, pane.rect.width / 2, pane.rect.height / 2);
-    this.report();
   }
 
   nextPreset() {
     const at = PRESETS.findIndex(([name]) => name === this.memory.preset);
     this.act("preset", PRESETS[(at + 1) % PRESETS.length][0]);
+  }
+
+  drawRegion(pane, from, to, byKeys = false) {
+    // A box between two corners in film pixels, kept on the film; it is shown and not yet taken.
+    const { width, height } = pane.pixels, corners = [from, to].map(([x, y]) => [clamp(x, 0, width), clamp(y, 0, height)]);
+    const [[left, right], [top, bottom]] = [0, 1].map((i) => [Math.min(corners[0][i], corners[1][i]), Math.max(corners[0][i], corners[1][i])]);
+    this.drawing = { pane, region: [left, top, right, bottom], byKeys };
+    this.repaint();
+  }
+
+  takeRegion() {
+    const { pane, region } = this.drawing;
+    this.dropRegion();
+    if (region[2] - region[0] < LEAST_REGION || region[3] - region[1] < LEAST_REGION) return;
+    pane.region = region.map(Math.round);
+    this.send("region", { pane: pane.key, box: pane.region });
+  }
+
+  dropRegion() {
+    this.drawing = null;
+    this.repaint();
+  }
+
+  placeBox(chosen) {
+    // For the keyboard: a box of a third of the film, or of what is seen of it, in the middle of the pane.
+    const pane = chosen.regionable ? chosen : this.panes.find((one) => one.regionable);
+    if (!pane?.pixels) return;
+    this.choose(pane, true);
+    const { view } = pane.state, lengths = [pane.pixels.width, pane.pixels.height];
+    const half = lengths.map((length) => length / 6 / Math.max(1, view.zoom));
+    const middle = [view.x, view.y].map((share, i) => clamp(share * lengths[i], half[i], lengths[i] - half[i]));
+    this.drawRegion(pane, middle.map((at, i) => at - half[i]), middle.map((at, i) => at + half[i]), true);
+  }
+
+  changeBox(key, sized) {
+    const { pane, region: [left, top, right, bottom] } = this.drawing;
+    if (!pane.pixels) return;
+    const { width, height } = pane.pixels, step = Math.max(width, height) / 50;
+    let [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[key];
+    if (sized) {
+      const to = [Math.max(right + dx, left + LEAST_REGION), Math.max(bottom + dy, top + LEAST_REGION)];
+      return this.drawRegion(pane, [left, top], to, true);
+    }
+    dx = clamp(dx, -left, width - right);
+    dy = clamp(dy, -top, height - bottom);
+    this.drawRegion(pane, [left + dx, top + dy], [right + dx, bottom + dy], true);
   }
 
   rate(pane, value) {
@@ -304,7 +389,7 @@ class Viewer {
 
   save() {
     // The picture as it stands, with titles, sides and the notice; a film never leaves without them.
-    this.paint();
+    this.paint(true);
     const picture = element("canvas", { width: this.canvas.width, height: this.canvas.height + 28 });
     const pen = picture.getContext("2d");
     pen.fillStyle = "#0b0d10";
@@ -318,6 +403,7 @@ class Viewer {
       const side = pane.orientation === "verified" ? "R" : "orientation unverified";
       pen.fillText(side, pane.rect.left + 6, pane.rect.top + pane.rect.height - 8);
       if (pane.orientation === "verified") pen.fillText("L", pane.rect.left + pane.rect.width - 18, pane.rect.top + pane.rect.height - 8);
+      this.drawBox(pen, pane);
     }
     pen.fillText(this.data.notice ?? "", 6, picture.height - 9);
     picture.toBlob((blob) => {
@@ -325,6 +411,21 @@ class Viewer {
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 5000);
     });
+  }
+
+  drawBox(pen, pane) {
+    // The region as the page shows it, cut off where the pane ends.
+    const place = this.placeRegion(pane);
+    if (!place) return;
+    const { left, top, width, height } = pane.rect;
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top, width, height);
+    pen.clip();
+    pen.strokeStyle = REGION_COLOUR;
+    pen.lineWidth = 1.5 * (window.devicePixelRatio || 1);
+    pen.strokeRect(left + place[0], top + place[1], place[2], place[3]);
+    pen.restore();
   }
 }
 
