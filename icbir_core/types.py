@@ -114,11 +114,13 @@ class Hit:
 class Ranking:
     """The answer to a query; holds no tensor.
 
-    metric : "euclidean" or "1 - ssim"; route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
+    method : of `settings.METHODS`, or "region". metric : "euclidean", "1 - ssim" or "euclidean (region)".
+    route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
     eligible, total : "n of N eligible" after filters and exclusions.
     base_rate : part of the eligible cases with known state that carry the target finding, or None.
     percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
-    timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes.
+    timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes (no
+    "index" where none had a say).
     """
 
     query: str

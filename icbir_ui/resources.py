@@ -17,6 +17,7 @@ import streamlit as st
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import WorkspaceError
+from icbir_core.plurals import count_of
 from icbir_core.settings import get_environment_path
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -83,8 +84,8 @@ def keep_networks() -> None:
 
 def describe_queue(before: int) -> str:
     """What one who waits is told."""
-    who = "1 reader is" if before == 1 else f"{before} readers are"
-    return f"You are in a queue: {who} before you. Your turn comes by itself."
+    verb = "is" if before == 1 else "are"
+    return f"You are in a queue: {count_of(before, 'reader')} {verb} before you. Your turn comes by itself."
 
 
 class Engine:

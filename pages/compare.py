@@ -74,7 +74,7 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
     def react(name: str, value: dict) -> None:
         with shielded():
             if name == "rated":
-                ratings.store_rating(store, film, ranking, value["pane"], int(value["rating"]))
+                ratings.store_rating(store, film, ranking, maps, value["pane"], int(value["rating"]))
             elif name == "stepped":
                 _step(int(value["by"]), len(ranking.hits))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from icbir_core.plurals import count_of
 from icbir_core.study.analysis import StudyResult, analyse_study
 from icbir_core.study.design import Study
 from icbir_core.study.exchange import export_study, import_study, load_study
@@ -19,15 +20,17 @@ from icbir_ui import resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
 
+UNBLINDED = "results_unblinded"
+
 
 def draw() -> None:
     store = resources.open_ratings()
     names = store.study_names()
-    searches = store.latest(study=SEARCH)
+    # A case that was rated with maps and without is one case.
+    searches = {(one.reader, one.query, one.case_id) for one in store.latest(study=SEARCH)}
     st.caption(
-        f"{len(searches)} {'case' if len(searches) == 1 else 'cases'} rated on the search page: unblinded, kept apart, "
-        "in no statistic below. "
-        f"{len(names)} reading {'study' if len(names) == 1 else 'studies'}."
+        f"{count_of(len(searches), 'case')} rated on the search page: unblinded, kept apart, in no statistic below. "
+        f"{count_of(len(names), 'reading study', 'reading studies')}."
     )
     if names:
         name = st.selectbox("Study", names, key="results_study")
@@ -54,12 +57,15 @@ def show_study(store: RatingsStore, study: Study) -> None:
         return
     session = ReadingSession(store, study, state.get_reader())
     left = session.total - len(session.answered())
-    mine = any(one.reader == session.reader for one in real)
-    if mine and left and not simulated and not st.session_state.get("results_unblinded"):
-        st.warning(f"You still have {left} items to answer in this study. Its results would no longer leave you blind.")
+    unblinded = st.session_state.setdefault(UNBLINDED, set())
+    if left and not simulated and (study.name, session.reader) not in unblinded:  # any reader may still begin
+        st.warning(
+            f"You still have {count_of(left, 'item')} to answer in this study. "
+            "Its results would no longer leave you blind."
+        )
         if not st.button("Show them anyway"):
             return
-        st.session_state["results_unblinded"] = True
+        unblinded.add((study.name, session.reader))
     result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
     offer_downloads(store, study, result)
@@ -115,7 +121,9 @@ def offer_import(store: RatingsStore) -> None:
         if file is not None and st.button("Import"):
             with shielded():
                 done = import_study(store, io.BytesIO(file.getvalue()))
-                st.success(f"'{done.study}': {done.added} ratings added, {done.already} were there already.")
+                st.success(
+                    f"'{done.study}': {count_of(done.added, 'rating')} added, {done.already} were there already."
+                )
 
 
 run_page("Results", draw)

@@ -76,7 +76,7 @@ def draw() -> None:
     def react(name: str, value: dict) -> None:
         with shielded():
             if name == "rated":
-                ratings.store_rating(store, film, ranking, value["pane"], int(value["rating"]))
+                ratings.store_rating(store, film, ranking, maps, value["pane"], int(value["rating"]))
             elif name == "marked":
                 refining.mark_case(value["pane"], value.get("mark"))
             elif name == "region" and value["pane"] == QUERY_PANE:

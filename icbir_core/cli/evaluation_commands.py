@@ -186,6 +186,7 @@ def simulate_readers(
     import numpy as np
 
     from icbir_core.catalogue import Workspace
+    from icbir_core.plurals import count_of
     from icbir_core.study.creating import grade_by_labels
     from icbir_core.study.exchange import load_study
     from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
@@ -198,7 +199,8 @@ def simulate_readers(
     for number, offset in enumerate(np.linspace(-bias / 2, bias / 2, readers) if readers > 1 else [0.0], start=1):
         model = ReaderModel(float(offset), noise, lapse)
         total += simulate_reader(ratings, study, f"simulated-{number}", model, similarity, seed + number)
-    text = f"{total} answers of {readers} simulated readers stored; see `study report --simulated`."
+    stored = f"{count_of(total, 'answer')} of {count_of(readers, 'simulated reader')}"
+    text = f"{stored} stored; see `study report --simulated`."
     emit({"study": name, "readers": readers, "answers": total}, text, as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import replace_atomically
 from icbir_core.retrieval.case_keys import CaseKeys
+from icbir_core.retrieval.regions import describe_region, measure_nearest
 
 FILE = "neighbours.npz"
 SAMPLE: Mapping[str, int] = {"cnn_centred": 1000, "ig_cbir": 1000, "cnn": 1000, "ssim": 200}
+REGION_SAMPLE = 200
 
 
 def measure_neighbours(
@@ -28,11 +30,37 @@ def measure_neighbours(
     chosen = np.random.default_rng(seed).choice(positions, size=min(sample, len(positions)), replace=False)
     found = []
     for position in np.sort(chosen):
-        row = int(rows[position])
-        excluded = np.unique(np.concatenate([[row], removed, keys.find_same_patient(row), keys.find_identical(row)]))
+        excluded = np.union1d(removed, _find_own(int(rows[position]), keys))
         _, distances, _ = index.search(vectors[position : position + 1][0], 1, excluded_rows=excluded)
         found.extend(distances.tolist())
     return np.sort(np.asarray(found, dtype=np.float64))
+
+
+def measure_region_neighbours(
+    read: Callable[[np.ndarray], Iterator[np.ndarray]],
+    rows: np.ndarray,
+    keys: CaseKeys,
+    weights: np.ndarray,
+    anywhere: bool = False,
+    sample: int = REGION_SAMPLE,
+    seed: int = 7,
+) -> np.ndarray:
+    """As `measure_neighbours`, for a region: what lies in it in at most `sample` cases, against the same place of all
+    others (with `anywhere`, against their best-matching place). One pass over the catalogue.
+
+    read : spatial features of ascending rows, in pieces; rows : int64, ascending, without removed cases; weights : of
+    the region, from `weigh_cells`.
+    """
+    chosen = np.sort(np.random.default_rng(seed).choice(rows, size=min(sample, len(rows)), replace=False))
+    described = np.concatenate([describe_region(spatial, weights) for spatial in read(chosen)])
+    excluded = [_find_own(int(row), keys) for row in chosen]
+    found = measure_nearest(described, excluded, rows, read(rows), weights, anywhere)
+    return np.sort(found[np.isfinite(found)])
+
+
+def _find_own(row: int, keys: CaseKeys) -> np.ndarray:
+    """The case itself, its patient's others, and the same image under other names: no neighbours of it."""
+    return np.unique(np.concatenate([[row], keys.find_same_patient(row), keys.find_identical(row)]))
 
 
 def write_neighbours(directory: Path, index_sha256: str, distances: np.ndarray) -> None:

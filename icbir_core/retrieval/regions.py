@@ -8,7 +8,7 @@ a case in half precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,9 @@ import numpy as np
 
 from icbir_core.errors import RetrievalError
 
+NAME = "region"
+"""The method of a ranking by a region, whichever method the whole film would have been searched by."""
+METRIC = "euclidean (region)"
 GRID = 7
 CHANNELS = 128
 _SEED = 1984
@@ -84,16 +87,52 @@ def measure_region(
 
     anywhere : take for each case the best of all whole-cell shifts of the region that stay on the grid.
     """
-    shifts = [(0, 0)]
-    if anywhere:
-        rows, columns = np.flatnonzero(weights.sum(1) > 0), np.flatnonzero(weights.sum(0) > 0)
-        shifts = [
-            (down, across)
-            for down in range(-rows[0], GRID - rows[-1])
-            for across in range(-columns[0], GRID - columns[-1])
-        ]
     best = np.full(len(spatial), np.inf)
-    for shift in shifts:
-        difference = describe_region(spatial, np.roll(weights, shift, axis=(0, 1))) - described
+    for placed in _place(weights, anywhere):
+        difference = describe_region(spatial, placed) - described
         best = np.minimum(best, np.sqrt(np.einsum("nd,nd->n", difference, difference, dtype=np.float64)))
     return best
+
+
+def measure_nearest(
+    described: np.ndarray,
+    excluded: Sequence[np.ndarray],
+    rows: np.ndarray,
+    pieces: Iterable[np.ndarray],
+    weights: np.ndarray,
+    anywhere: bool = False,
+) -> np.ndarray:
+    """Distances float64 (Q,) of Q regions' descriptions (Q, C) to the nearest of many cases, as `measure_region`'s.
+
+    rows : of the cases, (N,); pieces : their spatial features (n, 7, 7, C), one piece after another, in that order.
+    excluded : for each description the rows that do not count; infinity where none is left.
+    """
+    placed = np.stack([one.ravel() for one in _place(weights, anywhere)])
+    middle = described.mean(axis=0)  # distances from the middle lose less in the product below
+    wanted = described - middle
+    nearest, start = np.full(len(described), np.inf), 0
+    for spatial in pieces:
+        number, channels = len(spatial), spatial.shape[-1]
+        part, start = rows[start : start + number], start + number
+        cells = np.asarray(spatial, dtype=np.float32).reshape(number, GRID * GRID, channels)
+        there = (placed @ cells).reshape(-1, channels) - middle
+        squared = np.einsum("nd,nd->n", there, there) - 2 * wanted @ there.T  # but for the same number in every column
+        barred = np.stack([np.isin(part, one) for one in excluded])
+        squared[np.repeat(barred, len(placed), axis=1)] = np.inf
+        best = squared.argmin(axis=1)
+        found = np.linalg.norm((wanted - there[best]).astype(np.float64), axis=1)
+        found[barred.all(axis=1)] = np.inf
+        nearest = np.minimum(nearest, found)
+    return nearest
+
+
+def _place(weights: np.ndarray, anywhere: bool) -> list[np.ndarray]:
+    """The weights where they are; with `anywhere`, at every whole-cell shift that keeps them on the grid."""
+    if not anywhere:
+        return [weights]
+    rows, columns = np.flatnonzero(weights.sum(1) > 0), np.flatnonzero(weights.sum(0) > 0)
+    return [
+        np.roll(weights, (down, across), axis=(0, 1))
+        for down in range(-rows[0], GRID - rows[-1])
+        for across in range(-columns[0], GRID - columns[-1])
+    ]

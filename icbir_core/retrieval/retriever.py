@@ -18,6 +18,8 @@ from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
+from icbir_core.retrieval.regions import METRIC as REGION_METRIC
+from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.retrieval.regions import describe_region, weigh_cells
 from icbir_core.retrieval.target_engine import EMBEDDED, TargetEngine, list_targets, make_saliency_map
 from icbir_core.saliency.similarity import PairExplanation
@@ -120,7 +122,8 @@ class Retriever:
         """The most similar cases of the catalogue that pass the filter.
 
         By default cases of the query's patient and images identical to the query (so also the query itself, if it is a
-        catalogue case) are left out. trail : refinement steps. Raises `UnknownNameError` for a method or target that
+        catalogue case) are left out. trail : refinement steps; after a region the whole film's method has no say, and
+        the ranking names "region" as its method. Raises `UnknownNameError` for a method or target that
         is not indexed, `FilterError` if no case is eligible, `RetrievalError` for a top_k below 1.
         """
         settings, trail = settings or SearchSettings(), trail or RefinementTrail()
@@ -141,24 +144,29 @@ class Retriever:
                 f"Expected a filter that leaves a case, got 0 of {candidates.total} eligible; loosen the filter."
             )
         if trail.region is not None:
-            rows, distances, route = self._search_region(
-                query, embedded, engine, trail, candidates.eligible, settings.top_k
-            )
-            metric, percentiles = "euclidean (region)", ()
+            weights = self._weigh_region(query, engine, trail.region)
+            described = self._describe_region(embedded, engine, trail, weights)
+            place = weights, trail.region.anywhere
+            rows, distances = engine.rank_region(described, *place, candidates.eligible, settings.top_k)
+            neighbours = engine.get_region_neighbours(*place, settings.method, self._keys)
+            metric, route = REGION_METRIC, "exact"
         else:
             vector = self._refine(embedded.descriptors[settings.method], settings.method, engine, trail)
             rows, distances, route = index.search(
                 vector, settings.top_k, filtered, settings.search, np.union1d(excluded, candidates.removed)
             )
             metric, neighbours = index.metric, engine.get_neighbours(settings.method)
-            percentiles = tuple(find_percentile(distance, neighbours) for distance in distances)
+        percentiles = tuple(find_percentile(distance, neighbours) for distance in distances)
         timings["search"] = 1000 * (time.perf_counter() - start)
         cases = self.workspace.catalogue.cases(rows)
         timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"]
         hits = enumerate(zip(cases, distances, strict=True), start=1)
+        versions = engine.get_versions(settings.method)
+        if trail.region is not None:
+            del versions["index"]  # a region is compared by the stored spatial features; no index has a say
         return Ranking(
             query=query.name,
-            method=settings.method,
+            method=settings.method if trail.region is None else REGION,
             target=engine.target,
             metric=metric,
             route=route,
@@ -169,7 +177,7 @@ class Retriever:
             base_rate=engine.compute_base_rate(candidates.eligible),
             percentiles=percentiles,
             timings_ms=timings,
-            versions=engine.get_versions(settings.method),
+            versions=versions,
             settings={
                 "search": settings.search,
                 "top_k": settings.top_k,
@@ -212,26 +220,19 @@ class Retriever:
         ]
         return move_query(vector, *judged)
 
-    def _search_region(
-        self,
-        query: Query,
-        embedded: QueryEmbedding,
-        engine: TargetEngine,
-        trail: RefinementTrail,
-        eligible: np.ndarray,
-        top_k: int,
-    ) -> tuple[np.ndarray, np.ndarray, str]:
-        region: Region = trail.region
+    def _weigh_region(self, query: Query, engine: TargetEngine, region: Region) -> np.ndarray:
         size = engine.embedder.size
-        weights = weigh_cells(Letterbox.of(query.radiograph.pixels.shape, size).box_to_network(region.box), size)
+        return weigh_cells(Letterbox.of(query.radiograph.pixels.shape, size).box_to_network(region.box), size)
+
+    def _describe_region(
+        self, embedded: QueryEmbedding, engine: TargetEngine, trail: RefinementTrail, weights: np.ndarray
+    ) -> np.ndarray:
         described = describe_region(embedded.spatial[None], weights)[0]
         ticked, crossed = (
             describe_region(engine.store.read("spatial", self._get_rows(case_ids)), weights)
             for case_ids in trail.judged
         )
-        described = move_query(described, ticked, crossed)
-        rows, distances = engine.rank_region(described, weights, region.anywhere, eligible, top_k)
-        return rows, distances, "exact"
+        return move_query(described, ticked, crossed)
 
     # ---------------------------------------------------------------------------------------------------- maps
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,13 +14,14 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.model_choice import Models, load_models
-from icbir_core.retrieval.neighbours import read_neighbours
+from icbir_core.retrieval.neighbours import measure_region_neighbours, read_neighbours
 from icbir_core.retrieval.regions import measure_region
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
@@ -32,6 +34,7 @@ EMBEDDED = (CENTRED, "ig_cbir", "cnn")
 ARTEFACT = "index:"
 STORE = "store.zarr"
 _SPATIAL_IN_MEMORY = 20_000
+_REGIONS_KEPT = 64
 
 
 def index_class(method: str) -> type[Index] | type[StructuralSimilarityIndex]:
@@ -93,6 +96,7 @@ class TargetEngine:
         self.target, self.map_method = models.target, map_method
         self.embedder: Embedder = models.make_embedder(map_method)
         self._neighbours: dict[str, np.ndarray] = {}
+        self._region_neighbours: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._spatial: tuple[np.ndarray, np.ndarray] | None = None
         self._states: np.ndarray | None = None
         self._removed: tuple[tuple[int, int], np.ndarray] | None = None
@@ -152,6 +156,22 @@ class TargetEngine:
                 index = self.get_index(method)
                 self._neighbours[method] = read_neighbours(index.directory, index.sha256)
             return self._neighbours[method]
+
+    def get_region_neighbours(self, weights: np.ndarray, anywhere: bool, method: str, keys: CaseKeys) -> np.ndarray:
+        """The same for a region (weights of `weigh_cells`), of a sample of the cases that `method` has indexed;
+        measured at the first search by that region and kept for the last 64."""
+        rows = np.sort(self.find_candidates(method, None, np.empty(0, np.int64)).eligible)
+        key = weights.tobytes(), anywhere, rows.tobytes()
+        with self._lock:
+            known = self._region_neighbours.get(key)
+        if known is None:
+            known = measure_region_neighbours(self._iterate_spatial, rows, keys, weights, anywhere)
+        with self._lock:
+            self._region_neighbours[key] = known
+            self._region_neighbours.move_to_end(key)
+            while len(self._region_neighbours) > _REGIONS_KEPT:
+                self._region_neighbours.popitem(last=False)
+        return known
 
     def find_candidates(self, method: str, filtered: np.ndarray | None, excluded: np.ndarray) -> Candidates:
         """Which indexed cases may be returned, after filter, exclusions and removals."""

@@ -17,6 +17,7 @@ from icbir_core.evaluation.statistics import (
     compare_paired,
     correct_for_comparisons,
 )
+from icbir_core.plurals import count_of
 from icbir_core.study.design import Study
 from icbir_core.study.rating import Rating
 
@@ -105,9 +106,10 @@ def _tabulate(
 def _warn(study: Study, readers: Sequence[str], scores: np.ndarray) -> list[str]:
     notes = []
     if len(readers) < 3:
-        notes.append(f"Only {len(readers)} reader(s): agreement needs at least three.")
+        notes.append(f"Only {count_of(len(readers), 'reader')}: agreement needs at least three.")
     if len(study.queries) < 20:
-        notes.append(f"Only {len(study.queries)} queries: the intervals are wide; see the planning of sizes.")
+        few = count_of(len(study.queries), "query", "queries")
+        notes.append(f"Only {few}: the intervals are wide; see the planning of sizes.")
     missing = float(np.isnan(scores).mean()) if scores.size else 1.0
     if "similarity" in study.tasks and missing > 0:
         notes.append(f"{missing:.0%} of the expected first scores are missing or 'cannot judge'; they are left out.")

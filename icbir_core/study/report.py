@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from icbir_core.evaluation.page import Section, Table, render_page, show_interval, show_number
+from icbir_core.plurals import count_of
 from icbir_core.study.analysis import StudyResult
 from icbir_core.study.design import Study
 
@@ -38,9 +39,11 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
         Section(
             "The study",
             [
-                f"{len(result.readers)} readers ({', '.join(result.readers)}), {result.queries} queries with "
-                f"{study.target}, {counts['items']} pairs; methods pooled: {', '.join(study.methods)}, top {study.k} "
-                f"each with random negatives; {len(study.repeats)} hidden repeats. {counts['ratings']} answers, "
+                f"{count_of(len(result.readers), 'reader')} ({', '.join(result.readers)}), "
+                f"{count_of(result.queries, 'query', 'queries')} with {study.target}, "
+                f"{count_of(counts['items'], 'pair')}; methods pooled: {', '.join(study.methods)}, top {study.k} "
+                f"each with random negatives; {count_of(len(study.repeats), 'hidden repeat')}. "
+                f"{count_of(counts['ratings'], 'answer')}, "
                 f"{counts['cannot_judge']} of them 'cannot judge'.",
                 f"Blinded: method, rank, distance and labels were hidden. Definition {study.sha256[:12]}.",
             ],
@@ -190,8 +193,9 @@ def _tabulate_times(result: StudyResult) -> Table:
 def render_text(result: StudyResult) -> str:
     """The main numbers for the terminal."""
     lines = [
-        f"{'SIMULATED READERS. ' if result.simulated else ''}{len(result.readers)} readers, {result.queries} queries, "
-        f"{result.counts['ratings']} answers ({result.counts['cannot_judge']} 'cannot judge')."
+        f"{'SIMULATED READERS. ' if result.simulated else ''}{count_of(len(result.readers), 'reader')}, "
+        f"{count_of(result.queries, 'query', 'queries')}, {count_of(result.counts['ratings'], 'answer')} "
+        f"({result.counts['cannot_judge']} 'cannot judge')."
     ]
     lines += [
         f"{title}: {show_interval(result.between_readers[name])}"

@@ -25,6 +25,9 @@ def test_compare_shows_two_films_and_steps(open_page):
     compare.app.session_state["compare_map"] = "None"
     compare.run()
     assert "map" not in compare.data["panes"][0]
+    compare.decide("rated", 2, pane=search.case_ids[1], rating=4)
+    (rating,) = resources.open_ratings().history()
+    assert (rating.case_id, rating.stage) == (search.case_ids[1], 1)
 
 
 def test_catalogue_counts_and_removes_a_case(open_page, workspace):

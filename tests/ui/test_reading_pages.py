@@ -10,6 +10,7 @@ import pytest
 from icbir_core.study.creating import create_workspace_study, open_store
 from icbir_core.study.design import Study
 from icbir_core.study.rating import Rating
+from icbir_core.study.session import ReadingSession
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 
 
@@ -129,8 +130,33 @@ def test_results_wait_until_she_is_through_and_then_show_numbers(study, workspac
         simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
     results = open_page("results")
     results.press("Show them anyway")
-    assert any("Only 1 reader" in one.value for one in results.app.warning)
+    assert any("Only 1 reader: agreement" in one.value for one in results.app.warning)
+    assert "1 reader (tester)" in results.text() and "1 readers" not in results.text()
     assert not any("SIMULATED" in one.value for one in results.app.error)
+
+
+def test_a_reader_without_any_answer_is_asked_too_and_for_each_study_anew(study, workspace, open_page):
+    other = create_workspace_study(
+        workspace, open_store(workspace), "second", count=2, k=2, negatives=1, retriever=fakes.FakeRetriever(workspace)
+    )
+    for one in (study, other):
+        session = ReadingSession(open_store(workspace), one, "colleague")
+        session.answer(session.next_item().token, score=3)
+    results = open_page("results", reader="newcomer")
+    assert "no longer leave you blind" in results.text() and not results.app.table
+    results.press("Show them anyway")
+    assert results.app.table
+    results.app.selectbox(key="results_study").set_value("second")
+    results.run()
+    assert "no longer leave you blind" in results.text() and not results.app.table
+
+
+def test_one_who_is_through_sees_the_results_at_once(workspace, open_page):
+    session = ReadingSession(open_store(workspace), make_study(workspace, stages=1), "tester")
+    for item in session.remaining_items():
+        session.answer(item.token, score=3)
+    results = open_page("results")
+    assert "leave you blind" not in results.text() and results.app.table
 
 
 def test_simulated_readers_are_named_as_such(study, workspace, open_page):

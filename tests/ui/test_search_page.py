@@ -166,6 +166,16 @@ def test_rating_is_stored_at_the_click_and_found_after_a_reload(searched, open_p
     assert {pane["key"]: pane["rating"] for pane in again.data["panes"]}[case] == 4
 
 
+def test_a_rating_without_maps_is_stored_as_one_without(searched):
+    searched.decide("rated", 1, pane=searched.case_ids[0], rating=3)
+    searched.app.session_state["map"] = "none"
+    searched.run()
+    searched.decide("rated", 2, pane=searched.case_ids[0], rating=2)
+    assert [(one.stage, one.score) for one in resources.open_ratings().history(study=SEARCH)] == [(2, 3), (1, 2)]
+    searched.run()
+    assert searched.data["panes"][1]["rating"] == 2, "the last word counts, whatever was shown"
+
+
 def test_the_same_decision_twice_is_stored_once(searched):
     for _ in range(2):
         searched.decide("rated", 7, pane=searched.case_ids[0], rating=2)

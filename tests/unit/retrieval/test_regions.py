@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import RetrievalError
-from icbir_core.retrieval.regions import GRID, describe_region, measure_region, summarise_features, weigh_cells
+from icbir_core.retrieval.regions import (
+    GRID,
+    describe_region,
+    measure_nearest,
+    measure_region,
+    summarise_features,
+    weigh_cells,
+)
 
 
 def test_summary_keeps_the_mean_and_cells_of_equal_grids():
@@ -47,3 +54,17 @@ def test_the_same_place_and_anywhere():
     same = measure_region(described, spatial, weights)
     assert same[0] == same[1] == 0 and same[2] == pytest.approx(np.sqrt(30))
     assert (measure_region(described, spatial, weights, anywhere=True) == 0).all()
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_the_nearest_of_many_is_what_one_comparison_after_another_finds(anywhere):
+    spatial = np.random.default_rng(3).random((40, GRID, GRID, 16)).astype(np.float16)
+    rows, weights = np.arange(100, 140), weigh_cells((40, 70, 60, 45), 224)
+    described = describe_region(spatial[:6], weights)
+    excluded = [np.array([row, row + 20]) for row in rows[:5]] + [rows]
+    found = measure_nearest(described, excluded, rows, (spatial[:25], spatial[25:]), weights, anywhere)
+    for number in range(5):
+        left = ~np.isin(rows, excluded[number])
+        slow = measure_region(described[number], spatial[left], weights, anywhere).min()
+        assert found[number] == pytest.approx(slow, rel=1e-4)
+    assert np.isinf(found[5]), "nothing is left for the last"

@@ -122,6 +122,31 @@ def test_region_of_a_case_finds_itself_and_ranks_differently(retriever, queries)
     assert [hit.case.row for hit in whole.hits] != [hit.case.row for hit in ranking.hits]
 
 
+def test_a_region_is_its_own_method_whatever_the_film_was_searched_by(retriever, queries):
+    trail = RefinementTrail().add(Region((5, 60, 40, 40)))
+    first, second = (retriever.search(queries[6], SearchSettings(method=m), trail) for m in ("cnn", "ssim"))
+    assert first.method == second.method == "region" and "index" not in first.versions
+    assert [hit.case.row for hit in first.hits] == [hit.case.row for hit in second.hits]
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_distances_in_a_region_are_held_against_those_of_the_catalogues_own_cases(retriever, queries, anywhere):
+    trail = RefinementTrail().add(Region((5, 60, 40, 40), anywhere))
+    nearest = sorted(retriever.search(query, SearchSettings(top_k=1), trail).hits[0].distance for query in queries)
+    ranking = retriever.search(queries[6], SearchSettings(top_k=12), trail)
+    assert len(ranking.percentiles) == 12 and list(ranking.percentiles) == sorted(ranking.percentiles)
+    for hit, percentile in zip(ranking.hits, ranking.percentiles, strict=True):
+        slow = np.mean([distance < hit.distance for distance in nearest])
+        assert percentile == pytest.approx(slow, abs=0.07), "queries are not rounded to half precision as cases are"
+
+
+def test_neighbours_in_a_region_are_measured_once(retriever, queries, monkeypatch):
+    trail = RefinementTrail().add(Region((11, 33, 25, 70)))
+    retriever.search(queries[2], SearchSettings(), trail)
+    monkeypatch.setattr(target_engine, "measure_region_neighbours", None)
+    assert retriever.search(queries[2], SearchSettings(), trail).percentiles
+
+
 def test_maps_of_query_and_case_are_the_same(retriever, queries):
     for query in queries[:3]:
         row = retriever.workspace.catalogue.get(query.case_id).row
