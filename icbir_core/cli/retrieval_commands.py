@@ -197,6 +197,7 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
     from icbir_core.catalogue import read_case_radiograph
     from icbir_core.files import write_bytes_atomically
     from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
+    from icbir_core.saliency.registry import METHODS
 
     method = retriever.get_engine(ranking.target).map_method
     own = retriever.map_of(asked, method, ranking.target)
@@ -207,8 +208,9 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
         name = f"{hit.rank:02d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', hit.case.case_id)}"
         radiograph = read_case_radiograph(retriever.workspace, hit.case)
         films.append((name, radiograph, retriever.map_of(hit.case, method, ranking.target)))
+    title = f"{METHODS[method].title}, map of {ranking.target}"
     for name, radiograph, saliency in films:
-        picture = attach_legend(render_overlay(radiograph.pixels, saliency.values, style, scale), style, scale)
+        picture = attach_legend(render_overlay(radiograph.pixels, saliency.values, style, scale), style, scale, title)
         done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if not done:
             raise OSError(f"the overlay of {name} could not be encoded")

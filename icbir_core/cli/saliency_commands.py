@@ -75,7 +75,7 @@ def explain(
     fitted = fit_to_network(pixels, models.classifier.input_settings)
     found = explain_films(models.classifier, fitted[None], models.target, method)[0]
     values = Letterbox.of(pixels.shape, fitted.shape[0]).to_film(found.values)
-    _write(out, pixels, values, found.signed)
+    _write(out, pixels, values, found.signed, f"{require_method(method).title}, map of {found.finding}")
     if found.state != "ok":
         say(f"The map is {found.state}: it marks no place.")
     result = {
@@ -127,7 +127,7 @@ def _explain_similarity(
     films = query.radiograph.pixels, read_case_radiograph(retriever.workspace, case).pixels
     for file, pixels, one in zip(files, films, (pair.first, pair.second), strict=True):
         values = Letterbox.of(pixels.shape, one.values.shape[0]).to_film(one.values)
-        _write(file, pixels, values, one.signed, scale)
+        _write(file, pixels, values, one.signed, f"Why near or far ({search_method}), no map of a finding", scale)
     result = {
         "method": pair.first.method,
         "case_id": case.case_id,
@@ -150,7 +150,7 @@ def _explain_similarity(
     emit(result, text, as_json)
 
 
-def _write(out: Path, pixels, values, signed: bool, scale: float | None = None) -> None:
+def _write(out: Path, pixels, values, signed: bool, title: str, scale: float | None = None) -> None:
     import cv2
     import numpy as np
 
@@ -163,7 +163,7 @@ def _write(out: Path, pixels, values, signed: bool, scale: float | None = None) 
                 np.save(handle, values)
         else:
             style, scale = OverlayStyle(signed=signed), shared_scale([values]) if scale is None else scale
-            picture = attach_legend(render_overlay(pixels, values, style, scale), style, scale)
+            picture = attach_legend(render_overlay(pixels, values, style, scale), style, scale, title)
             cv2.imwrite(str(aside), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 

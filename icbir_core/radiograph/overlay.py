@@ -136,8 +136,11 @@ def legend(style: OverlayStyle, scale: float, width: int = 24) -> Legend:
     return Legend(np.repeat(bar[:, None, :], width, axis=1), ticks, note)
 
 
-def attach_legend(picture: np.ndarray, style: OverlayStyle, scale: float) -> np.ndarray:
-    """A rendered overlay with its legend on a strip to the right: uint8 RGB (H, W + strip, 3), for files."""
+def attach_legend(picture: np.ndarray, style: OverlayStyle, scale: float, title: str = "") -> np.ndarray:
+    """A rendered overlay with its legend on a strip to the right: uint8 RGB (H, W + strip, 3), for files.
+
+    title : what the map shows, in ASCII; it stands on a strip of its own above, which makes the picture higher.
+    """
     parts = legend(style, scale)
     rows = picture.shape[0]
     size = max(0.35, rows / 1000.0)
@@ -151,7 +154,17 @@ def attach_legend(picture: np.ndarray, style: OverlayStyle, scale: float) -> np.
         line = round(top + (1.0 - place) * bar.shape[0] + 5.0 * size)
         left = 2 * margin + bar.shape[1]
         cv2.putText(strip, text, (left, line), cv2.FONT_HERSHEY_SIMPLEX, size, (230, 230, 230), 1, cv2.LINE_AA)
-    return np.concatenate([picture, strip], axis=1)
+    whole = np.concatenate([picture, strip], axis=1)
+    return np.concatenate([_write_title(title, whole.shape[1], size), whole]) if title else whole
+
+
+def _write_title(text: str, width: int, size: float) -> np.ndarray:
+    """A strip uint8 (h, width, 3) with the text, smaller where it would not fit."""
+    across = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0]
+    size = min(size, size * (width - 8) / max(across, 1))
+    strip = np.zeros((round(30 * size) + 4, width, 3), dtype=np.uint8)
+    place = (4, strip.shape[0] - round(9 * size) - 1)
+    return cv2.putText(strip, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (230, 230, 230), 1, cv2.LINE_AA)
 
 
 def _check_finite(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from icbir_core import __version__
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
+from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
 from icbir_core.types import Radiograph, Ranking
 from icbir_ui.films import Film
 from icbir_ui.searching import Maps
@@ -91,7 +91,7 @@ def _draw(radiograph: Radiograph, found, maps: Maps, window, view: Mapping[str, 
         contour=bool(view.get("contour")),
         signed=maps.signed,
     )
-    return film, _encode(render_overlay(pixels, found.values, style, maps.scale))
+    return film, _encode(attach_legend(render_overlay(pixels, found.values, style, maps.scale), style, maps.scale))
 
 
 def gather_report(

@@ -187,9 +187,19 @@ class Viewer {
 
   buildLegend() {
     if (!this.colours.length) return "";
-    const stops = [0, 64, 128, 192, 255].map((step) => `rgb(${this.colours.slice(3 * step, 3 * step + 3).join()})`);
-    return element("span", { title: this.data.legend ?? "" }, element("span", {}, this.data.ends?.[0] ?? ""),
-      element("span", { class: "ramp", style: `background:linear-gradient(90deg,${stops.join()})` }), element("span", {}, this.data.ends?.[1] ?? ""));
+    const [low, high] = this.legendEnds();
+    return element("span", { title: this.data.legend ?? "" }, element("span", {}, low),
+      element("span", { class: "ramp", style: `background:linear-gradient(90deg,${this.legendStops().join()})` }), element("span", {}, high));
+  }
+
+  legendStops() {
+    return [0, 64, 128, 192, 255].map((step) => `rgb(${this.colours.slice(3 * step, 3 * step + 3).join()})`);
+  }
+
+  legendEnds() {
+    // Both ends of the colours, in words and as values of the map.
+    const last = Number(Number(this.data.overlayScale).toPrecision(3)), [low, high] = this.data.ends ?? ["", ""];
+    return [`${low} ${this.data.signed ? -last : 0}`, `${last} ${high}`];
   }
 
   showControls() {
@@ -390,7 +400,7 @@ class Viewer {
   save() {
     // The picture as it stands, with titles, sides and the notice; a film never leaves without them.
     this.paint(true);
-    const picture = element("canvas", { width: this.canvas.width, height: this.canvas.height + 28 });
+    const picture = element("canvas", { width: this.canvas.width, height: this.canvas.height + 52 });
     const pen = picture.getContext("2d");
     pen.fillStyle = "#0b0d10";
     pen.fillRect(0, 0, picture.width, picture.height);
@@ -406,11 +416,22 @@ class Viewer {
       this.drawBox(pen, pane);
     }
     pen.fillText(this.data.notice ?? "", 6, picture.height - 9);
+    if (this.colours.length && this.memory.overlay) this.drawLegend(pen, picture);
     picture.toBlob((blob) => {
       const link = element("a", { href: URL.createObjectURL(blob), download: "films.png" });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 5000);
     });
+  }
+
+  drawLegend(pen, picture) {
+    // What the colours of a saved picture mean: name, both ends and the ramp, on a line of their own.
+    const ramp = pen.createLinearGradient(6, 0, 166, 0), [low, high] = this.legendEnds(), line = picture.height - 33;
+    this.legendStops().forEach((colour, at, all) => ramp.addColorStop(at / (all.length - 1), colour));
+    pen.fillStyle = ramp;
+    pen.fillRect(6, line - 11, 160, 12);
+    pen.fillStyle = "#e8edf2";
+    pen.fillText(`${low} … ${high}  ·  ${this.data.legend ?? ""}`, 174, line);
   }
 
   drawBox(pen, pane) {

@@ -128,6 +128,10 @@ def test_legend_states_its_range():
     picture = attach_legend(np.zeros((224, 200, 3), np.uint8), OverlayStyle(), 0.04)
     assert picture.shape[0] == 224 and picture.shape[1] > 200 and picture[:, 200:].max() > 200
     assert not picture[:, :200].any()
+    titled = attach_legend(np.zeros((224, 200, 3), np.uint8), OverlayStyle(), 0.04, "Deep Taylor, map of Effusion " * 3)
+    head = titled[: len(titled) - 224]
+    assert np.array_equal(titled[len(head) :], picture)
+    assert head.max() > 150 and not head[:, -3:].any(), "the title stands above, and fits"
 
 
 def test_wrong_styles_and_values_are_refused():
