@@ -1,15 +1,15 @@
 """The commands that made the starter models, step by step; each step resumes and writes below one folder.
 
-    python benchmarks/train_starter.py real  FOLDER --nih DIR --nih-effusion DIR     films through the product's own
-    input path python benchmarks/train_starter.py simulate FOLDER --count N --seed S            simulated films (any
-    time, runs aside) python benchmarks/train_starter.py fit FOLDER NAME --films simulated|real|both … one training run
-    python benchmarks/train_starter.py maps FOLDER NAME                              saliency maps of the classifier
-    python benchmarks/train_starter.py search FOLDER NAME                            retrieval by a run's features
-    python benchmarks/train_starter.py ship FOLDER …                                 calibrate on `tune`, score `test`,
-    write float16
+    python benchmarks/train_starter.py real FOLDER --nih DIR --nih-effusion DIR    films through the product's own path
+    python benchmarks/train_starter.py simulate FOLDER --count N --seed S          simulated films (may run aside)
+    python benchmarks/train_starter.py fit FOLDER NAME --films simulated|real|both …    one training run
+    python benchmarks/train_starter.py maps FOLDER NAME                            saliency maps of the classifier
+    python benchmarks/train_starter.py score FOLDER NAME                           AUROC on a part of the real films
+    python benchmarks/train_starter.py ship FOLDER …          calibrate on `tune`, score `test`, write float16
 
 `fit` and `maps` run in PyTorch (`densenet_torch.py`, `deep_taylor_torch.py`), in bfloat16; the rest on TensorFlow. The
-weights are the same arrays.
+weights are the same arrays. Retrieval by a run: `retrieval_of_run.py`; a start without labels:
+`self_supervised_start.py`.
 """
 
 from __future__ import annotations
@@ -283,41 +283,6 @@ def score(arguments: argparse.Namespace) -> None:
         print(json.dumps({"run": arguments.name, "part": arguments.part, "size": size, "auroc": found}), flush=True)
 
 
-def search(arguments: argparse.Namespace) -> None:
-    """Retrieval by a run's features, raw and centred: `tune` films with the finding against the films of `train`, and
-    against both real sets, as JSON."""
-    import torch
-    from densenet_torch import DenseNetTorch, compute_features
-
-    from icbir_core.evaluation.methods import measure_euclidean, rank_cases
-    from icbir_core.evaluation.metrics import average_precision, drop_unknown, precision_at
-    from icbir_core.evaluation.statistics import bootstrap_mean, group_patients
-    from icbir_core.model.network import read_named_weights
-    from icbir_core.retrieval.centring import Centre
-
-    torch.set_num_threads(2)
-    model = DenseNetTorch(len(FINDINGS))
-    model.load(read_named_weights(arguments.folder / arguments.name / "weights.npz"))
-    with np.load(arguments.folder / "real.npz") as stored:
-        images, labels, part, patients = (stored[name] for name in ("images", "labels", "part", "patients"))
-    column = FINDINGS.index(arguments.target)
-    asked = np.flatnonzero((part == "tune") & (labels[:, column] == 1))
-    found = {}
-    for title, parts in (("train", ["train"]), ("train and extra", ["train", "extra"])):
-        cases = np.flatnonzero(np.isin(part, parts))
-        features = [compute_features(model, images[rows], arguments.size) for rows in (asked, cases)]
-        centre = Centre.measure([features[1]], {})
-        for kind, pair in (("raw", features), ("centred", [centre.transform(one) for one in features])):
-            # No patient of `tune` is in either part, so that every case is allowed.
-            orders = rank_cases(measure_euclidean(*pair), np.ones((len(asked), len(cases)), bool))
-            lists = [drop_unknown(labels[cases, column][order]) for order in orders]
-            for name, measure in (("precision_at_10", lambda one: precision_at(one, 10)), ("mAP", average_precision)):
-                values = np.array([measure(one) for one in lists])
-                interval = bootstrap_mean(values, group_patients(patients[asked].tolist()))
-                found[f"{title}, {kind}, {name}"] = [round(v, 3) for v in (interval.value, interval.low, interval.high)]
-    print(json.dumps({"run": arguments.name, "size": arguments.size, "queries": len(asked), **found}), flush=True)
-
-
 def explain_films(classifier, images: np.ndarray, target: str) -> np.ndarray:
     """The product's own encoded maps uint8 (N, 224, 224) of images uint8 (N, 224, 224)."""
     from icbir_core.saliency.encoding import encode_map
@@ -442,10 +407,6 @@ def main() -> None:
     judged.add_argument("--part", default="tune")
     judged.add_argument("--sizes", type=int, nargs="+", default=[SIZE])
     judged.add_argument("--maps")
-    searched = add("search", search)
-    searched.add_argument("name")
-    searched.add_argument("--size", type=int, default=SIZE)
-    searched.add_argument("--target", default="Effusion")
     shipped = add("ship", ship)
     shipped.add_argument("--classifier", required=True)
     shipped.add_argument("--saliency", required=True)
