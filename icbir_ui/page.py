@@ -33,6 +33,11 @@ STYLE = """<style>
 .st-key-upload_first [data-testid="stFileUploaderDropzone"] { min-height: 8rem; align-items: center; }
 [data-testid="stFullScreenFrame"]:has(.stImage) [data-testid="stElementToolbar"] { display: none; }
 .stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #0b0d10; }
+.st-key-search_controls [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+.st-key-search_controls [data-testid="stColumn"] { min-width: 6.2rem; }
+.st-key-search_controls [data-testid="stColumn"]:is(:nth-child(2), :nth-child(6)) { min-width: 8.5rem; }
+.st-key-search_controls [data-testid="stColumn"]:is(:nth-child(3), :nth-child(4)) { min-width: 13.2rem; }
+.st-key-search_controls [data-testid="stColumn"]:nth-child(5) { min-width: 5rem; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .icbir-foot { color: #97a3b0; border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; font-size: .8rem; }

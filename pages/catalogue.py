@@ -42,17 +42,18 @@ def show_counts(cases: list) -> None:
     present = Counter(name for case in cases for name, found in case.findings.items() if found is FindingState.PRESENT)
     left, middle, right = st.columns([1.4, 1, 1.2])
     left.markdown("**Findings present**")
-    left.plotly_chart(charts.draw_counts(present), config={"displayModeBar": False}, key="findings")
+    quiet = {"config": {"displayModeBar": False}}
+    charts.show_chart(left, charts.draw_counts(present), "Findings present", key="findings", **quiet)
     middle.markdown("**View**")
-    middle.plotly_chart(charts.draw_counts(Counter(case.view for case in cases)), config={"displayModeBar": False})
+    charts.show_chart(middle, charts.draw_counts(Counter(case.view for case in cases)), "Cases by view", **quiet)
     middle.markdown("**Sex**")
     sexes = Counter({"F": "female", "M": "male"}.get(case.sex, "unknown") for case in cases)
-    middle.plotly_chart(charts.draw_counts(sexes), config={"displayModeBar": False}, key="sexes")
+    charts.show_chart(middle, charts.draw_counts(sexes), "Cases by sex", key="sexes", **quiet)
     ages = [case.age for case in cases if case.age is not None]
     right.markdown(f"**Age** ({len(cases) - len(ages):,} unknown)")
-    right.plotly_chart(charts.draw_ages(ages), config={"displayModeBar": False}, key="ages")
+    charts.show_chart(right, charts.draw_ages(ages), "Cases by age in years, from", key="ages", **quiet)
     right.markdown("**Source**")
-    right.plotly_chart(charts.draw_counts(Counter(case.source for case in cases)), config={"displayModeBar": False})
+    charts.show_chart(right, charts.draw_counts(Counter(case.source for case in cases)), "Cases by source", **quiet)
 
 
 def show_embeddings(engine: Engine, workspace: Workspace) -> None:
@@ -70,7 +71,8 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     figure = charts.draw_scatter(found.points, cases, target, point)
     plot, beside = st.columns([1.25, 1], gap="medium")
     with plot:
-        chosen = st.plotly_chart(figure, on_select="rerun", key="scatter", config={"displaylogo": False})
+        title, plain = f"Embeddings of the cases in the plane, by {target}", {"displaylogo": False}
+        chosen = charts.show_chart(st, figure, title, on_select="rerun", key="scatter", config=plain)
         st.caption(
             f"Two principal components, which keep {100 * found.kept:.0f} % of the variance: near here is not always "
             "near in the search."

@@ -16,7 +16,7 @@ from icbir_core.study.rating import SEARCH
 from icbir_core.study.report import make_sections, render_report
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
-from icbir_ui import resources, state
+from icbir_ui import charts, resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
 
@@ -88,7 +88,7 @@ def show_result(study: Study, result: StudyResult) -> None:
         for paragraph in section.paragraphs:
             st.markdown(paragraph)
         for figure in section.figures:
-            st.plotly_chart(figure, width="stretch")
+            charts.show_chart(st, figure, section.title, width="stretch")
         for table in (one for one in section.tables if one.rows):
             st.markdown(f"**{table.caption}**")
             columns = zip(*table.rows, strict=True)

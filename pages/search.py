@@ -31,7 +31,9 @@ def draw() -> None:
     if film is None:
         show_welcome(workspace, engine)
         return
-    columns = st.columns([1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom")
+    columns = st.container(key="search_controls").columns(
+        [1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom"
+    )
     with columns[0].popover("Film", width="stretch"):
         offer_films(workspace)
     if not engine.ready:

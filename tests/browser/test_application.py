@@ -174,6 +174,28 @@ def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page,
     assert [one.score for one in stored] == [4, 2], "two quick answers are two ratings"
 
 
+CLIPPED = """() => [...document.querySelectorAll('.st-key-search_controls *')].filter(one => {
+  const text = [...one.childNodes].filter(node => node.nodeType === 3 && node.data.trim());
+  const range = document.createRange();
+  const wide = text.some(node => { range.selectNodeContents(node);
+    return range.getBoundingClientRect().width > one.parentElement.getBoundingClientRect().width + 1; });
+  return wide || (one.tagName === 'INPUT' && one.scrollWidth > one.clientWidth);
+}).map(one => one.value || one.textContent)"""
+
+
+@pytest.mark.parametrize("size", [100, 200])
+def test_the_controls_are_readable_with_text_of_any_size(page, served, size):
+    address, _ = served
+    page.goto(f"{address}/?reader=R1&film=effusion_1")
+    wait_for_panes(page, 10)
+    page.add_style_tag(content=f"html {{ font-size: {size}% !important; }}")
+    page.wait_for_timeout(800)
+    assert page.evaluate(CLIPPED) == []
+    boxes = [one.bounding_box() for one in page.locator(".st-key-search_controls [data-testid=stColumn]").all()]
+    assert len(boxes) == 7 and len({round(box["y"] + box["height"]) for box in boxes}) == (1 if size == 100 else 2)
+    assert max(box["x"] + box["width"] for box in boxes) <= 1280
+
+
 def test_every_page_opens_and_compare_steps_by_arrows(page, served):
     address, _ = served
     accept(page, address)

@@ -1,0 +1,41 @@
+"""What a chart says to one who cannot see it."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from icbir_core.types import Case
+from icbir_ui import charts
+
+
+def test_bars_are_told_with_their_numbers_the_largest_first():
+    figure = charts.draw_counts({"Mass": 3, "Effusion": 1200})
+    assert charts.describe_figure(figure, "Findings present") == "Findings present: Effusion 1,200, Mass 3."
+
+
+def test_ages_are_told_in_their_order():
+    told = charts.describe_figure(charts.draw_ages([3, 34, 35]), "Cases by age in years, from")
+    assert told.startswith("Cases by age in years, from: 0 1, 10 0, 20 0, 30 2, ")
+
+
+def test_a_cloud_of_points_is_told_by_its_groups():
+    cases = [Case(number, f"case {number}", "a.png", "", "", {}) for number in range(2)]
+    figure = charts.draw_scatter(np.zeros((2, 2), np.float32), cases, "Effusion", np.zeros(2))
+    assert charts.describe_figure(figure, "Plane") == "Plane: Effusion unknown (2), 2 points; query, 1 point."
+
+
+def test_intervals_are_told():
+    interval = {"array": [0.1], "arrayminus": [0.2]}
+    figure = go.Figure(go.Scatter(x=["cnn"], y=[0.5], name="method", error_y=interval))
+    assert charts.describe_figure(figure, "nDCG") == "nDCG: method cnn 0.50 (0.30 to 0.60)."
+
+
+def test_no_data_is_told():
+    assert charts.describe_figure(go.Figure(), "nDCG") == "nDCG: no data."
+
+
+def test_every_chart_of_the_catalogue_has_a_text(open_page):
+    told = [one.proto.alt for one in open_page("catalogue").app.get("plotly_chart")]
+    assert len(told) == 6 and all(told)
+    assert "Findings present: " in told[0] and "Effusion 5" in told[0]
