@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from icbir_core.radiograph.overlay import shared_scale
+from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from icbir_ui.export.content import apply_window, gather_report
@@ -56,6 +57,16 @@ def test_report_names_filters_and_refinement_without_the_session(searched):
     settings = dict(gather_report(film, refined, maps, workspace, {}, "PA, female").settings)
     assert settings["Refinement"] == "more like case_001" and settings["Filters"] == "PA, female"
     assert json.loads(write_json(ranking, film.key, "PA, female"))["settings"]["filters"] == "PA, female"
+
+
+def test_a_region_search_is_named_as_what_it_was(searched):
+    film, _, maps, workspace = searched
+    trail = RefinementTrail().add(Region((20, 20, 60, 60)))
+    settings = SearchSettings(top_k=4, target="Effusion", method="ssim")
+    ranking = fakes.FakeRetriever(workspace).search(film.query, settings, trail)
+    written = dict(gather_report(film, ranking, Maps(None, {}), workspace, {}).settings)
+    assert written["Search by"] == "Region (stored spatial features)"
+    assert json.loads(write_json(ranking, film.key))["method"] == "region"
 
 
 def test_report_uses_the_readers_window(searched):
