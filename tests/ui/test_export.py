@@ -11,13 +11,16 @@ from dataclasses import replace
 import fakes
 import numpy as np
 import pytest
+from reportlab.platypus import Paragraph
 
 from icbir_core.radiograph.overlay import shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
+from icbir_ui.export import pdf
 from icbir_ui.export.content import apply_window, gather_report
 from icbir_ui.export.html import write_html
+from icbir_ui.export.latin import spell_latin
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
@@ -40,7 +43,7 @@ def test_html_is_one_file_with_everything_and_no_address(searched):
     text = write_html(gather_report(*searched, {})).decode()
     assert text.count("data:image/png;base64,") == 10, "film and overlay of the query and of four cases"
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
-    assert text.count(NOTICE) >= 2 and "&lt;b&gt;Müller" in text and "<b>Müller" not in text
+    assert text.count(NOTICE) >= 2
     assert all(hit.case.case_id in text for hit in searched[1].hits)
     assert "a" * 64 in text and "It may be &lt;rotated&gt;." in text
 
@@ -49,6 +52,30 @@ def test_pdf_is_a_pdf_with_all_pages(searched):
     data = write_pdf(gather_report(*searched, {}))
     assert data.startswith(b"%PDF") and data.rstrip().endswith(b"%%EOF")
     assert data.count(b"/Type /Page\n") >= 3
+
+
+def test_no_written_form_holds_the_name_of_an_uploaded_file(searched):
+    report = gather_report(*searched, {})
+    assert report.query.title == "Query" and "Müller" not in write_html(report).decode()
+    film, *rest = searched
+    assert gather_report(replace(film, origin="demonstration"), *rest, {}).query.title == "Query · <b>Müller</b>"
+
+
+def test_pdf_spells_what_its_fonts_lack():
+    assert spell_latin("zażółć Łódź, řeka, Müller – 5 ≥ 3 → x") == "zazólc Lódz, reka, Müller - 5 >= 3 -> x"
+    assert spell_latin("Щука Петров Ёж йод") == "Shchuka Petrov Yozh yod"
+    assert spell_latin("Ψυχή Ωμέγα Έλος") == "Psychi Omega Elos"
+    assert spell_latin("e\u0301 影") == "é [U+5F71]" and "?" not in spell_latin("ąłя‑ώ")
+
+
+def test_pdf_says_where_letters_were_transliterated(searched, monkeypatch):
+    written = []
+    monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
+    report = gather_report(*searched, {})
+    write_pdf(report)
+    assert pdf.TRANSLITERATED not in written
+    write_pdf(replace(report, query=replace(report.query, text="Лёгкие & płuca")))
+    assert pdf.TRANSLITERATED in written and "Lyogkie &amp; pluca" in written
 
 
 def test_report_names_filters_and_refinement_without_the_session(searched):
