@@ -8,11 +8,12 @@ from icbir_core.retrieval.refinement import Finding, RefinementTrail
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import resources, state
 from icbir_ui.resources import Engine
-from icbir_ui.searching import NO_MAP
+from icbir_ui.searching import NO_MAP, get_trail
 from icbir_ui.state import Key
 from icbir_ui.words import METHOD_TITLES
 
 COUNTS = (3, 5, 8, 10, 12)
+FIRST_COUNT = 8
 OLDEST = 100
 
 
@@ -29,7 +30,14 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
     target = columns[0].selectbox("Target finding", targets, key=Key.TARGET.value, on_change=_leave_finding_steps)
     methods = list(engine.retriever.methods(target))
     _ensure(Key.METHOD, methods, methods[0])
-    method = columns[1].selectbox("Search by", methods, format_func=METHOD_TITLES.get, key=Key.METHOD.value)
+    method = columns[1].selectbox(
+        "Search by",
+        methods,
+        format_func=METHOD_TITLES.get,
+        key=Key.METHOD.value,
+        disabled=get_trail().region is not None,
+        help="Without effect while a region is searched: it is compared by its stored spatial features.",
+    )
     maps = resources.list_map_methods()
     _ensure(Key.MAP, [*maps, NO_MAP], "deep_taylor")
     shown = columns[2].selectbox(
@@ -39,10 +47,16 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
         key=Key.MAP.value,
         help="\n\n".join(f"**{title}.** {text}" for title, _, text in maps.values()),
     )
-    _ensure(Key.COUNT, list(COUNTS), 8)
+    _ensure(Key.COUNT, list(COUNTS), FIRST_COUNT)
     count = columns[3].selectbox("Cases", COUNTS, key=Key.COUNT.value)
     search_filter = choose_filter(engine, columns[4])
     return SearchSettings(top_k=count, method=method, target=target, filter=search_filter), shown
+
+
+def first_settings(engine: Engine) -> SearchSettings:
+    """The settings of a search that nobody has changed."""
+    target = engine.retriever.default_target
+    return SearchSettings(top_k=FIRST_COUNT, method=engine.retriever.methods(target)[0], target=target)
 
 
 def _leave_finding_steps() -> None:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import streamlit as st
-
 from icbir_core.catalogue.ingesting import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError
@@ -60,6 +58,11 @@ class Film:
     def rated_as(self) -> str:
         """How ratings name this film: never by its file name, which may name a patient."""
         return self.query.case_id or f"film:{self.key[:24]}"
+
+    @property
+    def address(self) -> str:
+        """How the address names this film so that a reload opens it again; "" for an upload, which is kept nowhere."""
+        return "" if self.origin == "upload" else self.query.case_id or self.query.name
 
     @property
     def picture(self) -> Picture:
@@ -165,10 +168,7 @@ def choose(film: Film) -> None:
         state.put(Key.MARKS, {})
         state.put(Key.COMPARED, None)
         state.put(Key.COMPARED_PLACE, 0)
-    if film.origin == "upload":
-        st.query_params.pop(PARAMETER_FILM, None)
-    else:
-        st.query_params[PARAMETER_FILM] = film.query.case_id or film.query.name
+    state.write_address(PARAMETER_FILM, film.address)
 
 
 def get_current() -> Film | None:

@@ -29,6 +29,7 @@ def store_rating(store: RatingsStore, film: Film, ranking: Ranking, maps: Maps, 
             method=ranking.method,
             ranking={
                 "target": ranking.target,
+                "metric": ranking.metric,
                 "eligible": ranking.eligible,
                 "cases": [hit.case.case_id for hit in ranking.hits],
                 **dict(ranking.settings),

@@ -70,6 +70,7 @@ def show_refinement(targets: tuple[str, ...] = (), target: str = "") -> None:
             label = "Only in the same place" if trail.region.anywhere else "Anywhere in the film"
             explained = "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
             st.button(label, on_click=add_step, args=(anywhere,), key="anywhere", help=explained)
+            st.caption("Your region is compared by stored spatial features of the network, not by “Search by”.")
         others = [name for name in targets if name != (trail.finding or target)]
         if trail.steps and others:  # before the first step the control "Target finding" does the same
             st.selectbox(

@@ -42,6 +42,7 @@ class Key(StrEnum):
 NOTICE = "For research and education. Not a medical device; not for diagnosis."
 PARAMETER_READER = "reader"
 PARAMETER_FILM = "film"
+PARAMETER_CASE = "case"
 
 
 def get(key: Key, default: Any = None) -> Any:
@@ -59,6 +60,14 @@ def keep(*keys: Key) -> None:
     for key in keys:
         if key.value in st.session_state:
             st.session_state[key.value] = st.session_state[key.value]
+
+
+def write_address(name: str, value: str) -> None:
+    """Set a parameter of the address, which is what a reload leaves; "" takes it out."""
+    if not value:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
 
 
 def get_reader() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.neighbours import describe_distance
+from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
@@ -14,6 +15,7 @@ METHOD_TITLES = {
     "ig_cbir": "Heat map (IG-CBIR)",
     "cnn": "Network features (CNN)",
     "ssim": "Structural similarity (SSIM)",
+    REGION: "Region (stored spatial features)",
 }
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
@@ -55,10 +57,9 @@ def describe_film(radiograph: Radiograph) -> list[str]:
 def describe_hit(ranking: Ranking, hit: Hit) -> str:
     """The distance in plain words, against the catalogue's own nearest neighbours."""
     place = hit.rank - 1
-    if place < len(ranking.percentiles):
-        return describe_distance(ranking.percentiles[place])
-    where = " in the region" if "region" in ranking.metric else ""
-    return f"distance {hit.distance:.3g}{where}"
+    known = place < len(ranking.percentiles)
+    words = describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
+    return f"in the region {words}" if ranking.method == REGION else words
 
 
 def describe_share(ranking: Ranking) -> str:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import streamlit as st
 
+from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.types import Ranking
 from icbir_ui import films, ratings, resources, state
+from icbir_ui.controls import first_settings
 from icbir_ui.errors import shielded
 from icbir_ui.films import Film
 from icbir_ui.page import run_page
 from icbir_ui.search_panes import hit_panes, query_pane
-from icbir_ui.searching import Maps, compute_maps, compute_pair, show_loading, viewer_options
-from icbir_ui.state import Key
+from icbir_ui.searching import Maps, compute_maps, compute_pair, search, show_loading, viewer_options
+from icbir_ui.state import PARAMETER_CASE, PARAMETER_FILM, Key
 from icbir_ui.viewer import show_viewer
 from icbir_ui.words import describe_hit
 
+LOST = (
+    "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
+    "there."
+)
+AGAIN = "After the reload: the film's first search, without the settings and the refinement that it had."
+WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared a region."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
     "**Finding**: where the network saw the finding. **Similarity**: which parts of the two films make them near or "
@@ -24,13 +32,26 @@ HELP = (
 
 def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
+    named, wanted = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_CASE)
+    if named and films.get_current() is None:
+        films.open_named(workspace, named)
     film, held = films.get_current(), state.get(Key.RANKING)
-    if film is None or held is None or held[0] != film.key or not held[1].hits:
+    known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
+    if film is None or not (known or wanted):
         st.title("Compare")
-        st.markdown("Search first; then open a case here with its ⤢ button.")
+        lost = bool(wanted) and not named
+        st.markdown(LOST if lost else "Search first; then open a case here with its ⤢ button.")
+        if lost and st.button("To the page Search"):
+            st.switch_page("pages/search.py")
         return
     if not engine.ready:
         return show_loading(engine)
+    if not known:
+        word = st.empty()
+        held = film.key, search(engine, film, first_settings(engine), word.caption), "deep_taylor"
+        word.caption(AGAIN)
+        state.put(Key.RANKING, held)
+        state.put(Key.COMPARED, wanted)
     _, ranking, method = held
     opened = state.get(Key.COMPARED)
     state.put(Key.COMPARED, None)
@@ -40,12 +61,15 @@ def draw() -> None:
     place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
+    state.write_address(PARAMETER_FILM, film.address)
+    state.write_address(PARAMETER_CASE, hit.case.case_id)
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)} · {ranking.target}")
-    if state.get(Key.COMPARE_MAP) is None:
+    offered = [CLASS_MAP, NONE] if ranking.method == REGION else [CLASS_MAP, PAIR_MAP, NONE]
+    if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, CLASS_MAP)
-    shown = columns[1].segmented_control(
-        "Map", [CLASS_MAP, PAIR_MAP, NONE], key=Key.COMPARE_MAP.value, help=HELP, required=True
-    )
+    shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
+    if PAIR_MAP not in offered:
+        st.caption(WHOLE_FILM)
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
     show_pair(engine, workspace, film, ranking, place, shown, method)

@@ -103,7 +103,7 @@ def gather_report(
     """
     windows = view.get("panes", {})
     query = Picture(
-        f"Query · {film.query.name}",
+        f"Query · {film.title}" if film.address else "Query",  # the name of an uploaded file may name a patient
         tuple(describe_film(film.radiograph)),
         *_draw(film.radiograph, maps.query, maps, windows.get("query"), view),
     )
@@ -131,7 +131,10 @@ def gather_report(
     settings = (
         ("Target finding", ranking.target),
         ("Search by", METHOD_TITLES.get(ranking.method, ranking.method)),
-        ("Heat map", f"{maps.title}, one scale for all films" if maps.title else "none"),
+        (
+            "Heat map",
+            f"{maps.title}, one scale for all films (last colour: ≥ {maps.scale:.3g})" if maps.title else "none",
+        ),
         ("Metric and route", f"{ranking.metric}, {ranking.route}"),
         ("Filters", filters),
         ("Eligible cases", f"{ranking.eligible} of {ranking.total}"),

@@ -1,4 +1,8 @@
-"""A report as PDF, A4, with the notice at the foot of every page."""
+"""A report as PDF, A4, with the notice at the foot of every page.
+
+The fonts are those built into every reader, and they know Latin-1 only: other letters are transliterated, and where
+that happened the report says so. The HTML report holds every letter as it was written.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from icbir_ui.export.content import Picture, Report
+from icbir_ui.export.latin import spell_latin
 
 WIDTH = A4[0] - 36 * mm
 GAP = 4 * mm
+TRANSLITERATED = "Letters other than Latin are transliterated here; the report as HTML holds them as they were written."
 _STYLES = getSampleStyleSheet()
 _TEXT = ParagraphStyle("text", parent=_STYLES["BodyText"], fontSize=9, leading=12)
 _QUIET = ParagraphStyle("quiet", parent=_TEXT, textColor=colors.HexColor("#555555"))
@@ -41,9 +47,15 @@ def _lay_out(picture: Picture, height: float) -> KeepTogether:
 
 
 def _safe(text: str) -> str:
-    # The built-in fonts know Latin-1 only; what is outside is spelt so that nothing is lost silently.
-    plain = text.replace("–", "-").replace("…", "...").replace("→", "->").replace("−", "-")
-    return escape(plain.encode("latin-1", "replace").decode("latin-1"))
+    return escape(spell_latin(text))
+
+
+def _is_transliterated(report: Report) -> bool:
+    """True where letters of the report (signs aside) are not written as they were."""
+    texts = [text for one in (report.query, *report.hits) for text in (one.title, *one.lines, one.text or "")]
+    texts += [part for row in (*report.settings, *report.versions) for part in row]
+    texts += [name for name, _, _ in report.probabilities] + [report.share, *report.warnings]
+    return any(ord(letter) > 255 and letter.isalpha() for text in texts for letter in text)
 
 
 def _tabulate(rows: list[tuple[str, str]]) -> Table:
@@ -53,7 +65,7 @@ def _tabulate(rows: list[tuple[str, str]]) -> Table:
 
 
 def write_pdf(report: Report) -> bytes:
-    """The report as the bytes of a PDF."""
+    """The report as the bytes of a PDF; letters outside of Latin-1 are transliterated by `spell_latin`."""
 
     def foot(canvas, document) -> None:
         canvas.saveState()
@@ -70,6 +82,8 @@ def write_pdf(report: Report) -> bytes:
         Paragraph(_safe(report.notice), _NOTICE),
         Spacer(1, 3 * mm),
     ]
+    if _is_transliterated(report):
+        story.append(Paragraph(TRANSLITERATED, _QUIET))
     story += [Paragraph(_safe(warning), _NOTICE) for warning in report.warnings]
     story += [Paragraph("Query", heading), _lay_out(report.query, 90 * mm)]
     if report.probabilities:

@@ -60,7 +60,8 @@ class FakeRetriever:
         self.calls.append("search")
         time.sleep(self.pause)
         vector = self._embed(query.radiograph.pixels)
-        if trail is not None and trail.region is not None:
+        region = trail is not None and trail.region is not None
+        if region:
             box = Letterbox.of(query.radiograph.pixels.shape, 8).box_to_network(trail.region.box)
             mask = np.zeros((8, 8))
             left, top, width, height = (round(value) for value in box)
@@ -77,7 +78,8 @@ class FakeRetriever:
         known = [one for one in cases if one.findings.get(target, FindingState.UNKNOWN).known]
         base = np.mean([one.findings[target] is FindingState.PRESENT for one in known]) if known else None
         return Ranking(
-            query.name, settings.method or self.methods(target)[0], target, "euclidean", "exact", len(cases),
+            query.name, "region" if region else settings.method or self.methods(target)[0], target,
+            "euclidean (region)" if region else "euclidean", "exact", len(cases),
             self.workspace.catalogue.count(), hits,
             Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
             None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},

@@ -11,12 +11,16 @@ from dataclasses import replace
 import fakes
 import numpy as np
 import pytest
+from reportlab.platypus import Paragraph
 
 from icbir_core.radiograph.overlay import shared_scale
+from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
+from icbir_ui.export import pdf
 from icbir_ui.export.content import apply_window, gather_report
 from icbir_ui.export.html import write_html
+from icbir_ui.export.latin import spell_latin
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
@@ -39,7 +43,7 @@ def test_html_is_one_file_with_everything_and_no_address(searched):
     text = write_html(gather_report(*searched, {})).decode()
     assert text.count("data:image/png;base64,") == 10, "film and overlay of the query and of four cases"
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
-    assert text.count(NOTICE) >= 2 and "&lt;b&gt;Müller" in text and "<b>Müller" not in text
+    assert text.count(NOTICE) >= 2
     assert all(hit.case.case_id in text for hit in searched[1].hits)
     assert "a" * 64 in text and "It may be &lt;rotated&gt;." in text
 
@@ -50,12 +54,46 @@ def test_pdf_is_a_pdf_with_all_pages(searched):
     assert data.count(b"/Type /Page\n") >= 3
 
 
+def test_no_written_form_holds_the_name_of_an_uploaded_file(searched):
+    report = gather_report(*searched, {})
+    assert report.query.title == "Query" and "Müller" not in write_html(report).decode()
+    film, *rest = searched
+    assert gather_report(replace(film, origin="demonstration"), *rest, {}).query.title == "Query · <b>Müller</b>"
+
+
+def test_pdf_spells_what_its_fonts_lack():
+    assert spell_latin("zażółć Łódź, řeka, Müller – 5 ≥ 3 → x") == "zazólc Lódz, reka, Müller - 5 >= 3 -> x"
+    assert spell_latin("Щука Петров Ёж йод") == "Shchuka Petrov Yozh yod"
+    assert spell_latin("Ψυχή Ωμέγα Έλος") == "Psychi Omega Elos"
+    assert spell_latin("e\u0301 影") == "é [U+5F71]" and "?" not in spell_latin("ąłя‑ώ")
+
+
+def test_pdf_says_where_letters_were_transliterated(searched, monkeypatch):
+    written = []
+    monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
+    report = gather_report(*searched, {})
+    write_pdf(report)
+    assert pdf.TRANSLITERATED not in written
+    write_pdf(replace(report, query=replace(report.query, text="Лёгкие & płuca")))
+    assert pdf.TRANSLITERATED in written and "Lyogkie &amp; pluca" in written
+
+
 def test_report_names_filters_and_refinement_without_the_session(searched):
     film, ranking, maps, workspace = searched
     refined = replace(ranking, settings={**ranking.settings, "refinement": ["more like case_001"]})
     settings = dict(gather_report(film, refined, maps, workspace, {}, "PA, female").settings)
     assert settings["Refinement"] == "more like case_001" and settings["Filters"] == "PA, female"
     assert json.loads(write_json(ranking, film.key, "PA, female"))["settings"]["filters"] == "PA, female"
+
+
+def test_a_region_search_is_named_as_what_it_was(searched):
+    film, _, maps, workspace = searched
+    trail = RefinementTrail().add(Region((20, 20, 60, 60)))
+    settings = SearchSettings(top_k=4, target="Effusion", method="ssim")
+    ranking = fakes.FakeRetriever(workspace).search(film.query, settings, trail)
+    written = dict(gather_report(film, ranking, Maps(None, {}), workspace, {}).settings)
+    assert written["Search by"] == "Region (stored spatial features)"
+    assert json.loads(write_json(ranking, film.key))["method"] == "region"
 
 
 def test_report_uses_the_readers_window(searched):

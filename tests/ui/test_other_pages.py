@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fakes
 import pytest
 import streamlit as st
 
+from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import resources
 
 
@@ -28,6 +30,44 @@ def test_compare_shows_two_films_and_steps(open_page):
     compare.decide("rated", 2, pane=search.case_ids[1], rating=4)
     (rating,) = resources.open_ratings().history()
     assert (rating.case_id, rating.stage) == (search.case_ids[1], 1)
+
+
+def test_compare_after_a_region_search_offers_no_map_of_whole_films(open_page):
+    search = open_page("search", film="effusion_1")
+    search.decide("region", 1, pane="query", box=[20, 20, 60, 60])
+    compare = open_page("compare")
+    for key in ("films", "current_film", "ranking", "steps"):
+        compare.app.session_state[key] = search.app.session_state[key]
+    compare.app.session_state["compare_map"] = "Similarity"
+    compare.run()
+    assert "this search compared a region" in compare.text()
+    assert compare.app.session_state["compare_map"] == "Finding" and "map" in compare.data["panes"][0]
+
+
+def test_compare_of_a_demonstration_film_outlives_a_reload(open_page):
+    case = open_page("search", film="effusion_1").case_ids[4]
+    again = open_page("compare", film="effusion_1", case=case)
+    assert [pane["key"] for pane in again.data["panes"]] == ["query", case]
+    assert "After the reload" in again.text()
+    again.press("Next")
+    film, shown = (again.app.query_params[name] for name in ("film", "case"))
+    assert "effusion_1" in film and again.data["panes"][1]["key"] in shown and case not in shown
+
+
+def test_compare_of_an_upload_says_after_a_reload_that_the_film_is_gone(open_page):
+    search = open_page("search")
+    film = encode_lossless(fakes.make_radiograph(3))
+    search.app.file_uploader[0].set_value(("patient.png", film, "image/png"))
+    search.run()
+    compare = open_page("compare")
+    for key in ("films", "current_film", "ranking"):
+        compare.app.session_state[key] = search.app.session_state[key]
+    compare.run()
+    address = dict(compare.app.query_params)
+    assert "case" in address and "film" not in address
+    again = open_page("compare", case=search.case_ids[0])
+    assert "drop it again on the page Search" in again.text()
+    assert any(button.label == "To the page Search" for button in again.app.button)
 
 
 def test_catalogue_counts_and_removes_a_case(open_page, workspace):

@@ -191,6 +191,21 @@ def test_region_changes_the_ranking_and_undo_brings_it_back(searched):
     assert searched.case_ids == before
 
 
+def test_a_region_is_compared_by_its_own_features_and_page_and_rating_say_so(searched):
+    def find_control():
+        return next(one for one in searched.app.selectbox if one.label == "Search by")
+
+    assert not find_control().disabled and "stored spatial features" not in searched.text()
+    searched.decide("region", 1, pane="query", box=[20, 20, 60, 60])
+    assert find_control().disabled and "stored spatial features" in searched.text()
+    assert "in the region as near as" in searched.data["panes"][2]["lines"][1]
+    searched.decide("rated", 2, pane=searched.case_ids[0], rating=4)
+    (rating,) = resources.open_ratings().history(study=SEARCH)
+    assert (rating.method, rating.ranking["metric"]) == ("region", "euclidean (region)")
+    searched.press("Undo")
+    assert not find_control().disabled
+
+
 def test_ticked_cases_become_a_step(searched):
     ticked, crossed = searched.case_ids[:2]
     searched.decide("marked", 1, pane=ticked, mark="more")
