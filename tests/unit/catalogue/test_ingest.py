@@ -41,6 +41,32 @@ def data_set(tmp_path):
     return IngestOptions("folder", images, table)
 
 
+def read_skipped(workspace: Workspace) -> list[list[str]]:
+    """The rows of `skipped.csv` below its header."""
+    with (workspace.path / "skipped.csv").open(newline="") as handle:
+        header, *rows = csv.reader(handle)
+    assert header == ["item", "reason", "source", "folder"]
+    return rows
+
+
+def test_the_reasons_of_another_data_set_stay(workspace, data_set, tmp_path):
+    first = ingest(workspace, data_set).skipped
+    other = tmp_path / "other"
+    write_film(other / "10.png")
+    (other / "11.png").write_text("no film")
+    ingest(workspace, IngestOptions("folder", other))
+    ingest(workspace, IngestOptions("folder", other, source="second"))
+    rows = read_skipped(workspace)
+    assert [tuple(row[:2]) for row in rows[: len(first)]] == first
+    assert [(row[0], row[2]) for row in rows[len(first) :]] == [("11", "folder"), ("10", "second"), ("11", "second")]
+    assert len({row[3] for row in rows}) == 2 and str(tmp_path) not in str(rows)
+    (data_set.images / "5.png").unlink()
+    again = ingest(workspace, data_set).skipped
+    assert again != first and sorted(tuple(row[:2]) for row in read_skipped(workspace)) == sorted(
+        again + [tuple(row[:2]) for row in rows[len(first) :]]
+    )
+
+
 def test_films_rows_and_reasons(workspace, data_set):
     report = ingest(workspace, data_set)
     catalogue = workspace.catalogue
@@ -49,8 +75,7 @@ def test_films_rows_and_reasons(workspace, data_set):
     assert reasons["3.png"] == "view LATERAL is not frontal"
     assert reasons["0.png"] == "listed twice" and reasons["9.png"] == "the film is not in the images folder"
     assert "PNG, JPEG or DICOM" in reasons["5.png"]
-    with (workspace.path / "skipped.csv").open(newline="") as handle:
-        assert [tuple(row) for row in list(csv.reader(handle))[1:]] == report.skipped
+    assert [tuple(row[:2]) for row in read_skipped(workspace)] == report.skipped
     first, second, third, last = catalogue.cases()
     assert [case.row for case in (first, second, third, last)] == [0, 1, 2, 3]
     assert first.patient == second.patient != third.patient and last.patient is None
