@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -51,12 +52,15 @@ def give_reason_against_view(view: str, options: IngestOptions) -> str | None:
 
 
 def count_rows(options: IngestOptions) -> int:
-    """About how many rows the table has (a line of a quoted report counts as one), 0 if there is no table."""
+    """About how many rows the table has (a line of a quoted report counts as one), 0 without a readable table."""
     if options.labels is None or not options.labels.is_file():
         return 0
     open_table = gzip.open if options.labels.suffix == ".gz" else open
-    with open_table(options.labels, "rb") as handle:
-        return max(sum(1 for _ in handle) - 1, 0)
+    try:
+        with open_table(options.labels, "rb") as handle:
+            return max(sum(1 for _ in handle) - 1, 0)
+    except (OSError, EOFError, zlib.error):  # told by whoever reads the rows
+        return 0
 
 
 def _read_split(options: IngestOptions) -> Mapping[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -65,6 +66,11 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
                     cells = zip_longest(names, values[: len(names)], fillvalue="")
                     yield {name: value.strip() for name, value in cells if name}
                 line = reader.line_num + 2
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise CatalogueError(
+            f"Expected a whole gzip file in '{path.name}', got a damaged or truncated one; download it again, or name "
+            "the plain .csv."
+        ) from None
     except OSError as error:
         raise CatalogueError(
             f"Expected a readable table '{path}', got: {error.strerror or error}; check --labels."

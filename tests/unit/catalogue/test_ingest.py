@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import sqlite3
 from dataclasses import replace
 
@@ -269,3 +270,13 @@ def test_the_table_can_be_read_by_any_sqlite(workspace, data_set):
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:
         found = connection.execute("select case_id, json_extract(findings, '$.Effusion') from cases order by row")
         assert found.fetchall() == [("0", "present"), ("1", "uncertain"), ("2", None), ("4", "absent")]
+
+
+@pytest.mark.parametrize("damage", ["plain", "truncated", "altered"])
+def test_a_damaged_gzip_table_is_one_sentence(workspace, data_set, damage):
+    whole = gzip.compress(data_set.labels.read_bytes(), mtime=0)
+    table = data_set.labels.with_name("labels.csv.gz")
+    altered = whole[:12] + b"\xff" * 20 + whole[32:]
+    table.write_bytes({"plain": b"image,Effusion\n", "truncated": whole[:-20], "altered": altered}[damage])
+    with pytest.raises(CatalogueError, match=r"whole gzip file in 'labels.csv.gz', got a damaged or truncated one"):
+        ingest(workspace, replace(data_set, labels=table))
