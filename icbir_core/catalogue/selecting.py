@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
-from icbir_core.catalogue.layouts import IngestOptions, LayoutRow, RawCase, SkippedRow, read_rows
+from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import FRONTAL, read_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN
@@ -16,10 +17,14 @@ _PATIENT_COLUMNS = ("Patient ID", "subject_id", "patient_id", "patient")
 _PART_COLUMNS = ("part", "split")
 
 
-def select_rows(options: IngestOptions) -> Iterator[LayoutRow]:
-    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at."""
-    parts = _read_split(options)
+def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
+    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at.
+
+    Raises as `read_rows`, and `CatalogueError` if the split cannot be used or the data set has no row at all.
+    """
+    parts, empty = _read_split(options), True
     for row in read_rows(options):
+        empty = empty and isinstance(row, IgnoredLabel)
         if isinstance(row, RawCase):
             reason = _give_reason_against_part(row, options, parts)
             if reason is None and row.view != UNKNOWN:
@@ -28,6 +33,15 @@ def select_rows(options: IngestOptions) -> Iterator[LayoutRow]:
                 yield SkippedRow(row.label, reason)
                 continue
         yield row
+    if empty:
+        place = options.images if options.labels is None else options.labels
+        raise CatalogueError(f"Expected films in '{place}', got none; check --images and --labels.")
+
+
+def check_data_set(options: IngestOptions) -> None:
+    """Read up to the first row, so that nothing is made for a data set that has none. Raises as `select_rows`."""
+    with closing(select_rows(options)) as rows:
+        next(row for row in rows if not isinstance(row, IgnoredLabel))
 
 
 def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:
