@@ -12,6 +12,8 @@ import numpy as np
 from icbir_core.findings import FindingState
 
 UNKNOWN = "unknown"
+# The views that can be asked for; other projections keep their own name.
+VIEWS: tuple[str, ...] = ("PA", "AP", "LATERAL")
 
 
 @dataclass(frozen=True, eq=False)

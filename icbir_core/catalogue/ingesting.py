@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
 from icbir_core.catalogue.selecting import count_rows, give_reason_against_view, select_rows
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import RadiographError, RadiographTooLarge, WorkspaceError
-from icbir_core.files import remove_partial_files, sha256_of_bytes, sha256_of_file, write_text_atomically
+from icbir_core.files import remove_partial_files, replace_atomically, sha256_of_bytes, sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import read_radiograph, write_lossless
 from icbir_core.settings import ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
 SKIPPED_FILE = "skipped.csv"
+_SKIPPED_COLUMNS = ("item", "reason", "source", "folder")
 WORKERS = 2
 _BATCH = 16
 _LOOK_AHEAD = 64
@@ -66,7 +67,7 @@ def ingest(
     with workspace.lock("catalogue", seconds=2.0):
         remove_partial_files(workspace.images)
         report = _Ingest(workspace, options, progress or _be_silent, limits).run()
-        _write_skipped(workspace, report)
+        _write_skipped(workspace, options, report)
         record_catalogue(workspace)
     return report
 
@@ -255,12 +256,22 @@ def name_image(case_id: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:80]}-{sha256_of_bytes(case_id.encode())[:12]}.png"
 
 
-def _write_skipped(workspace: Workspace, report: IngestReport) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("item", "reason"))
-    writer.writerows(report.skipped)
-    write_text_atomically(workspace.path / SKIPPED_FILE, text.getvalue())
+def _write_skipped(workspace: Workspace, options: IngestOptions, report: IngestReport) -> None:
+    """Replace the rows of this source and folder in `skipped.csv`; what other data sets left there stays."""
+    path = workspace.path / SKIPPED_FILE
+    # A folder's path may name a person or a machine: only its hash is kept, to know it again.
+    own = (options.source or options.layout, workspace.hash_secretly(str(options.images.resolve())))
+    with replace_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(_SKIPPED_COLUMNS)
+        writer.writerows(row for row in _read_skipped(path) if tuple(row[2:]) != own)
+        writer.writerows((*pair, *own) for pair in report.skipped)
+
+
+def _read_skipped(path: Path) -> Iterator[list[str]]:
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8", errors="replace") as handle:
+            yield from (row for row in islice(csv.reader(handle), 1, None) if len(row) == len(_SKIPPED_COLUMNS))
 
 
 def _be_silent(done: int, total: int, text: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
-from icbir_core.catalogue.layouts import IngestOptions, LayoutRow, RawCase, SkippedRow, read_rows
+from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import FRONTAL, read_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN
@@ -15,10 +17,14 @@ _PATIENT_COLUMNS = ("Patient ID", "subject_id", "patient_id", "patient")
 _PART_COLUMNS = ("part", "split")
 
 
-def select_rows(options: IngestOptions) -> Iterator[LayoutRow]:
-    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at."""
-    parts = _read_split(options)
+def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
+    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at.
+
+    Raises as `read_rows`, and `CatalogueError` if the split cannot be used or the data set has no row at all.
+    """
+    parts, empty = _read_split(options), True
     for row in read_rows(options):
+        empty = empty and isinstance(row, IgnoredLabel)
         if isinstance(row, RawCase):
             reason = _give_reason_against_part(row, options, parts)
             if reason is None and row.view != UNKNOWN:
@@ -27,6 +33,15 @@ def select_rows(options: IngestOptions) -> Iterator[LayoutRow]:
                 yield SkippedRow(row.label, reason)
                 continue
         yield row
+    if empty:
+        place = options.images if options.labels is None else options.labels
+        raise CatalogueError(f"Expected films in '{place}', got none; check --images and --labels.")
+
+
+def check_data_set(options: IngestOptions) -> None:
+    """Read up to the first row, so that nothing is made for a data set that has none. Raises as `select_rows`."""
+    with closing(select_rows(options)) as rows:
+        next(row for row in rows if not isinstance(row, IgnoredLabel))
 
 
 def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:
@@ -51,12 +66,15 @@ def give_reason_against_view(view: str, options: IngestOptions) -> str | None:
 
 
 def count_rows(options: IngestOptions) -> int:
-    """About how many rows the table has (a line of a quoted report counts as one), 0 if there is no table."""
+    """About how many rows the table has (a line of a quoted report counts as one), 0 without a readable table."""
     if options.labels is None or not options.labels.is_file():
         return 0
     open_table = gzip.open if options.labels.suffix == ".gz" else open
-    with open_table(options.labels, "rb") as handle:
-        return max(sum(1 for _ in handle) - 1, 0)
+    try:
+        with open_table(options.labels, "rb") as handle:
+            return max(sum(1 for _ in handle) - 1, 0)
+    except (OSError, EOFError, zlib.error):  # told by whoever reads the rows
+        return 0
 
 
 def _read_split(options: IngestOptions) -> Mapping[str, str] | None:

@@ -36,7 +36,8 @@ def ingest(
     from icbir_core.catalogue import IngestOptions, Workspace
     from icbir_core.catalogue import ingest as run_ingest
     from icbir_core.catalogue.ingesting import SKIPPED_FILE
-    from icbir_core.catalogue.layouts import check_options
+    from icbir_core.catalogue.selecting import check_data_set
+    from icbir_core.catalogue.workspace import MANIFEST
 
     options = IngestOptions(
         layout=layout,
@@ -50,7 +51,8 @@ def ingest(
         source=source,
         private=private,
     )
-    check_options(options)  # before there is a workspace: a slip of the pen leaves none behind
+    if not (workspace / MANIFEST).is_file():
+        check_data_set(options)  # before there is a workspace: a slip of the pen leaves none behind
     opened = Workspace.create(workspace)
     with progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
@@ -71,6 +73,10 @@ def ingest(
         "catalogue": digest,
     }
     emit(result, "\n".join(lines), as_json)
+    if not report.added + report.already:
+        say(
+            f"Warning: no film was taken in: each of the {len(report.skipped)} rows was skipped, for the reasons given."
+        )
 
 
 def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:

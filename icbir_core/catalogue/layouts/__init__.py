@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
 from icbir_core.errors import UnknownNameError
+from icbir_core.types import VIEWS
 
 LAYOUTS: tuple[str, ...] = ("nih", "chexpert", "mimic", "padchest", "vindr", "folder", "dicom")
 
@@ -30,7 +31,9 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
 
 
 def check_options(options: IngestOptions) -> None:
-    """Raises `UnknownNameError` for a layout that is not there, `CatalogueError` if there is no folder of films."""
+    """Raises `UnknownNameError` for an unknown layout or view, `CatalogueError` if there is no folder of films."""
     if options.layout not in LAYOUTS:
         raise UnknownNameError("layout", options.layout, LAYOUTS)
+    if options.view is not None and options.view.upper() not in VIEWS:
+        raise UnknownNameError("view", options.view, VIEWS)
     FileFinder(options.images)

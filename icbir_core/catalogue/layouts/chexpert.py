@@ -35,6 +35,9 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is the path below the data set's folder without its ending, "/" as "_"."""
     finder = FileFinder(options.images)
     for row in read_table(options.labels, ("Path", "Frontal/Lateral", "AP/PA", *LABELS), "chexpert"):
+        if isinstance(row, SkippedRow):
+            yield row
+            continue
         name = row["Path"]
         # Paths start with the data set's folder, which may have been renamed or left out when unpacking.
         file = finder.find(name, strip=1)

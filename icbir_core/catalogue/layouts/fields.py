@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+from icbir_core.catalogue.layouts.rows import SkippedRow
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import NO_FINDING, FindingState
 from icbir_core.types import UNKNOWN
@@ -30,11 +33,14 @@ _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([YMWD]?)", re.IGNORECASE)
 _YEARS_IN = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 OLDEST = 120
+_SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
-def read_table(path: Path | None, required: Iterable[str], layout: str) -> Iterator[dict[str, str]]:
+def read_table(path: Path | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
     """Rows of a csv file (plain or .gz; comma, semicolon or tab) as dictionaries, one at a time.
 
+    A row shorter than the header becomes a `SkippedRow`, since its last cell may be cut as well; where no column is
+    required (tables made by hand often leave out what is blank at the end) its other cells are "".
     Raises `CatalogueError` if the file is missing, not text, or lacks a required column.
     """
     if path is None:
@@ -51,8 +57,20 @@ def read_table(path: Path | None, required: Iterable[str], layout: str) -> Itera
                     f"Expected the column '{missing[0]}' of the layout '{layout}' in '{path.name}', got: "
                     f"{', '.join(names[:12]) or 'an empty file'}; check --layout and --labels."
                 )
-            for row in csv.DictReader(handle, fieldnames=names, delimiter=delimiter):
-                yield {name: value.strip() for name, value in row.items() if name and isinstance(value, str)}
+            named = max((place for place, name in enumerate(names, start=1) if name), default=0)
+            reader, line = csv.reader(handle, delimiter=delimiter), 2
+            for values in reader:
+                if required and 0 < len(values) < named:
+                    yield SkippedRow(f"line {line}", _SHORT)
+                elif values:
+                    cells = zip_longest(names, values[: len(names)], fillvalue="")
+                    yield {name: value.strip() for name, value in cells if name}
+                line = reader.line_num + 2
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise CatalogueError(
+            f"Expected a whole gzip file in '{path.name}', got a damaged or truncated one; download it again, or name "
+            "the plain .csv."
+        ) from None
     except OSError as error:
         raise CatalogueError(
             f"Expected a readable table '{path}', got: {error.strerror or error}; check --labels."

@@ -27,6 +27,9 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
         for row in read_table(
             _find_metadata(options.labels), ("dicom_id", "subject_id", "study_id", "ViewPosition"), "mimic"
         ):
+            if isinstance(row, SkippedRow):
+                yield row
+                continue
             name, subject, study = row["dicom_id"], row["subject_id"], row["study_id"]
             found = labels.execute("SELECT cells FROM labels WHERE study = ?", (study,)).fetchone()
             if found is None:
@@ -55,7 +58,9 @@ def _store_labels(path: Path | None) -> sqlite3.Connection:
     database = sqlite3.connect("")
     try:
         database.execute("CREATE TABLE labels (study TEXT PRIMARY KEY, cells TEXT) WITHOUT ROWID")
-        cells = ((row["study_id"], json.dumps([row.get(label, "") for label in LABELS])) for row in rows)
+        # A cut row is told by its films, whose study then has no labels.
+        whole = (row for row in rows if not isinstance(row, SkippedRow))
+        cells = ((row["study_id"], json.dumps([row[label] for label in LABELS])) for row in whole)
         database.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?)", cells)
     except BaseException:
         database.close()

@@ -24,6 +24,9 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film of the table; `case_id` is the file name without its ending."""
     finder = FileFinder(options.images)
     for row in read_table(options.labels, ("Image Index", "Finding Labels", "Patient ID"), "nih"):
+        if isinstance(row, SkippedRow):
+            yield row
+            continue
         name = row["Image Index"]
         listed = [label.strip() for label in row["Finding Labels"].split("|") if label.strip()]
         present = {label: find_canonical_name(label) for label in listed}

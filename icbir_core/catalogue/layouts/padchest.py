@@ -55,6 +55,9 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is the file name without its ending."""
     finder = FileFinder(options.images)
     for row in read_table(options.labels, ("ImageID", "PatientID", "Projection", "Labels"), "padchest"):
+        if isinstance(row, SkippedRow):
+            yield row
+            continue
         name = row["ImageID"]
         labels = _parse_labels(row["Labels"])
         if labels is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import sqlite3
 from dataclasses import replace
 
@@ -41,6 +42,32 @@ def data_set(tmp_path):
     return IngestOptions("folder", images, table)
 
 
+def read_skipped(workspace: Workspace) -> list[list[str]]:
+    """The rows of `skipped.csv` below its header."""
+    with (workspace.path / "skipped.csv").open(newline="") as handle:
+        header, *rows = csv.reader(handle)
+    assert header == ["item", "reason", "source", "folder"]
+    return rows
+
+
+def test_the_reasons_of_another_data_set_stay(workspace, data_set, tmp_path):
+    first = ingest(workspace, data_set).skipped
+    other = tmp_path / "other"
+    write_film(other / "10.png")
+    (other / "11.png").write_text("no film")
+    ingest(workspace, IngestOptions("folder", other))
+    ingest(workspace, IngestOptions("folder", other, source="second"))
+    rows = read_skipped(workspace)
+    assert [tuple(row[:2]) for row in rows[: len(first)]] == first
+    assert [(row[0], row[2]) for row in rows[len(first) :]] == [("11", "folder"), ("10", "second"), ("11", "second")]
+    assert len({row[3] for row in rows}) == 2 and str(tmp_path) not in str(rows)
+    (data_set.images / "5.png").unlink()
+    again = ingest(workspace, data_set).skipped
+    assert again != first and sorted(tuple(row[:2]) for row in read_skipped(workspace)) == sorted(
+        again + [tuple(row[:2]) for row in rows[len(first) :]]
+    )
+
+
 def test_films_rows_and_reasons(workspace, data_set):
     report = ingest(workspace, data_set)
     catalogue = workspace.catalogue
@@ -49,8 +76,7 @@ def test_films_rows_and_reasons(workspace, data_set):
     assert reasons["3.png"] == "view LATERAL is not frontal"
     assert reasons["0.png"] == "listed twice" and reasons["9.png"] == "the film is not in the images folder"
     assert "PNG, JPEG or DICOM" in reasons["5.png"]
-    with (workspace.path / "skipped.csv").open(newline="") as handle:
-        assert [tuple(row) for row in list(csv.reader(handle))[1:]] == report.skipped
+    assert [tuple(row[:2]) for row in read_skipped(workspace)] == report.skipped
     first, second, third, last = catalogue.cases()
     assert [case.row for case in (first, second, third, last)] == [0, 1, 2, 3]
     assert first.patient == second.patient != third.patient and last.patient is None
@@ -244,3 +270,13 @@ def test_the_table_can_be_read_by_any_sqlite(workspace, data_set):
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:
         found = connection.execute("select case_id, json_extract(findings, '$.Effusion') from cases order by row")
         assert found.fetchall() == [("0", "present"), ("1", "uncertain"), ("2", None), ("4", "absent")]
+
+
+@pytest.mark.parametrize("damage", ["plain", "truncated", "altered"])
+def test_a_damaged_gzip_table_is_one_sentence(workspace, data_set, damage):
+    whole = gzip.compress(data_set.labels.read_bytes(), mtime=0)
+    table = data_set.labels.with_name("labels.csv.gz")
+    altered = whole[:12] + b"\xff" * 20 + whole[32:]
+    table.write_bytes({"plain": b"image,Effusion\n", "truncated": whole[:-20], "altered": altered}[damage])
+    with pytest.raises(CatalogueError, match=r"whole gzip file in 'labels.csv.gz', got a damaged or truncated one"):
+        ingest(workspace, replace(data_set, labels=table))

@@ -358,3 +358,42 @@ def test_no_finding_denies_what_is_unknown_and_nothing_else():
     denied = apply_no_finding({"No Finding": PRESENT, "Edema": UNCERTAIN}, names)
     assert denied == {"No Finding": PRESENT, "Edema": UNCERTAIN, "Effusion": ABSENT}
     assert apply_no_finding({"Support Devices": PRESENT}, names) == {"Support Devices": PRESENT}
+
+
+SHORT = "the row is shorter than the header: cut off, or a quote left open"
+
+
+@pytest.mark.parametrize("end", ["2.png,Eff", '2.png,"Effusion,0,2,50,M,PA,1,1,1,1\n3.png,Mass,0,3,50,M,PA,1,1,1,1\n'])
+def test_a_row_shorter_than_the_header_is_told_and_the_others_go_in(tmp_path, end):
+    for number in (1, 2, 3):
+        write_film(tmp_path / f"{number}.png")
+    table = tmp_path / "labels.csv"
+    table.write_text(f"{NIH_HEADER}\n1.png,Effusion,0,1,50,M,PA,1,1,1,1\n\n{end}")
+    cases, reasons = read("nih", tmp_path, table)
+    assert list(cases) == ["1"] and reasons == {"line 4": SHORT}
+
+
+@pytest.mark.parametrize(
+    ("layout", "header", "row"),
+    [
+        ("chexpert", CHEXPERT_HEADER, "CheXpert-v1.0-small/train/patient00002/study1/view1_frontal.jpg,Male"),
+        ("padchest", PADCHEST_HEADER, "0,1.png"),
+        ("vindr", "image_id,class_name,class_id,rad_id", "1"),
+        ("mimic", MIMIC_METADATA, "02aa804e-bde0afdd"),
+    ],
+)
+def test_every_layout_tells_a_short_row(tmp_path, layout, header, row):
+    table = write_table(tmp_path / "labels.csv", f"{header}\n{row}")
+    if layout == "mimic":
+        table.rename(tmp_path / "mimic-cxr-2.0.0-metadata.csv")
+        table = write_table(tmp_path / "labels.csv", f"{MIMIC_LABELS}\n10000032,50414267")
+    assert read(layout, tmp_path, table) == ({}, {"line 2": SHORT})
+
+
+def test_what_is_left_out_at_the_end_of_a_folders_row_is_blank(tmp_path):
+    write_film(tmp_path / "1.png")
+    write_film(tmp_path / "2.png")
+    table = write_table(tmp_path / "labels.csv", "image,patient,Effusion\n1.png\n2.png,p2,1")
+    cases, reasons = read("folder", tmp_path, table)
+    assert not reasons and cases["1"].patient is None and cases["1"].findings["Effusion"] is UNKNOWN
+    assert cases["2"].patient == "p2" and cases["2"].findings["Effusion"] is PRESENT

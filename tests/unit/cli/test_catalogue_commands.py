@@ -55,6 +55,41 @@ def test_ingest_says_what_it_did(films, tmp_path, capsys):
     assert result["catalogue"] == Workspace.open(tmp_path / "w").catalogue.sha256()
 
 
+@pytest.mark.parametrize(
+    ("table", "words", "part"),
+    [
+        (None, [], "No such file"),
+        ("", [], "Expected films in"),
+        ("image,Effusion\n", [], "Expected films in"),
+        ("a,b\n1,2\n", [], "a column for the film"),
+        ("Image Index\n1.png\n", ["--layout", "nih"], "'Finding Labels'"),
+        ("image,Effusion\n0.png,1\n", ["--view", "XX"], "known: AP, LATERAL, PA"),
+        ("image,Effusion\n0.png,1\n", ["--part", "train"], "--split and --part"),
+    ],
+)
+def test_a_slip_leaves_no_workspace_behind(films, tmp_path, capsys, table, words, part):
+    place = tmp_path / "new" / "labels.csv"
+    if table is not None:
+        place.parent.mkdir()
+        place.write_text(table)
+    typed = ["ingest", str(tmp_path / "w"), "--layout", "folder", "--images", str(films), "--labels", str(place)]
+    assert main([*typed, *words]) == 1
+    out, err = capsys.readouterr()
+    assert part in err and err.count("\n") == 1 and not out and not (tmp_path / "w").exists()
+
+
+def test_an_ingest_that_takes_nothing_says_so(films, ingested, tmp_path, capsys):
+    words = ["ingest", str(tmp_path / "w"), "--layout", "folder", *name_data(films), "--view", "PA"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert "skipped 4: view AP, asked for PA" in out
+    assert err == "Warning: no film was taken in: each of the 4 rows was skipped, for the reasons given.\n"
+    (tmp_path / "labels.csv").write_text("image,Effusion\n")
+    assert main(["ingest", str(ingested), "--layout", "folder", *name_data(films)]) == 1
+    assert "Expected films in" in capsys.readouterr().err
+    assert Workspace.open(ingested).catalogue.count() == 3
+
+
 def test_verify_tells_a_fault_and_exits_with_1(ingested, capsys):
     assert main(["verify", str(ingested)]) == 0
     assert all(line.startswith("right") for line in capsys.readouterr().out.splitlines())
