@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.types import Case, Prediction, Ranking
+from icbir_core.types import Case, Prediction, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
 from icbir_ui.searching import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
@@ -76,6 +76,7 @@ def hit_panes(
                 film=case_picture(workspace, case),
                 map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version, maps.identity),
                 lines=(describe_findings(case), describe_hit(ranking, hit), describe_origin(case)),
+                note=describe_state(maps.cases.get(case.case_id)),
                 details=find_text(case),
                 ratable=True,
                 rating=ratings.get(case.case_id),
@@ -96,10 +97,18 @@ def map_pane(film: Film, ranking: Ranking, maps: Maps) -> Pane:
         film=film.picture,
         map=map_picture(film.key, maps.query, ranking.versions.get("model", "")),
         lines=(f"{maps.title}, the same scale in every pane",),
+        note=describe_state(maps.query),
         oriented=film.radiograph.orientation_verified,
         lead=True,
         alternative=f"Query film with its heat map for {ranking.target}",
     )
+
+
+def describe_state(found: SaliencyMap | None) -> str | None:
+    """A word for a map that marks no place, else None."""
+    if found is None or found.state == "ok":
+        return None
+    return f"This map is {'all zero' if found.state == 'zero' else 'flat'}: it marks no place."
 
 
 def describe_origin(case: Case) -> str:

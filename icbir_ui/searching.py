@@ -83,7 +83,8 @@ def compute_maps(
         tell(f"{title}: map {number} of {len(cases)}.")
     maps = [query, *found.values()]
     ends = ("against", "for") if signed else ("none", "most")
-    return Maps(query, found, method, title, signed, shared_scale([one.values for one in maps]) or 1.0, ends=ends)
+    scale = shared_scale([one.values for one in maps], lead=query.values) or 1.0
+    return Maps(query, found, method, title, signed, scale, ends=ends)
 
 
 def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: str = "") -> MapPicture | None:
@@ -91,6 +92,11 @@ def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: 
     if found is None:
         return None
     return MapPicture(f"{pixels[:24]}-{found.finding}-{found.method}-{version[:12]}-{identity}", found.values)
+
+
+def describe_scale(maps: Maps, what: str) -> str:
+    """The legend: what the map is, and the value from which on everything has the last colour."""
+    return f"{maps.title}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
 
 
 def viewer_options(maps: Maps, **more) -> ViewerOptions:
@@ -103,7 +109,7 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
         scale=maps.scale,
         signed=maps.signed,
         ends=maps.ends,
-        legend=f"{maps.title}, one scale for all panes (last colour: {maps.scale:.3g})" if shown else "",
+        legend=describe_scale(maps, "panes") if shown else "",
         **more,
     )
 

@@ -63,11 +63,12 @@ def draw() -> None:
     hit = ranking.hits[place]
     state.write_address(PARAMETER_FILM, film.address)
     state.write_address(PARAMETER_CASE, hit.case.case_id)
-    columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)} · {ranking.target}")
     offered = [CLASS_MAP, NONE] if ranking.method == REGION else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, CLASS_MAP)
     shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
+    of = f" · map of {ranking.target}" if shown == CLASS_MAP else " · no map of a finding" if shown == PAIR_MAP else ""
+    columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)}{of}")
     if PAIR_MAP not in offered:
         st.caption(WHOLE_FILM)
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
@@ -80,13 +81,14 @@ def _step(by: int, count: int) -> None:
 
 
 def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:
-    """Both films with the chosen map, at one scale."""
+    """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
+    mean the same from case to case."""
     word, case = st.empty(), ranking.hits[place].case
     maps = Maps(None, {})
     with shielded():
         if shown == CLASS_MAP:
             wanted = method if method != "none" else "deep_taylor"
-            maps = compute_maps(engine, film, [case], ranking.target, wanted, word.caption)
+            maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, word.caption)
         elif shown == PAIR_MAP:
             word.caption("Computing which parts make the two films alike …")
             maps = compute_pair(engine, film, case, ranking, word.caption)

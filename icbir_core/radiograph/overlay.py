@@ -18,6 +18,9 @@ from icbir_core.radiograph.network_input import Letterbox
 FADE = 0.2
 CONTOUR_LEVELS = (0.25, 0.5, 0.75)
 SCALE_PERCENTILE = 99.5
+OUTLIER = 3.0
+"""With a lead, the one scale is at most so many times what the lead or the middle map needs: the lead keeps a third of
+the colours, which is above `FADE`."""
 _GREY = 96
 
 __all__ = [
@@ -78,15 +81,28 @@ class Legend:
     note: str
 
 
-def shared_scale(values: Iterable[np.ndarray], percentile: float = SCALE_PERCENTILE) -> float:
+def shared_scale(
+    values: Iterable[np.ndarray], percentile: float = SCALE_PERCENTILE, lead: np.ndarray | None = None
+) -> float:
     """The one scale for several maps: the largest of their percentiles of |value|, so that no map saturates on more
-    than (100 − percentile) % of its pixels; 0.0 where every map is zero. Raises `ValueError` on NaN or infinity."""
-    scale = 0.0
-    for single in values:
-        size = np.abs(_check_finite(single))
-        # A map of a few hot pixels has a percentile of zero: its largest value is then its scale.
-        scale = max(scale, float(np.percentile(size, percentile)) or float(size.max()))
+    than (100 − percentile) % of its pixels; 0.0 where every map is zero. Raises `ValueError` on NaN or infinity.
+
+    lead : the map that must stay visible beside the others (the query's). The scale is then at most `OUTLIER` times the
+    larger of the lead's percentile and the median of all; what lies beyond takes the last colour.
+    """
+    own = [_measure(single, percentile) for single in values]
+    scale = max(own, default=0.0)
+    if lead is not None:
+        middle = sorted(own)[(len(own) - 1) // 2] if own else 0.0  # of two maps the lower, or an outlier would set it
+        bound = OUTLIER * max(_measure(lead, percentile), middle)
+        scale = min(scale, bound) if bound > 0.0 else scale
     return scale
+
+
+def _measure(values: np.ndarray, percentile: float) -> float:
+    size = np.abs(_check_finite(values))
+    # A map of a few hot pixels has a percentile of zero: its largest value is then its scale.
+    return float(np.percentile(size, percentile)) or float(size.max())
 
 
 def render_overlay(

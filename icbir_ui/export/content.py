@@ -16,7 +16,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
 from icbir_core.types import Radiograph, Ranking
 from icbir_ui.films import Film
-from icbir_ui.searching import Maps
+from icbir_ui.searching import Maps, describe_scale
 from icbir_ui.state import NOTICE
 from icbir_ui.words import (
     METHOD_TITLES,
@@ -131,10 +131,7 @@ def gather_report(
     settings = (
         ("Target finding", ranking.target),
         ("Search by", METHOD_TITLES.get(ranking.method, ranking.method)),
-        (
-            "Heat map",
-            f"{maps.title}, one scale for all films (last colour: ≥ {maps.scale:.3g})" if maps.title else "none",
-        ),
+        ("Heat map", describe_scale(maps, "films") if maps.title else "none"),
         ("Metric and route", f"{ranking.metric}, {ranking.route}"),
         ("Filters", filters),
         ("Eligible cases", f"{ranking.eligible} of {ranking.total}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
+from dataclasses import replace
 
 import fakes
 import pytest
@@ -97,6 +98,20 @@ def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(sea
     assert {bar["name"]: bar["above"] for bar in first["bars"]} == {"Effusion": True, "Cardiomegaly": False}
     assert searched.data["overlayScale"] > 0
     assert all("map" in pane for pane in searched.data["panes"])
+
+
+def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_is_beyond(open_page, monkeypatch):
+    before = open_page("search", film="effusion_1")
+    plain, vivid, compute = before.data["overlayScale"], before.case_ids[3], fakes.FakeRetriever.map_of
+
+    def exaggerate(self, item, *more):
+        found = compute(self, item, *more)
+        return replace(found, values=1000 * found.values) if getattr(item, "case_id", None) == vivid else found
+
+    monkeypatch.setattr(fakes.FakeRetriever, "map_of", exaggerate)
+    resources.open_engine().forget()
+    data = open_page("search", film="effusion_1").data
+    assert plain < data["overlayScale"] < 4 * plain and "≥" in data["legend"]
 
 
 def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_is_refined(open_page, monkeypatch):

@@ -199,7 +199,7 @@ class Viewer {
   legendEnds() {
     // Both ends of the colours, in words and as values of the map.
     const last = Number(Number(this.data.overlayScale).toPrecision(3)), [low, high] = this.data.ends ?? ["", ""];
-    return [`${low} ${this.data.signed ? -last : 0}`, `${last} ${high}`];
+    return [`${low} ${this.data.signed ? `≤ ${-last}` : 0}`, `≥ ${last} ${high}`];
   }
 
   showControls() {

@@ -10,6 +10,7 @@ from skimage.color import rgb2lab
 from icbir_core.errors import UnknownNameError
 from icbir_core.radiograph.overlay import (
     DIVERGING_MAPS,
+    OUTLIER,
     SEQUENTIAL_MAPS,
     OverlayStyle,
     attach_legend,
@@ -61,6 +62,26 @@ def test_one_outlier_does_not_darken_all_maps():
     values = np.random.default_rng(0).random((100, 100))
     values[0, 0] = 1000.0
     assert shared_scale([values]) < 1.01
+
+
+def test_one_vivid_case_does_not_make_the_map_of_the_query_invisible():
+    query, usual, outlier = (np.tile(np.linspace(0, top, 40, dtype=np.float32), (60, 1)) for top in (1.0, 0.8, 50.0))
+    maps = [query, usual, usual, outlier]
+    scale = shared_scale(maps, lead=query)
+    assert scale == pytest.approx(OUTLIER * shared_scale([query])) and shared_scale(maps) > 45
+    assert shared_scale([query, outlier], lead=query) == scale, "one case beside the query, too"
+    black = np.zeros(query.shape, np.float32)
+    panes = [render_overlay(black, one, SOLID, scale) for one in maps]
+    assert panes[0].max() > 100 and tuple(panes[3][0, -1]) == tuple(colour_table("inferno")[255])
+    # the axiom holds below the scale: the same value has the same colour in every pane
+    outlier[0, 5] = query[0, 39]
+    assert tuple(render_overlay(black, outlier, SOLID, scale)[0, 5]) == tuple(panes[0][0, 39])
+
+
+def test_a_faint_query_stays_faint_where_most_cases_are_vivid():
+    faint, vivid = np.full((30, 30), 0.01), np.full((30, 30), 1.0)
+    assert shared_scale([faint, vivid, vivid, vivid], lead=faint) == 1.0
+    assert shared_scale([0 * faint, 0 * faint, vivid], lead=0 * faint) == 1.0, "nothing else is there to be seen"
 
 
 def test_zero_map_and_zero_opacity_leave_the_film():
