@@ -15,10 +15,15 @@ METHODS: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn", "ssim")
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """Limits against decompression bombs: bytes of a file, pixels of a film."""
+    """Limits against decompression bombs: bytes of a file, pixels of a film; and the pixels that a side must have."""
 
     max_bytes: int = 200 * 1024 * 1024
     max_pixels: int = 64_000_000
+    min_side: int = 1
+
+
+# Of films that are searched with or for: no chest can be seen in fewer pixels.
+FILM_LIMITS = ReadLimits(min_side=32)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from icbir_core.errors import RadiographError, RadiographTooLarge, WorkspaceErro
 from icbir_core.files import remove_partial_files, replace_atomically, sha256_of_bytes, sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import read_radiograph, write_lossless
-from icbir_core.settings import ReadLimits
+from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
 SKIPPED_FILE = "skipped.csv"
@@ -55,7 +55,7 @@ def ingest(
     workspace: Workspace,
     options: IngestOptions,
     progress: Progress | None = None,
-    limits: ReadLimits = ReadLimits(),  # noqa: B008 (frozen)
+    limits: ReadLimits = FILM_LIMITS,
 ) -> IngestReport:
     """Add the films of a data set to the workspace's catalogue; films that are already there are left alone.
 

@@ -8,6 +8,7 @@ import gzip
 import sqlite3
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from made_data_sets import write_dicom, write_film, write_table
@@ -280,3 +281,11 @@ def test_a_damaged_gzip_table_is_one_sentence(workspace, data_set, damage):
     table.write_bytes({"plain": b"image,Effusion\n", "truncated": whole[:-20], "altered": altered}[damage])
     with pytest.raises(CatalogueError, match=r"whole gzip file in 'labels.csv.gz', got a damaged or truncated one"):
         ingest(workspace, replace(data_set, labels=table))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2000), (2000, 31)])
+def test_a_film_too_small_for_a_chest_is_refused(workspace, tmp_path, rows, columns):
+    (tmp_path / "films").mkdir()
+    cv2.imwrite(str(tmp_path / "films" / "0.png"), np.full((rows, columns), 9, np.uint8))
+    ((_, reason),) = ingest(workspace, IngestOptions("folder", tmp_path / "films")).skipped
+    assert reason == f"Expected a film of at least 32 pixels a side, got {columns} × {rows}; choose a whole one."
