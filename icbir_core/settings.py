@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,10 +15,15 @@ METHODS: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn", "ssim")
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """Limits against decompression bombs: bytes of a file, pixels of a film."""
+    """Limits against decompression bombs: bytes of a file, pixels of a film; and the pixels that a side must have."""
 
     max_bytes: int = 200 * 1024 * 1024
     max_pixels: int = 64_000_000
+    min_side: int = 1
+
+
+# Of films that are searched with or for: no chest can be seen in fewer pixels.
+FILM_LIMITS = ReadLimits(min_side=32)
 
 
 @dataclass(frozen=True)
@@ -47,36 +53,54 @@ class SearchFilter:
 
     @classmethod
     def parse(cls, text: str | None) -> SearchFilter:
-        """Read "view=AP, sex=F, age=40-60, Effusion=present". Raises `FilterError` on anything else."""
-        from icbir_core.findings import FindingState, find_canonical_name
-        from icbir_core.types import UNKNOWN
+        """Read "view=AP, sex=F, age=40-60, Effusion=present". Raises `FilterError`, which names what it is about."""
+        from icbir_core.findings import find_canonical_name
 
-        if not text or not text.strip():
-            return cls()
         values: dict = {"findings": {}}
-        for part in text.split(","):
+        named: set[str] = set()
+        for part in text.split(",") if text and text.strip() else ():
             key, separator, value = (piece.strip() for piece in part.partition("="))
-            try:
-                if not separator or not value:
-                    raise ValueError
-                if key in ("view", "sex"):
-                    # "unknown" is the one value that is stored in small letters
-                    values[key] = UNKNOWN if value.lower() == UNKNOWN else value.upper()
-                elif key == "age":
-                    low, dash, high = value.partition("-")
-                    values["age_min"] = int(low) if low.strip() else None
-                    values["age_max"] = (int(high) if high.strip() else None) if dash else int(low)
-                else:
-                    name = find_canonical_name(key)
-                    if name is None:
-                        raise ValueError
-                    values["findings"][name] = FindingState(value.lower()).value
-            except ValueError:
+            name = key.lower() if key.lower() in ("view", "sex", "age") else find_canonical_name(key)
+            if name is None or not separator or not value:
                 raise FilterError(
                     f"Expected filters like 'view=AP, sex=F, age=40-60, Effusion=present', got '{part.strip()}'; "
                     "correct that part."
-                ) from None
+                )
+            if name in named:
+                raise FilterError(f"Expected one filter for {name}, got another, '{part.strip()}'; keep one of them.")
+            named.add(name)
+            if name == "age":
+                values["age_min"], values["age_max"] = _parse_ages(value)
+            elif name in _FILTER_WORDS:
+                values[name] = _find_word(name, value, _FILTER_WORDS[name])
+            else:
+                values["findings"][name] = _find_word(name, value, _STATE_WORDS)
         return cls(**values)
+
+
+_FILTER_WORDS: Mapping[str, Mapping[str, str]] = {
+    "view": {"pa": "PA", "ap": "AP", "lateral": "LATERAL", "unknown": "unknown"},
+    "sex": {"f": "F", "m": "M", "unknown": "unknown", "female": "F", "male": "M"},
+}
+_STATE_WORDS = {word: word for word in ("present", "absent", "uncertain", "unknown")}
+
+
+def _find_word(name: str, value: str, words: Mapping[str, str]) -> str:
+    if value.lower() not in words:
+        known = ", ".join(dict.fromkeys(words.values()))
+        raise FilterError(f"Expected for {name} one of {known}, got '{value}'; choose one of them.")
+    return words[value.lower()]
+
+
+def _parse_ages(value: str) -> tuple[int | None, int | None]:
+    """Smallest and largest age of "40-60", "40-", "-60" or "50", ends included; None is no limit."""
+    found = re.fullmatch(r"(\d*)(?:\s*(-)\s*(\d*))?", value, re.ASCII)
+    if found is None or not (found[1] or found[3]):
+        raise FilterError(f"Expected ages in years such as 40-60, 40-, -60 or 50, got 'age={value}'; correct it.")
+    low, high = (int(digits) if digits else None for digits in (found[1], found[3] if found[2] else found[1]))
+    if low is not None and high is not None and low > high:
+        raise FilterError(f"Expected the smaller age first, got 'age={value}'; write age={high}-{low}.")
+    return low, high
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from icbir_core.errors import RadiographError, RadiographTooLarge, WorkspaceErro
 from icbir_core.files import remove_partial_files, replace_atomically, sha256_of_bytes, sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import read_radiograph, write_lossless
-from icbir_core.settings import ReadLimits
+from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
 SKIPPED_FILE = "skipped.csv"
@@ -55,13 +56,14 @@ def ingest(
     workspace: Workspace,
     options: IngestOptions,
     progress: Progress | None = None,
-    limits: ReadLimits = ReadLimits(),  # noqa: B008 (frozen)
+    limits: ReadLimits = FILM_LIMITS,
 ) -> IngestReport:
     """Add the films of a data set to the workspace's catalogue; films that are already there are left alone.
 
     Each film is stored before its row, and rows are committed in small batches in the data set's order: a run that was
     killed goes on with the same call and ends with the same catalogue. Memory does not grow with the films, only (some
-    hundred bytes each) with the skipped rows, which are returned and written to `skipped.csv` of the workspace.
+    hundred bytes each) with the skipped rows, which are returned and written to `skipped.csv` of the workspace, and
+    with the files of the folder where the table names films without their folder (see `FileFinder`).
     Raises `CatalogueError` if the data set is not as its layout says, `WorkspaceError` if another ingest is running.
     """
     with workspace.lock("catalogue", seconds=2.0):
@@ -103,7 +105,9 @@ class _Ingest:
         self.added = self.already = self.seen_rows = 0
         self.skipped: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
-        self.seen: set[str] = set()
+        # A database without a name is a temporary file, which SQLite removes when it is closed.
+        self.seen = sqlite3.connect("")
+        self.seen.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
         self.pending: deque[Future] = deque()
         self.records: list[dict[str, Any]] = []
         self.total = options.limit if options.limit is not None else count_rows(options)
@@ -133,11 +137,14 @@ class _Ingest:
             elif isinstance(row, IgnoredLabel):
                 self.seen_rows -= 1
                 self.ignored[row.name] += 1
-            elif case_id in self.seen:
+            elif not self._is_first(case_id):
                 self._skip(row.label, "listed twice")
             else:
-                self.seen.add(case_id)
                 self._take_case(case_id, row, held.get(case_id), workers)
+
+    def _is_first(self, case_id: str) -> bool:
+        name = case_id.encode("utf-8", "surrogateescape")
+        return self.seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
     def _take_case(self, case_id: str, raw: RawCase, held: tuple[str, int | None] | None, workers) -> None:
         if held is not None:
@@ -206,6 +213,7 @@ class _Ingest:
         with suppress(Exception, CancelledError):  # the error that ended the run is the one to be told
             while self.pending:
                 self._collect()
+        self.seen.close()
         self._flush()
 
     def _collect(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,8 +97,9 @@ def debugging() -> bool:
 
 
 def quieten_libraries() -> None:
-    """Keep TensorFlow's start-up lines off the terminal unless the reader set otherwise."""
+    """Keep TensorFlow's start-up lines and pydicom's doubts about a header off the terminal, unless debugging."""
     if not debugging():
+        warnings.filterwarnings("ignore", module="pydicom")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

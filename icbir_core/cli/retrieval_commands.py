@@ -17,7 +17,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
-from icbir_core.settings import METHODS
+from icbir_core.settings import FILM_LIMITS, METHODS
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -98,6 +98,7 @@ def query(
     then."""
     from icbir_core.errors import IcbirError
     from icbir_core.findings import require_canonical_name
+    from icbir_core.radiograph import assess_quality
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.settings import SearchFilter, SearchSettings
 
@@ -118,7 +119,10 @@ def query(
             asked, ranking, timings = _answer(retriever, image, settings)
             if save_overlays is not None:
                 _save_overlays(retriever, asked, ranking, save_overlays)
-            emit(describe_ranking(ranking, timings) | {"device": chosen.name}, format_ranking(ranking), as_json)
+            warnings = [warning.text for warning in assess_quality(asked.radiograph).warnings]
+            result = describe_ranking(ranking, timings) | {"device": chosen.name, "warnings": warnings}
+            lines = [format_ranking(ranking), *(f"  Warning: {text}" for text in warnings)]
+            emit(result, "\n".join(lines), as_json)
         except (IcbirError, OSError) as error:
             failed += 1
             line = describe_error(error)
@@ -136,7 +140,7 @@ def _answer(retriever: Retriever, image: Path, settings: Any) -> tuple[Query, Ra
     from icbir_core.types import Query
 
     start = time.perf_counter()
-    asked = Query(str(image), read_radiograph(image))
+    asked = Query(str(image), read_radiograph(image, FILM_LIMITS))
     read = 1000 * (time.perf_counter() - start)
     ranking = retriever.search(asked, settings)
     total = 1000 * (time.perf_counter() - start)

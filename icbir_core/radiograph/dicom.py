@@ -37,6 +37,8 @@ from icbir_core.radiograph.levels import MAX_LEVEL, to_levels
 from icbir_core.radiograph.raster import check_pixel_count, reduce_to_grey
 from icbir_core.settings import ReadLimits
 
+_CUT_SHORT = "Expected a whole DICOM, got one that is cut short or damaged; copy or export the film again."
+
 
 def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str], dict[str, Any]]:
     """uint16 levels (H, W), stored bits, facts, and the header's fields of a `Radiograph`."""
@@ -46,6 +48,8 @@ def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[s
     try:
         stored = pixel_array(dataset, decoding_plugin=_choose_plugin(uid))
     except Exception as error:  # decoders of damaged pixel data raise nearly anything
+        if "less than expected" in str(error):
+            raise RadiographError(_CUT_SHORT) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         reason = re.sub(r"[^ -~]+", "?", reason)[:120]
         raise RadiographError(
@@ -111,8 +115,10 @@ def _parse(data: bytes, limits: ReadLimits) -> Dataset:
     except RadiographTooLarge:
         raise
     except Exception as error:  # a parser of foreign bytes raises nearly anything
-        raise RadiographError("Expected a whole DICOM, got one that breaks off; export the film again.") from error
+        raise RadiographError(_CUT_SHORT) from error
     if not known and not any(keyword in dataset for keyword in ("FloatPixelData", "MediaStorageSOPClassUID")):
+        if data[128:132] == b"DICM":
+            raise RadiographError(_CUT_SHORT)
         raise RadiographError("Expected a PNG, JPEG or DICOM film, got something else; export it as one of these.")
     return dataset
 
@@ -149,9 +155,13 @@ def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> None:
     """Everything that can be refused before a single pixel is decoded."""
     if "PixelData" not in dataset:
         # Only a registered name: the text of a damaged element may hold half the header.
-        kind = UID(get_text(dataset, "SOPClassUID")[:64])
-        kind = kind.name if kind.type else "object"
-        raise RadiographError(f"Expected a DICOM film, got a {kind} without pixels; choose the file that holds them.")
+        named = get_text(dataset, "SOPClassUID") or get_text(dataset.file_meta, "MediaStorageSOPClassUID")
+        kind = UID(named[:64]).name if UID(named[:64]).type else "object of unknown kind"
+        if "Rows" not in dataset and "Image Storage" in kind:
+            raise RadiographError(_CUT_SHORT)
+        raise RadiographError(
+            f"Expected a DICOM film, got one without pixels ({kind}); choose the file that holds them."
+        )
     frames = get_numbers(dataset, "NumberOfFrames")
     if frames and frames[0] > 1:
         raise MultiFrameError(

@@ -20,9 +20,11 @@ _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB
 
 
 def check_pixel_count(rows: int, columns: int, limits: ReadLimits) -> None:
-    """Raises `RadiographTooLarge` where the header promises more pixels than allowed, `RadiographError` on none."""
-    if rows < 1 or columns < 1:
-        raise RadiographError(f"Expected a film of at least one pixel, got {columns} × {rows}; export it again.")
+    """Raises `RadiographTooLarge` where the header promises more pixels than allowed, `RadiographError` on too few."""
+    if min(rows, columns) < limits.min_side:
+        raise RadiographError(
+            f"Expected a film of at least {limits.min_side} pixels a side, got {columns} × {rows}; choose a whole one."
+        )
     if rows * columns > limits.max_pixels:
         raise RadiographTooLarge(
             f"Expected at most {limits.max_pixels:,} pixels, got {columns} × {rows}; "

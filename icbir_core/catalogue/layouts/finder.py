@@ -12,7 +12,10 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", "")
 
 
 class FileFinder:
-    """Finds files under one folder: by relative path first, then by bare name anywhere below it."""
+    """Finds files under one folder: by relative path first, then by bare name anywhere below it.
+
+    The first bare name that is not directly in the folder lists every file, which is then held: about 300 bytes a file.
+    """
 
     def __init__(self, root: Path, endings: tuple[str, ...] = ("",)):
         self.root = Path(root)

@@ -6,8 +6,10 @@ import csv
 import errno
 import gzip
 import sqlite3
+import tracemalloc
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from made_data_sets import write_dicom, write_film, write_table
@@ -18,6 +20,7 @@ from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import read_radiograph
+from icbir_core.settings import ReadLimits
 
 
 @pytest.fixture
@@ -280,3 +283,20 @@ def test_a_damaged_gzip_table_is_one_sentence(workspace, data_set, damage):
     table.write_bytes({"plain": b"image,Effusion\n", "truncated": whole[:-20], "altered": altered}[damage])
     with pytest.raises(CatalogueError, match=r"whole gzip file in 'labels.csv.gz', got a damaged or truncated one"):
         ingest(workspace, replace(data_set, labels=table))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2000), (2000, 31)])
+def test_a_film_too_small_for_a_chest_is_refused(workspace, tmp_path, rows, columns):
+    (tmp_path / "films").mkdir()
+    cv2.imwrite(str(tmp_path / "films" / "0.png"), np.full((rows, columns), 9, np.uint8))
+    ((_, reason),) = ingest(workspace, IngestOptions("folder", tmp_path / "films")).skipped
+    assert reason == f"Expected a film of at least 32 pixels a side, got {columns} × {rows}; choose a whole one."
+
+
+def test_the_names_already_seen_are_not_held_in_memory(workspace, data_set):
+    run = ingesting._Ingest(workspace, data_set, lambda *_: None, ReadLimits())
+    tracemalloc.start()
+    assert all(run._is_first(f"case {number}") for number in range(20_000)) and not run._is_first("case 7")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000, "a set of them takes above two million bytes"

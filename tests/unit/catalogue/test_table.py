@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from icbir_core.catalogue import Catalogue
-from icbir_core.errors import CatalogueError
+from icbir_core.errors import CatalogueError, FilterError
 from icbir_core.findings import FindingState
 from icbir_core.settings import SearchFilter
 
@@ -39,7 +39,10 @@ def catalogue(tmp_path) -> Catalogue:
         ("view=ap", [1, 2]),
         ("sex=F", [0, 2]),
         ("view=unknown, sex=Unknown", [3]),
+        ("sex=female", [0, 2]),
+        ("Sex=Male, view=AP", [1]),
         ("age=40-", [0, 2]),
+        ("age=40 - 60", [0]),
         ("age=-50", [0, 3]),
         ("age=50", [0]),
         ("Pleural Effusion=present", [0]),
@@ -53,6 +56,30 @@ def catalogue(tmp_path) -> Catalogue:
 def test_filters(catalogue, text, rows):
     found = catalogue.eligible_rows(SearchFilter.parse(text))
     assert found.dtype == np.int64 and found.tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("view=AP, view=PA", "one filter for view, got another, 'view=PA'"),
+        ("Effusion=present, Pleural Effusion=absent", "one filter for Effusion, got another"),
+        ("age=40-, age=-60", "one filter for age"),
+        ("age=-", "40-60, 40-, -60 or 50, got 'age=-'"),
+        ("age=old", "got 'age=old'"),
+        ("age=40 50", "got 'age=40 50'"),
+        ("age=60-40", "the smaller age first, got 'age=60-40'; write age=40-60"),
+        ("view=XX", "for view one of PA, AP, LATERAL, unknown, got 'XX'"),
+        ("sex=woman", "for sex one of F, M, unknown, got 'woman'"),
+        ("Effusion=maybe", "for Effusion one of present, absent, uncertain, unknown, got 'maybe'"),
+        ("Zebra=present", "got 'Zebra=present'"),
+        ("view", "got 'view'"),
+        ("view=AP,", "got ''"),
+    ],
+)
+def test_a_filter_that_says_nothing_clear_is_named(text, part):
+    with pytest.raises(FilterError) as told:
+        SearchFilter.parse(text)
+    assert part in str(told.value)
 
 
 def test_findings_stand_in_the_vocabularys_order(catalogue):

@@ -189,3 +189,15 @@ def test_the_module_runs_and_help_is_quick_to_load(tmp_path):
         timeout=60,
     )
     assert run.returncode == 1 and run.stderr.startswith("Error: Expected a workspace") and not run.stdout
+
+
+def test_a_truncated_dicom_brings_no_warning_of_a_library(tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    meta = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
+    (folder / "cut").write_bytes(bytes(128) + b"DICM" + meta + b"\x08\x00\x16\x00UI\x1a\x001.2.840.")
+    words = ["ingest", str(tmp_path / "w"), "--layout", "dicom", "--images", str(folder)]
+    run = subprocess.run(
+        [sys.executable, "-m", "icbir_core", *words], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0 and run.stderr.startswith("Warning: no film") and run.stderr.count("\n") == 1

@@ -322,6 +322,14 @@ def test_damaged_files_give_one_sentence(make):
     assert text.startswith("Expected ") and "got" in text and "\n" not in text and len(text) < 300
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9, 0.999])
+def test_a_file_that_is_cut_short_is_told_so(share):
+    data = make_dicom(np.zeros((8, 8), np.uint16))
+    with pytest.raises(RadiographError, match="one that is cut short or damaged"):
+        read_radiograph(data[: 132 + int(share * (len(data) - 132))])
+
+
 def test_a_picture_of_another_size_than_the_header_says_is_refused(tmp_path):
     data = transcode(make_dicom(FILM12, BitsStored=12), "1.2.840.10008.1.2.4.80", tmp_path)
     dataset = pydicom.dcmread(io.BytesIO(data))

@@ -8,13 +8,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from icbir_core.catalogue import Workspace
-from icbir_core.cli import main
+from icbir_core.cli import main, retrieval_commands
 from icbir_core.cli.retrieval_commands import describe_ranking, format_ranking
 from icbir_core.findings import FindingState
-from icbir_core.types import Case, Hit, Prediction, Ranking
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.types import Case, Hit, Prediction, Query, Radiograph, Ranking
 
 STATES = {"Effusion": FindingState.PRESENT, "Mass": FindingState.ABSENT, "Nodule": FindingState.UNCERTAIN}
 
@@ -58,6 +61,28 @@ def test_table_of_a_ranking_speaks_plainly():
     assert "9 of 10 cases eligible" in text and "as near as the closest tenth of pairs" in text
     assert "30% of the eligible cases" in text and "simulated" not in text
     assert "simulated films, not patients" in format_ranking(make_ranking("simulated"))
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_query_tells_what_the_quality_gate_doubts(tmp_path, monkeypatch, capsys, extra):
+    film = Radiograph(np.zeros((64, 64), np.float32), "a", "b", "PNG")
+    answer = Query("film.png", film), make_ranking("nih"), {"search": 1.0}
+    monkeypatch.setattr(Retriever, "open", lambda *_: None)
+    monkeypatch.setattr(retrieval_commands, "_answer", lambda *_: answer)
+    assert main(["query", str(tmp_path), "film.png", "--device", "cpu", *extra]) == 0
+    out = capsys.readouterr().out
+    text = "The picture has a single grey level: export the film again."
+    if extra:
+        assert json.loads(out)["warnings"] == [text]
+    else:
+        assert f"\n  Warning: {text}\n" in out
+
+
+def test_query_refuses_a_film_too_small_for_a_chest(tmp_path, monkeypatch, capsys):
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((1, 2000), np.uint8))
+    monkeypatch.setattr(Retriever, "open", lambda *_: None)
+    assert main(["query", str(tmp_path), str(tmp_path / "1.png"), "--device", "cpu"]) == 1
+    assert "at least 32 pixels a side, got 2000 × 1" in capsys.readouterr().err
 
 
 def test_app_becomes_the_server_of_the_workspace(tmp_path, monkeypatch):
