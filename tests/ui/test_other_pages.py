@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import fakes
+import numpy as np
 import pytest
 import streamlit as st
 
@@ -115,3 +118,30 @@ def test_failed_loading_is_told(open_page, monkeypatch):
     monkeypatch.setattr(resources, "open_retriever", fail)
     st.cache_resource.clear()
     assert "run the index command" in open_page("search", film="effusion_1").text()
+
+
+def test_compare_keeps_the_scale_of_the_search_and_names_its_map(open_page):
+    search = open_page("search", film="effusion_1")
+    compare = open_page("compare")
+    for key in ("films", "current_film", "ranking"):
+        compare.app.session_state[key] = search.app.session_state[key]
+    compare.run()
+    assert compare.data["overlayScale"] == search.data["overlayScale"] and "map of Effusion" in compare.text()
+    compare.decide("stepped", 1, by=1)
+    assert compare.data["overlayScale"] == search.data["overlayScale"]
+
+
+def test_a_map_that_marks_no_place_says_so(open_page, monkeypatch):
+    mapped = fakes.FakeRetriever.map_of
+
+    def map_of(self, item, method="deep_taylor", target=None):
+        found = mapped(self, item, method, target)
+        flat = getattr(item, "case_id", "") == "case_003"
+        return replace(found, values=np.zeros_like(found.values), state="zero") if flat else found
+
+    monkeypatch.setattr(fakes.FakeRetriever, "map_of", map_of)
+    page = open_page("search", film="effusion_1")
+    notes = {pane["key"]: pane["note"] for pane in page.data["panes"] if not pane["lead"]}
+    assert "case_003" in notes, "the case is among the hits"
+    assert {key for key, note in notes.items() if note} == {"case_003"}
+    assert notes["case_003"] == "This map is all zero: it marks no place."
