@@ -12,8 +12,6 @@ from icbir_ui import state
 from icbir_ui.searching import get_trail
 from icbir_ui.state import Key
 
-BY_FINDING = "refine_by_finding"
-
 
 def add_step(step: Step) -> None:
     """Add a step to the trail; what it says wrongly becomes a word to the reader."""
@@ -74,14 +72,14 @@ def show_refinement(targets: tuple[str, ...] = (), target: str = "") -> None:
         others = [name for name in targets if name != (trail.finding or target)]
         if trail.steps and others:  # before the first step the control "Target finding" does the same
             st.selectbox(
-                "This finding", others, index=None, placeholder="This finding: …", key=BY_FINDING, width=220,
-                on_change=_take_finding, label_visibility="collapsed",
+                "This finding", others, index=None, placeholder="This finding: …", width=220,
+                key=Key.FINDING_STEP.value, on_change=_take_finding, label_visibility="collapsed",
             )  # fmt: skip
 
 
 def _take_finding() -> None:
     """The step "this finding": search on by another finding, keeping what was ticked."""
-    chosen = st.session_state.get(BY_FINDING)
+    chosen = state.get(Key.FINDING_STEP)
     if chosen:
         add_step(Finding(chosen))
-        st.session_state[BY_FINDING] = None
+        state.put(Key.FINDING_STEP, None)

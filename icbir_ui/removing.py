@@ -22,7 +22,7 @@ def show_removing(engine: Engine, workspace: Workspace) -> None:
         state.put(Key.WORD, None)
     st.caption("A removed case is no longer found; its row is kept, so that old ratings still name it.")
     left, right = st.columns(2, gap="large")
-    name = left.text_input("Case to remove", placeholder="Its name, then Enter", key="case_to_remove").strip()
+    name = left.text_input("Case to remove", placeholder="Its name, then Enter", key=Key.REMOVAL.value).strip()
     if name:
         with left, shielded():
             case = workspace.catalogue.get(name)
@@ -41,4 +41,4 @@ def _change(engine: Engine, change: Callable[[str], object], name: str) -> None:
         change(name)
         engine.forget()
         state.put(Key.WORD, f"{name} is {'removed' if change.__name__ == 'remove' else 'searched again'}.")
-        st.session_state["case_to_remove"] = ""
+        state.put(Key.REMOVAL, "")

@@ -37,6 +37,17 @@ class Key(StrEnum):
     SELECTION_PAGE = "selected_page"
     PROGRESS = "ingest_progress"
     WORD = "word"
+    FINDING_STEP = "refine_by_finding"
+    OTHER_DEMONSTRATION = "another_demonstration"
+    REMOVAL = "case_to_remove"
+    RETURNED = "rate_returned_to"
+    SHOWN = "rate_shown_at"
+    UNBLINDED = "results_unblinded"
+    SEARCH_VIEWER = "search_viewer"
+    FILM_VIEWER = "search_first"
+    COMPARE_VIEWER = "compare_viewer"
+    RATE_VIEWER = "rate_viewer"
+    DECIDED = "decided"
 
 
 NOTICE = "For research and education. Not a medical device; not for diagnosis."

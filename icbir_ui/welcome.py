@@ -21,7 +21,6 @@ from icbir_ui.viewer import ViewerOptions, show_viewer
 THUMBNAIL = 260
 SHOWN = 12
 COLUMNS = 6
-CHOICE = "another_demonstration"
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
@@ -96,7 +95,7 @@ def _open(workspace: Workspace, name: str) -> None:
 
 def _open_choice(workspace: Workspace) -> None:
     """Once, at the choice: what she takes up after it is not put back."""
-    if name := st.session_state.get(CHOICE):
+    if name := state.get(Key.OTHER_DEMONSTRATION):
         _open(workspace, name)
 
 
@@ -116,7 +115,7 @@ def offer_films(workspace: Workspace) -> None:
     if titles:
         st.selectbox(
             "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
-            key=CHOICE, on_change=_open_choice, args=(workspace,),
+            key=Key.OTHER_DEMONSTRATION.value, on_change=_open_choice, args=(workspace,),
         )  # fmt: skip
     case_id = st.text_input("Catalogue case", placeholder="Name of a case")
     if case_id and st.button("Search with this case"):

@@ -105,7 +105,7 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
                 _step(int(value["by"]), len(ranking.hits))
 
     options = viewer_options(maps, full=True, arrows="step", columns=2, rating_scale=ratings.SHORT_SCALE)
-    show_viewer([left.alone(), right.alone()], options, "compare_viewer", react)
+    show_viewer([left.alone(), right.alone()], options, Key.COMPARE_VIEWER.value, react)
 
 
 run_page("Compare", draw, heading=False)

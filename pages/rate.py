@@ -19,12 +19,10 @@ from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
 from icbir_ui.ratings import SHORT_SCALE
 from icbir_ui.searching import show_loading
+from icbir_ui.state import Key
 from icbir_ui.viewer import show_viewer
 
 PARAMETER_STUDY = "study"
-VIEWER = "rate_viewer"
-RETURNED = "rate_returned_to"
-SHOWN = "rate_shown_at"
 QUESTIONS = {
     "similarity": "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5.",
     "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
@@ -63,13 +61,13 @@ def draw() -> None:
 
 def find_item(session: ReadingSession) -> BlindItem | None:
     """The item she went back to, else the first that is not answered."""
-    returned = st.session_state.get(RETURNED)
+    returned = state.get(Key.RETURNED)
     return returned if returned and session.owns(returned.token) else session.next_item()
 
 
 def return_to(session: ReadingSession, token: str | None) -> None:
     """Go to the item before; its earlier answer stays stored, a new one counts."""
-    st.session_state[RETURNED] = session.previous_item(token)
+    state.put(Key.RETURNED, session.previous_item(token))
 
 
 def show_item(workspace, store: RatingsStore, session: ReadingSession, item: BlindItem) -> None:
@@ -83,12 +81,13 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
         word = st.empty()
         maps = compute_maps(engine, workspace, session, item, word.caption)
         word.empty()
-    shown = st.session_state.setdefault(SHOWN, {})
+    shown = state.get(Key.SHOWN, {})
     if not shown or next(reversed(shown)) != item.token:  # an item that comes back is timed anew
         shown.pop(item.token, None)
         shown[item.token] = time.monotonic()
+        state.put(Key.SHOWN, shown)
     given = None
-    if st.session_state.get(RETURNED) is not None and item.task == "similarity":
+    if state.get(Key.RETURNED) is not None and item.task == "similarity":
         query, cases = session.find_cases(item.token)
         stage = 2 if item.with_maps else 1
         known = store.latest(
@@ -96,7 +95,7 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
         )
         given = known[-1].score if known else None
     show_answers(session, item, given)
-    show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), VIEWER)
+    show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), Key.RATE_VIEWER.value)
     if item.task == "similarity":
         st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))
 
@@ -129,8 +128,8 @@ def show_answers(session: ReadingSession, item: BlindItem, given: int | None) ->
 def answer(session: ReadingSession, token: str, **given) -> None:
     """Store one answer; only then is the item left. What went wrong is said, and the item stays."""
     with shielded():
-        started = st.session_state.get(SHOWN, {}).get(token)
-        view = getattr(st.session_state.get(VIEWER), "view", None)
+        started = state.get(Key.SHOWN, {}).get(token)
+        view = getattr(state.get(Key.RATE_VIEWER), "view", None)
         try:
             session.answer(
                 token,
@@ -141,7 +140,7 @@ def answer(session: ReadingSession, token: str, **given) -> None:
         except IcbirError as error:
             st.toast(str(error))
             return
-        st.session_state[RETURNED] = None  # the time it was shown stays: a second click on its way is an answer too
+        state.put(Key.RETURNED, None)  # the time it was shown stays: a second click on its way is an answer too
 
 
 run_page("Rate", draw, heading=False)

@@ -19,8 +19,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import charts, resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
-
-UNBLINDED = "results_unblinded"
+from icbir_ui.state import Key
 
 
 def draw() -> None:
@@ -57,7 +56,7 @@ def show_study(store: RatingsStore, study: Study) -> None:
         return
     session = ReadingSession(store, study, state.get_reader())
     left = session.total - len(session.answered())
-    unblinded = st.session_state.setdefault(UNBLINDED, set())
+    unblinded = state.get(Key.UNBLINDED, set())
     if left and not simulated and (study.name, session.reader) not in unblinded:  # any reader may still begin
         st.warning(
             f"You still have {count_of(left, 'item')} to answer in this study. "
@@ -65,7 +64,7 @@ def show_study(store: RatingsStore, study: Study) -> None:
         )
         if not st.button("Show them anyway"):
             return
-        unblinded.add((study.name, session.reader))
+        state.put(Key.UNBLINDED, unblinded | {(study.name, session.reader)})
     result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
     offer_downloads(store, study, result)

@@ -19,7 +19,7 @@ from icbir_ui.viewer import ViewerOptions, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import SIMULATED, describe_filter, describe_share, is_far, list_sources
 
-VIEWER, FIRST = "search_viewer", "search_first"
+VIEWER = Key.SEARCH_VIEWER.value
 
 
 def draw() -> None:
@@ -88,7 +88,7 @@ def draw() -> None:
 
     options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE)
     with columns[6].popover("Export", width="stretch"):
-        view = getattr(st.session_state.get(VIEWER), "view", None) or {}
+        view = getattr(state.get(Key.SEARCH_VIEWER), "view", None) or {}
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     with place:
         show_viewer(panes, options, VIEWER, react)
@@ -100,7 +100,7 @@ def draw() -> None:
 def show_alone(film: Film, place) -> None:
     """The film with its facts and warnings, before there is a ranking."""
     with place:
-        show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), FIRST)
+        show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), Key.FILM_VIEWER.value)
 
 
 def show_background(film: Film, engine: resources.Engine, target: str) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime import get_instance
 
-from icbir_ui.state import NOTICE
+from icbir_ui import state
+from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
 
@@ -202,10 +203,11 @@ def show_viewer(
     """
 
     def handle() -> None:
-        last = st.session_state.get(f"{key}_decided", 0)
+        decided = state.get(Key.DECIDED, {})
+        last = decided.get(key, 0)
         decisions = [one for one in getattr(st.session_state.get(key), "decisions", None) or [] if one["number"] > last]
         for one in decisions:
-            st.session_state[f"{key}_decided"] = one["number"]
+            state.put(Key.DECIDED, decided | {key: one["number"]})
             if on_event and one["name"] in EVENTS:
                 on_event(one["name"], one)
 
@@ -221,5 +223,5 @@ def show_viewer(
         "region": options.region, "report": options.report, "notice": options.notice,
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
-    state = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)
-    return getattr(state, "view", None) or {}
+    mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)
+    return getattr(mounted, "view", None) or {}
