@@ -132,11 +132,10 @@ def query(
 def _answer(retriever: Retriever, image: Path, settings: Any) -> tuple[Query, Ranking, dict[str, float]]:
     import time
 
-    from icbir_core.radiograph import read_radiograph
-    from icbir_core.types import Query
+    from icbir_core.catalogue import read_query
 
     start = time.perf_counter()
-    asked = Query(str(image), read_radiograph(image))
+    asked = read_query(retriever.workspace, str(image), image)
     read = 1000 * (time.perf_counter() - start)
     ranking = retriever.search(asked, settings)
     total = 1000 * (time.perf_counter() - start)
