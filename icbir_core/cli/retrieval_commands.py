@@ -243,6 +243,7 @@ def demo(
 def app_command(
     workspace: WorkspaceArgument,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
+    device: DeviceOption = "auto",
 ) -> None:
     """Start the web page for a workspace."""
     import os
@@ -255,8 +256,10 @@ def app_command(
     root = Path(__file__).resolve().parents[2]
     if not (root / "app.py").is_file():
         raise WorkspaceError(f"Expected the web page app.py in '{root}', got none; start it from a checkout.")
+    from icbir_core.model.device import require_choice
+
     opened = Workspace.open(workspace)
     command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
-    environment = make_app_environment(opened.path)
+    environment = make_app_environment(opened.path, require_choice(device))
     os.chdir(root)
     os.execve(sys.executable, command, environment)  # this process becomes the server: what ends it ends the server

@@ -69,10 +69,11 @@ def test_app_becomes_the_server_of_the_workspace(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "execve", remember)
-    assert main(["app", "w", "--port", "8777"]) == 0
+    assert main(["app", "w", "--port", "8777", "--device", "cpu"]) == 0
     assert started["program"] == started["command"][0] == sys.executable
     assert started["command"][1:] == ["-m", "icbir_ui.serving", "8777"]
     assert started["environment"]["ICBIR_WORKSPACE"] == str(tmp_path / "w"), "found from any folder"
+    assert started["environment"]["ICBIR_DEVICE"] == "cpu"
     assert (Path(started["folder"]) / "app.py").is_file()
 
 
