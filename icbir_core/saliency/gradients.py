@@ -10,7 +10,8 @@ is done otherwise than there, and why:
 - integrated gradients are multiplied by (x - baseline), which it forgets, and sampled at midpoints, so that they sum to
   the difference of the logits (completeness); the baseline is its own: 0, the mean grey of the training pictures;
 - SmoothGrad's noise is the same for every film and call, so that a map does not depend on what is beside it;
-- occlusion is written anew: it covers with the mean grey (127.5 there lies far outside a standardised input), with overlap, in batches.
+- occlusion is written anew: it covers with the mean grey (127.5 there lies far outside a standardised input), with
+  overlap, in batches.
 """
 
 from __future__ import annotations
