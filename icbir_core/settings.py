@@ -116,11 +116,13 @@ class SearchSettings:
     identical_image: bool = False
 
 
-def get_environment_path(name: str) -> str | None:
+def get_environment(name: str) -> str | None:
     """The value of the environment variable `ICBIR_<name>`, or None."""
     return os.environ.get(f"ICBIR_{name}") or None
 
 
-def make_app_environment(workspace: os.PathLike[str] | str) -> dict[str, str]:
-    """This process's environment with `ICBIR_WORKSPACE` set to the absolute path of a workspace: for the web page."""
-    return dict(os.environ) | {"ICBIR_WORKSPACE": os.path.abspath(workspace)}
+def make_app_environment(workspace: os.PathLike[str] | str, device: str = "auto") -> dict[str, str]:
+    """This process's environment for the web page: `ICBIR_WORKSPACE` set to the absolute path of a workspace, and
+    `ICBIR_DEVICE` to "auto", "cpu" or "gpu".
+    """
+    return dict(os.environ) | {"ICBIR_WORKSPACE": os.path.abspath(workspace), "ICBIR_DEVICE": device}

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.ingesting import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.radiograph.quality import assess_quality
-from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.settings import ReadLimits
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import state
@@ -117,14 +117,13 @@ def _is_film_name(name: str) -> bool:
     return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
 
 
-def make_film(name: str, radiograph: Radiograph, origin: str, case: Case | None = None, named: str = "") -> Film:
+def make_film(query: Query, origin: str, named: str = "") -> Film:
     """A film with its quality warnings."""
-    warnings = tuple(one.text for one in assess_quality(radiograph).warnings)
-    query = Query(name, radiograph, case.patient if case else None, case.case_id if case else None)
-    return Film(radiograph.pixel_sha256, query, warnings, origin, named)
+    warnings = tuple(one.text for one in assess_quality(query.radiograph).warnings)
+    return Film(query.radiograph.pixel_sha256, query, warnings, origin, named)
 
 
-def take_uploads(files: list) -> list[str]:
+def take_uploads(workspace: Workspace, files: list) -> list[str]:
     """Read what was dropped; the sentences about what could not be read. The first new film becomes the current one."""
     taken = state.get(Key.FILMS, {})
     known = set(state.get(Key.TAKEN, ()))
@@ -136,7 +135,7 @@ def take_uploads(files: list) -> list[str]:
         try:
             for name, data in expand_upload(file.name, file.getvalue()):
                 try:
-                    film = make_film(name, read_radiograph(data), "upload")
+                    film = make_film(read_query(workspace, name, data), "upload")
                 except IcbirError as error:
                     faults.append(f"{name}: {error}")
                     continue
@@ -196,12 +195,13 @@ def open_named(workspace: Workspace, name: str) -> Film | None:
     for path in list_demonstration(workspace):
         if path.stem == name:
             named = title_demonstration(workspace)[name]
-            film = make_film(name, read_radiograph(path), "demonstration", named=named)
+            film = make_film(read_query(workspace, name, path), "demonstration", named)
             break
     else:
         try:
             case = workspace.catalogue.get(name)
-            film = make_film(name, read_case_radiograph(workspace, case), "catalogue", case)
+            query = Query(name, read_case_radiograph(workspace, case), case.patient, case.case_id)
+            film = make_film(query, "catalogue")
         except IcbirError:
             return None
     choose(film)

@@ -18,7 +18,7 @@ import streamlit as st
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import WorkspaceError
 from icbir_core.plurals import count_of
-from icbir_core.settings import get_environment_path
+from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui.errors import explain
@@ -35,7 +35,7 @@ SWITCH = 0.0005
 
 def find_workspace_path() -> Path:
     """The workspace that this server serves. Raises `WorkspaceError` where none is named."""
-    path = get_environment_path("WORKSPACE")
+    path = get_environment("WORKSPACE")
     if not path:
         raise WorkspaceError(
             "Expected a workspace to serve, got none; start with `make app` or `python -m icbir_core app WORKSPACE`."
@@ -60,15 +60,17 @@ def _open_ratings(target: str) -> RatingsStore:
 
 def open_ratings() -> RatingsStore:
     """The ratings of this workspace (or of the database that ICBIR_RATINGS names). Raises `StudyError`."""
-    return _open_ratings(get_environment_path("RATINGS") or str(find_workspace_path() / RATINGS_FILE))
+    return _open_ratings(get_environment("RATINGS") or str(find_workspace_path() / RATINGS_FILE))
 
 
 def open_retriever(workspace: Workspace) -> Any:
-    """The core's retriever; imported here, because it takes seconds and a page must not wait for it."""
+    """The core's retriever on the device that `app --device` names; imported here, because it takes seconds and a page
+    must not wait for it.
+    """
     keep_networks()
     from icbir_core.retrieval.retriever import Retriever
 
-    return Retriever.open(workspace)
+    return Retriever.open(workspace, device=get_environment("DEVICE") or "auto")
 
 
 def keep_networks() -> None:

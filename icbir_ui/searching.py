@@ -55,7 +55,7 @@ def is_known(engine: Engine, film: Film, settings: SearchSettings) -> bool:
 
 def _name_ranking(engine: Engine, film: Film, settings: SearchSettings) -> tuple:
     steps = get_trail().describe()
-    return "ranking", film.key, film.query.case_id, repr(settings), steps, _count_cases(engine)
+    return "ranking", film.key, film.query.case_id, film.query.patient, repr(settings), steps, _count_cases(engine)
 
 
 def _count_cases(engine: Engine) -> tuple[int, int]:

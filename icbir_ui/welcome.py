@@ -34,7 +34,7 @@ def _make_thumbnail(path: str) -> str:
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", small)[1].tobytes()).decode()
 
 
-def drop_films(key: str) -> None:
+def drop_films(workspace: Workspace, key: str) -> None:
     """The upload field. Any file name: most films from an archive have no ending."""
     dropped = st.file_uploader(
         "Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip",
@@ -43,7 +43,7 @@ def drop_films(key: str) -> None:
         key=key,
     )
     before = state.get(Key.CURRENT)
-    faults = films.take_uploads(dropped or [])
+    faults = films.take_uploads(workspace, dropped or [])
     if faults:
         state.put(Key.WORD, "\n\n".join(faults))
     if state.get(Key.CURRENT) != before:
@@ -69,7 +69,7 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
     with beside:  # in sight, and nothing moves under her hand when the word goes
         if engine.loading:
             show_loading(engine)
-    drop_films("upload_first")
+    drop_films(workspace, "upload_first")
     queries = films.list_demonstration(workspace)[:SHOWN]
     titles = films.title_demonstration(workspace)
     offered = [(path.stem, titles[path.stem], path) for path in queries]
@@ -101,7 +101,7 @@ def _open_choice(workspace: Workspace) -> None:
 
 def offer_films(workspace: Workspace) -> None:
     """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name."""
-    drop_films("upload_another")
+    drop_films(workspace, "upload_another")
     held = state.get(Key.FILMS, {})
     if len(held) > 1:
         chosen = st.selectbox(

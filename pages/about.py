@@ -91,7 +91,8 @@ def show_cards() -> None:
             st.dataframe(tabulate_performance(card), hide_index=True)
         with st.expander("The whole card"):
             shown = {name: value for name, value in manifest.items() if name != "training"}
-            training = {name: value for name, value in (manifest.get("training") or {}).items() if name != "history"}
+            kept = (manifest.get("training") or {}).items()
+            training = {name: value for name, value in kept if name not in ("history", "held_back")}
             st.code(json.dumps({**shown, "training": training}, indent=2, default=str), language="json")
 
 

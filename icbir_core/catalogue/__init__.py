@@ -1,5 +1,6 @@
 """The catalogue: data-set layouts in, one workspace on disk out. Knows neither neural networks nor the internet."""
 
+from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.ingesting import IngestReport, ingest, read_case_radiograph, record_catalogue
 from icbir_core.catalogue.layouts import LAYOUTS, IngestOptions, RawCase
 from icbir_core.catalogue.selecting import iterate_layout
@@ -16,5 +17,6 @@ __all__ = [
     "ingest",
     "iterate_layout",
     "read_case_radiograph",
+    "read_query",
     "record_catalogue",
 ]

@@ -91,9 +91,9 @@ def report_error(error: BaseException, as_json: bool) -> None:
 
 def debugging() -> bool:
     """Whether the reader asked for tracebacks (ICBIR_DEBUG=1)."""
-    from icbir_core.settings import get_environment_path
+    from icbir_core.settings import get_environment
 
-    return get_environment_path("DEBUG") not in (None, "0")
+    return get_environment("DEBUG") not in (None, "0")
 
 
 def quieten_libraries() -> None:

@@ -95,5 +95,5 @@ def _describe(stage: str, manifest: dict) -> list[str]:
 
 
 def _without_history(manifest: dict) -> dict:
-    training = {name: value for name, value in manifest["training"].items() if name != "history"}
+    training = {name: value for name, value in manifest["training"].items() if name not in ("history", "held_back")}
     return {**manifest, "training": training}

@@ -17,7 +17,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
-from icbir_core.settings import FILM_LIMITS, METHODS
+from icbir_core.settings import METHODS
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -136,11 +136,10 @@ def query(
 def _answer(retriever: Retriever, image: Path, settings: Any) -> tuple[Query, Ranking, dict[str, float]]:
     import time
 
-    from icbir_core.radiograph import read_radiograph
-    from icbir_core.types import Query
+    from icbir_core.catalogue import read_query
 
     start = time.perf_counter()
-    asked = Query(str(image), read_radiograph(image, FILM_LIMITS))
+    asked = read_query(retriever.workspace, str(image), image)
     read = 1000 * (time.perf_counter() - start)
     ranking = retriever.search(asked, settings)
     total = 1000 * (time.perf_counter() - start)
@@ -250,6 +249,7 @@ def demo(
 def app_command(
     workspace: WorkspaceArgument,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
+    device: DeviceOption = "auto",
 ) -> None:
     """Start the web page for a workspace."""
     import os
@@ -262,8 +262,10 @@ def app_command(
     root = Path(__file__).resolve().parents[2]
     if not (root / "app.py").is_file():
         raise WorkspaceError(f"Expected the web page app.py in '{root}', got none; start it from a checkout.")
+    from icbir_core.model.device import require_choice
+
     opened = Workspace.open(workspace)
     command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
-    environment = make_app_environment(opened.path)
+    environment = make_app_environment(opened.path, require_choice(device))
     os.chdir(root)
     os.execve(sys.executable, command, environment)  # this process becomes the server: what ends it ends the server

@@ -105,21 +105,19 @@ def _explain_similarity(
     device: str,
     as_json,
 ) -> None:
-    from icbir_core.catalogue import read_case_radiograph
+    from icbir_core.catalogue import read_case_radiograph, read_query
     from icbir_core.errors import SaliencyError
     from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph.network_input import Letterbox
     from icbir_core.radiograph.overlay import shared_scale
-    from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.retrieval.retriever import Retriever
-    from icbir_core.types import Query
 
     if hit is None:
         raise SaliencyError("Expected --hit CASE_ID for the method similarity, got none; name a case of the ranking.")
     retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
     chosen = announce_device(device)
     case = retriever.workspace.catalogue.get(hit)
-    query = Query(str(image), read_radiograph(image))
+    query = read_query(retriever.workspace, str(image), image)
     search_method = search_method or retriever.methods()[0]
     pair = retriever.explain_pair(query, case, search_method)
     scale = shared_scale([pair.first.values, pair.second.values])

@@ -38,7 +38,10 @@ PUBLISHED = "ig_cbir"
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What an evaluation found. tables : values for JSON; orders : method → per query the cases, nearest first."""
+    """What an evaluation found. tables : values for JSON; orders : method → per query the cases, nearest first.
+
+    device : what computed it, as `Device.as_dict`; empty where that is not known.
+    """
 
     protocol: str
     target: str
@@ -49,6 +52,7 @@ class EvaluationResult:
     catalogue: FilmSet
     orders: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
     scores: Mapping[str, MethodScore] = field(default_factory=dict)
+    device: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate_held_out(

@@ -36,6 +36,7 @@ def to_json(result: EvaluationResult) -> dict[str, Any]:
             "target": result.target,
             "summary": result.summary,
             "notes": result.notes,
+            "device": result.device,
             "skipped": result.queries.skipped,
             "notice": NOTICE,
             **result.tables,
@@ -62,9 +63,10 @@ def to_text(result: EvaluationResult) -> str:
 
 def render_html(result: EvaluationResult) -> str:
     """The HTML page: summary first, then notes, tables, figures, and for held-out films the worst and best queries."""
-    sections = [Section("What was found", list(result.summary)), Section("On what", list(result.notes))]
-    if result.queries.skipped:
-        sections[-1] = Section("On what", [*result.notes, *(f"Skipped: {line}" for line in result.queries.skipped)])
+    on_what = [*result.notes, *(f"Skipped: {line}" for line in result.queries.skipped)]
+    if result.device:
+        on_what.append(f"Computed on {result.device['name']} ({result.device['kind']}).")
+    sections = [Section("What was found", list(result.summary)), Section("On what", on_what)]
     if result.protocol == "silva2020":
         header, rows = _paper_rows(result.tables)
         tables = [Table("Precision at k = positives in the catalogue [95 % interval]", header, rows)]

@@ -57,6 +57,13 @@ def run_evaluation(
             f"Expected a protocol among {', '.join(PROTOCOLS)}, got '{options.protocol}'; choose one."
         )
     require_methods(options.methods)
+    from icbir_core.model.device import choose_device
+
+    device = choose_device(options.device)
+    return replace(_run(workspace, options, progress), device=device.as_dict())
+
+
+def _run(workspace: Workspace, options: EvaluationOptions, progress: Progress | None) -> EvaluationResult:
     from icbir_core.retrieval.retriever import Retriever
 
     engine = Retriever.open(workspace, options.target, options.device).get_engine()

@@ -28,6 +28,13 @@ class Device:
         return asdict(self)
 
 
+def require_choice(choice: str) -> str:
+    """The choice itself, without looking at the machine. Raises `DeviceError` for an unknown one."""
+    if choice not in CHOICES:
+        raise DeviceError(f"Expected device auto, cpu or gpu, got '{choice}'.")
+    return choice
+
+
 @lru_cache(maxsize=len(CHOICES))
 def choose_device(choice: str = "auto") -> Device:
     """The device to compute on; call it before the first network is built, because a process cannot change it later.
@@ -36,8 +43,7 @@ def choose_device(choice: str = "auto") -> Device:
     memory grows as needed. Raises `DeviceError` for "gpu" without one, for an unknown choice, or if TensorFlow already
     computes elsewhere.
     """
-    if choice not in CHOICES:
-        raise DeviceError(f"Expected device auto, cpu or gpu, got '{choice}'.")
+    require_choice(choice)
     import keras
 
     if keras.backend.backend() != "tensorflow":

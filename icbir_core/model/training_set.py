@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -81,6 +81,28 @@ def split_by_patient(
         count = max(1, round(part * len(members))) if len(members) > 1 else 0
         chosen.update(members[i] for i in random.permutation(len(members))[:count])
     return np.array([name in chosen for name in names])
+
+
+def list_held_back(
+    patients: Sequence[str | None], case_ids: Sequence[str], held_back: np.ndarray
+) -> dict[str, list[str]]:
+    """Who was held back, for a manifest: {"patients": …, "cases": … of unknown patients}, sorted."""
+    rows = np.flatnonzero(held_back)
+    return {
+        "patients": sorted({patients[row] for row in rows if patients[row] is not None}),
+        "cases": sorted(case_ids[row] for row in rows if patients[row] is None),
+    }
+
+
+def find_held_back(
+    listed: Mapping[str, Sequence[str]], patients: Sequence[str | None], case_ids: Sequence[str]
+) -> np.ndarray:
+    """Which films are held back, bool (N,), as an earlier network's `list_held_back` says; all others may be learnt
+    from.
+    """
+    names, cases = set(listed["patients"]), set(listed["cases"])
+    known = zip(patients, case_ids, strict=True)
+    return np.array([case_id in cases if name is None else name in names for name, case_id in known], dtype=bool)
 
 
 class Batches(keras.utils.PyDataset):

@@ -20,7 +20,7 @@ from icbir_core.model.device import Device, choose_device, make_deterministic
 from icbir_core.model.evaluation_card import describe_performance
 from icbir_core.model.recipes import Recipe
 from icbir_core.model.training import TrainingResult, train
-from icbir_core.model.training_set import TrainingSet, split_by_patient
+from icbir_core.model.training_set import TrainingSet, find_held_back, list_held_back, split_by_patient
 from icbir_core.pipeline.film_cache import cache_films, cache_rows, identify_cases
 from icbir_core.settings import InputSettings
 
@@ -71,6 +71,7 @@ def train_workspace(
 
     A killed run goes on from its last finished epoch when called again alike. Films of a fifth of the patients only
     judge: they stop the training, calibrate, and give the AUROC in the manifest, which therefore is a little too good.
+    The classifier's manifest lists them, and every saliency classifier made from it is judged by the same ones.
     Raises `TrainingError` if the films do not allow the training, `ModelError` if the weights do not fit.
     """
     device = choose_device(options.device)
@@ -85,6 +86,7 @@ def train_workspace(
             manifests["classifier"] = classifier.manifest
         else:
             classifier = Classifier.load(workspace.models / CLASSIFIER)
+            _get_held_back(classifier)  # before maps are computed for hours
         if options.stage in ("saliency", "both"):
             manifests["saliency"] = _train_saliency(
                 workspace, options, cases, films, classifier, device, progress, log
@@ -112,12 +114,34 @@ def _choose_cases(workspace: Workspace, options: TrainingOptions) -> list[Case]:
 
 
 def _collect(
-    workspace: Workspace, findings: Sequence[str], cases: Sequence[Case], images: np.ndarray, seed: int
+    workspace: Workspace,
+    findings: Sequence[str],
+    cases: Sequence[Case],
+    images: np.ndarray,
+    seed: int,
+    classifier: Classifier | None = None,
 ) -> TrainingSet:
+    """The films with their labels; with a classifier, those are held back that it held back itself.
+
+    Its network and its maps know the other patients: a new draw would judge by patients that were learnt from.
+    """
     rows = [case.row for case in cases]
     labels = workspace.catalogue.labels(findings, rows)
     patients = [case.patient for case in cases]
-    return TrainingSet(images, labels, tuple(findings), patients, split_by_patient(patients, labels, HELD_BACK, seed))
+    if classifier is None:
+        held_back = split_by_patient(patients, labels, HELD_BACK, seed)
+    else:
+        held_back = find_held_back(_get_held_back(classifier), patients, [case.case_id for case in cases])
+    return TrainingSet(images, labels, tuple(findings), patients, held_back)
+
+
+def _get_held_back(classifier: Classifier) -> dict[str, list[str]]:
+    listed = classifier.manifest.get("training", {}).get("held_back")
+    if listed is None:
+        raise TrainingError(
+            "Expected a classifier whose manifest lists the patients held back, got an older one; train both stages."
+        )
+    return listed
 
 
 def _train_classifier(workspace, options, cases, films, device, progress, log) -> Classifier:
@@ -130,6 +154,9 @@ def _train_classifier(workspace, options, cases, films, device, progress, log) -
     if _is_of_run(path, result.run):
         return Classifier.load(path)
     manifest = _describe(workspace, options, training_set, result, device, "classifier")
+    manifest["training"]["held_back"] = list_held_back(
+        training_set.patients, [case.case_id for case in cases], training_set.held_back
+    )
     classifier = save_classifier(result.model, path, manifest)
     workspace.record_artefact("classifier", {"path": path, "findings": list(classifier.findings)})
     return classifier
@@ -153,7 +180,7 @@ def _train_saliency(workspace, options, cases, films, classifier, device, progre
     identity = {"cases": identify_cases(cases), "classifier": classifier.sha256, "method": MAP_METHOD, "target": target}
     size = options.input.size
     maps = cache_rows(folder / "training", "maps", identity, len(cases), size, compute, progress, batch=8)
-    training_set = _collect(workspace, classifier.findings, cases, maps, options.seed)
+    training_set = _collect(workspace, classifier.findings, cases, maps, options.seed, classifier)
     start = str(workspace.models / CLASSIFIER)
     made_from = f"{classifier.sha256} {identify_cases(cases)}"
     result = _run("saliency", folder / "training", training_set, options, start, device, made_from, progress, log)
@@ -174,7 +201,11 @@ def _is_of_run(path: Path, run: str) -> bool:
     """Whether a finished model of this very run lies there: it keeps its hash, and what was made from it stays
     valid.
     """
-    return path.is_file() and manifest_path(path).is_file() and read_manifest(path).get("run") == run
+    if not (path.is_file() and manifest_path(path).is_file()):
+        return False
+    manifest = read_manifest(path)
+    # an older manifest lacks the held-back patients, which the second stage needs
+    return manifest.get("run") == run and "held_back" in manifest["training"]
 
 
 def _find_start(options: TrainingOptions) -> str:

@@ -29,6 +29,19 @@ _SPACINGS = {
 _DIRECTIONS = {"L": "left", "R": "right", "A": "front", "P": "back", "H": "head", "F": "feet"}
 _DAYS = {"Y": 365.25, "M": 365.25 / 12, "W": 7.0, "D": 1.0}
 MAX_AGE = 130
+# What archives write for "no number": one patient for all of these would exclude strangers from each other.
+_NOBODY = {
+    "",
+    "ANONYMOUS",
+    "ANON",
+    "ANONYMIZED",
+    "ANONYMISED",
+    "DEIDENTIFIED",
+    "DE-IDENTIFIED",
+    "REMOVED",
+    "UNKNOWN",
+    "0",
+}
 
 
 def describe_header(dataset: Dataset) -> tuple[dict[str, Any], dict[str, str]]:
@@ -81,6 +94,12 @@ def get_numbers(dataset: Dataset, keyword: str) -> list[float]:
     except ValueError:
         return []
     return numbers if all(math.isfinite(number) for number in numbers) else []
+
+
+def read_patient_number(dataset: Dataset) -> str | None:
+    """The patient's number as the archive wrote it, None where it wrote none. It names a person: only to be hashed."""
+    patient = get_text(dataset, "PatientID")
+    return None if patient.upper() in _NOBODY else patient
 
 
 def read_age(text: str) -> int | None:

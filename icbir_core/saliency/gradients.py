@@ -1,4 +1,5 @@
-"""The methods of tf-explain 0.3.1, as numbers: its static pieces in a compiled graph, on the logit of one finding.
+"""The methods of tf-explain 0.3.1, as numbers, on the logit of one finding: four by its static pieces in a compiled
+graph, and occlusion, of which none of its code is used.
 
 tf-explain predates Keras 3 and its `explain` returns blended pictures, so only the pieces that compute are called. What
 is done otherwise than there, and why:
@@ -9,7 +10,8 @@ is done otherwise than there, and why:
 - integrated gradients are multiplied by (x - baseline), which it forgets, and sampled at midpoints, so that they sum to
   the difference of the logits (completeness); the baseline is its own: 0, the mean grey of the training pictures;
 - SmoothGrad's noise is the same for every film and call, so that a map does not depend on what is beside it;
-- occlusion covers with the mean grey (127.5 there lies far outside a standardised input), with overlap, in batches.
+- occlusion is written anew: it covers with the mean grey (127.5 there lies far outside a standardised input), with
+  overlap, in batches.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ PATH_STEPS = 32
 
 
 class GradientExplainer:
-    """tf-explain's methods for one network; graphs are compiled at first use and serve every finding.
+    """Gradient methods and occlusion for one network; graphs are compiled at first use and serve every finding.
 
     model : functional keras model with the layers "relu" (last feature map) and "logits". All methods take standardised
     inputs, float32 (N, S, S, 3), and the output's index, and return signed float32 (N, S, S), summed over channels.

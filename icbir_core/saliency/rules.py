@@ -16,7 +16,10 @@ EPSILON = 1e-6
 
 
 def divide_safely(relevance, denominator):
-    """relevance / denominator, where an exact 0 below is replaced by 1e-7 (as iNNvestigate's `safe_divide`)."""
+    """relevance / denominator, where an exact 0 below is replaced by 1e-7.
+
+    As iNNvestigate's `SafeDivide`, which stabilises nothing else: a denominator near 0 gives a huge quotient.
+    """
     return relevance / tf.where(tf.equal(denominator, 0.0), SMALL, denominator)
 
 

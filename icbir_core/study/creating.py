@@ -11,7 +11,7 @@ import numpy as np
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import StudyError
 from icbir_core.evaluation.metrics import jaccard_grades
-from icbir_core.settings import get_environment_path
+from icbir_core.settings import get_environment
 from icbir_core.study.design import Study, choose_queries, create_study
 from icbir_core.study.exchange import save_study
 from icbir_core.study.store import RatingsStore
@@ -25,7 +25,7 @@ RATINGS = "ratings.db"
 
 def open_store(workspace: Workspace, url: str | None = None) -> RatingsStore:
     """The workspace's ratings: at `url`, else at the one in ICBIR_RATINGS, else ratings.db in its folder."""
-    return RatingsStore.open(url or get_environment_path("RATINGS") or Path(workspace.path) / RATINGS)
+    return RatingsStore.open(url or get_environment("RATINGS") or Path(workspace.path) / RATINGS)
 
 
 def create_workspace_study(

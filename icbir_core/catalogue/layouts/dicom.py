@@ -15,23 +15,11 @@ from pydicom.errors import InvalidDicomError
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.rows import IngestOptions, LayoutRow, RawCase, SkippedRow
 from icbir_core.files import sha256_of_file
+from icbir_core.radiograph.dicom_header import read_patient_number
 
 # Computed, digital and scanned radiography, fluoroscopy; secondary captures are often screens.
 MODALITIES = ("CR", "DX", "RG", "RF")
 _TAGS = ["PatientID", "Modality", "BurnedInAnnotation", "Rows", "SOPClassUID"]
-# What archives write for "no number": one patient for all of these would exclude strangers from each other.
-_NOBODY = {
-    "",
-    "ANONYMOUS",
-    "ANON",
-    "ANONYMIZED",
-    "ANONYMISED",
-    "DEIDENTIFIED",
-    "DE-IDENTIFIED",
-    "REMOVED",
-    "UNKNOWN",
-    "0",
-}
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
@@ -66,5 +54,4 @@ def _read_header(file: Path) -> tuple[str | None, str | None]:
         return f"modality {modality} is not a radiograph", None
     if str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES":
         return "the header says that text is burned into the picture; remove it first", None
-    patient = str(header.get("PatientID") or "").strip()
-    return None, None if patient.upper() in _NOBODY else patient
+    return None, read_patient_number(header)

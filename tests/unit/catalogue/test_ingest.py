@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from made_data_sets import write_dicom, write_film, write_table
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph, read_query
 from icbir_core.catalogue.ingesting import name_image
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
@@ -300,3 +300,18 @@ def test_the_names_already_seen_are_not_held_in_memory(workspace, data_set):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000, "a set of them takes above two million bytes"
+
+
+def test_a_new_dicom_film_tells_its_patient_as_the_catalogue_knows_her(workspace, tmp_path):
+    ingest(workspace, IngestOptions("dicom", write_dicom(tmp_path / "archive" / "IM1", seed=1).parent))
+    new = write_dicom(tmp_path / "IM2", seed=2)
+    for source in (new, new.read_bytes()):
+        query = read_query(workspace, "film", source)
+        assert query.patient == workspace.catalogue.get_row(0).patient is not None
+        assert "1234567" not in repr(query)
+    assert read_query(workspace, "film", write_film(tmp_path / "film.png")).patient is None
+
+
+@pytest.mark.parametrize("number", ["", "  ", "Anonymous", "n/a", None])
+def test_a_dicom_film_without_a_number_is_of_an_unknown_patient(workspace, tmp_path, number):
+    assert read_query(workspace, "film", write_dicom(tmp_path / "IM1", PatientID=number)).patient is None

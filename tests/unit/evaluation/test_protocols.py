@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from icbir_core.catalogue import Workspace
 from icbir_core.errors import EvaluationError, UnknownNameError
-from icbir_core.evaluation import controls
+from icbir_core.evaluation import controls, running
 from icbir_core.evaluation.films import find_allowed
 from icbir_core.evaluation.methods import METHODS, measure_distances, measure_euclidean, rank_cases, require_methods
-from icbir_core.evaluation.protocols import evaluate_held_out, evaluate_paper, evaluate_simulated
+from icbir_core.evaluation.protocols import EvaluationResult, evaluate_held_out, evaluate_paper, evaluate_simulated
 from icbir_core.evaluation.report import render_html, to_json, to_text
+from icbir_core.model.device import choose_device
 
 
 def draw_labels(count, seed, share=0.3):
@@ -201,3 +203,16 @@ def test_controls_look_at_edges_or_at_nothing_of_the_film():
     np.testing.assert_allclose(shape, shape[:, ::-1], atol=1e-6)
     with pytest.raises(UnknownNameError, match="random_maps"):
         controls.make_control("guess", SimpleNamespace(), "Effusion")
+
+
+def test_the_device_is_written_down(tmp_path, monkeypatch):
+    nobody = SimpleNamespace(skipped=())
+    result = EvaluationResult(
+        "silva2020", "Effusion", {"methods": {}, "chance": {}, "comparisons": []}, (), (), nobody, nobody
+    )
+    monkeypatch.setattr(running, "_run", lambda *_: result)
+    found = running.run_evaluation(Workspace.create(tmp_path / "w"), running.EvaluationOptions(device="auto"))
+    name = choose_device("auto").name
+    assert json.loads(json.dumps(to_json(found)))["device"]["name"] == name
+    assert f"Computed on {name}" in render_html(found)
+    assert "Computed on" not in render_html(result)

@@ -10,7 +10,9 @@ import pytest
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.cli import main
-from icbir_core.model.classifier import Classifier
+from icbir_core.model.classifier import Classifier, read_manifest
+from icbir_core.model.training import train
+from icbir_core.pipeline import train_both
 from icbir_core.retrieval.model_choice import find_trained_targets, load_models
 
 SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--epochs", "2", "--batch-size", "8"]
@@ -67,6 +69,51 @@ def test_both_stages(workspace, capsys):
     status, _, err = run(capsys, "train", str(workspace.path), "--target", "Effusion", "--stage", "saliency", *SMALL)
     assert status == 0 and find_trained_targets(workspace) == ["Effusion", "Mass"], err
     assert load_models(workspace).target == "Effusion"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_every_stage_is_judged_by_patients_that_no_stage_learnt_from(tmp_path, capsys, monkeypatch, named):
+    """Two fifths of the labels are unknown, so that each target has other films."""
+    random = np.random.default_rng(4)
+    rows = ["image,patient,view,Effusion,Mass"]
+    for number in range(80):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), random.integers(0, 220, (40, 40), dtype=np.uint8))
+        labels = [
+            "" if random.random() < 0.4 else str(number // 2 % 2),
+            "" if random.random() < 0.4 else str(number % 2),
+        ]
+        rows.append(f"{number}.png,{number // 2 if named else ''},PA,{','.join(labels)}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    workspace = Workspace.create(tmp_path / "workspace")
+    ingest(workspace, IngestOptions("folder", tmp_path, tmp_path / "labels.csv"))
+    sets = []
+
+    def remember(*given, **options):
+        sets.append(given[0])
+        return train(*given, **options)
+
+    monkeypatch.setattr(train_both, "train", remember)
+    words = ["train", str(workspace.path), *SMALL, "--epochs", "1", "--json"]
+    first = run(capsys, *words, "--target", "Effusion", "--findings", "Mass", "--stage", "classifier")
+    second = run(capsys, *words, "--target", "Mass", "--stage", "saliency")
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+
+    def find_patients(training_set, rows) -> set:
+        return {training_set.patients[row] for row in rows}
+
+    listed = read_manifest(workspace.models / "classifier.keras")["training"]["held_back"]
+    classifier, saliency = sets
+    assert len(saliency.labels) < len(classifier.labels) and len(saliency.held_back_rows)
+    assert bool(listed["patients"]) is named and bool(listed["cases"]) is not named
+    if named:
+        assert find_patients(classifier, classifier.held_back_rows) == set(listed["patients"])
+        assert find_patients(saliency, saliency.held_back_rows) <= set(listed["patients"])
+        assert not find_patients(saliency, saliency.training_rows) & set(listed["patients"])
+    else:
+        chosen = [case.case_id for case in workspace.catalogue.cases() if case.findings["Mass"].known]
+        held = {chosen[row] for row in saliency.held_back_rows}
+        assert held == set(listed["cases"]) & set(chosen)
+    assert "held_back" not in json.loads(first[1])["classifier"]["training"]
 
 
 def test_the_published_recipe_says_that_it_trains_the_target_alone(workspace, capsys):

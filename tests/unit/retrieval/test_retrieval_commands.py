@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -80,8 +81,9 @@ def test_query_tells_what_the_quality_gate_doubts(tmp_path, monkeypatch, capsys,
 
 def test_query_refuses_a_film_too_small_for_a_chest(tmp_path, monkeypatch, capsys):
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((1, 2000), np.uint8))
-    monkeypatch.setattr(Retriever, "open", lambda *_: None)
-    assert main(["query", str(tmp_path), str(tmp_path / "1.png"), "--device", "cpu"]) == 1
+    opened = SimpleNamespace(workspace=Workspace.create(tmp_path / "w"))
+    monkeypatch.setattr(Retriever, "open", lambda *_: opened)
+    assert main(["query", str(tmp_path / "w"), str(tmp_path / "1.png"), "--device", "cpu"]) == 1
     assert "at least 32 pixels a side, got 2000 × 1" in capsys.readouterr().err
 
 
@@ -94,10 +96,11 @@ def test_app_becomes_the_server_of_the_workspace(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "execve", remember)
-    assert main(["app", "w", "--port", "8777"]) == 0
+    assert main(["app", "w", "--port", "8777", "--device", "cpu"]) == 0
     assert started["program"] == started["command"][0] == sys.executable
     assert started["command"][1:] == ["-m", "icbir_ui.serving", "8777"]
     assert started["environment"]["ICBIR_WORKSPACE"] == str(tmp_path / "w"), "found from any folder"
+    assert started["environment"]["ICBIR_DEVICE"] == "cpu"
     assert (Path(started["folder"]) / "app.py").is_file()
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from icbir_core.catalogue import read_case_radiograph
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
+from icbir_core.cli import main
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
+from icbir_core.phantom import simulate_film
+from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval import target_engine
 from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_engine import EMBEDDED
 from icbir_core.settings import METHODS, SearchFilter, SearchSettings
 from icbir_core.types import Query
+
+sys.path.append(str(Path(__file__).parents[1] / "radiograph"))
+
+from dicom_files import encode_dataset, make_dataset
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +200,24 @@ def test_unknown_names_and_mismatches(retriever, queries, indexed, models, monke
     monkeypatch.setattr(target_engine, "get_catalogue_sha256", lambda workspace: "f" * 64)
     with pytest.raises(IndexMismatch, match="catalogue"):
         target_engine.TargetEngine.open(indexed, "Effusion")
+
+
+def test_a_new_dicom_film_does_not_bring_back_its_own_patient(tmp_path, models, monkeypatch, capsys):
+    for number, patient in enumerate(("Secret-77", "Secret-77", "Secret-78", "Secret-79")):
+        film = simulate_film(number, 128).pixels
+        dataset = make_dataset(film, PatientID=patient, ViewPosition="PA")
+        file = tmp_path / ("new" if number == 0 else "archive") / f"IM{number}"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(encode_dataset(dataset))
+    workspace = Workspace.create(tmp_path / "w")
+    ingest(workspace, IngestOptions("dicom", tmp_path / "archive"))
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    index_workspace(workspace, models=models)
+    asked = ["query", str(workspace.path), str(tmp_path / "new" / "IM0"), "--json"]
+    answers = []
+    for more in ([], ["--same-patient"]):
+        assert main([*asked, *more]) == 0
+        answers.append(capsys.readouterr().out)
+    assert [json.loads(answer)["eligible"] for answer in answers] == [2, 3]
+    assert not any("Secret" in answer for answer in answers)
+    assert not [file for file in workspace.path.rglob("*") if file.is_file() and b"Secret" in file.read_bytes()]
