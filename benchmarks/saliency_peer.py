@@ -1,8 +1,8 @@
 """zennit (LRP for PyTorch) on a DenseNet-121: one side of `saliency_speed.py`, which starts it and asks it to work.
 
-Runs in an environment of its own, with torch and zennit (0.5.1) and no ICBIR. It reads one line "N" from standard input
-for each request, computes one forward pass and one EpsilonPlus attribution of N films of 224 × 224, and answers with
-the two wall times and the two processor times.
+Runs in an environment of its own, with numpy, torch and zennit (0.5.1) and no ICBIR. It reads one line "N" from standard
+input for each request, computes one forward pass and one EpsilonPlus attribution of N films of 224 × 224, the same that
+the other side draws, and answers with the two wall times and the two processor times.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import time
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -82,7 +83,8 @@ def main() -> None:
             attributor(inputs.clone().requires_grad_(), torch.eye(8)[[0] * len(inputs)])
 
     for line in sys.stdin:
-        inputs = torch.randn(int(line), 3, 224, 224)
+        films = np.random.default_rng(0).normal(size=(int(line), 224, 224, 3)).astype("f4")  # those of the other side
+        inputs = torch.from_numpy(films).permute(0, 3, 1, 2).contiguous()
         answer = []
         for call in (forward, attribute):
             wall, processor = time.perf_counter(), time.process_time()
