@@ -1,8 +1,8 @@
 """zennit (LRP for PyTorch) on a DenseNet-121: one side of `saliency_speed.py`, which starts it and asks it to work.
 
-Runs in an environment of its own, with numpy, torch and zennit (0.5.1) and no ICBIR. It reads one line "N" from standard
-input for each request, computes one forward pass and one EpsilonPlus attribution of N films of 224 × 224, the same that
-the other side draws, and answers with the two wall times and the two processor times.
+Runs in an environment of its own, with numpy, torch and zennit (0.5.1) and no ICBIR. It reads one line "N" from
+standard input for each request, computes one forward pass and one EpsilonPlus attribution of N films of 224 × 224, the
+same that the other side draws, and answers with the two wall times and the two processor times.
 """
 
 from __future__ import annotations
