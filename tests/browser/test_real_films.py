@@ -111,6 +111,7 @@ def test_a_real_film_from_upload_to_exports(page, real, tmp_path):
     settle(page)
     wait_for_panes(page, 10)
     page.get_by_role("button", name="Export").click()
+    settle(page)  # the click tells the page the view, and it runs once more
     found = {}
     for label in ("Report (HTML)", "Report (PDF)", "Ranking (CSV)", "Ranking (JSON)"):
         with page.expect_download(timeout=TIME) as held:
