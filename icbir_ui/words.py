@@ -20,8 +20,7 @@ METHOD_TITLES = {
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
 SIMULATED = (
-    "These neighbours are simulated films. Real ones: `python -m icbir_core fetch nih --parts 1` downloads a part of a "
-    "public set, the page Catalogue takes it or your own."
+    "These neighbours are simulated films; real ones: `python -m icbir_core fetch nih`, then the page Catalogue."
 )
 
 

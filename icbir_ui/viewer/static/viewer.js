@@ -198,8 +198,9 @@ class Viewer {
 
   legendEnds() {
     // Both ends of the colours, in words and as values of the map.
-    const last = Number(Number(this.data.overlayScale).toPrecision(3)), [low, high] = this.data.ends ?? ["", ""];
-    return [`${low} ${this.data.signed ? `≤ ${-last}` : 0}`, `≥ ${last} ${high}`];
+    const value = Number(this.data.overlayScale), [low, high] = this.data.ends ?? ["", ""];
+    const last = value < 0.001 ? value.toExponential(1) : String(Number(value.toPrecision(2)));
+    return [`${low} ${this.data.signed ? `≤ −${last}` : 0}`, `≥ ${last} ${high}`];
   }
 
   showControls() {
