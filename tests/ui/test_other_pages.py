@@ -13,15 +13,21 @@ from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import resources
 
 
+def open_compare(open_page, search, *more: str):
+    """Compare in the same session as a search: what the pages share is carried over."""
+    compare = open_page("compare")
+    for key in ("films", "current_film", "ranking", *more):
+        compare.app.session_state[key] = search.app.session_state[key]
+    return compare
+
+
 def test_compare_without_a_search_points_to_the_search(open_page):
     assert "Search first" in open_page("compare").text()
 
 
 def test_compare_shows_two_films_and_steps(open_page):
     search = open_page("search", film="effusion_1")
-    compare = open_page("compare")
-    for key in ("films", "current_film", "ranking"):
-        compare.app.session_state[key] = search.app.session_state[key]
+    compare = open_compare(open_page, search)
     compare.run()
     assert [pane["key"] for pane in compare.data["panes"]] == ["query", search.case_ids[0]]
     assert compare.data["full"] and compare.data["arrows"] == "step"
@@ -38,9 +44,7 @@ def test_compare_shows_two_films_and_steps(open_page):
 def test_compare_after_a_region_search_offers_no_map_of_whole_films(open_page):
     search = open_page("search", film="effusion_1")
     search.decide("region", 1, pane="query", box=[20, 20, 60, 60])
-    compare = open_page("compare")
-    for key in ("films", "current_film", "ranking", "steps"):
-        compare.app.session_state[key] = search.app.session_state[key]
+    compare = open_compare(open_page, search, "steps")
     compare.app.session_state["compare_map"] = "Similarity"
     compare.run()
     assert "this search compared a region" in compare.text()
@@ -62,9 +66,7 @@ def test_compare_of_an_upload_says_after_a_reload_that_the_film_is_gone(open_pag
     film = encode_lossless(fakes.make_radiograph(3))
     search.app.file_uploader[0].set_value(("patient.png", film, "image/png"))
     search.run()
-    compare = open_page("compare")
-    for key in ("films", "current_film", "ranking"):
-        compare.app.session_state[key] = search.app.session_state[key]
+    compare = open_compare(open_page, search)
     compare.run()
     address = dict(compare.app.query_params)
     assert "case" in address and "film" not in address
@@ -122,9 +124,7 @@ def test_failed_loading_is_told(open_page, monkeypatch):
 
 def test_compare_keeps_the_scale_of_the_search_and_names_its_map(open_page):
     search = open_page("search", film="effusion_1")
-    compare = open_page("compare")
-    for key in ("films", "current_film", "ranking"):
-        compare.app.session_state[key] = search.app.session_state[key]
+    compare = open_compare(open_page, search)
     compare.run()
     assert compare.data["overlayScale"] == search.data["overlayScale"] and "map of Effusion" in compare.text()
     compare.decide("stepped", 1, by=1)
