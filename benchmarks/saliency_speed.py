@@ -6,6 +6,7 @@ DenseNet-121 at 224 × 224, random weights (the work does not depend on them). I
 method run one after the other on the same films, so that another load on the machine falls on all of them; the unit is
 the forward pass of the same round. "passes" by wall clock, and by processor time, which other processes disturb less.
 --peer: a Python with torch and zennit, asked in the same rounds (see saliency_peer.py).
+The last rows are the similarity maps of one pair of films, for the methods that rank by features and by grey levels.
 --slow: also SmoothGrad, integrated gradients and occlusion, one round each.
 """
 
@@ -55,6 +56,23 @@ def show(name: str, films: int, cold: float, times: np.ndarray, units: np.ndarra
         f"| {name} | {films} | {cold:.1f} | {1000 * np.median(times[:, 0]) / films:.0f} | "
         f"{np.median(ratios[:, 0]):.2f} ({spread}) | {np.median(ratios[:, 1]):.2f} |"
     )
+
+
+def time_similarity(method: str, model, rounds: int) -> str:
+    """A table row of the similarity maps of one pair of films; the unit is the forward pass of both."""
+    import tensorflow as tf
+
+    from icbir_core.model.classifier import Classifier
+    from icbir_core.radiograph.network_input import standardise
+    from icbir_core.saliency.similarity import explain_pair
+
+    films = np.random.default_rng(0).random((2, 224, 224), np.float32)
+    classifier = Classifier(model, {"findings": [str(i) for i in range(8)], "input": {"size": 224, "equalise": True}})
+    run, inputs = tf.function(lambda x: model(x, training=False)), standardise(films)
+    calls = (lambda: explain_pair(method, classifier, films)), (lambda: run(inputs).numpy())
+    cold = [measure(call)[0] for call in calls][0]
+    times = np.array([[measure(call) for call in calls] for _ in range(rounds)])
+    return show(f"similarity, {method}, a pair", 2, cold, times[:, 0], times[:, 1])
 
 
 def main() -> None:
@@ -111,6 +129,8 @@ def main() -> None:
                 compiled = measure(compute)[0]
                 pair = np.array([measure(compute)]), np.array([measure(calls["forward pass"])])
                 print(show(name, films, compiled, *pair), flush=True)
+    for name in ("cnn", "ssim"):
+        print(time_similarity(name, model, options.rounds), flush=True)
     if peer:
         peer.close()
 
