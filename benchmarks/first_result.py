@@ -32,6 +32,7 @@ from icbir_core.radiograph.reading import read_radiograph  # noqa: E402
 from icbir_core.settings import SearchSettings  # noqa: E402
 from icbir_core.types import Query  # noqa: E402
 from icbir_ui.films import list_demonstration  # noqa: E402
+from icbir_ui.welcome import SHOWN  # noqa: E402
 
 CASES, MAP = 8, "deep_taylor"
 PAINTED = """(least) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {
@@ -113,7 +114,7 @@ def compare(title: str, films: list[Path], ask_one, ask_other) -> None:
 def main() -> None:
     given = read_arguments(__doc__, films=10, servers=5)
     workspace = Workspace.open(given.workspace)
-    first, *films = list_demonstration(workspace)[: given.films + given.servers + 1]
+    first, *films = list_demonstration(workspace)[:SHOWN][: given.films + given.servers + 1]  # those that it can click
     cold, warm = films[: given.servers], films[given.servers :]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

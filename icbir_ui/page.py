@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from html import escape
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
@@ -43,6 +44,10 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 .icbir-foot { color: #97a3b0; border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; font-size: .8rem; }
 .icbir-quiet { color: #97a3b0; font-size: .9rem; margin: 0; }
 .icbir-said { font-size: .95rem; margin: 0; }
+.icbir-facts { border-collapse: collapse; font-size: .9rem; }
+.icbir-facts :is(th, td) { text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid #1b2129; }
+.icbir-facts th { color: #97a3b0; font-weight: 400; white-space: nowrap; }
+.st-key-to_come { display: none; }
 </style>"""
 
 
@@ -68,6 +73,12 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>')
     with shielded():
         open_engine().begin(GRACE)  # whatever page she reads first, the networks load behind it
+
+
+def show_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Label and text in rows. As plain HTML, because `st.table` makes the browser fetch a megabyte of program first."""
+    rows = "".join(f'<tr><th scope="row">{escape(label)}</th><td>{escape(text)}</td></tr>' for label, text in facts)
+    st.html(f'<table class="icbir-facts">{rows}</table>')
 
 
 def _recall_reader() -> bool:

@@ -84,7 +84,9 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
             with columns[number % COLUMNS]:
                 st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
                 st.button(title, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
-    show_viewer([], ViewerOptions(), "viewer_to_come")  # the browser fetches the viewer's program while she chooses
+    with st.container(key="to_come"):  # out of sight: the browser fetches what draws the next page while she chooses
+        st.selectbox("To come", ())
+        show_viewer([], ViewerOptions(), "viewer_to_come")
 
 
 def _open(workspace: Workspace, name: str) -> None:

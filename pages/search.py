@@ -10,12 +10,12 @@ from icbir_ui.cards import describe_training
 from icbir_ui.controls import choose_settings
 from icbir_ui.errors import explain, shielded
 from icbir_ui.export.controls import show_export
-from icbir_ui.films import Film
-from icbir_ui.page import run_page
+from icbir_ui.films import Film, case_picture
+from icbir_ui.page import run_page, show_facts
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, is_known, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_FILM, Key
-from icbir_ui.viewer import ViewerOptions, show_viewer
+from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import SIMULATED, describe_filter, describe_share, is_far, list_sources
 
@@ -55,6 +55,7 @@ def draw() -> None:
     try:
         tell("Searching …")
         ranking = search(engine, film, settings, tell)
+        prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
         maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
     except IcbirError as error:
         word.empty()
@@ -63,13 +64,6 @@ def draw() -> None:
         return
     word.empty()
     state.put(Key.RANKING, (film.key, ranking, method))
-    said = [f"**{describe_share(ranking)}** {ranking.eligible} of {ranking.total} cases eligible."]
-    sources = list_sources([hit.case for hit in ranking.hits])
-    if sources and all("simulat" in source.lower() for source in sources):
-        said.append(SIMULATED)
-    above.markdown(" ".join(said))
-    if is_far(ranking):
-        above.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
     store = resources.open_ratings()
     mapped = maps.query is not None
     panes = [query_pane(film, ranking, maps, plain=mapped)] + ([map_pane(film, ranking, maps)] if mapped else [])
@@ -87,13 +81,19 @@ def draw() -> None:
                 state.put(Key.COMPARED, value["pane"])
 
     options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE)
-    with columns[6].popover("Export", width="stretch"):
-        view = getattr(state.get(Key.SEARCH_VIEWER), "view", None) or {}
-        show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
-    with place:
-        show_viewer(panes, options, VIEWER, react)
+    with place:  # before what stands around it, so that it reaches the browser first
+        view = show_viewer(panes, options, VIEWER, react)
     if state.get(Key.COMPARED):
         st.switch_page("pages/compare.py")
+    said = [f"**{describe_share(ranking)}** {ranking.eligible} of {ranking.total} cases eligible."]
+    sources = list_sources([hit.case for hit in ranking.hits])
+    if sources and all("simulat" in source.lower() for source in sources):
+        said.append(SIMULATED)
+    above.markdown(" ".join(said))
+    if is_far(ranking):
+        above.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
+    with columns[6].popover("Export", width="stretch"):
+        show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     show_background(film, engine, ranking.target)
 
 
@@ -109,8 +109,7 @@ def show_background(film: Film, engine: resources.Engine, target: str) -> None:
 
     left, right = st.columns(2)
     with left.expander("All facts of this film"):
-        facts = describe_facts(film.radiograph)
-        st.table({"Fact": [label for label, _ in facts], "Value": [text for _, text in facts]}, hide_header=True)
+        show_facts(describe_facts(film.radiograph))
     with right.expander("What the probabilities rest on"):
         for line in describe_training(engine.workspace, target):
             st.markdown(line)

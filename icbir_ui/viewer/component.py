@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,6 +133,7 @@ logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").add
 
 _OUTSIDE = ThreadPoolExecutor(1, "icbir-films")
 """A thread that belongs to no session."""
+_PACKING = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "icbir-packing")
 
 
 class _Kept:
@@ -166,14 +167,17 @@ def _serve(identity: str, data: bytes, kept: int) -> dict[str, str]:
     return {"hash": identity, "url": get_instance().media_file_mgr.add(data, _MIMETYPE, f"icbir-{identity}")}
 
 
+def prepare_pictures(pictures: Sequence[Picture]) -> list[Future]:
+    """Begin to read and compress, on all cores, films that a viewer will soon show; returns at once."""
+    different = {one.identity: one for one in pictures}
+    return [_PACKING.submit(_pack_picture, identity, one) for identity, one in different.items()]
+
+
 def _pack(panes: Sequence[Pane]) -> None:
     """Read and compress what was not packed before, on all cores: `_describe` then finds it."""
-    films = {pane.film.identity: pane.film for pane in panes}
     maps = {pane.map.identity: pane.map for pane in panes if pane.map is not None}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        work = [pool.submit(_pack_picture, identity, film) for identity, film in films.items()]
-        work += [pool.submit(_pack_map, identity, one.values) for identity, one in maps.items()]
-    for one in work:
+    work = [_PACKING.submit(_pack_map, identity, one.values) for identity, one in maps.items()]
+    for one in prepare_pictures([pane.film for pane in panes]) + work:
         one.result()
 
 

@@ -44,12 +44,20 @@ void main() {
 class WebGLPainter {
   static open() {
     // Null where there is no WebGL 2, or where it is only emulated on the processor (then the other painter is faster).
+    // Found out once a page, because asking takes a browser without graphics processor some 10 ms.
+    const wanted = globalThis[Symbol.for("icbir.painter")];
+    if (wanted !== "webgl" && WebGLPainter.useless) return null;
+    const painter = WebGLPainter.tryOpen(wanted);
+    WebGLPainter.useless = painter === null;
+    return painter;
+  }
+
+  static tryOpen(wanted) {
     const surface = document.createElement("canvas");
     const gl = surface.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
     if (!gl) return null;
     const info = gl.getExtension("WEBGL_debug_renderer_info");
     const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
-    const wanted = globalThis[Symbol.for("icbir.painter")];
     if (wanted !== "webgl" && /swiftshader|llvmpipe|software|basic render/i.test(name)) return null;
     return new WebGLPainter(surface, gl);
   }
