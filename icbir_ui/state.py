@@ -54,6 +54,7 @@ NOTICE = "For research and education. Not a medical device; not for diagnosis."
 PARAMETER_READER = "reader"
 PARAMETER_FILM = "film"
 PARAMETER_CASE = "case"
+PARAMETER_SEARCH = "search"
 
 
 def get(key: Key, default: Any = None) -> Any:

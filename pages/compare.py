@@ -6,8 +6,8 @@ import streamlit as st
 
 from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.types import Ranking
-from icbir_ui import films, ratings, resources, state
-from icbir_ui.controls import first_settings
+from icbir_ui import address, ratings, resources, state
+from icbir_ui.controls import read_settings
 from icbir_ui.errors import shielded
 from icbir_ui.films import Film
 from icbir_ui.page import run_page
@@ -21,7 +21,6 @@ LOST = (
     "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
     "there."
 )
-AGAIN = "After the reload: the film's first search, without the settings and the refinement that it had."
 WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared a region."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
@@ -33,9 +32,7 @@ HELP = (
 def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
     named, wanted = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_CASE)
-    if named and films.get_current() is None:
-        films.open_named(workspace, named)
-    film, held = films.get_current(), state.get(Key.RANKING)
+    film, held = address.restore_search(workspace), state.get(Key.RANKING)
     known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
     if film is None or not (known or wanted):
         st.title("Compare")
@@ -48,8 +45,9 @@ def draw() -> None:
         return show_loading(engine)
     if not known:
         word = st.empty()
-        held = film.key, search(engine, film, first_settings(engine), word.caption), "deep_taylor"
-        word.caption(AGAIN)
+        settings, shown = read_settings(engine)
+        held = film.key, search(engine, film, settings, word.caption), shown
+        word.empty()
         state.put(Key.RANKING, held)
         state.put(Key.COMPARED, wanted)
     _, ranking, method = held
@@ -61,7 +59,7 @@ def draw() -> None:
     place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
-    state.write_address(PARAMETER_FILM, film.address)
+    address.write_search(film)
     state.write_address(PARAMETER_CASE, hit.case.case_id)
     offered = [CLASS_MAP, NONE] if ranking.method == REGION else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:

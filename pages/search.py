@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from icbir_core.errors import IcbirError
-from icbir_ui import films, ratings, refining, resources, state
+from icbir_ui import address, ratings, refining, resources, state
 from icbir_ui.cards import describe_training
 from icbir_ui.controls import choose_settings
 from icbir_ui.errors import explain, shielded
@@ -14,7 +14,7 @@ from icbir_ui.films import Film, case_picture
 from icbir_ui.page import run_page, show_facts
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, is_known, search, show_loading, viewer_options
-from icbir_ui.state import PARAMETER_FILM, Key
+from icbir_ui.state import Key
 from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import SIMULATED, describe_filter, describe_share, is_far, list_sources
@@ -24,10 +24,7 @@ VIEWER = Key.SEARCH_VIEWER.value
 
 def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
-    named = st.query_params.get(PARAMETER_FILM)
-    if named and films.get_current() is None:
-        films.open_named(workspace, named)
-    film = films.get_current()
+    film = address.restore_search(workspace)
     if film is None:
         show_welcome(workspace, engine)
         return
@@ -42,6 +39,7 @@ def draw() -> None:
         show_alone(film, st.empty())
         return
     settings, method = choose_settings(engine, columns[1:6])
+    address.write_search(film)
     word = st.empty()
 
     def tell(text: str) -> None:

@@ -1,0 +1,88 @@
+"""The search in the page's address: what a reload, which empties the session, finds again.
+
+An uploaded film is kept nowhere, so its search is not in the address either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import IcbirError
+from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
+from icbir_ui import films, state
+from icbir_ui.controls import ALL_AGES, ANY
+from icbir_ui.films import Film
+from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
+
+WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER)
+SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
+UNSAID = (None, ANY, ALL_AGES, [])
+UNREADABLE = "The settings and steps in the address could not be read; this is the film's first search."
+
+
+def write_search(film: Film) -> None:
+    """Put the film, the settings that the session holds and the trail of steps into the address."""
+    state.write_address(PARAMETER_FILM, film.address)
+    held: dict[str, Any] = {key.value: state.get(key) for key in SETTINGS if state.get(key) not in UNSAID}
+    trail = state.get(Key.STEPS) or RefinementTrail()
+    if trail.steps:
+        held["steps"] = [_write_step(step) for step in trail.steps]
+    state.write_address(PARAMETER_SEARCH, json.dumps(held, separators=(",", ":")) if film.address and held else "")
+
+
+def restore_search(workspace: Workspace) -> Film | None:
+    """The current film; after a reload the one that the address names, with its settings and steps. None: neither."""
+    named, held = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_SEARCH)
+    if films.get_current() is None and named and films.open_named(workspace, named) and held:
+        try:
+            settings, trail = read_search(held)
+        except (IcbirError, ValueError, TypeError, KeyError):
+            state.put(Key.WORD, UNREADABLE)
+        else:
+            for key, value in settings.items():
+                state.put(key, value)
+            state.put(Key.STEPS, trail)
+    return films.get_current()
+
+
+def read_search(text: str) -> tuple[dict[Key, Any], RefinementTrail]:
+    """(settings by their keys, trail) of what `write_search` wrote. Names that are no longer offered are left to the
+    controls, which fall back. Raises `IcbirError`, ValueError, TypeError or KeyError for anything else.
+    """
+    held = json.loads(text)
+    if not isinstance(held, dict):
+        raise TypeError("Expected an object.")
+    settings: dict[Key, Any] = {key: str(held[key.value]) for key in WORDS if key.value in held}
+    if Key.COUNT.value in held:
+        settings[Key.COUNT] = int(held[Key.COUNT.value])
+    if Key.AGE_FILTER.value in held:
+        low, high = (int(age) for age in held[Key.AGE_FILTER.value])
+        settings[Key.AGE_FILTER] = (low, high)
+    if Key.FINDINGS_FILTER.value in held:
+        settings[Key.FINDINGS_FILTER] = [str(name) for name in held[Key.FINDINGS_FILTER.value]]
+    trail = RefinementTrail()
+    for step in held.get("steps", ()):
+        trail = trail.add(_read_step(step))
+    return settings, trail
+
+
+def _write_step(step: Step) -> dict[str, Any]:
+    if isinstance(step, MoreLikeThese):
+        return {"more": step.ticked, "less": step.crossed}
+    if isinstance(step, Region):
+        return {"region": [round(value, 1) for value in step.box], "anywhere": step.anywhere}
+    return {"finding": step.name}
+
+
+def _read_step(held: Mapping[str, Any]) -> Step:
+    if "finding" in held:
+        return Finding(str(held["finding"]))
+    if "region" in held:
+        left, top, width, height = (float(value) for value in held["region"])
+        return Region((left, top, width, height), bool(held["anywhere"]))
+    return MoreLikeThese(tuple(map(str, held["more"])), tuple(map(str, held["less"])))

@@ -1,0 +1,77 @@
+"""The search in the address: what a reload finds again, and what it says of an address that it cannot read."""
+
+from __future__ import annotations
+
+import json
+
+import fakes
+import pytest
+
+from icbir_core.radiograph.writing import encode_lossless
+from icbir_core.retrieval.refinement import Finding, MoreLikeThese, Region
+from icbir_ui.address import UNREADABLE, read_search
+
+
+def refine(page) -> dict[str, str]:
+    """Change every setting, take three steps; what stands in the address then."""
+    state = page.app.session_state
+    state["target"], state["count"], state["filter_sex"], state["filter_age"] = "Effusion", 3, "F", (10, 90)
+    page.run()
+    page.decide("marked", 1, pane=page.case_ids[0], mark="more")
+    page.press("Search again")
+    page.decide("region", 2, pane="query", box=[20, 20, 60, 60])
+    return {name: "".join(page.app.query_params[name]) for name in ("film", "search")}
+
+
+def test_a_reload_finds_settings_and_steps_again(open_page):
+    page = open_page("search", film="effusion_1")
+    first, address = page.case_ids, refine(page)
+    again = open_page("search", **address)
+    assert again.case_ids == page.case_ids != first[:3]
+    for key in ("target", "method", "map", "count", "filter_sex", "filter_age", "filter_findings", "steps"):
+        assert again.app.session_state[key] == page.app.session_state[key]
+    again.press("Undo")
+    assert "region" not in "".join(again.app.query_params["search"])
+
+
+def test_a_reload_of_compare_finds_the_refined_search_again(open_page):
+    page = open_page("search", film="effusion_1")
+    address = refine(page)
+    again = open_page("compare", case=page.case_ids[1], **address)
+    assert [pane["key"] for pane in again.data["panes"]] == ["query", page.case_ids[1]]
+    assert "Case 2 of 3" in again.text() and "this search compared a region" in again.text()
+
+
+def test_a_new_film_starts_without_steps(open_page):
+    page = open_page("search", film="effusion_1")
+    refine(page)
+    page.app.text_input[0].set_value("case_003").run()
+    page.press("Search with this case")
+    assert "steps" not in json.loads("".join(page.app.query_params["search"]))
+
+
+def test_the_search_of_an_upload_is_not_in_the_address(open_page):
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(("film.png", encode_lossless(fakes.make_radiograph(3)), "image/png"))
+    page.run()
+    assert page.case_ids and "search" not in page.app.query_params and "film" not in page.app.query_params
+
+
+@pytest.mark.parametrize("held", ["{", "[]", '{"count":"many"}', '{"steps":[{}]}', '{"filter_age":[1]}', '{"steps":7}'])
+def test_an_address_that_cannot_be_read_is_told_and_loses_nothing(open_page, held):
+    page = open_page("search", film="effusion_1", search=held)
+    assert UNREADABLE in page.text() and len(page.case_ids) == 8
+    assert "steps" not in json.loads("".join(page.app.query_params["search"]))
+
+
+def test_names_that_are_not_offered_fall_back(open_page):
+    held = {"target": "Nothing", "method": "none", "map": "none?", "count": 77, "filter_view": "up", "filter_sex": "",
+            "filter_age": [90, 10], "filter_findings": ["Nothing present"]}  # fmt: skip
+    page = open_page("search", film="effusion_1", search=json.dumps(held))
+    assert len(page.case_ids) == 8 and page.app.session_state["filter_age"] == (0, 100)
+
+
+def test_steps_are_read_as_they_were_written():
+    held = {"steps": [{"more": ["a"], "less": []}, {"region": [1, 2, 3.5, 4], "anywhere": True}, {"finding": "Mass"}]}
+    steps = read_search(json.dumps(held))[1].steps
+    assert steps == (MoreLikeThese(("a",)), Region((1, 2, 3.5, 4), True), Finding("Mass"))
