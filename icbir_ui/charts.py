@@ -1,4 +1,4 @@
-"""Charts of a catalogue, in the page's own quiet style, and what any chart shows in words."""
+"""Charts of a catalogue, in the page's own quiet style."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from icbir_core.evaluation.figure_words import describe_figure
 from icbir_core.findings import FindingState
 from icbir_core.types import Case
 
@@ -28,35 +29,6 @@ def _style(figure: go.Figure, height: int) -> go.Figure:
 def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
     """Draw a figure into `place` (streamlit or a part of its page), named in words for those who hear the page."""
     return place.plotly_chart(figure, alt=describe_figure(figure, title), **more)
-
-
-def describe_figure(figure: go.Figure, title: str) -> str:
-    """A sentence: the title, then the values of bars and of named points; of a cloud of points how many it has."""
-    return f"{title}: {'; '.join(_describe_trace(trace) for trace in figure.data) or 'no data'}."
-
-
-def _describe_trace(trace: Any) -> str:
-    xs, ys = list(trace.x if trace.x is not None else ()), list(trace.y if trace.y is not None else ())
-    name = f"{trace.name} " if trace.name else ""
-    if trace.type != "bar" and not all(isinstance(x, str) for x in xs):
-        return f"{name.strip()}, {len(xs):,} {'point' if len(xs) == 1 else 'points'}"
-    labels, values = (ys[::-1], xs[::-1]) if trace.orientation == "h" else (xs, ys)  # the largest first
-    intervals = _describe_intervals(trace, values)
-    pairs = zip(labels, values, intervals, strict=True)
-    return name + ", ".join(f"{label} {_write_number(value)}{interval}" for label, value, interval in pairs)
-
-
-def _describe_intervals(trace: Any, values: list) -> list[str]:
-    bars = getattr(trace, "error_y", None)
-    if bars is None or bars.array is None:
-        return [""] * len(values)
-    below = bars.array if bars.arrayminus is None else bars.arrayminus
-    both = zip(values, below, bars.array, strict=True)
-    return [f" ({_write_number(value - low)} to {_write_number(value + high)})" for value, low, high in both]
-
-
-def _write_number(value: float) -> str:
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:.2f}"
 
 
 def draw_counts(counts: Mapping[str, int]) -> go.Figure:

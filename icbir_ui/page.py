@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from html import escape
 
 import streamlit as st
@@ -73,6 +73,16 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>')
     with shielded():
         open_engine().begin(GRACE)  # whatever page she reads first, the networks load behind it
+
+
+@contextmanager
+def passing_word() -> Iterator[Callable[[str], None]]:
+    """tell(word) for one who waits: one line that the next word replaces, gone at the end, however the block ends."""
+    place = st.empty()
+    try:
+        yield place.caption
+    finally:
+        place.empty()
 
 
 def show_facts(facts: Sequence[tuple[str, str]]) -> None:

@@ -10,7 +10,7 @@ from icbir_core.catalogue import LAYOUTS, Workspace
 from icbir_core.findings import FindingState
 from icbir_ui import charts, films, growing, resources, state
 from icbir_ui.errors import shielded
-from icbir_ui.page import run_page
+from icbir_ui.page import passing_word, run_page
 from icbir_ui.removing import show_removing
 from icbir_ui.resources import Engine
 from icbir_ui.searching import show_loading
@@ -64,9 +64,8 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     target = left.selectbox("Target finding", engine.retriever.targets, key="map_target")
     methods = resources.list_placeable_methods(engine, target)
     method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key="map_method")
-    word = st.empty()
-    found, point = resources.place_catalogue(engine, films.get_current(), target, method, word.caption)
-    word.empty()
+    with passing_word() as tell:
+        found, point = resources.place_catalogue(engine, films.get_current(), target, method, tell)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
     figure = charts.draw_scatter(found.points, cases, target, point)
     plot, beside = st.columns([1.25, 1], gap="medium")

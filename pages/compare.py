@@ -10,7 +10,7 @@ from icbir_ui import address, ratings, resources, state
 from icbir_ui.controls import read_settings
 from icbir_ui.errors import shielded
 from icbir_ui.films import Film
-from icbir_ui.page import run_page
+from icbir_ui.page import passing_word, run_page
 from icbir_ui.search_panes import hit_panes, query_pane
 from icbir_ui.searching import Maps, compute_maps, compute_pair, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_CASE, PARAMETER_FILM, Key
@@ -44,10 +44,9 @@ def draw() -> None:
     if not engine.ready:
         return show_loading(engine)
     if not known:
-        word = st.empty()
         settings, shown = read_settings(engine)
-        held = film.key, search(engine, film, settings, word.caption), shown
-        word.empty()
+        with passing_word() as tell:
+            held = film.key, search(engine, film, settings, tell), shown
         state.put(Key.RANKING, held)
         state.put(Key.COMPARED, wanted)
     _, ranking, method = held
@@ -81,16 +80,14 @@ def _step(by: int, count: int) -> None:
 def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:
     """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
     mean the same from case to case."""
-    word, case = st.empty(), ranking.hits[place].case
-    maps = Maps(None, {})
-    with shielded():
+    case, maps = ranking.hits[place].case, Maps(None, {})
+    with shielded(), passing_word() as tell:
         if shown == CLASS_MAP:
             wanted = method if method != "none" else "deep_taylor"
-            maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, word.caption)
+            maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif shown == PAIR_MAP:
-            word.caption("Computing which parts make the two films alike …")
-            maps = compute_pair(engine, film, case, ranking, word.caption)
-    word.empty()
+            tell("Computing which parts make the two films alike …")
+            maps = compute_pair(engine, film, case, ranking, tell)
     store = resources.open_ratings()
     left = query_pane(film, ranking, maps, title="Query")
     right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]

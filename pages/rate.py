@@ -13,7 +13,7 @@ from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.study.store import RatingsStore
 from icbir_ui import resources, state
 from icbir_ui.errors import shielded
-from icbir_ui.page import run_page
+from icbir_ui.page import passing_word, run_page
 from icbir_ui.rating.creating import offer_new_study
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
@@ -78,9 +78,8 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
         engine = resources.open_engine()
         if not engine.ready:
             return show_loading(engine)
-        word = st.empty()
-        maps = compute_maps(engine, workspace, session, item, word.caption)
-        word.empty()
+        with passing_word() as tell:
+            maps = compute_maps(engine, workspace, session, item, tell)
     shown = state.get(Key.SHOWN, {})
     if not shown or next(reversed(shown)) != item.token:  # an item that comes back is timed anew
         shown.pop(item.token, None)

@@ -11,7 +11,7 @@ from icbir_ui.controls import choose_settings
 from icbir_ui.errors import explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film, case_picture
-from icbir_ui.page import run_page, show_facts
+from icbir_ui.page import passing_word, run_page, show_facts
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, is_known, search, show_loading, viewer_options
 from icbir_ui.state import Key
@@ -40,27 +40,21 @@ def draw() -> None:
         return
     settings, method = choose_settings(engine, columns[1:6])
     address.write_search(film)
-    word = st.empty()
-
-    def tell(text: str) -> None:
-        word.caption(text)
-
-    show_word()
-    refining.show_refinement(engine.retriever.targets, settings.target)
-    above, place = st.container(), st.empty()
-    if (state.get(Key.RANKING) or (None,))[0] != film.key and not is_known(engine, film, settings):
-        show_alone(film, place)  # at once, while the search runs; of the same film, the former cases stay meanwhile
-    try:
-        tell("Searching …")
-        ranking = search(engine, film, settings, tell)
-        prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
-        maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
-    except IcbirError as error:
-        word.empty()
-        above.warning(explain(error))
-        show_alone(film, place)
-        return
-    word.empty()
+    with passing_word() as tell:
+        show_word()
+        refining.show_refinement(engine.retriever.targets, settings.target)
+        above, place = st.container(), st.empty()
+        if (state.get(Key.RANKING) or (None,))[0] != film.key and not is_known(engine, film, settings):
+            show_alone(film, place)  # at once, while the search runs; of the same film, the former cases stay meanwhile
+        try:
+            tell("Searching …")
+            ranking = search(engine, film, settings, tell)
+            prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
+            maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
+        except IcbirError as error:
+            above.warning(explain(error))
+            show_alone(film, place)
+            return
     state.put(Key.RANKING, (film.key, ranking, method))
     store = resources.open_ratings()
     mapped = maps.query is not None

@@ -14,6 +14,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from icbir_core.evaluation.figure_words import describe_figure
+
 NOTICE = "Research and education only, not for diagnosis."
 
 
@@ -74,7 +76,7 @@ footer { margin-top: 3rem; font-size: .85rem; color: #4b5560; border-top: 1px so
 <thead><tr>{% for cell in table.header %}<th scope="col">{{ cell }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</tbody>
 </table></div>{% endfor %}
-{% for figure in section.figures %}{{ draw(figure) }}{% endfor %}
+{% for figure in section.figures %}{{ draw(figure, section.title) }}{% endfor %}
 {% for picture in section.pictures %}<figure><img src="{{ picture.address }}" alt="{{ picture.caption }}">
 <figcaption>{{ picture.caption }}</figcaption></figure>{% endfor %}
 </section>{% endfor %}
@@ -91,9 +93,10 @@ def render_page(title: str, sections: Sequence[Section], warnings: Sequence[str]
 
         script = jinja2.utils.markupsafe.Markup(get_plotlyjs())
 
-    def draw(figure: Any) -> Any:
-        text = figure.to_html(include_plotlyjs=False, full_html=False, config={"displaylogo": False})
-        return jinja2.utils.markupsafe.Markup(text)
+    def draw(figure: Any, title: str) -> Any:
+        drawn = figure.to_html(include_plotlyjs=False, full_html=False, config={"displaylogo": False})
+        frame = jinja2.utils.markupsafe.Markup('<div role="img" aria-label="{}">{}</div>')
+        return frame.format(describe_figure(figure, title), jinja2.utils.markupsafe.Markup(drawn))
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TEMPLATE).render(

@@ -9,6 +9,7 @@ from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.store import RatingsStore
 from icbir_ui import resources
 from icbir_ui.errors import shielded
+from icbir_ui.page import passing_word
 
 TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
 
@@ -25,8 +26,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         maps = st.checkbox("Ask a second time with the heat maps shown", value=True)
         if not st.form_submit_button("Make the study", type="primary"):
             return
-    word = st.empty()
-    with shielded(), st.spinner("Ranking the catalogue for each query …"):
+    with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
         engine = resources.open_engine()
         study = engine.ask(
             ("new study", name),
@@ -34,9 +34,8 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
                 workspace, store, name, count=int(queries), k=int(top), negatives=int(negatives), tasks=tuple(tasks),
                 stages=2 if maps else 1, retriever=retriever,
             ),
-            word.caption,
+            tell,
         )  # fmt: skip
         st.success(f"'{study.name}' is made: {len(study.steps('any reader'))} answers for each reader.")
         st.query_params["study"] = study.name
         st.rerun()
-    word.empty()

@@ -5,34 +5,45 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from icbir_core.evaluation.figure_words import describe_figure
 from icbir_core.types import Case
 from icbir_ui import charts
 
 
 def test_bars_are_told_with_their_numbers_the_largest_first():
     figure = charts.draw_counts({"Mass": 3, "Effusion": 1200})
-    assert charts.describe_figure(figure, "Findings present") == "Findings present: Effusion 1,200, Mass 3."
+    assert describe_figure(figure, "Findings present") == "Findings present: Effusion 1,200, Mass 3."
 
 
 def test_ages_are_told_in_their_order():
-    told = charts.describe_figure(charts.draw_ages([3, 34, 35]), "Cases by age in years, from")
+    told = describe_figure(charts.draw_ages([3, 34, 35]), "Cases by age in years, from")
     assert told.startswith("Cases by age in years, from: 0 1, 10 0, 20 0, 30 2, ")
 
 
 def test_a_cloud_of_points_is_told_by_its_groups():
     cases = [Case(number, f"case {number}", "a.png", "", "", {}) for number in range(2)]
     figure = charts.draw_scatter(np.zeros((2, 2), np.float32), cases, "Effusion", np.zeros(2))
-    assert charts.describe_figure(figure, "Plane") == "Plane: Effusion unknown (2), 2 points; query, 1 point."
+    assert describe_figure(figure, "Plane") == "Plane: Effusion unknown (2), 2 points; query, 1 point."
 
 
 def test_intervals_are_told():
     interval = {"array": [0.1], "arrayminus": [0.2]}
     figure = go.Figure(go.Scatter(x=["cnn"], y=[0.5], name="method", error_y=interval))
-    assert charts.describe_figure(figure, "nDCG") == "nDCG: method cnn 0.50 (0.30 to 0.60)."
+    assert describe_figure(figure, "nDCG") == "nDCG: method cnn 0.50 (0.30 to 0.60)."
+
+
+def test_points_with_names_beside_them_are_told_with_their_intervals():
+    figure = go.Figure(go.Scatter(x=[0.1], y=["cnn − ssim"], mode="markers", error_x={"array": [0.1]}))
+    assert describe_figure(figure, "Differences") == "Differences: cnn − ssim 0.10 (0 to 0.20)."
+
+
+def test_a_line_is_told_by_its_ends():
+    figure = go.Figure(go.Scatter(x=[1, 5, 50], y=[0.5, 0.4, 0.25], name="cnn", mode="lines+markers"))
+    assert describe_figure(figure, "Precision by k") == "Precision by k: cnn, from 0.50 at 1 to 0.25 at 50."
 
 
 def test_no_data_is_told():
-    assert charts.describe_figure(go.Figure(), "nDCG") == "nDCG: no data."
+    assert describe_figure(go.Figure(), "nDCG") == "nDCG: no data."
 
 
 def test_every_chart_of_the_catalogue_has_a_text(open_page):

@@ -143,6 +143,7 @@ def test_the_report_is_strict_json_and_a_page_that_calls_nobody(sets, planted):
     text = json.dumps(to_json(result), allow_nan=False)
     assert json.loads(text)["methods"]["cnn"]["metrics"]["precision_at_500"]["value"] is None
     page = render_html(result)
+    assert 'role="img" aria-label="Precision by k: ' in page
     body = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
     assert "Worst queries" in body and body.count("data:image/png") == 6
     assert 'src="http' not in body and "not for diagnosis" in body

@@ -1,0 +1,49 @@
+"""What a plotly figure shows, in words, for those who hear a page or a report instead of seeing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def describe_figure(figure: Any, title: str) -> str:
+    """A sentence: the title, then what each trace of the figure shows.
+
+    Of bars and of points that have names the values with their intervals; of a line its two ends; of a cloud of points
+    how many it has.
+    """
+    return f"{title}: {'; '.join(_describe_trace(trace) for trace in figure.data) or 'no data'}."
+
+
+def _describe_trace(trace: Any) -> str:
+    xs, ys = list(trace.x if trace.x is not None else ()), list(trace.y if trace.y is not None else ())
+    name = f"{trace.name} " if trace.name else ""
+    if trace.type == "bar":
+        sideways = trace.orientation == "h"
+        xs, ys = (xs[::-1], ys[::-1]) if sideways else (xs, ys)  # the largest first
+    else:
+        sideways = bool(ys) and all(isinstance(y, str) for y in ys)
+        if not sideways and not all(isinstance(x, str) for x in xs):
+            return name.strip() + _describe_points(trace, xs, ys)
+    labels, values, bars = (ys, xs, trace.error_x) if sideways else (xs, ys, trace.error_y)
+    pairs = zip(labels, values, _describe_intervals(bars, values), strict=True)
+    return name + ", ".join(f"{label} {_write_number(value)}{interval}" for label, value, interval in pairs)
+
+
+def _describe_points(trace: Any, xs: Sequence[float], ys: Sequence[float]) -> str:
+    if "lines" in (trace.mode or "") and len(xs) > 1:
+        first, last = ((_write_number(x), _write_number(y)) for x, y in ((xs[0], ys[0]), (xs[-1], ys[-1])))
+        return f", from {first[1]} at {first[0]} to {last[1]} at {last[0]}"
+    return f", {len(xs):,} {'point' if len(xs) == 1 else 'points'}"
+
+
+def _describe_intervals(bars: Any, values: Sequence[float]) -> list[str]:
+    if bars.array is None:
+        return [""] * len(values)
+    below = bars.array if bars.arrayminus is None else bars.arrayminus
+    both = zip(values, below, bars.array, strict=True)
+    return [f" ({_write_number(value - low)} to {_write_number(value + high)})" for value, low, high in both]
+
+
+def _write_number(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.2f}"
