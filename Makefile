@@ -49,7 +49,7 @@ chain: install ## the whole job on 60 real films with a small network (needs the
 	sh scripts/chain
 
 screenshots: install ## pictures of every page into build/screenshots
-	$(PY) tests/browser/screenshots.py build/screenshots
+	$(PY) tests/browser/screenshots.py build/screenshots $(if $(FILM),--film $(FILM))
 
 clean: ## removes what was built here, keeps workspaces and .venv
 	rm -rf build .pytest_cache .ruff_cache

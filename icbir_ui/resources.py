@@ -275,6 +275,6 @@ def place_catalogue(
 
 
 def explain_pair(retriever: Any, query: Query, case: Case, ranking: Ranking) -> tuple[SaliencyMap, SaliencyMap]:
-    """Which places of a query and a case set them apart (positive) or make them alike, by the ranking's method."""
+    """Which places of a query and a case set them apart (positive) or bring them nearer, by the ranking's method."""
     found = retriever.explain_pair(query, case, ranking.method, ranking.target)
     return found.first, found.second

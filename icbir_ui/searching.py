@@ -144,5 +144,5 @@ def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell:
         query.signed,
         scale,
         identity=f"{film.key[:16]}-{case.pixel_sha256[:16]}-{ranking.target}-{ranking.method}",
-        ends=("alike", "apart"),
+        ends=("nearer", "farther"),
     )

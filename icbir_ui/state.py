@@ -40,6 +40,7 @@ class Key(StrEnum):
     FINDING_STEP = "refine_by_finding"
     OTHER_DEMONSTRATION = "another_demonstration"
     REMOVAL = "case_to_remove"
+    STUDY = "study"
     RETURNED = "rate_returned_to"
     SHOWN = "rate_shown_at"
     UNBLINDED = "results_unblinded"
@@ -55,6 +56,7 @@ PARAMETER_READER = "reader"
 PARAMETER_FILM = "film"
 PARAMETER_CASE = "case"
 PARAMETER_SEARCH = "search"
+PARAMETER_STUDY = "study"
 
 
 def get(key: Key, default: Any = None) -> Any:

@@ -24,8 +24,8 @@ LOST = (
 WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared a region."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
-    "**Finding**: where the network saw the finding. **Similarity**: which parts of the two films make them near or "
-    "far in this search. **None**: the films alone."
+    "**Finding**: where the network saw the finding. **Similarity**: which places of the two films bring them nearer "
+    "or take them farther apart in this search; all places of both add up to the distance. **None**: the films alone."
 )
 
 
@@ -86,7 +86,7 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
             wanted = method if method != "none" else "deep_taylor"
             maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif shown == PAIR_MAP:
-            tell("Computing which parts make the two films alike …")
+            tell("Computing which places bring the two films nearer …")
             maps = compute_pair(engine, film, case, ranking, tell)
     store = resources.open_ratings()
     left = query_pane(film, ranking, maps, title="Query")

@@ -14,6 +14,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import passing_word, run_page
+from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
@@ -22,7 +23,6 @@ from icbir_ui.searching import show_loading
 from icbir_ui.state import Key
 from icbir_ui.viewer import show_viewer
 
-PARAMETER_STUDY = "study"
 QUESTIONS = {
     "similarity": "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5.",
     "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
@@ -41,10 +41,8 @@ def draw() -> None:
         )
         offer_new_study(workspace, store, opened=True)
         return
-    wanted = st.query_params.get(PARAMETER_STUDY)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    name = left.selectbox("Study", names, index=names.index(wanted) if wanted in names else 0)
-    st.query_params[PARAMETER_STUDY] = name
+    name = choose_study(left, names)
     session = ReadingSession(store, load_study(store, name), state.get_reader(), state.get_window())
     item = find_item(session)
     if item is None:

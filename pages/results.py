@@ -19,6 +19,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import charts, resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import run_page
+from icbir_ui.rating.choosing import choose_study
 from icbir_ui.state import Key
 
 
@@ -32,8 +33,7 @@ def draw() -> None:
         f"{count_of(len(names), 'reading study', 'reading studies')}."
     )
     if names:
-        name = st.selectbox("Study", names, key="results_study")
-        show_study(store, load_study(store, name))
+        show_study(store, load_study(store, choose_study(st, names)))
     else:
         st.markdown(
             "No reading study here yet; the page Rate makes one. Its results stand here: nDCG of each search method "

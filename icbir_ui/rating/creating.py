@@ -7,9 +7,10 @@ import streamlit as st
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.store import RatingsStore
-from icbir_ui import resources
+from icbir_ui import resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import passing_word
+from icbir_ui.state import PARAMETER_STUDY
 
 TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
 
@@ -37,5 +38,5 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
             tell,
         )  # fmt: skip
         st.success(f"'{study.name}' is made: {len(study.steps('any reader'))} answers for each reader.")
-        st.query_params["study"] = study.name
+        state.write_address(PARAMETER_STUDY, study.name)
         st.rerun()

@@ -146,9 +146,13 @@ def test_a_reader_without_any_answer_is_asked_too_and_for_each_study_anew(study,
     assert "no longer leave you blind" in results.text() and not results.app.table
     results.press("Show them anyway")
     assert results.app.table
-    results.app.selectbox(key="results_study").set_value("second")
+    results.app.selectbox[0].set_value("second")
     results.run()
     assert "no longer leave you blind" in results.text() and not results.app.table
+    results.run()
+    assert results.app.selectbox[0].value == "second" and results.app.session_state["study"] == "second"
+    assert open_page("results", study="second").app.selectbox[0].value == "second"
+    assert open_page("rate", study="none of them").app.selectbox[0].value == "pilot"
 
 
 def test_one_who_is_through_sees_the_results_at_once(workspace, open_page):
