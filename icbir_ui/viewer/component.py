@@ -22,7 +22,8 @@ from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
 
 EVENTS = ("rated", "marked", "region", "opened", "stepped")
-_MIMETYPE = "application/octet-stream"
+_MIMETYPE = "application/gzip"
+"""What is packed already: any other type the server packs once more, at its slowest level, while the reader waits."""
 FILMS, MAPS = 96, 512  # so many packed films and maps are kept
 _mount = st.components.v2.component(
     "icbir_viewer", html=assets.HTML, css=assets.read_style(), js=assets.read_script(), isolate_styles=True

@@ -101,6 +101,25 @@ def test_full_range_at_one_to_one_shows_every_pixel(page, painter, bits):
         assert np.abs(shown[..., 0].astype(float) - expected).max() <= 1.0
 
 
+@pytest.mark.parametrize("thread", ["throw new Error()", "super(URL.createObjectURL(new Blob(['throw 1'])))"])
+def test_where_threads_are_refused_or_fail_the_page_unpacks_films_itself(page, thread):
+    page.add_init_script(f"globalThis.Worker = class extends Worker {{ constructor() {{ {thread} }} }}")
+    films = make_films(16)
+    with make_harness(films, 16) as harness:
+        open_harness(page, harness)
+        assert page.evaluate("globalThis[Symbol.for('icbir.unpackers')].threads.length") == 0
+        left, top = show_exactly(page)
+        assert left >= 0 and top >= 0
+        shown = read(page, 0, left + 4, top + 4, 96, 96)[..., 0].astype(float)
+        assert np.abs(shown - films[0][4:100, 4:100] * 255).max() <= 1.0
+
+
+def test_films_are_unpacked_in_threads(page):
+    with make_harness(make_films(16), 16) as harness:
+        open_harness(page, harness)
+        assert page.evaluate("globalThis[Symbol.for('icbir.unpackers')].threads.length") >= 1
+
+
 @pytest.mark.parametrize("painter", ["canvas", "webgl"])
 def test_a_narrow_window_shows_sixteen_bits(page, painter):
     film = np.full((SIDE, SIDE), 30000 / 65535, np.float64)

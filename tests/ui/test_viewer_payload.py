@@ -21,6 +21,17 @@ def test_twelve_bits_kept_at_sixteen_lose_no_level():
     assert np.array_equal(np.rint(read / 65535 * 4095), levels)
 
 
+def test_noise_is_sent_as_it_is_and_everything_else_packed():
+    rows, columns = np.mgrid[0:200, 0:300]
+    smooth = (rows + columns) / 1000
+    noisy = smooth + np.random.default_rng(0).normal(0, 0.001, smooth.shape).clip(-0.01, 0.5)
+    for picture, packed in ((smooth, [True, True]), (noisy.clip(0, 1), [True, False])):
+        data = pack_film(picture, 16, "film")
+        read, header = unpack(data)
+        assert np.array_equal(read, np.rint(picture * 65535)) and [one["packed"] for one in header["parts"]] == packed
+        assert len(data) < picture.size * 2
+
+
 def test_films_with_equal_borders_differ_in_their_first_bytes():
     """The server names a large file by its length and parts of its bytes; the identity must be in the first of them."""
     first, second = (pack_film(np.zeros((2000, 2000), np.float32), 16, name) for name in ("one", "two"))
@@ -40,5 +51,5 @@ def test_flat_map_is_no_division_by_zero():
 
 
 def test_other_bytes_are_refused():
-    with pytest.raises(ValueError, match="ICF1"):
+    with pytest.raises(ValueError, match="ICF2"):
         unpack(b"something else")
