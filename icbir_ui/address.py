@@ -1,6 +1,6 @@
 """The search in the page's address: what a reload, which empties the session, finds again.
 
-An uploaded film is kept nowhere, so its search is not in the address either.
+An uploaded film is kept nowhere, so that the address only says that there was one.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from icbir_ui.controls import ALL_AGES, ANY
 from icbir_ui.films import Film
 from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 
-WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER)
+WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER, Key.COMPARE_MAP)
 SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
 UNSAID = (None, ANY, ALL_AGES, [])
+UPLOAD = "upload"
+LOST = (
+    "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
+    "there."
+)
 UNREADABLE = "The settings and steps in the address could not be read; this is the film's first search."
 
 
 def write_search(film: Film) -> None:
     """Put the film, the settings that the session holds and the trail of steps into the address."""
-    state.write_address(PARAMETER_FILM, film.address)
+    state.write_address(PARAMETER_FILM, film.address or UPLOAD)
     held: dict[str, Any] = {key.value: state.get(key) for key in SETTINGS if state.get(key) not in UNSAID}
     trail = state.get(Key.STEPS) or RefinementTrail()
     if trail.steps:
@@ -38,7 +43,10 @@ def write_search(film: Film) -> None:
 def restore_search(workspace: Workspace) -> Film | None:
     """The current film; after a reload the one that the address names, with its settings and steps. None: neither."""
     named, held = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_SEARCH)
-    if films.get_current() is None and named and films.open_named(workspace, named) and held:
+    if films.get_current() is None and named == UPLOAD:
+        state.put(Key.WORD, LOST)
+        state.write_address(PARAMETER_FILM, "")
+    elif films.get_current() is None and named and films.open_named(workspace, named) and held:
         try:
             settings, trail = read_search(held)
         except (IcbirError, ValueError, TypeError, KeyError):

@@ -95,8 +95,25 @@ def choose_filter(engine: Engine, column) -> None:
         st.segmented_control("View", VIEWS, key=Key.VIEW_FILTER.value, required=True)
         st.segmented_control("Sex", SEXES, key=Key.SEX_FILTER.value, required=True)
         st.slider("Age", 0, OLDEST, key=Key.AGE_FILTER.value)
-        st.multiselect("Findings", _list_finding_filters(engine), key=Key.FINDINGS_FILTER.value)
+        st.multiselect(
+            "Findings", _list_finding_filters(engine), key=Key.FINDINGS_FILTER.value, on_change=_leave_opposites,
+            select_all=False,
+        )  # fmt: skip
+        st.button("No filter", on_click=_clear_filter, disabled=chosen.empty)
         st.caption(f"{eligible} of {total} cases are eligible.")
+
+
+def _leave_opposites() -> None:
+    """A finding cannot be present and absent: the word that was chosen last stays."""
+    chosen = dict(text.rsplit(" ", 1) for text in state.get(Key.FINDINGS_FILTER) or [])
+    state.put(Key.FINDINGS_FILTER, [f"{name} {word}" for name, word in chosen.items()])
+
+
+def _clear_filter() -> None:
+    for key, value in (
+        (Key.VIEW_FILTER, ANY), (Key.SEX_FILTER, ANY), (Key.AGE_FILTER, ALL_AGES), (Key.FINDINGS_FILTER, []),
+    ):  # fmt: skip
+        state.put(key, value)
 
 
 def read_filter() -> SearchFilter:

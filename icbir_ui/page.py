@@ -11,8 +11,9 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from icbir_core.errors import IcbirError
 from icbir_ui import state
+from icbir_ui.address import restore_search, write_search
 from icbir_ui.errors import shielded
-from icbir_ui.resources import GRACE, open_engine
+from icbir_ui.resources import GRACE, open_engine, open_workspace
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
 KEPT = (
@@ -48,6 +49,11 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 .icbir-facts :is(th, td) { text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid #1b2129; }
 .icbir-facts th { color: #97a3b0; font-weight: 400; white-space: nowrap; }
 .st-key-to_come { display: none; }
+[class*="st-key-tile_"] { position: relative; padding-bottom: 3.2rem; }
+[class*="st-key-tile_"] [data-testid="stElementContainer"]:has(button) { position: absolute; inset: 0; height: 100%; }
+[class*="st-key-tile_"] :is(.stButton, .stButton > div) { height: 100%; }
+[class*="st-key-tile_"] button { height: 100%; background: transparent; align-items: flex-end; }
+.st-key-apply_marks { position: fixed; bottom: 1.2rem; left: 50%; transform: translateX(-50%); z-index: 20; }
 </style>"""
 
 
@@ -65,6 +71,8 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     state.keep(*KEPT)
     with shielded():
         if _recall_reader():
+            if film := restore_search(open_workspace()):
+                write_search(film)
             if heading:
                 st.title(title)
             draw()
@@ -121,8 +129,10 @@ def _ask_to_accept() -> None:
         with suppress(IcbirError):  # said at the foot
             if open_engine().loading:
                 st.caption("The networks load while you read this.")
-        name = st.text_input("Pseudonym", value="reader", max_chars=40, help="Not your name; letters and digits.")
-        if st.button("I understand", type="primary"):
+        with st.form("notice", border=False):  # so that Enter accepts
+            name = st.text_input("Pseudonym", value="reader", max_chars=40, help="Not your name; letters and digits.")
+            accepted = st.form_submit_button("I understand", type="primary")
+        if accepted:
             state.put(Key.ACCEPTED, True)
             state.put(Key.READER, _clean(name))
             st.rerun()

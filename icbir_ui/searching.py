@@ -70,17 +70,15 @@ def compute_maps(
     if method == NO_MAP:
         return Maps(None, {})
     title, signed, _ = resources.list_map_methods()[method]
-    query = engine.ask(
-        ("map", film.key, target, method), lambda retriever: retriever.map_of(film.query, method, target), tell
-    )
-    found = {}
-    for number, case in enumerate(cases, start=1):
-        found[case.case_id] = engine.ask(
-            ("map", case.pixel_sha256, target, method),
-            lambda retriever, case=case: retriever.map_of(case, method, target),
-            tell,
-        )
-        tell(f"{title}: map {number} of {len(cases)}.")
+    wanted = [(film.key, film.query), *((case.pixel_sha256, case) for case in cases)]
+    computed = []
+    for number, (pixels, item) in enumerate(wanted, start=1):
+        key = ("map", pixels, target, method)
+        if not engine.knows(key):
+            tell(f"{title}: computing map {number} of {len(wanted)} …")
+        computed.append(engine.ask(key, lambda retriever, item=item: retriever.map_of(item, method, target), tell))
+    query, *others = computed
+    found = {case.case_id: one for case, one in zip(cases, others, strict=True)}
     maps = [query, *found.values()]
     ends = ("against", "for") if signed else ("none", "most")
     scale = shared_scale([one.values for one in maps], lead=query.values) or 1.0

@@ -38,6 +38,7 @@ class Key(StrEnum):
     PROGRESS = "ingest_progress"
     WORD = "word"
     FINDING_STEP = "refine_by_finding"
+    SESSION_FILM = "film_of_session"
     OTHER_DEMONSTRATION = "another_demonstration"
     REMOVAL = "case_to_remove"
     STUDY = "study"

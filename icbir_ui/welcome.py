@@ -69,6 +69,7 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
     with beside:  # in sight, and nothing moves under her hand when the word goes
         if engine.loading:
             show_loading(engine)
+    show_word()
     drop_films(workspace, "upload_first")
     queries = films.list_demonstration(workspace)[:SHOWN]
     titles = films.title_demonstration(workspace)
@@ -81,7 +82,8 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
         st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")
         columns = st.columns(COLUMNS)
         for number, (name, title, path) in enumerate(offered):
-            with columns[number % COLUMNS]:
+            # The button lies over the whole tile, so that a click on the picture opens the film too.
+            with columns[number % COLUMNS].container(key=f"tile_{number}"):
                 st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
                 st.button(title, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
     with st.container(key="to_come"):  # out of sight: the browser fetches what draws the next page while she chooses
@@ -96,9 +98,14 @@ def _open(workspace: Workspace, name: str) -> None:
 
 
 def _open_choice(workspace: Workspace) -> None:
-    """Once, at the choice: what she takes up after it is not put back."""
+    """Once, at the choice: what she takes up after it is not put back, and the same film can be chosen again."""
     if name := state.get(Key.OTHER_DEMONSTRATION):
         _open(workspace, name)
+        state.put(Key.OTHER_DEMONSTRATION, None)
+
+
+def _take_held() -> None:
+    films.choose(state.get(Key.FILMS, {})[state.get(Key.SESSION_FILM)])
 
 
 def offer_films(workspace: Workspace) -> None:
@@ -106,13 +113,11 @@ def offer_films(workspace: Workspace) -> None:
     drop_films(workspace, "upload_another")
     held = state.get(Key.FILMS, {})
     if len(held) > 1:
-        chosen = st.selectbox(
-            "Films of this session", list(held), format_func=lambda key: held[key].title,
-            index=list(held).index(state.get(Key.CURRENT)),
+        state.put(Key.SESSION_FILM, state.get(Key.CURRENT))
+        st.selectbox(
+            f"Films of this session ({len(held)})", list(held), format_func=lambda key: held[key].title,
+            key=Key.SESSION_FILM.value, on_change=_take_held,
         )  # fmt: skip
-        if chosen != state.get(Key.CURRENT):
-            films.choose(held[chosen])
-            st.rerun()
     titles = films.title_demonstration(workspace)
     if titles:
         st.selectbox(

@@ -68,7 +68,12 @@ def describe_share(ranking: Ranking) -> str:
     if not known:
         return f"No neighbour is labelled for {ranking.target}."
     carrying = sum(state is FindingState.PRESENT for state in known)
-    text = f"{carrying} of {len(known)} labelled neighbours carry {ranking.target}"
+    if len(known) == 1 < len(states):
+        verb = "carries" if carrying else "does not carry"
+        return f"Only 1 of {len(states)} neighbours is labelled for {ranking.target}; it {verb} it."
+    some = f"{carrying} of {len(states)} neighbours carry {ranking.target}"
+    others = f"{carrying} of the {len(known)} neighbours that are labelled for {ranking.target} carry it"
+    text = some if len(known) == len(states) else others
     if ranking.base_rate is not None:
         text += f", against {100 * ranking.base_rate:.0f} % of the eligible cases"
     return text + "."

@@ -88,7 +88,7 @@ def show_cards() -> None:
         facts.append(f"sha256 {str(manifest.get('sha256', 'unknown'))[:16]}…")
         st.caption(" · ".join(str(fact) for fact in facts if fact))
         if manifest.get("auroc"):
-            st.dataframe(tabulate_performance(card), hide_index=True)
+            st.dataframe(tabulate_performance(card), hide_index=True, height="content")
         with st.expander("The whole card"):
             shown = {name: value for name, value in manifest.items() if name != "training"}
             kept = (manifest.get("training") or {}).items()

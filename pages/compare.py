@@ -6,21 +6,17 @@ import streamlit as st
 
 from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.types import Ranking
-from icbir_ui import address, ratings, resources, state
+from icbir_ui import films, ratings, resources, state
 from icbir_ui.controls import read_settings
 from icbir_ui.errors import shielded
 from icbir_ui.films import Film
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.search_panes import hit_panes, query_pane
 from icbir_ui.searching import Maps, compute_maps, compute_pair, search, show_loading, viewer_options
-from icbir_ui.state import PARAMETER_CASE, PARAMETER_FILM, Key
+from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import show_viewer
 from icbir_ui.words import describe_hit
 
-LOST = (
-    "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
-    "there."
-)
 WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared a region."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
@@ -31,13 +27,13 @@ HELP = (
 
 def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
-    named, wanted = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_CASE)
-    film, held = address.restore_search(workspace), state.get(Key.RANKING)
+    film, held, wanted = films.get_current(), state.get(Key.RANKING), st.query_params.get(PARAMETER_CASE)
     known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
     if film is None or not (known or wanted):
         st.title("Compare")
-        lost = bool(wanted) and not named
-        st.markdown(LOST if lost else "Search first; then open a case here with its ⤢ button.")
+        lost = state.get(Key.WORD)
+        st.markdown(lost or "Search first; then open a case here with its ⤢ button.")
+        state.put(Key.WORD, None)
         if lost and st.button("To the page Search"):
             st.switch_page("pages/search.py")
         return
@@ -58,13 +54,12 @@ def draw() -> None:
     place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
-    address.write_search(film)
     state.write_address(PARAMETER_CASE, hit.case.case_id)
     offered = [CLASS_MAP, NONE] if ranking.method == REGION else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, CLASS_MAP)
     shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
-    of = f" · map of {ranking.target}" if shown == CLASS_MAP else " · no map of a finding" if shown == PAIR_MAP else ""
+    of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)}{of}")
     if PAIR_MAP not in offered:
         st.caption(WHOLE_FILM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from icbir_core.errors import IcbirError
-from icbir_ui import address, ratings, refining, resources, state
+from icbir_ui import films, ratings, refining, resources, state
 from icbir_ui.cards import describe_training
 from icbir_ui.controls import choose_settings
 from icbir_ui.errors import explain, shielded
@@ -24,14 +24,14 @@ VIEWER = Key.SEARCH_VIEWER.value
 
 def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
-    film = address.restore_search(workspace)
+    film = films.get_current()
     if film is None:
         show_welcome(workspace, engine)
         return
     columns = st.container(key="search_controls").columns(
         [1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom"
     )
-    with columns[0].popover("Film", width="stretch"):
+    with columns[0].popover("Film", width="stretch", key=f"film_{film.key[:12]}"):  # shut again by another film
         offer_films(workspace)
     if not engine.ready:
         engine.begin()
@@ -39,15 +39,17 @@ def draw() -> None:
         show_alone(film, st.empty())
         return
     settings, method = choose_settings(engine, columns[1:6])
-    address.write_search(film)
     with passing_word() as tell:
         show_word()
         refining.show_refinement(engine.retriever.targets, settings.target)
-        above, place = st.container(), st.empty()
-        if (state.get(Key.RANKING) or (None,))[0] != film.key and not is_known(engine, film, settings):
-            show_alone(film, place)  # at once, while the search runs; of the same film, the former cases stay meanwhile
+        known = is_known(engine, film, settings)
+        above, place = st.container(), st.container()
+        if (state.get(Key.RANKING) or (None,))[0] != film.key and not known:
+            place = place.empty()  # the film at once, while the search runs; of the same film the former cases stay
+            show_alone(film, place)
         try:
-            tell("Searching …")
+            if not known:
+                tell("Searching …")
             ranking = search(engine, film, settings, tell)
             prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
             maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)

@@ -68,8 +68,8 @@ def test_compare_of_an_upload_says_after_a_reload_that_the_film_is_gone(open_pag
     compare = open_compare(open_page, search)
     compare.run()
     address = dict(compare.app.query_params)
-    assert "case" in address and "film" not in address
-    again = open_page("compare", case=search.case_ids[0])
+    assert "case" in address and "patient" not in "".join(map(str, address.values()))
+    again = open_page("compare", film="upload", case=search.case_ids[0])
     assert "drop it again on the page Search" in again.text()
     assert any(button.label == "To the page Search" for button in again.app.button)
 

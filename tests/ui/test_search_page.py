@@ -58,7 +58,7 @@ def test_upload_without_ending_gives_results(open_page):
     page.run()
     assert len(page.case_ids) == 8
     assert page.case_ids[0] == "case_003", "the same film must come first"
-    assert "labelled neighbours carry Effusion" in page.text()
+    assert "neighbours carry Effusion" in page.text()
 
 
 def test_zip_of_films_and_a_damaged_file(open_page):

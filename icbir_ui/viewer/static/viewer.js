@@ -50,9 +50,10 @@ class Viewer {
   watchTheHand(options) {
     // The view is told when the hand goes elsewhere, not while it works here: each report makes the page run again.
     // Of a click it is told at the release, just before the page's own answer: what runs again while a button is held
-    // down may move it away from under the pointer.
+    // down may move it away from under the pointer. A link is left alone: what ran again for the page that she is
+    // leaving would keep her there.
     let pressed = false;
-    const outside = (event) => !event.composedPath().includes(this.root);
+    const outside = (event) => !event.composedPath().some((one) => one === this.root || one.matches?.("a[href]"));
     window.addEventListener("pointerdown", () => { pressed = true; }, options);
     window.addEventListener("pointercancel", () => { pressed = false; }, options);
     window.addEventListener("pointerup", (event) => { pressed = false; if (outside(event)) this.report(); }, options);
@@ -150,7 +151,12 @@ class Viewer {
         width: Math.round(place.width * ratio), height: Math.round(place.height * ratio),
       };
       const far = place.bottom < -200 || place.top > window.innerHeight + 200;
-      if (!pane.pixels || !place.width || (far && !all)) continue;
+      if (!pane.pixels) {
+        // What is still painted here is another film: never under this pane's words.
+        this.context.clearRect(pane.rect.left, pane.rect.top, pane.rect.width, pane.rect.height);
+        continue;
+      }
+      if (!place.width || (far && !all)) continue;
       pane.look = {
         window: windowOf(pane.pixels, this.memory.preset, pane.state.tone), invert: this.memory.invert,
         map: pane.steps && !pane.plain ? pane.steps : null, overlay,
@@ -250,11 +256,18 @@ class Viewer {
     else if (name === "reset") {
       for (const one of this.linkedPanes(pane)) { Object.assign(one.state.view, freshView()); Object.assign(one.state.tone, freshTone()); }
       Object.assign(memory, { preset: "auto", invert: false });
-    } else if (name === "alone") memory.alone = memory.alone === pane.key ? null : pane.key;
+    } else if (name === "alone") this.showAlone(pane);
     else if (name === "save") this.save();
     else if (name === "help") this.help.open ? this.help.close() : this.help.showModal();
     if (name === "loupe" && !memory.loupe) this.lens.hidden = true;
     this.showControls();
+  }
+
+  showAlone(pane) {
+    const { memory } = this;
+    memory.alone = memory.alone === pane.key ? null : pane.key;
+    this.stage.classList.toggle("one", memory.alone !== null);
+    if (memory.alone !== null) this.root.scrollIntoView({ block: "start" });  // the whole film on the screen
   }
 
   shift(pane, dx, dy) {
