@@ -208,7 +208,41 @@ def test_every_page_opens_and_compare_steps_by_arrows(page, served):
     page.keyboard.press("ArrowRight")
     page.locator(f'.full [data-pane="{first[1]}"]').wait_for(timeout=TIME)
     for name in ("Rate", "Results", "Catalogue", "About", "Search"):
-        page.get_by_role("link", name=name).first.click()
-        page.get_by_text("not for diagnosis").first.wait_for(timeout=TIME)
+        page.get_by_role("link", name=name, exact=True).first.click()
+        page.wait_for_url(re.compile(f"/{name.lower()}" if name != "Search" else r":\d+/(\?|$)"), timeout=TIME)
         page.wait_for_timeout(1200)
         assert "went wrong" not in page.inner_text("body")
+
+
+@pytest.mark.parametrize("pressed", [0, 150])
+def test_the_menu_answers_the_first_click_of_the_mouse(page, served, pressed):
+    """Also where the view is still to be told: what runs again for the page that she leaves would keep her there."""
+    address, _ = served
+    accept(page, address)
+    page.get_by_role("button", name="Effusion 1").click()
+    for name in ("About", "Results", "Catalogue"):
+        wait_for_panes(page, 10)
+        drag(page, "[data-pane=query] .film", 40, 10)
+        page.get_by_role("link", name=name, exact=True).first.click(delay=pressed)
+        page.wait_for_url(f"**/{name.lower()}**", timeout=8000)
+        page.get_by_role("heading", name=name, exact=True).first.wait_for(timeout=8000)
+        page.get_by_role("link", name="Search", exact=True).first.click(delay=pressed)
+
+
+def test_a_film_that_does_not_come_leaves_its_pane_empty(open_window, served):
+    """Never another film under its words."""
+    address, _ = served
+    page = open_window(expected="/media/")
+    accept(page, address)
+    page.get_by_role("button", name="Effusion 1").click()
+    wait_for_panes(page, 10)
+    before = order(page)
+    page.route("**/media/**", lambda route: route.fulfill(status=404))
+    page.get_by_role("combobox", name="Cases").click()
+    page.get_by_role("option", name="12", exact=True).click()
+    page.get_by_text("could not be loaded").first.wait_for(timeout=TIME)
+    page.wait_for_timeout(1000)
+    lost = [key for key in order(page) if key not in before]
+    painted = page.evaluate(f"""() => {{ const v = ({VIEWER})(); v.paint(true); return v.panes.map(({{ key, rect }}) =>
+      [key, v.context.getImageData(rect.left, rect.top, rect.width, rect.height).data.some(Boolean)]); }}""")
+    assert lost and [key for key, any_pixel in painted if not any_pixel] == lost

@@ -23,6 +23,22 @@ def slow(chromium, tmp_path):
     process.wait(20)
 
 
+def test_the_cases_stay_while_another_setting_is_searched(slow, page):
+    address, _ = slow
+    accept(page, address)
+    page.get_by_role("button", name="Effusion 1").click()
+    wait_for_panes(page, 10)
+    page.get_by_role("combobox", name="Cases").click()
+    page.get_by_role("option", name="12", exact=True).click()
+    page.get_by_text("Searching …").wait_for(timeout=TIME)
+    page.wait_for_timeout(800)
+    seen = page.evaluate(
+        f"() => {{ const v = ({VIEWER})(); return [v.panes.length, v.root.getClientRects().length]; }}"
+    )
+    assert seen == [10, 1], "the former cases are still on the screen"
+    wait_for_panes(page, 14)
+
+
 @pytest.fixture
 def windows(open_window):
     """Three readers, each with a browser context of her own."""
