@@ -41,6 +41,11 @@ class Picture:
     overlay: bytes | None
     text: str | None = None
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Pixels across of each picture; the colour bar makes the second wider, and both have one height."""
+        return tuple(int.from_bytes(data[16:20]) for data in (self.film, self.overlay) if data)  # the head of a PNG
+
 
 @dataclass(frozen=True, eq=False)
 class Report:

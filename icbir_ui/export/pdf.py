@@ -19,30 +19,37 @@ from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleD
 from icbir_ui.export.content import Picture, Report
 from icbir_ui.export.latin import spell_latin
 
-WIDTH = A4[0] - 36 * mm
+WIDTH = A4[0] - 36 * mm - 12  # a frame keeps six points free on either side
 GAP = 4 * mm
 TRANSLITERATED = "Letters other than Latin are transliterated here; the report as HTML holds them as they were written."
 _STYLES = getSampleStyleSheet()
 _TEXT = ParagraphStyle("text", parent=_STYLES["BodyText"], fontSize=9, leading=12)
 _QUIET = ParagraphStyle("quiet", parent=_TEXT, textColor=colors.HexColor("#555555"))
 _NOTICE = ParagraphStyle(
-    "notice", parent=_TEXT, borderColor=colors.HexColor("#b08a3c"), borderWidth=0.7, borderPadding=4
-)
+    "notice", parent=_TEXT, borderColor=colors.HexColor("#b08a3c"), borderWidth=0.7, borderPadding=4,
+    spaceBefore=11, spaceAfter=8,
+)  # fmt: skip
 
 
-def _fit(data: bytes, width: float, height: float) -> Image:
-    columns, rows = ImageReader(io.BytesIO(data)).getSize()
-    scale = min(width / columns, height / rows)
-    return Image(io.BytesIO(data), columns * scale, rows * scale)
+def _fit(picture: Picture, height: float) -> list[Image]:
+    """Film and map at one scale: as large as both fit beside each other; a film alone takes half of the width."""
+    pictures = [data for data in (picture.film, picture.overlay) if data]
+    sizes = [ImageReader(io.BytesIO(data)).getSize() for data in pictures]
+    across = sum(columns for columns, _ in sizes) * 2 / len(sizes)
+    scale = min((WIDTH - GAP) / across, height / max(rows for _, rows in sizes))
+    return [
+        Image(io.BytesIO(data), columns * scale, rows * scale)
+        for data, (columns, rows) in zip(pictures, sizes, strict=True)
+    ]
 
 
 def _lay_out(picture: Picture, height: float) -> KeepTogether:
-    films = [_fit(data, (WIDTH - GAP) / 2, height) for data in (picture.film, picture.overlay) if data]
     parts: list[Flowable] = [Paragraph(f"<b>{_safe(picture.title)}</b>", _TEXT)]
     parts.append(Paragraph("<br/>".join(_safe(line) for line in picture.lines), _QUIET))
     if picture.text:
         parts.append(Paragraph(_safe(picture.text[:4000]).replace("\n", "<br/>"), _TEXT))
-    parts += [Spacer(1, 1.5 * mm), Table([films], hAlign="LEFT", style=[("LEFTPADDING", (0, 0), (-1, -1), 0)])]
+    style = [("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), GAP / 2)]
+    parts += [Spacer(1, 1.5 * mm), Table([_fit(picture, height)], hAlign="LEFT", style=style)]
     return KeepTogether([*parts, Spacer(1, 4 * mm)])
 
 
@@ -78,9 +85,7 @@ def write_pdf(report: Report) -> bytes:
     story: list[Flowable] = [
         Paragraph("Search of similar chest radiographs", _STYLES["Heading1"]),
         Paragraph(_safe(f"{report.made} · {report.small}"), _QUIET),
-        Spacer(1, 3 * mm),
         Paragraph(_safe(report.notice), _NOTICE),
-        Spacer(1, 3 * mm),
     ]
     if _is_transliterated(report):
         story.append(Paragraph(TRANSLITERATED, _QUIET))
@@ -93,7 +98,7 @@ def write_pdf(report: Report) -> bytes:
         ]
         story += [Paragraph("Probabilities", heading), _tabulate(rows)]
     story += [Paragraph("Most similar cases", heading), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
-    story += [_lay_out(hit, 61 * mm) for hit in report.hits]  # three to a page
+    story += [_lay_out(hit, 57 * mm) for hit in report.hits]  # three to a page
     for title, rows in (("Settings", report.settings), ("Versions", report.versions)):
         story.append(KeepTogether([Paragraph(title, heading), _tabulate(list(rows))]))
     buffer = io.BytesIO()

@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import replace
 
+import cv2
 import fakes
 import numpy as np
 import pytest
@@ -117,3 +118,24 @@ def test_csv_and_json_agree(searched):
     assert [float(row["distance"]) for row in rows[:4]] == [hit["distance"] for hit in content["hits"]]
     assert content["notice"] == NOTICE and "Müller" not in json.dumps(content, ensure_ascii=False)
     assert NOTICE in rows[4]["rank"]
+
+
+def decode(data):
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+
+
+def test_film_and_map_stand_beside_each_other_at_one_scale(searched):
+    report = gather_report(*searched, {})
+    text = write_html(report).decode()
+    columns = re.findall(r"columns: minmax\(0, (\d+)fr\) minmax\(0, (\d+)fr\)", text)
+    pictures = (report.query, *report.hits)
+    for shares, one in zip(columns, pictures, strict=True):
+        sizes = [decode(data).shape[:2] for data in (one.film, one.overlay)]
+        assert [int(share) for share in shares] == [width for _, width in sizes] and sizes[0][0] == sizes[1][0]
+    for height in (20, 400):  # points, where the height of the page bounds them and where its width does
+        film, overlay = pdf._fit(report.query, height)
+        assert film.drawWidth / film.imageWidth == pytest.approx(overlay.drawWidth / overlay.imageWidth)
+        assert film.drawHeight == pytest.approx(overlay.drawHeight) and film.drawHeight <= height
+        assert film.drawWidth + overlay.drawWidth <= pdf.WIDTH
+    (alone,) = pdf._fit(replace(report.query, overlay=None), 400)
+    assert alone.drawWidth <= pdf.WIDTH / 2
