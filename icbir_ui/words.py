@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.retrieval.regions import NAME as REGION
@@ -19,6 +17,7 @@ METHOD_TITLES = {
 }
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
+FAR_AWAY = "Far from everything in the catalogue: even the nearest case is no close match."
 SIMULATED = (
     "These neighbours are simulated films; real ones: `python -m icbir_core fetch nih`, then the page Catalogue."
 )
@@ -93,6 +92,14 @@ def is_far(ranking: Ranking) -> bool:
     return bool(ranking.percentiles) and ranking.percentiles[0] > FAR
 
 
-def list_sources(cases: Sequence[Case]) -> list[str]:
-    """The sources of some cases, each once."""
-    return sorted({case.source for case in cases})
+def describe_cautions(ranking: Ranking) -> list[str]:
+    """What must be known before these neighbours are believed, in Markdown; wherever a ranking is shown, so is this."""
+    cautions = [FAR_AWAY] if is_far(ranking) else []
+    if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
+        cautions.append(SIMULATED)
+    return cautions
+
+
+def list_sides(radiograph: Radiograph) -> tuple[str, ...]:
+    """What stands in the lower corners of a film: its sides only where its header vouches for them."""
+    return ("R", "L") if radiograph.orientation_verified else ("orientation unverified",)

@@ -17,7 +17,7 @@ from icbir_ui.searching import compute_maps, is_known, search, show_loading, vie
 from icbir_ui.state import Key
 from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
-from icbir_ui.words import SIMULATED, describe_filter, describe_share, is_far, list_sources
+from icbir_ui.words import describe_cautions, describe_filter, describe_share
 
 VIEWER = Key.SEARCH_VIEWER.value
 
@@ -80,12 +80,8 @@ def draw() -> None:
     if state.get(Key.COMPARED):
         st.switch_page("pages/compare.py")
     said = [f"**{describe_share(ranking)}** {ranking.eligible} of {ranking.total} cases eligible."]
-    sources = list_sources([hit.case for hit in ranking.hits])
-    if sources and all("simulat" in source.lower() for source in sources):
-        said.append(SIMULATED)
+    said += [f":orange[{caution}]" for caution in describe_cautions(ranking)]
     above.markdown(" ".join(said))
-    if is_far(ranking):
-        above.markdown(":orange[Far from everything in the catalogue: even the nearest case is no close match.]")
     with columns[6].popover("Export", width="stretch"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     show_background(film, engine, ranking.target)

@@ -14,17 +14,22 @@ import numpy as np
 from icbir_core import __version__
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
-from icbir_core.types import Radiograph, Ranking
+from icbir_core.retrieval.refinement import Region
+from icbir_core.types import Radiograph, Ranking, SaliencyMap
+from icbir_ui.export.marks import draw_region, write_sides
 from icbir_ui.films import Film
+from icbir_ui.search_panes import describe_state
 from icbir_ui.searching import Maps, describe_scale
 from icbir_ui.state import NOTICE
 from icbir_ui.words import (
     METHOD_TITLES,
+    describe_cautions,
     describe_film,
     describe_findings,
     describe_hit,
     describe_person,
     describe_share,
+    list_sides,
 )
 
 SIDE = 1000
@@ -33,10 +38,14 @@ SMALL = "Pictures are reduced to at most {side} pixels a side; they are not for 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A film and the same with its map (PNG bytes; overlay None without a map), with what is said of it."""
+    """A film and the same with its map (PNG bytes; overlay None without a map), with what is said of it.
+
+    sides : what is written in the lower corners of both.
+    """
 
     title: str
     lines: tuple[str, ...]
+    sides: tuple[str, ...]
     film: bytes
     overlay: bytes | None
     text: str | None = None
@@ -49,13 +58,18 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything on the pages of a report. probabilities : (finding, probability, operating point or None)."""
+    """Everything on the pages of a report.
+
+    probabilities : (finding, probability, operating point or None). warnings : of the query's film. cautions : of the
+    whole ranking.
+    """
 
     query: Picture
     hits: tuple[Picture, ...]
     probabilities: tuple[tuple[str, float, float | None], ...]
     share: str
     warnings: tuple[str, ...]
+    cautions: tuple[str, ...]
     settings: tuple[tuple[str, str], ...]
     versions: tuple[tuple[str, str], ...]
     made: str
@@ -81,36 +95,57 @@ def reduce_film(pixels: np.ndarray) -> np.ndarray:
 
 
 def _encode(picture: np.ndarray) -> bytes:
-    colours = picture if picture.ndim == 2 else picture[..., ::-1]  # OpenCV writes blue first
-    return cv2.imencode(".png", colours)[1].tobytes()
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()  # OpenCV writes blue first
 
 
-def _draw(radiograph: Radiograph, found, maps: Maps, window, view: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+def _draw(
+    radiograph: Radiograph, found, maps: Maps, window, view: Mapping[str, Any], region: Region | None = None
+) -> tuple[tuple[str, ...], bytes, bytes | None]:
     pixels = reduce_film(apply_window(radiograph.pixels, window, bool(view.get("invert"))))
-    film = _encode(np.rint(pixels * 255).astype(np.uint8))
+    sides = list_sides(radiograph)
+
+    def mark(picture: np.ndarray) -> np.ndarray:
+        marked = picture if region is None else draw_region(picture, region.box, radiograph.pixels.shape)
+        return write_sides(marked, sides)
+
+    film = _encode(mark(np.repeat(np.rint(pixels * 255).astype(np.uint8)[..., None], 3, axis=2)))
     if found is None:
-        return film, None
+        return sides, film, None
     style = OverlayStyle(
         opacity=float(view.get("opacity", 0.45)),
         threshold=float(view.get("threshold", 0.0)),
         contour=bool(view.get("contour")),
         signed=maps.signed,
     )
-    return film, _encode(attach_legend(render_overlay(pixels, found.values, style, maps.scale), style, maps.scale))
+    overlay = mark(render_overlay(pixels, found.values, style, maps.scale))
+    return sides, film, _encode(attach_legend(overlay, style, maps.scale))
+
+
+def _describe_map(found: SaliencyMap | None) -> tuple[str, ...]:
+    """A line where a map marks no place, else none."""
+    state = describe_state(found)
+    return (state,) if state else ()
 
 
 def gather_report(
-    film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any], filters: str = "no filter"
+    film: Film,
+    ranking: Ranking,
+    maps: Maps,
+    workspace: Workspace,
+    view: Mapping[str, Any],
+    filters: str = "no filter",
+    region: Region | None = None,
 ) -> Report:
     """The report of a search, with the reader's own windows and overlay style (view, as the viewer reports it).
 
     Reads nothing from the session: Streamlit makes a download outside of it. filters : those in force, in words.
+    region : what of the query was searched with, drawn on its pictures.
     """
     windows = view.get("panes", {})
     query = Picture(
         f"Query · {film.title}" if film.address else "Query",  # the name of an uploaded file may name a patient
-        tuple(describe_film(film.radiograph)),
-        *_draw(film.radiograph, maps.query, maps, windows.get("query"), view),
+        (*describe_film(film.radiograph), *_describe_map(maps.query)),
+        *_draw(film.radiograph, maps.query, maps, windows.get("query"), view, region),
     )
     hits = []
     for hit in ranking.hits:
@@ -123,6 +158,7 @@ def gather_report(
                     describe_findings(case),
                     f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
                     f"{describe_person(case.view, case.age, case.sex)} · {case.source}",
+                    *_describe_map(maps.cases.get(case.case_id)),
                 ),
                 *_draw(radiograph, maps.cases.get(case.case_id), maps, windows.get(case.case_id), view),
                 text="\n".join(part for part in (case.diagnosis, case.report) if part) or None,
@@ -149,4 +185,7 @@ def gather_report(
         ("Query, sha256 of the grey levels", film.key),
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return Report(query, tuple(hits), probabilities, describe_share(ranking), film.warnings, settings, versions, made)
+    cautions = tuple(caution.replace("`", "") for caution in describe_cautions(ranking))  # Markdown is the page's
+    return Report(
+        query, tuple(hits), probabilities, describe_share(ranking), film.warnings, cautions, settings, versions, made
+    )

@@ -11,14 +11,15 @@ from icbir_ui.export.html import write_html
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
-from icbir_ui.searching import Maps
+from icbir_ui.searching import Maps, get_trail
 
 
 def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict, filters: str) -> None:
     """Report as HTML and PDF, ranking as CSV and JSON. view : the viewer's last state, so that windows agree."""
+    region = get_trail().region  # now: a download is made outside of the session
 
     def gather() -> Report:
-        return gather_report(film, ranking, maps, workspace, view, filters)
+        return gather_report(film, ranking, maps, workspace, view, filters, region)
 
     name = f"icbir-{film.key[:8]}-{ranking.target.lower().replace(' ', '-')}-{ranking.method}"
     for label, ending, mime, make in (

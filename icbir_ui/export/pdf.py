@@ -61,7 +61,7 @@ def _is_transliterated(report: Report) -> bool:
     """True where letters of the report (signs aside) are not written as they were."""
     texts = [text for one in (report.query, *report.hits) for text in (one.title, *one.lines, one.text or "")]
     texts += [part for row in (*report.settings, *report.versions) for part in row]
-    texts += [name for name, _, _ in report.probabilities] + [report.share, *report.warnings]
+    texts += [name for name, _, _ in report.probabilities] + [report.share, *report.warnings, *report.cautions]
     return any(ord(letter) > 255 and letter.isalpha() for text in texts for letter in text)
 
 
@@ -98,6 +98,7 @@ def write_pdf(report: Report) -> bytes:
         ]
         story += [Paragraph("Probabilities", heading), _tabulate(rows)]
     story += [Paragraph("Most similar cases", heading), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
+    story += [Paragraph(_safe(caution), _NOTICE) for caution in report.cautions]
     story += [_lay_out(hit, 57 * mm) for hit in report.hits]  # three to a page
     for title, rows in (("Settings", report.settings), ("Versions", report.versions)):
         story.append(KeepTogether([Paragraph(title, heading), _tabulate(list(rows))]))

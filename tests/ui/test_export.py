@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import html
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
 import fakes
 import numpy as np
 import pytest
+import streamlit as st
 from reportlab.platypus import Paragraph
 
 from icbir_core.radiograph.overlay import shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
-from icbir_ui.export import pdf
+from icbir_ui.export import content, pdf
 from icbir_ui.export.content import apply_window, gather_report
 from icbir_ui.export.html import write_html
 from icbir_ui.export.latin import spell_latin
+from icbir_ui.export.marks import REGION_COLOUR
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
 from icbir_ui.searching import Maps
 from icbir_ui.state import NOTICE
+from icbir_ui.words import FAR_AWAY, SIMULATED
 
 
 @pytest.fixture
@@ -122,6 +128,98 @@ def test_csv_and_json_agree(searched):
 
 def decode(data):
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+
+
+def find_changes(before, after, width):
+    """Whether the lower left and the lower right corner of a film differ, and that nothing above them does."""
+    changed = np.any(decode(before)[:, :width] != decode(after)[:, :width], axis=2)
+    assert not changed[: -len(changed) // 6].any()
+    return changed[:, : width // 8].any(), changed[:, -width // 8 :].any()
+
+
+def test_every_film_leaves_with_its_sides_or_the_word_that_nobody_vouches_for_them(searched, monkeypatch):
+    film, *rest = searched
+    vouched = replace(film.query.radiograph, orientation_verified=True)
+    plain = gather_report(*searched, {})
+    with monkeypatch.context() as patched:
+        patched.setattr(content, "write_sides", lambda picture, sides: picture)
+        bare = gather_report(*searched, {})
+    with monkeypatch.context() as patched:
+        read = content.read_case_radiograph
+        patched.setattr(content, "read_case_radiograph", lambda *of: replace(read(*of), orientation_verified=True))
+        sided = gather_report(replace(film, query=replace(film.query, radiograph=vouched)), *rest, {})
+    for none, without, both in zip(*((one.query, *one.hits) for one in (bare, plain, sided)), strict=True):
+        width = none.widths[0]
+        assert without.sides == ("orientation unverified",) and both.sides == ("R", "L")
+        for name in ("film", "overlay"):
+            before, unverified, verified = (getattr(one, name) for one in (none, without, both))
+            assert find_changes(before, unverified, width)[0] and find_changes(before, verified, width) == (True, True)
+            assert unverified != verified
+    assert write_html(plain).decode().count('; orientation unverified"') == 10
+    assert write_html(sided).decode().count('; R and L"') == 10
+
+
+@pytest.mark.parametrize("shape", [(180, 160), (1500, 1200)], ids=["small", "reduced"])
+def test_the_region_is_drawn_where_it_was_on_the_query_alone(searched, shape):
+    film, ranking, maps, workspace = searched
+    film = replace(film, query=Query("large", fakes.make_radiograph(3, shape)))
+    rows, columns = shape
+    left, top, width, height = columns * 0.25, rows * 0.3, columns * 0.5, rows * 0.2
+    report = gather_report(film, ranking, maps, workspace, {}, region=Region((left, top, width, height)))
+    for data in (report.query.film, report.query.overlay):
+        drawn = decode(data)
+        lines = np.argwhere((drawn == REGION_COLOUR).all(axis=2))
+        scale = len(drawn) / rows
+        expected = np.array([top, left, top + height, left + width]) * scale
+        assert np.abs(np.concatenate([lines.min(0), lines.max(0)]) - expected).max() <= 3
+        inner = drawn[round((top + height / 2) * scale), round((left + width / 2) * scale)]
+        assert tuple(inner) != REGION_COLOUR
+    others = [report.hits[0].film, gather_report(film, ranking, maps, workspace, {}).query.film]
+    assert not any((decode(data) == REGION_COLOUR).all(axis=2).any() for data in others)
+
+
+def test_the_page_hands_its_region_and_its_cautions_to_a_report_made_outside_of_the_session(open_page, monkeypatch):
+    offered, offer, search = {}, st.download_button, fakes.FakeRetriever.search
+
+    def watch(label, make, *more, **settings):
+        offered[label] = make
+        return offer(label, make, *more, **settings)
+
+    def search_far(*asked):
+        found = search(*asked)
+        return replace(found, percentiles=(0.995,) * len(found.hits))
+
+    monkeypatch.setattr(st, "download_button", watch)
+    monkeypatch.setattr(fakes.FakeRetriever, "search", search_far)
+    page = open_page("search", film="effusion_1")
+    page.decide("region", 1, pane="query", box=[20, 30, 80, 90])
+    with ThreadPoolExecutor(1) as elsewhere:
+        text = elsewhere.submit(offered["Report (HTML)"]).result().decode()
+    pictures = re.findall(r"base64,([^\"]+)", text)
+    marked = [bool((decode(base64.b64decode(one)) == REGION_COLOUR).all(axis=2).any()) for one in pictures]
+    assert marked == [True, True] + [False] * (len(pictures) - 2)
+    for caution in (FAR_AWAY, SIMULATED):
+        assert caution in page.text() and html.escape(caution.replace("`", "")) in text
+
+
+def test_cautions_of_a_ranking_are_in_both_reports_and_only_where_they_hold(searched, monkeypatch):
+    film, ranking, maps, workspace = searched
+    written = []
+    monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
+    far = gather_report(film, replace(ranking, percentiles=(0.995,) * 4), maps, workspace, {})
+    assert far.cautions == (FAR_AWAY, SIMULATED.replace("`", ""))
+    write_pdf(far)
+    assert all(caution in written and caution in write_html(far).decode() for caution in far.cautions)
+    real = [replace(ranking.hits[0], case=replace(ranking.hits[0].case, source="nih")), *ranking.hits[1:]]
+    assert gather_report(film, replace(ranking, hits=tuple(real)), maps, workspace, {}).cautions == ()
+
+
+def test_a_map_that_marks_no_place_says_so(searched):
+    film, ranking, maps, workspace = searched
+    zero = replace(maps.query, values=np.zeros_like(maps.query.values), state="zero")
+    report = gather_report(film, ranking, replace(maps, query=zero), workspace, {})
+    said = "This map is all zero: it marks no place."
+    assert said in report.query.lines and not any(said in hit.lines for hit in report.hits)
 
 
 def test_film_and_map_stand_beside_each_other_at_one_scale(searched):
