@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from icbir_core import settings
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
-METHOD_TITLES = {
-    "cnn_centred": "Network features, centred",
-    "ig_cbir": "Heat map (IG-CBIR)",
-    "cnn": "Network features (CNN)",
-    "ssim": "Structural similarity (SSIM)",
-    REGION: "Region (stored spatial features)",
-}
+METHOD_TITLES = {**settings.METHOD_TITLES, REGION: "Region (stored spatial features)"}
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
 FAR_AWAY = "Far from everything in the catalogue: even the nearest case is no close match."

@@ -60,7 +60,7 @@ def show_study(store: RatingsStore, study: Study) -> None:
     if left and not simulated and (study.name, session.reader) not in unblinded:  # any reader may still begin
         st.warning(
             f"You still have {count_of(left, 'item')} to answer in this study. "
-            "Its results would no longer leave you blind."
+            "Seeing its results now would unblind you."
         )
         if not st.button("Show them anyway"):
             return

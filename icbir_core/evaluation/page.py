@@ -105,8 +105,8 @@ def render_page(title: str, sections: Sequence[Section], warnings: Sequence[str]
 
 
 def show_number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; "–" where nothing can be said."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    """A number for a table, with a true minus; "–" where nothing can be said."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def show_interval(interval: Mapping[str, Any] | None, digits: int = 3) -> str:

@@ -109,7 +109,10 @@ def _warn(study: Study, readers: Sequence[str], scores: np.ndarray) -> list[str]
         notes.append(f"Only {count_of(len(readers), 'reader')}: agreement needs at least three.")
     if len(study.queries) < 20:
         few = count_of(len(study.queries), "query", "queries")
-        notes.append(f"Only {few}: the intervals are wide; see the planning of sizes.")
+        notes.append(
+            f"Only {few}: the intervals are wide; `python -m icbir_core study plan --effect 0.05` says how many would "
+            "show a difference of 0.05 in nDCG."
+        )
     missing = float(np.isnan(scores).mean()) if scores.size else 1.0
     if "similarity" in study.tasks and missing > 0:
         notes.append(f"{missing:.0%} of the expected first scores are missing or 'cannot judge'; they are left out.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from icbir_core.evaluation.page import Section, Table, render_page, show_interval, show_number
 from icbir_core.plurals import count_of
+from icbir_core.settings import METHOD_TITLES
 from icbir_core.study.analysis import StudyResult
 from icbir_core.study.design import Study
 
@@ -41,22 +42,25 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
             [
                 f"{count_of(len(result.readers), 'reader')} ({', '.join(result.readers)}), "
                 f"{count_of(result.queries, 'query', 'queries')} with {study.target}, "
-                f"{count_of(counts['items'], 'pair')}; methods pooled: {', '.join(study.methods)}, top {study.k} "
-                f"each with random negatives; {count_of(len(study.repeats), 'hidden repeat')}. "
+                f"{count_of(counts['items'], 'pair')}; {count_of(len(study.repeats), 'hidden repeat')}"
+                f"{' in each of the two stages' if study.stages == 2 else ''}. "
                 f"{count_of(counts['ratings'], 'answer')}, "
                 f"{counts['cannot_judge']} of them 'cannot judge'.",
+                f"Methods pooled: {'; '.join(_name(method) for method in study.methods)}. Top {study.k} of each, with "
+                "random negatives.",
                 f"Blinded: method, rank, distance and labels were hidden. Definition {study.sha256[:12]}.",
             ],
-            [_count_scores(result)],
+            [_count_scores(study, result)],
         ),
         Section("Agreement between readers", [ANCHORS], _tabulate_agreement(result)),
-        Section("Readers with themselves", ["From the hidden repeats."], _tabulate_repeats(result)),
+        Section("Readers with themselves", ["From the hidden repeats."], _tabulate_repeats(study, result)),
         Section(
             "Methods and readers",
             [
                 "nDCG of each method's order of the pool by the readers' mean score (gain 2^score − 1, discount "
                 "log2(rank + 1)), beside what random orders of the same pools reach; corrected = (nDCG − chance) / "
-                "(1 − chance). The band is one reader's order judged by the mean of the others."
+                "(1 − chance)."
+                + (" The band is one reader's order judged by the mean of the others." if _find_band(result) else "")
             ],
             _tabulate_methods(result),
             [figure] if (figure := draw_methods(result)) is not None else [],
@@ -79,9 +83,25 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
     return sections
 
 
-def _count_scores(result: StudyResult) -> Table:
-    return Table("Scores given (5 similar … 1 dissimilar), both stages", list(result.counts["scores"]),
-                 [[str(count) for count in result.counts["scores"].values()]])  # fmt: skip
+def _name(method: str, short: bool = False) -> str:
+    """A method as the pages call it; short : with its name in the exported data behind it."""
+    title = METHOD_TITLES.get(method)
+    return method if title is None else f"{title} [{method}]" if short else title
+
+
+def _find_band(result: StudyResult) -> Mapping[str, Any] | None:
+    """The band between readers; None with fewer than two of them."""
+    return result.methods.get("readers_among_themselves")
+
+
+def _name_stages(study: Study) -> str:
+    return ", both stages" if study.stages == 2 else ""
+
+
+def _count_scores(study: Study, result: StudyResult) -> Table:
+    scores = result.counts["scores"]
+    caption = f"Scores given (5 similar … 1 dissimilar){_name_stages(study)}"
+    return Table(caption, list(scores), [[str(count) for count in scores.values()]])
 
 
 def _tabulate_agreement(result: StudyResult) -> list[Table]:
@@ -98,14 +118,14 @@ def _tabulate_agreement(result: StudyResult) -> list[Table]:
     ]
 
 
-def _tabulate_repeats(result: StudyResult) -> list[Table]:
+def _tabulate_repeats(study: Study, result: StudyResult) -> list[Table]:
     rows = [
         [reader, str(v["repeats"]), f"{v['same_score']:.0%}", f"{v['within_one_step']:.0%}",
          show_number(v["weighted_kappa"]), show_number(v["standard_deviation"], 2)]
         for reader, v in result.within_readers.items()
     ]  # fmt: skip
     header = ["reader", "repeats", "same score", "within one step", "weighted κ", "standard deviation of a score"]
-    return [Table("Hidden repeats", header, rows)] if rows else []
+    return [Table(f"Hidden repeats answered{_name_stages(study)}", header, rows)] if rows else []
 
 
 def _tabulate_methods(result: StudyResult) -> list[Table]:
@@ -113,16 +133,17 @@ def _tabulate_methods(result: StudyResult) -> list[Table]:
     if not methods:
         return []
     rows = [
-        [name, show_interval(v["ndcg"]), show_number(v["chance"]["chance"]), show_number(v["chance"]["corrected"]),
-         show_number(v["chance"]["p_value"]), show_interval(v["kendall_tau_with_readers"])]
+        [_name(name, short=True), show_interval(v["ndcg"]), show_number(v["chance"]["chance"]),
+         show_number(v["chance"]["corrected"]), show_number(v["chance"]["p_value"]),
+         show_interval(v["kendall_tau_with_readers"])]
         for name, v in methods.items()
     ]  # fmt: skip
-    band = result.methods.get("readers_among_themselves")
+    band = _find_band(result)
     if band:
         between = f"{show_number(band['lowest_reader'])} to {show_number(band['highest_reader'])}"
         rows.append(["band between readers", f"{show_interval(band['ndcg'])}; {between}", "", "", "", ""])
     compared = [
-        [f"{c['first']} − {c['second']}", show_interval(c["difference"]), show_number(c["p_value"]),
+        [f"{_name(c['first'])} − {_name(c['second'])}", show_interval(c["difference"]), show_number(c["p_value"]),
          show_number(c["p_corrected"])]
         for c in result.comparisons
     ]  # fmt: skip
@@ -141,8 +162,8 @@ def draw_methods(result: StudyResult) -> Any:
     methods = {name: v for name, v in result.methods.items() if v and "chance" in v}
     if not methods:
         return None
-    names = list(methods)
-    values = [methods[name]["ndcg"] for name in names]
+    names = [_name(method) for method in methods]
+    values = [v["ndcg"] for v in methods.values()]
     figure = go.Figure(
         go.Scatter(
             x=names, y=[v["value"] for v in values], mode="markers", name="method", marker={"size": 11},
@@ -150,9 +171,9 @@ def draw_methods(result: StudyResult) -> Any:
                      "arrayminus": [v["value"] - v["low"] for v in values]},
         )
     )  # fmt: skip
-    figure.add_scatter(x=names, y=[methods[n]["chance"]["chance"] for n in names], mode="markers", name="chance",
+    figure.add_scatter(x=names, y=[v["chance"]["chance"] for v in methods.values()], mode="markers", name="chance",
                        marker={"symbol": "line-ew-open", "size": 26})  # fmt: skip
-    band = result.methods.get("readers_among_themselves")
+    band = _find_band(result)
     if band:
         figure.add_hrect(y0=band["lowest_reader"], y1=band["highest_reader"], opacity=0.15, line_width=0,
                          fillcolor="#2563eb", annotation_text="between readers")  # fmt: skip
@@ -164,7 +185,7 @@ def _show_other_tasks(result: StudyResult) -> list[Section]:
     sections = []
     if result.ranking:
         rows = [
-            [name, show_number(v["value"]), show_number(v["chance"]), show_number(v["corrected"]),
+            [_name(name), show_number(v["value"]), show_number(v["chance"]), show_number(v["corrected"]),
              show_number(v["p_value"])]
             for name, v in result.ranking["methods"].items()
         ]  # fmt: skip
@@ -174,7 +195,7 @@ def _show_other_tasks(result: StudyResult) -> list[Section]:
             Section("Full ranking", [text], [Table("Each method's order by the readers' ranks", header, rows)])
         )
     if result.choices:
-        rows = [[name, show_interval(value)] for name, value in result.choices.items()]
+        rows = [[_name(name), show_interval(value)] for name, value in result.choices.items()]
         table = Table(
             "How often the case that the method ranks higher was chosen (chance 0.5)", ["method", "share"], rows
         )
@@ -205,10 +226,11 @@ def render_text(result: StudyResult) -> str:
     for name, v in result.methods.items():
         if v and "chance" in v:
             lines.append(
-                f"{name}: nDCG {show_interval(v['ndcg'])}, chance {show_number(v['chance']['chance'])}, corrected "
+                f"{_name(name, short=True)}: nDCG {show_interval(v['ndcg'])}, "
+                f"chance {show_number(v['chance']['chance'])}, corrected "
                 f"{show_number(v['chance']['corrected'])}, p {show_number(v['chance']['p_value'])}"
             )
-    band = result.methods.get("readers_among_themselves")
+    band = _find_band(result)
     if band:
         lines.append(f"Band between readers: nDCG {show_interval(band['ndcg'])}")
     return "\n".join([*lines, *(f"Note: {note}" for note in result.notes)])

@@ -35,4 +35,4 @@ def test_upload_results_refine_rate_results(workspace, open_page):
 
     results = open_page("results")
     assert "1 case rated on the search page" in results.text()
-    assert results.app.table and "no longer leave you blind" not in results.text()
+    assert results.app.table and "unblind you" not in results.text()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from icbir_core.cli import main
 from icbir_core.errors import StudyError
 from icbir_core.evaluation import agreement
+from icbir_core.evaluation.page import show_interval, show_number
 from icbir_core.study.analysis import analyse_study
 from icbir_core.study.rating import Rating
-from icbir_core.study.report import render_report
+from icbir_core.study.report import draw_methods, make_sections, render_report, render_text
 from icbir_core.study.simulated_readers import ReaderModel, fit_reader, simulate_reader
 from icbir_core.study.store import RatingsStore
 
@@ -122,3 +125,70 @@ def test_the_report_is_one_file_that_holds_every_number_and_calls_nobody(read_st
     alpha = result.between_readers["krippendorff_alpha"]["value"]
     assert f"{alpha:.3f}" in html
     json.dumps(result.as_dict())
+
+
+def write_out(study, result) -> str:
+    """All words of the report that are not in its figures."""
+    parts = []
+    for section in make_sections(study, result):
+        parts += [section.title, *section.paragraphs]
+        for table in section.tables:
+            parts += [table.caption, *table.header, *(cell for row in table.rows for cell in row)]
+    return "\n".join(parts)
+
+
+def test_a_report_calls_the_methods_as_the_pages_do_and_the_data_keep_the_short_names(read_study):
+    study, store = read_study([ReaderModel()] * 2, tasks=("similarity", "ranking", "choice"))
+    named = {"good": "ig_cbir", "random": "cnn_centred"}
+
+    def rename(text: str) -> str:
+        return re.sub(r'"(good|random)"', lambda found: f'"{named[found[1]]}"', text)
+
+    study = type(study).from_dict(json.loads(rename(json.dumps(study.as_dict()))))
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    text = write_out(study, result)
+    assert "Methods pooled: Heat map (IG-CBIR); Network features, centred." in text
+    assert "Heat map (IG-CBIR) − Network features, centred" in text
+    in_brackets = [f" [{name}]" for name in named.values()]
+    assert all(text.count(short) == 1 for short in in_brackets)  # in the table of each method
+    for short in in_brackets:
+        text = text.replace(short, "")
+    assert "ig_cbir" not in text and "cnn_centred" not in text
+    assert list(draw_methods(result).data[0].x) == ["Heat map (IG-CBIR)", "Network features, centred"]
+    assert "Heat map (IG-CBIR) [ig_cbir]: nDCG" in render_text(result)
+    assert {"ig_cbir", "cnn_centred"} < set(result.as_dict()["methods"])
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_the_words_count_the_hidden_repeats_as_the_table_does(read_study, stages):
+    study, store = read_study([ReaderModel()], tasks=("similarity",), stages=stages)
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    text, count = write_out(study, result), len(study.repeats)
+    assert result.within_readers["simulated-0"]["repeats"] == stages * count
+    assert (f"{count} hidden repeats in each of the two stages." in text) == (stages == 2)
+    assert text.count(", both stages") == (2 if stages == 2 else 0)
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_the_band_is_spoken_of_where_there_is_one(read_study, readers):
+    study, store = read_study([ReaderModel(noise=0.5)] * readers, tasks=("similarity",))
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    assert ("The band is" in write_out(study, result)) == (readers == 2)
+    assert ("band between readers" in write_out(study, result)) == (readers == 2)
+
+
+def test_a_small_study_names_the_command_that_plans_sizes(read_study):
+    study, store = read_study([ReaderModel()], tasks=("similarity",))
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    (command,) = [found for note in result.notes for found in re.findall(r"`python -m icbir_core (.*?)`", note)]
+    assert main(command.split()) == 0
+
+
+def test_a_number_below_zero_has_a_true_minus(read_study):
+    assert show_number(-0.329) == "−0.329" and show_number(-0.0001) == "0.000"
+    assert show_interval({"value": -0.1, "low": -0.2, "high": 0.3}) == "−0.100 [−0.200, 0.300]"
+    study, store = read_study([ReaderModel(bias, 0.2) for bias in (-0.5, 0.5)], tasks=("similarity",))
+    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    result = replace(result, between_readers=result.between_readers | {"weighted_kappa_pairs": {"a / b": -0.329}})
+    text = write_out(study, result).replace("simulated-", "")
+    assert "−0.329" in text and not re.search(r"-\d", text)
