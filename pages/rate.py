@@ -10,7 +10,6 @@ from icbir_core.errors import IcbirError
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
-from icbir_core.study.store import RatingsStore
 from icbir_ui import resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import passing_word, run_page
@@ -28,6 +27,7 @@ QUESTIONS = {
     "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
     "choice": "Which of the two cases is more similar to the query?",
 }
+KINDS = {True: "primary", False: "secondary"}  # of a button: the answer that was given, or another
 
 
 def draw() -> None:
@@ -54,7 +54,7 @@ def draw() -> None:
     right.progress(
         len(session.answered()) / item.total, f"Item {item.position} of {item.total} · {step} · {session.reader}"
     )
-    show_item(workspace, store, session, item)
+    show_item(workspace, session, item)
 
 
 def find_item(session: ReadingSession) -> BlindItem | None:
@@ -68,7 +68,12 @@ def return_to(session: ReadingSession, token: str | None) -> None:
     state.put(Key.RETURNED, session.previous_item(token))
 
 
-def show_item(workspace, store: RatingsStore, session: ReadingSession, item: BlindItem) -> None:
+def go_forward(session: ReadingSession, token: str) -> None:
+    """Go to the item after one that she went back to; the first unanswered one is where she had been."""
+    state.put(Key.RETURNED, session.following_item(token))
+
+
+def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
     """The films and the ways to answer."""
     st.markdown(f"**{QUESTIONS[item.task]}**")
     maps = {}
@@ -83,43 +88,42 @@ def show_item(workspace, store: RatingsStore, session: ReadingSession, item: Bli
         shown.pop(item.token, None)
         shown[item.token] = time.monotonic()
         state.put(Key.SHOWN, shown)
-    given = None
-    if state.get(Key.RETURNED) is not None and item.task == "similarity":
-        query, cases = session.find_cases(item.token)
-        stage = 2 if item.with_maps else 1
-        known = store.latest(
-            study=session.study.name, reader=session.reader, query=query, case_id=cases[0], stage=stage
-        )
-        given = known[-1].score if known else None
-    show_answers(session, item, given)
+    show_answers(session, item)
     show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), Key.RATE_VIEWER.value)
     if item.task == "similarity":
         st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))
 
 
-def show_answers(session: ReadingSession, item: BlindItem, given: int | None) -> None:
-    """One button for each answer, above the films so that they are always in sight, and the way back.
+def show_answers(session: ReadingSession, item: BlindItem) -> None:
+    """One button for each answer, above the films so that they are always in sight, and the ways back and forward.
 
-    Every button belongs to its item: a late second click finds nothing to press.
+    Every button belongs to its item: a late second click finds nothing to press. The answer that was given is marked.
     """
-    columns = st.columns([1, 1, 1, 1, 1, 1, 0.7] if item.task == "similarity" else [1, 1, 2.7, 1, 0.7])
+    columns = st.columns([1, 1, 1, 1, 1, 1, 0.6, 0.8] if item.task == "similarity" else [1, 1, 2.7, 1, 0.6, 0.8])
+    given = session.find_answer(item.token)
+    stored, refused = (given.score, given.cannot_judge) if given else (None, False)
     if item.task == "similarity":
         for column, (score, words) in zip(columns, sorted(SHORT_SCALE.items()), strict=False):
             column.button(f"{score} · {words}", shortcut=str(score), on_click=answer, args=(session, item.token),
                           kwargs={"score": score}, key=f"rate_{item.token}_{score}", width="stretch",
-                          type="primary" if score == given else "secondary", help=SIMILARITY_SCALE[score])  # fmt: skip
+                          type=KINDS[score == stored], help=SIMILARITY_SCALE[score])  # fmt: skip
     elif item.task == "choice":
-        for column, letter, token in zip(columns, LETTERS, item.case_tokens, strict=False):
+        cases = session.find_cases(item.token)[1]
+        for column, letter, token, case in zip(columns, LETTERS, item.case_tokens, cases, strict=False):
             column.button(f"Case {letter}", shortcut=letter.lower(), on_click=answer, args=(session, item.token),
-                          kwargs={"chosen": token}, key=f"rate_{token}", width="stretch", type="primary")  # fmt: skip
+                          kwargs={"chosen": token}, key=f"rate_{token}", width="stretch",
+                          type=KINDS[given is None or given.answer["chosen"] == case])  # fmt: skip
     elif item.task == "ranking":
         order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], "rate_order")
         columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
-                          key=f"rate_{item.token}", width="stretch", type="primary")  # fmt: skip
-    columns[-2].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token),
+                          key=f"rate_{item.token}", width="stretch", type=KINDS[not refused])  # fmt: skip
+    columns[-3].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token), type=KINDS[refused],
                        kwargs={"cannot_judge": True}, key=f"rate_{item.token}_none", width="stretch")  # fmt: skip
-    columns[-1].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
+    columns[-2].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
                        disabled=item.position == 1, help="To the item before, to correct it")  # fmt: skip
+    # Always there, so that nothing moves under a hand that presses Back again; F is the viewer's.
+    columns[-1].button("Forward", shortcut="g", on_click=go_forward, args=(session, item.token), width="stretch",
+                       disabled=given is None, help="On to the item after, as you answered it")  # fmt: skip
 
 
 def answer(session: ReadingSession, token: str, **given) -> None:

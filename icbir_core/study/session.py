@@ -50,8 +50,7 @@ class ReadingSession:
 
     def answered(self) -> set[str]:
         """The tokens of the steps that this reader has answered (in any window)."""
-        stored = self._store.latest(study=self.study.name, reader=self.reader, simulated=self._simulated, blinded=True)
-        keys = {_key_of_rating(rating) for rating in stored}
+        keys = {_key_of_rating(rating) for rating in self._read()}
         return {step.token for step in self._steps if _key_of_step(step) in keys}
 
     def next_item(self) -> BlindItem | None:
@@ -67,6 +66,17 @@ class ReadingSession:
         """The item before this one (or the last, for None), so that an answer can be corrected; None at the start."""
         number = self._by_token[token][0] if token in self._by_token else len(self._steps) + 1
         return self._blind(self._steps[number - 2]) if number >= 2 else None
+
+    def following_item(self, token: str) -> BlindItem | None:
+        """The item after this one where it is answered, to look at it again; None where `next_item` follows."""
+        after = self._steps[self._by_token[token][0] :][:1]
+        return self._blind(after[0]) if after and after[0].token in self.answered() else None
+
+    def find_answer(self, token: str) -> Rating | None:
+        """What this reader last answered to an item; None where she has not."""
+        step = self._find(token)
+        key = _key_of_step(step)
+        return next((rating for rating in self._read(query=step.query) if _key_of_rating(rating) == key), None)
 
     def owns(self, token: str) -> bool:
         """Whether an item is of this study and reader."""
@@ -114,6 +124,11 @@ class ReadingSession:
                 versions=self._versions, simulated=self._simulated,
             )
         )  # fmt: skip
+
+    def _read(self, **conditions: Any) -> list[Rating]:
+        return self._store.latest(
+            study=self.study.name, reader=self.reader, simulated=self._simulated, blinded=True, **conditions
+        )
 
     def _find(self, token: str) -> Step:
         if token not in self._by_token:

@@ -186,3 +186,26 @@ def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page)
     views = [one.actions[-1] for one in stored]
     assert [one.score for one in stored] == [4, 2] and [view["invert"] for view in views] == [True, False]
     assert [view["panes"]["query"]["width"] for view in views] == pytest.approx([one["width"] for one in seen])
+
+
+def test_she_goes_back_and_forward_by_keys(served, page):
+    import fakes
+
+    from icbir_core.study.creating import create_workspace_study, open_store
+
+    address, workspace = served
+    store = open_store(workspace)
+    create_workspace_study(
+        workspace, store, "to and fro", case_ids=("case_000", "case_003"), k=2, negatives=1, methods=("ig_cbir",),
+        stages=1, retriever=fakes.FakeRetriever(workspace),
+    )  # fmt: skip
+    accept(page, address, "reader-f")
+    page.goto(f"{address}/rate?reader=reader-f&study=to+and+fro")
+    first = wait_for_item(page, None)
+    page.keyboard.press("j")
+    second = wait_for_item(page, first)
+    page.keyboard.press("u")
+    assert wait_for_item(page, second) == first
+    take_picture(page, "rate-back")
+    page.keyboard.press("g")
+    assert wait_for_item(page, first) == second

@@ -92,6 +92,56 @@ def test_cannot_judge_and_back(study, workspace, open_page):
     assert page.data["panes"][1]["key"] != first
 
 
+def find_marked(page) -> list[str]:
+    """The buttons that are drawn as chosen."""
+    return [
+        button.label for button in page.app.button if button.proto.type == "primary" and "study" not in button.label
+    ]
+
+
+def test_she_sees_what_she_answered_and_goes_forward_to_where_she_was(study, workspace, open_page):
+    page = open_page("rate")
+
+    def is_forward_open() -> bool:
+        return not next(button for button in page.app.button if button.label == "Forward").disabled
+
+    shown = [page.data["panes"][1]["key"]]
+    for label in ("4 · ", "Cannot judge"):
+        page.press(label)
+        shown.append(page.data["panes"][1]["key"])
+    assert not find_marked(page) and not is_forward_open()
+    page.press("Back")
+    assert find_marked(page) == ["Cannot judge"] and is_forward_open()
+    page.press("Back")
+    assert page.data["panes"][1]["key"] == shown[0] and [label[0] for label in find_marked(page)] == ["4"]
+    for place in (1, 2):
+        page.press("Forward")
+        assert page.data["panes"][1]["key"] == shown[place]
+    assert not find_marked(page) and not is_forward_open() and len(read_ratings(workspace)) == 2
+
+
+def test_forward_from_the_last_item_ends_the_study_again(workspace, open_page):
+    session = ReadingSession(open_store(workspace), make_study(workspace, stages=1), "tester")
+    for item in session.remaining_items():
+        session.answer(item.token, score=3)
+    page = open_page("rate")
+    page.press("Back to the last item")
+    page.press("Forward")
+    assert "answered all" in page.app.success[0].value
+
+
+def test_the_case_that_was_chosen_is_marked(workspace, open_page):
+    make_study(workspace, tasks=("choice",), stages=1)
+    page = open_page("rate")
+    assert find_marked(page) == ["Case A", "Case B"]
+    page.press("Case B")
+    page.press("Back")
+    assert find_marked(page) == ["Case B"]
+    page.press("Cannot judge")
+    page.press("Back")
+    assert find_marked(page) == ["Cannot judge"]
+
+
 def test_the_time_of_an_item_outlives_its_answer_and_begins_anew_when_it_comes_back(study, workspace, open_page):
     page = open_page("rate")
 

@@ -173,3 +173,29 @@ def test_a_study_that_cannot_be_is_one_sentence(make_study):
             make_study(**changes)
     with pytest.raises(StudyError):
         create_study("x", [], None, target="Effusion")
+
+
+def test_each_answer_is_found_again_and_a_hidden_repeat_does_not_show_the_first(make_study, tmp_path):
+    study = make_study(stages=1, tasks=("similarity", "ranking", "choice"))
+    session = ReadingSession(RatingsStore.open(tmp_path / "r.db"), study, "reader-a")
+    steps = study.steps("reader-a")
+    again = next(step for step in steps if step.repetition)
+    first = next(step for step in steps if (step.query, step.cases) == (again.query, again.cases))
+    session.answer(first.token, score=2)
+    assert session.find_answer(first.token).score == 2 and session.find_answer(again.token) is None
+    session.answer(again.token, score=4)
+    session.answer(first.token, cannot_judge=True)
+    assert session.find_answer(first.token).cannot_judge and session.find_answer(again.token).score == 4
+    answer_all(session)
+    assert all(session.find_answer(step.token) for step in steps)
+    assert [session.find_answer(step.token).task for step in steps] == [step.task for step in steps]
+
+
+def test_forward_goes_through_what_is_answered_and_no_farther(make_study, tmp_path):
+    session = ReadingSession(RatingsStore.open(tmp_path / "r.db"), make_study(), "reader-a")
+    answer_all(session, 2)
+    first, second, third = (step.token for step in session.study.steps("reader-a")[:3])
+    assert session.following_item(first).token == second
+    assert session.following_item(second) is None and session.next_item().token == third
+    answer_all(session)
+    assert session.following_item(session.previous_item(None).token) is None
