@@ -42,6 +42,7 @@ class Key(StrEnum):
     OTHER_DEMONSTRATION = "another_demonstration"
     REMOVAL = "case_to_remove"
     STUDY = "study"
+    MADE = "study_made"
     RETURNED = "rate_returned_to"
     SHOWN = "rate_shown_at"
     UNBLINDED = "results_unblinded"

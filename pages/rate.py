@@ -14,7 +14,7 @@ from icbir_ui import resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.rating.choosing import choose_study
-from icbir_ui.rating.creating import offer_new_study
+from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
 from icbir_ui.ratings import SHORT_SCALE
@@ -31,6 +31,7 @@ KINDS = {True: "primary", False: "secondary"}  # of a button: the answer that wa
 
 
 def draw() -> None:
+    tell_what_was_made()
     workspace, store = resources.open_workspace(), resources.open_ratings()
     names = store.study_names()
     if not names:
@@ -55,6 +56,7 @@ def draw() -> None:
         len(session.answered()) / item.total, f"Item {item.position} of {item.total} · {step} · {session.reader}"
     )
     show_item(workspace, session, item)
+    offer_new_study(workspace, store)
 
 
 def find_item(session: ReadingSession) -> BlindItem | None:

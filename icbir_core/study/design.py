@@ -187,13 +187,30 @@ def create_study(
             versions |= dict(rankings[method].versions)
         pooled.append(_pool(query.case_id, rankings, k, negatives, "choice" in tasks, generator))
     items = [(query.case_id, candidate.case_id) for query in pooled for candidate in query.candidates]
-    count = max(1, round(repeat_share * len(items)))
+    count = _count_repeats(repeat_share, len(items))
     repeats = tuple(items[i] for i in sorted(generator.choice(len(items), count, replace=False)))
     return Study(
         name=name, target=target, methods=tuple(methods), k=k, tasks=tuple(tasks), stages=stages, seed=seed,
         queries=tuple(pooled), repeats=repeats if "similarity" in tasks else (), salt=secrets.token_hex(16),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions,
     )  # fmt: skip
+
+
+def bound_answers(
+    queries: int, methods: int, k: int, negatives: int, tasks: Sequence[str], stages: int, repeat_share: float = 0.125
+) -> int:
+    """How many answers a study asks of each reader at most: as many as if no two methods found the same case."""
+    items = queries * (methods * k + negatives)
+    asked = {
+        "similarity": items + _count_repeats(repeat_share, items),
+        "ranking": queries,
+        "choice": queries * max(1, methods * (methods - 1) // 2),
+    }
+    return stages * sum(asked[task] for task in tasks)
+
+
+def _count_repeats(share: float, items: int) -> int:
+    return max(1, round(share * items))
 
 
 def choose_queries(cases: Iterable[Case], target: str, count: int, seed: int = 0) -> list[Case]:

@@ -5,38 +5,68 @@ from __future__ import annotations
 import streamlit as st
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.plurals import count_of
+from icbir_core.settings import METHODS
 from icbir_core.study.creating import create_workspace_study
+from icbir_core.study.design import bound_answers
 from icbir_core.study.store import RatingsStore
 from icbir_ui import resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import passing_word
-from icbir_ui.state import PARAMETER_STUDY
+from icbir_ui.resources import Engine
+from icbir_ui.state import PARAMETER_STUDY, Key
 
 TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
 
 
+@st.fragment
 def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = False) -> None:
-    """The form, folded away unless `opened`; storing a study makes it appear in the list."""
-    with st.expander("New study", expanded=opened), st.form("new_study", border=False):
-        name = st.text_input("Name", max_chars=60)
+    """The form, folded away unless `opened`; storing a study makes it appear in the list.
+
+    A fragment and no `st.form`: the number of answers follows what she changes, and the films are not drawn again.
+    """
+    engine = resources.open_engine()
+    with st.expander("New study", expanded=opened):
+        name = st.text_input("Name", max_chars=60).strip()
         left, middle, right = st.columns(3)
-        queries = left.number_input("Queries", 1, 200, 8)
-        top = middle.number_input("Cases pooled from each method", 1, 20, 3)
-        negatives = right.number_input("Random cases added", 0, 20, 2)
-        tasks = st.multiselect("Tasks", list(TASKS), default=["similarity"], format_func=TASKS.get)
-        maps = st.checkbox("Ask a second time with the heat maps shown", value=True)
-        if not st.form_submit_button("Make the study", type="primary"):
+        queries = int(left.number_input("Queries", 1, 200, 8))
+        top = int(middle.number_input("Cases pooled from each method", 1, 20, 3))
+        negatives = int(right.number_input("Random cases added", 0, 20, 2))
+        chosen = st.multiselect("Tasks", list(TASKS), default=["similarity"], format_func=TASKS.get)
+        tasks = tuple(chosen) or ("similarity",)
+        stages = 2 if st.checkbox("Ask a second time with the heat maps shown", value=True) else 1
+        most = bound_answers(queries, count_methods(engine), top, negatives, tasks, stages)
+        st.caption(f"At most {count_of(most, 'answer')} for each reader; fewer where methods find the same cases.")
+        if not st.button("Make the study", type="primary"):
+            return
+        if not name:
+            st.warning("Give the study a name.")
+            return
+        if store.find_study(name) is not None:  # the engine may remember how that one was made
+            st.warning(f"There is a study '{name}' already; give another name.")
             return
     with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
-        engine = resources.open_engine()
         study = engine.ask(
             ("new study", name),
             lambda retriever: create_workspace_study(
-                workspace, store, name, count=int(queries), k=int(top), negatives=int(negatives), tasks=tuple(tasks),
-                stages=2 if maps else 1, retriever=retriever,
+                workspace, store, name, count=queries, k=top, negatives=negatives, tasks=tasks, stages=stages,
+                retriever=retriever,
             ),
             tell,
         )  # fmt: skip
-        st.success(f"'{study.name}' is made: {len(study.steps('any reader'))} answers for each reader.")
+        answers = count_of(len(study.steps("any reader")), "answer")
+        state.put(Key.MADE, f"'{study.name}' is made: {answers} for each reader.")
         state.write_address(PARAMETER_STUDY, study.name)
         st.rerun()
+
+
+def count_methods(engine: Engine) -> int:
+    """How many methods a new study pools; all that there are while the networks load."""
+    return len(engine.retriever.methods(engine.retriever.default_target) if engine.ready else METHODS)
+
+
+def tell_what_was_made() -> None:
+    """Say once that a study was made: above the page, so that nothing moves under her hand when the word goes."""
+    if said := state.get(Key.MADE):
+        st.toast(said, duration="long")
+        state.put(Key.MADE, None)

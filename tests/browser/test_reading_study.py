@@ -188,10 +188,11 @@ def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page)
     assert [view["panes"]["query"]["width"] for view in views] == pytest.approx([one["width"] for one in seen])
 
 
-def test_she_goes_back_and_forward_by_keys(served, page):
+def test_she_goes_back_and_forward_by_keys_and_a_name_that_she_types_answers_nothing(served, page):
     import fakes
 
     from icbir_core.study.creating import create_workspace_study, open_store
+    from icbir_core.study.exchange import load_study
 
     address, workspace = served
     store = open_store(workspace)
@@ -209,3 +210,15 @@ def test_she_goes_back_and_forward_by_keys(served, page):
     take_picture(page, "rate-back")
     page.keyboard.press("g")
     assert wait_for_item(page, first) == second
+    page.get_by_text("New study").click()
+    page.get_by_role("textbox", name="Name").press_sequentially("my 2nd jug", delay=60)
+    page.get_by_role("spinbutton", name="Queries").fill("3")
+    page.get_by_role("spinbutton", name="Queries").press("Tab")
+    page.get_by_text("At most 74 answers for each reader").wait_for(timeout=TIME)  # 2 × (3 × (3 × 3 + 2) + 4)
+    assert get_case(page) == second and len(store.history(study="to and fro")) == 1
+    page.get_by_role("spinbutton", name="Queries").fill("2")
+    page.get_by_role("button", name="Make the study").click()  # at once: the number has not been sent before
+    page.get_by_text("'my 2nd jug' is made: ").wait_for(timeout=TIME)
+    take_picture(page, "rate-made")
+    assert len(load_study(store, "my 2nd jug").queries) == 2
+    wait_for_item(page, second)

@@ -9,9 +9,11 @@ import pytest
 
 from icbir_core.study.creating import create_workspace_study, open_store
 from icbir_core.study.design import Study
+from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
+from icbir_ui import resources
 
 
 @pytest.fixture
@@ -231,3 +233,36 @@ def test_without_a_study_the_page_makes_one(workspace, open_page):
     page.press("Make the study")
     assert open_store(workspace).study_names() == ["from the page"]
     assert page.data["panes"][0]["title"] == "Query"
+    made = load_study(open_store(workspace), "from the page")
+    (said,) = page.app.toast
+    assert said.value == f"'from the page' is made: {len(made.steps('tester'))} answers for each reader."
+    assert not page.run().app.toast
+
+
+def test_the_form_says_beforehand_how_much_it_will_ask(workspace, open_page):
+    page = open_page("rate")
+    assert "At most 252 answers for each reader" in page.text()  # 2 × (8 × (4 × 3 + 2) + 14)
+    assert len(resources.open_engine().retriever.methods("Effusion")) == 3  # waits until they are known
+    page.run()
+    assert "At most 198 answers for each reader" in page.text()  # 2 × (8 × (3 × 3 + 2) + 11)
+    page.app.number_input[0].set_value(2)
+    page.app.checkbox[0].uncheck()
+    assert "At most 25 answers for each reader" in page.run().text()
+
+
+def test_a_study_without_a_name_or_with_one_that_is_taken_is_not_made(study, workspace, open_page):
+    page = open_page("rate")
+    for name, answer in (("", "Give the study a name."), ("pilot", "There is a study 'pilot' already")):
+        page.app.text_input[0].set_value(name)
+        page.press("Make the study")
+        assert answer in page.text() and "search" not in page.text()
+    assert open_store(workspace).study_names() == ["pilot"]
+
+
+def test_another_study_is_made_while_one_is_being_read(study, workspace, open_page):
+    page = open_page("rate")
+    assert [one.label for one in page.app.expander] == ["New study"] and not page.app.expander[0].proto.expanded
+    page.app.text_input[0].set_value("another")
+    page.app.number_input[0].set_value(2)
+    page.press("Make the study")
+    assert open_store(workspace).study_names() == ["another", "pilot"] and page.app.selectbox[0].value == "another"
