@@ -11,6 +11,8 @@ from icbir_core.errors import FilterError
 
 METHODS: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn", "ssim")
 """Search methods, the preferred first: the default of a target is the first that is indexed for it."""
+EMBEDDED: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn")
+"""The methods whose cases are points: a query can move towards them, a map can show them."""
 METHOD_TITLES: Mapping[str, str] = {
     "cnn_centred": "Network features, centred",
     "ig_cbir": "Heat map (IG-CBIR)",

@@ -48,11 +48,16 @@ def _change(trail: RefinementTrail) -> None:
     state.put(Key.STEPS, trail)
 
 
-def show_refinement(targets: tuple[str, ...] = (), target: str = "") -> None:
-    """The trail with undo, and the button that searches again with the ticked and crossed cases."""
+def show_refinement(targets: tuple[str, ...] = (), target: str = "", movable: bool = True) -> None:
+    """The trail with undo, and the button that searches again with the ticked and crossed cases.
+
+    movable : whether the method's cases are points, so that a query can move towards them.
+    """
     trail, marks = get_trail(), state.get(Key.MARKS) or {}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if marks:
+        if marks and not movable:
+            st.caption("The cases that you marked wait: this search compares pictures and cannot move towards them.")
+        elif marks:
             more = sum(mark == "more" for mark in marks.values())
             label = f"Search again: {more} more like, {len(marks) - more} less like"
             st.button(label, type="primary", on_click=_apply_marks, key="apply_marks")

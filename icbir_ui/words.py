@@ -12,7 +12,7 @@ from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 METHOD_TITLES = {**settings.METHOD_TITLES, REGION: "Region (stored spatial features)"}
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
-FAR_AWAY = "Far from everything in the catalogue: even the nearest case is no close match."
+FAR_AWAY = "Far from {}: even the nearest case is no close match."
 SIMULATED = (
     "These neighbours are simulated films; real ones: `python -m icbir_core fetch nih`, then the page Catalogue."
 )
@@ -89,7 +89,8 @@ def is_far(ranking: Ranking) -> bool:
 
 def describe_cautions(ranking: Ranking) -> list[str]:
     """What must be known before these neighbours are believed, in Markdown; wherever a ranking is shown, so is this."""
-    cautions = [FAR_AWAY] if is_far(ranking) else []
+    searched = "everything in the catalogue" if ranking.eligible == ranking.total else "every eligible case"
+    cautions = [FAR_AWAY.format(searched)] if is_far(ranking) else []
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
         cautions.append(SIMULATED)
     return cautions

@@ -90,7 +90,8 @@ def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
         shown.pop(item.token, None)
         shown[item.token] = time.monotonic()
         state.put(Key.SHOWN, shown)
-    show_answers(session, item)
+    with st.container(key=f"answers_{item.token}"):
+        show_answers(session, item)
     show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), Key.RATE_VIEWER.value)
     if item.task == "similarity":
         st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))

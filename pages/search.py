@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from icbir_core.errors import IcbirError
+from icbir_core.settings import EMBEDDED
 from icbir_ui import films, ratings, refining, resources, state
 from icbir_ui.cards import describe_training
 from icbir_ui.controls import choose_settings
@@ -41,7 +42,7 @@ def draw() -> None:
     settings, method = choose_settings(engine, columns[1:6])
     with passing_word() as tell:
         show_word()
-        refining.show_refinement(engine.retriever.targets, settings.target)
+        refining.show_refinement(engine.retriever.targets, settings.target, settings.method in EMBEDDED)
         known = is_known(engine, film, settings)
         above, place = st.container(), st.container()
         if (state.get(Key.RANKING) or (None,))[0] != film.key and not known:

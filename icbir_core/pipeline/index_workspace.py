@@ -28,13 +28,12 @@ from icbir_core.retrieval.store import BATCH, CaseStore
 from icbir_core.retrieval.structural_similarity import SIDE, StructuralSimilarityIndex
 from icbir_core.retrieval.target_engine import (
     ARTEFACT,
-    EMBEDDED,
     STORE,
     get_catalogue_sha256,
     index_class,
     name_centre,
 )
-from icbir_core.settings import METHODS, InputSettings
+from icbir_core.settings import EMBEDDED, METHODS, InputSettings
 from icbir_core.types import Case
 
 Progress = Callable[[int, int, str], None]

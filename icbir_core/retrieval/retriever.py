@@ -21,9 +21,9 @@ from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import METRIC as REGION_METRIC
 from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.retrieval.regions import describe_region, weigh_cells
-from icbir_core.retrieval.target_engine import EMBEDDED, TargetEngine, list_targets, make_saliency_map
+from icbir_core.retrieval.target_engine import TargetEngine, list_targets, make_saliency_map
 from icbir_core.saliency.similarity import PairExplanation
-from icbir_core.settings import SearchSettings
+from icbir_core.settings import EMBEDDED, METHOD_TITLES, SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
 
 CACHED_QUERIES = 64
@@ -212,7 +212,8 @@ class Retriever:
             return vector
         if method not in EMBEDDED:
             raise RetrievalError(
-                f"Expected {', '.join(EMBEDDED)} for 'more like these', got {method}; choose one of these."
+                f"Expected a search by {' or '.join(METHOD_TITLES[name] for name in EMBEDDED)} for 'more like these', "
+                f"got {METHOD_TITLES.get(method, method)}; choose one of these."
             )
         index = engine.get_index(method)
         judged = [

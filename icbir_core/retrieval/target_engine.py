@@ -26,11 +26,9 @@ from icbir_core.retrieval.regions import measure_region
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
 from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
-from icbir_core.settings import METHODS
+from icbir_core.settings import EMBEDDED, METHODS
 from icbir_core.types import SaliencyMap
 
-EMBEDDED = (CENTRED, "ig_cbir", "cnn")
-"""Methods whose cases are vectors in Euclidean space."""
 ARTEFACT = "index:"
 STORE = "store.zarr"
 _SPATIAL_IN_MEMORY = 20_000

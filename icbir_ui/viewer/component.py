@@ -87,6 +87,7 @@ class ViewerOptions:
     """What all panes share. colours : uint8 (256, 3); scale : the map value that gets the last colour, in every pane.
 
     digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
+    guard : CSS selector of what the reader may use only once every film is on the screen;
     ends : words for the ends of the colours; report : send window and zoom back when the hand goes elsewhere;
     notice : the line that a saved picture carries; rating_scale : value → words;
     memory : key of the viewer whose window and zoom this one shares, else its own.
@@ -108,6 +109,7 @@ class ViewerOptions:
     report: bool = False
     notice: str = f"ICBIR. {NOTICE}"
     memory: str = ""
+    guard: str = ""
     rating_scale: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -225,7 +227,7 @@ def show_viewer(
         "legend": options.legend, "ends": list(options.ends),
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
-        "region": options.region, "report": options.report, "notice": options.notice,
+        "region": options.region, "report": options.report, "guard": options.guard, "notice": options.notice,
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)

@@ -198,7 +198,7 @@ def test_the_page_hands_its_region_and_its_cautions_to_a_report_made_outside_of_
     pictures = re.findall(r"base64,([^\"]+)", text)
     marked = [bool((decode(base64.b64decode(one)) == REGION_COLOUR).all(axis=2).any()) for one in pictures]
     assert marked == [True, True] + [False] * (len(pictures) - 2)
-    for caution in (FAR_AWAY, SIMULATED):
+    for caution in (FAR_AWAY.format("everything in the catalogue"), SIMULATED):
         assert caution in page.text() and html.escape(caution.replace("`", "")) in text
 
 
@@ -207,7 +207,7 @@ def test_cautions_of_a_ranking_are_in_both_reports_and_only_where_they_hold(sear
     written = []
     monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
     far = gather_report(film, replace(ranking, percentiles=(0.995,) * 4), maps, workspace, {})
-    assert far.cautions == (FAR_AWAY, SIMULATED.replace("`", ""))
+    assert far.cautions == (FAR_AWAY.format("everything in the catalogue"), SIMULATED.replace("`", ""))
     write_pdf(far)
     assert all(caution in written and caution in write_html(far).decode() for caution in far.cautions)
     real = [replace(ranking.hits[0], case=replace(ranking.hits[0].case, source="nih")), *ranking.hits[1:]]

@@ -31,6 +31,7 @@ class Viewer {
     this.stop = new AbortController();
     const options = { signal: this.stop.signal };
     window.addEventListener("scroll", () => this.repaint(), { ...options, capture: true, passive: true });
+    window.addEventListener("keydown", (event) => this.holdKeys(event), { ...options, capture: true });
     window.addEventListener("keydown", (event) => this.press(event), options);
     window.addEventListener("keyup", (event) => event.code === "Space" && this.peek(false), options);
     window.addEventListener("pointerup", (event) => this.freeArrows(event), { ...options, capture: true });
@@ -63,6 +64,7 @@ class Viewer {
   }
 
   close() {
+    document.querySelector(this.data?.guard || null)?.removeAttribute("inert");
     this.stop.abort();
     this.observer.disconnect();
   }
@@ -95,6 +97,7 @@ class Viewer {
     this.toolbar.querySelector(".legend").replaceChildren(this.buildLegend());
     if (!data.region && this.memory.tool === "region") this.memory.tool = "window";
     for (const pane of this.panes) this.load(pane);
+    setTimeout(() => this.guard());  // films that are kept are there by then, and no button loses its focus
     const hashes = new Set(this.panes.flatMap((pane) => [pane.film.hash, pane.map?.hash]));
     this.painter.forget(new Set(this.panes.map((pane) => pane.key)), hashes);
     if (focused) this.panes.find((pane) => pane.key === focused)?.figure.focus({ preventScroll: true });
@@ -117,10 +120,27 @@ class Viewer {
       pane.pixels = film;
       if (map) pane.steps = { ...stepMap(map, film, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
       word.remove();
+      this.guard();
       this.repaint();
     } catch (error) {
       word.textContent = `This film could not be loaded (${error.message}); reload the page.`;
     }
+  }
+
+  guard() {
+    // Answers wait for the films: none is taken for a film that was never on the screen. True where they may be given.
+    const held = this.data?.guard && document.querySelector(this.data.guard);
+    const ready = !this.data?.guard || (Boolean(held) && this.panes.every((pane) => pane.pixels));
+    held?.toggleAttribute("inert", !ready);
+    return ready;
+  }
+
+  holdKeys(event) {
+    // The page's own shortcuts do not ask whether a button can be pressed.
+    if (event.key.length > 1 || event.ctrlKey || event.metaKey || event.altKey || !this.root.isConnected || this.guard()) return;
+    if (event.composedPath()[0].closest?.("input:not([type=range]), textarea, [contenteditable]")) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
   }
 
   repaint() {

@@ -19,8 +19,7 @@ from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval import target_engine
 from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.retrieval.target_engine import EMBEDDED
-from icbir_core.settings import METHODS, SearchFilter, SearchSettings
+from icbir_core.settings import EMBEDDED, METHODS, SearchFilter, SearchSettings
 from icbir_core.types import Query
 
 sys.path.append(str(Path(__file__).parents[1] / "radiograph"))
@@ -118,7 +117,7 @@ def test_more_like_these_moves_the_ranking(retriever, queries):
     assert after[last] < before[last] and after[first] >= before[first]
     undone = retriever.search(queries[2], settings, trail.undo())
     assert {hit.case.case_id: hit.rank for hit in undone.hits} == before
-    with pytest.raises(RetrievalError, match="ssim"):
+    with pytest.raises(RetrievalError, match="got Structural similarity"):
         retriever.search(queries[2], SearchSettings(method="ssim"), trail)
 
 
