@@ -54,7 +54,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the catalogue. `row` is its stable integer (never reused); `path` is relative to the workspace."""
+    """One row of the catalogue. `row` is its stable integer (never reused); `path` is relative to the workspace.
+
+    orientation_verified : True only where the header of the original film stated the patient orientation.
+    """
 
     row: int
     case_id: str
@@ -70,6 +73,7 @@ class Case:
     report: str | None = None
     diagnosis: str | None = None
     removed: bool = False
+    orientation_verified: bool = False
 
     @property
     def present(self) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ def hit_panes(
                 lines=(describe_findings(case), describe_hit(ranking, hit), describe_origin(case)),
                 note=describe_state(maps.cases.get(case.case_id)),
                 details=find_text(case),
+                oriented=case.orientation_verified,
                 ratable=True,
                 rating=ratings.get(case.case_id),
                 markable="euclidean" in ranking.metric,  # where cases are points, a query can move towards them

@@ -38,5 +38,6 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
         panes = []
         for case in (workspace.catalogue.get(name) for name in ids[first : first + SHOWN]):
             lines = (describe_findings(case), describe_origin(case))
-            panes.append(Pane(case.case_id, case.case_id, films.case_picture(workspace, case), lines=lines))
+            film, oriented = films.case_picture(workspace, case), case.orientation_verified
+            panes.append(Pane(case.case_id, case.case_id, film, lines=lines, oriented=oriented))
         show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")

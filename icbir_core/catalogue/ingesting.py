@@ -83,7 +83,7 @@ def record_catalogue(workspace: Workspace) -> dict[str, Any]:
 
 
 def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
-    """The stored film of a case, with the view, age and sex of its row.
+    """The stored film of a case, with the view, age, sex and verified orientation of its row.
 
     Raises `WorkspaceError` if the file is missing or is not the one that was stored.
     """
@@ -93,7 +93,9 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
     radiograph = read_radiograph(path)
     if radiograph.sha256 != case.sha256:
         raise WorkspaceError(f"Expected the film of case '{case.case_id}' as it was stored, got another; restore it.")
-    return replace(radiograph, view=case.view, age=case.age, sex=case.sex)
+    return replace(
+        radiograph, view=case.view, age=case.age, sex=case.sex, orientation_verified=case.orientation_verified
+    )
 
 
 class _Ingest:
@@ -204,6 +206,7 @@ class _Ingest:
             "report": raw.report,
             "diagnosis": raw.diagnosis,
             "source_bytes": size,
+            "orientation_verified": radiograph.orientation_verified,
         }
 
     def _wind_up(self) -> None:

@@ -22,11 +22,14 @@ from sqlalchemy import (
     create_engine,
     func,
     insert,
+    inspect,
     select,
+    text,
     type_coerce,
     update,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.schema import CreateColumn
 
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
@@ -53,6 +56,8 @@ CASES = Table(
     Column("diagnosis", Text),
     Column("source_bytes", Integer),
     Column("removed", Boolean, nullable=False, default=False, index=True),
+    # From here on columns that came later: a catalogue without them gets them when it is opened.
+    Column("orientation_verified", Boolean, nullable=False, default=False, server_default=text("0")),
 )
 _DEFAULTS = {column.name: column.default.arg if column.default else None for column in CASES.columns}
 # The findings that any case names, so that a label matrix has its columns without a walk over all rows.
@@ -61,7 +66,8 @@ VOCABULARY = Table("vocabulary", _METADATA, Column("name", String, primary_key=T
 _CHUNK = 500
 _ORDER = {name: place for place, name in enumerate(KNOWN_FINDINGS)}
 _NUMBERS = {state.value: state.as_number() for state in FindingState}
-# What the hash covers. Not the stored file's own hash: another PNG encoder gives other bytes for the same film.
+# What the hash covers. Not the stored file's own hash: another PNG encoder gives other bytes for the same film. A
+# verified orientation is added where there is one, so that a catalogue made before that column has the hash it had.
 _HASHED = (
     "row",
     "case_id",
@@ -87,10 +93,13 @@ class Catalogue:
         self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
         try:
             _METADATA.create_all(self._engine)
+            missing = _find_missing_columns(self._engine)
         except (OperationalError, DatabaseError) as error:
             raise CatalogueError(
                 f"Expected a catalogue in '{path}', got a damaged file ({error.orig}); restore it."
             ) from None
+        if missing:
+            self._add_missing_columns()
 
     # Reading
 
@@ -207,9 +216,10 @@ class Catalogue:
                 columns = [
                     type_coerce(CASES.c[name], Text) if name == "findings" else CASES.c[name] for name in _HASHED
                 ]
-                query = select(*columns).order_by(CASES.c.row)
-                for record in connection.execution_options(yield_per=_CHUNK).execute(query):
-                    digest.update(json.dumps(list(record), ensure_ascii=True).encode() + b"\n")
+                query = select(*columns, CASES.c.orientation_verified).order_by(CASES.c.row)
+                for *record, verified in connection.execution_options(yield_per=_CHUNK).execute(query):
+                    content = [*record, True] if verified else record
+                    digest.update(json.dumps(content, ensure_ascii=True).encode() + b"\n")
                 self._digest = (extent, digest.hexdigest())
         return self._digest[1]
 
@@ -252,6 +262,21 @@ class Catalogue:
         """Close the connections to the file."""
         self._engine.dispose()
 
+    def _add_missing_columns(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                # One process at a time, and looked at again: another may have added them in the meantime.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                for column in _find_missing_columns(connection):
+                    definition = CreateColumn(column).compile(connection)
+                    connection.exec_driver_sql(f"ALTER TABLE {CASES.name} ADD COLUMN {definition}")
+                connection.commit()
+        except DatabaseError as error:
+            raise CatalogueError(
+                f"Expected to add to '{self.path}' the columns that came later, got: {error.orig}; open it once where "
+                "it can be written."
+            ) from None
+
     def _mark(self, case_id: str, removed: bool) -> Case:
         with self._engine.begin() as connection:
             connection.execute(update(CASES).where(CASES.c.case_id == case_id).values(removed=removed))
@@ -278,6 +303,12 @@ class Catalogue:
                 f"Expected rows of this catalogue, got row {missing[0]}, which it lacks; index it again."
             )
         return found
+
+
+def _find_missing_columns(bind) -> list[Column]:
+    """The columns of `CASES` that the file's table lacks; bind : the engine or a connection."""
+    found = {column["name"] for column in inspect(bind).get_columns(CASES.name)}
+    return [column for column in CASES.columns if column.name not in found]
 
 
 def _shown(query, include_removed: bool):

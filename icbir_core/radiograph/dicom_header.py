@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from icbir_core.radiograph.facts import VERIFIED
 from icbir_core.types import UNKNOWN
 
 _VIEWS = {
@@ -136,7 +137,7 @@ def read_orientation(dataset: Dataset) -> tuple[str, str] | None:
 def _describe_orientation(orientation: tuple[str, str]) -> str:
     across, down = (_DIRECTIONS[letter] for letter in orientation)
     if orientation == ("L", "F"):
-        return "patient's right on the viewer's left, as the header states"
+        return VERIFIED
     text = f"header: rows run to the patient's {across}, columns to the {down}; shown as stored"
     return f"MIRRORED, patient's left on the viewer's left ({text})" if orientation == ("R", "F") else text
 

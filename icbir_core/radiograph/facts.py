@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from icbir_core.types import UNKNOWN, Radiograph
 
+VERIFIED = "patient's right on the viewer's left, as the header states"
 _SEXES = {"M": "male", "F": "female"}
 _FACT_LABELS = {
     "window": "Window",
@@ -27,13 +28,19 @@ def describe_facts(radiograph: Radiograph) -> list[tuple[str, str]]:
         ("View", radiograph.view),
         ("Age", UNKNOWN if radiograph.age is None else f"{radiograph.age} years"),
         ("Sex", _SEXES.get(radiograph.sex, UNKNOWN)),
-        ("Right / left", facts.get("orientation", "orientation unverified")),
+        ("Right / left", _describe_sides(radiograph)),
         ("Pixel spacing", _describe_spacing(radiograph)),
         ("Size", f"{columns} × {rows} pixels"),
         ("Grey depth", f"{radiograph.stored_bits} bits"),
         ("Format", facts.get("encoding", radiograph.source_format)),
     ]
     return lines + [(label, facts[key]) for key, label in _FACT_LABELS.items() if key in facts]
+
+
+def _describe_sides(radiograph: Radiograph) -> str:
+    # A film of the catalogue has no header any more, only what its row keeps of it.
+    kept = VERIFIED if radiograph.orientation_verified else "orientation unverified"
+    return radiograph.facts.get("orientation", kept)
 
 
 def _describe_spacing(radiograph: Radiograph) -> str:

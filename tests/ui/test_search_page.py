@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import threading
 import zipfile
 from dataclasses import replace
@@ -98,6 +99,16 @@ def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(sea
     assert {bar["name"]: bar["above"] for bar in first["bars"]} == {"Effusion": True, "Cardiomegaly": False}
     assert searched.data["overlayScale"] > 0
     assert all("map" in pane for pane in searched.data["panes"])
+
+
+def test_left_and_right_stand_on_a_case_whose_header_stated_them(workspace, open_page):
+    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
+        connection.execute("UPDATE cases SET orientation_verified = 1 WHERE case_id = 'case_003'")
+    shown = {pane["key"]: pane["orientation"] for pane in open_page("search", film="case_003").data["panes"]}
+    others = {key: word for key, word in shown.items() if key.startswith("case_")}
+    assert shown["query"] == shown["query map"] == "verified" and set(others.values()) == {"unverified"}
+    shown = {pane["key"]: pane["orientation"] for pane in open_page("search", film="effusion_1").data["panes"]}
+    assert {key for key, word in shown.items() if word == "verified"} == {"case_003"}
 
 
 def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_is_beyond(open_page, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -51,6 +52,14 @@ def test_few_cases_need_no_pages(workspace, read_shown):
     app = AppTest.from_function(draw, args=(str(workspace.path), ["case_004", "case_002"])).run(timeout=30)
     text, shown = read_shown(app)
     assert "2 selected" in text and "cases 1" not in text and shown == ["case_004", "case_002"]
+
+
+def test_left_and_right_stand_where_the_header_stated_them(workspace):
+    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
+        connection.execute("UPDATE cases SET orientation_verified = 1 WHERE case_id = 'case_001'")
+    app = AppTest.from_function(draw, args=(str(workspace.path), ["case_000", "case_001"])).run(timeout=30)
+    panes = json.loads(next(one.proto for one in app.get("bidi_component")).json)["panes"]
+    assert [pane["orientation"] for pane in panes] == ["unverified", "verified"]
 
 
 def test_only_the_films_of_the_page_are_read(workspace, read_shown, monkeypatch):

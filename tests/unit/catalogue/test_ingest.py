@@ -19,7 +19,7 @@ from icbir_core.catalogue.ingesting import name_image
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
 from icbir_core.findings import FindingState
-from icbir_core.radiograph import read_radiograph
+from icbir_core.radiograph import describe_facts, read_radiograph
 from icbir_core.settings import ReadLimits
 
 
@@ -176,6 +176,25 @@ def test_dicom_leaves_no_name_behind(workspace, tmp_path):
     moved = tmp_path / "moved"
     root.rename(moved)
     assert ingest(workspace, IngestOptions("dicom", moved)).already == 1
+
+
+def test_a_stated_orientation_is_kept(workspace, tmp_path):
+    for number, sides in enumerate((["L", "F"], ["R", "F"], None)):
+        write_dicom(tmp_path / "archive" / f"IM{number}", seed=number, PatientOrientation=sides)
+    ingest(workspace, IngestOptions("dicom", tmp_path / "archive"))
+    cases = Workspace.open(workspace.path).catalogue.cases()
+    assert [case.orientation_verified for case in cases] == [True, False, False], "mirrored is not as shown"
+    films = [read_case_radiograph(workspace, case) for case in cases]
+    assert [film.orientation_verified for film in films] == [True, False, False]
+    told = [dict(describe_facts(film))["Right / left"] for film in films]
+    assert "as the header states" in told[0] and told[1:] == ["orientation unverified"] * 2
+
+
+def test_a_real_film_keeps_its_orientation(workspace, dicom_directory, tmp_path):
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "film.dcm").symlink_to(dicom_directory / "RG1_J2KI.dcm")
+    ingest(workspace, IngestOptions("folder", tmp_path / "archive"))
+    assert read_case_radiograph(workspace, workspace.catalogue.get("film")).orientation_verified
 
 
 def test_a_private_folder_leaves_no_name_behind(workspace, tmp_path):

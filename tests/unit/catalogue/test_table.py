@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from icbir_core.catalogue import Catalogue
 from icbir_core.errors import CatalogueError, FilterError
@@ -125,6 +131,7 @@ def test_the_hash_follows_every_shown_column(tmp_path):
         {"diagnosis": "x"},
         {"pixel_sha256": "f" * 64},
         {"source": "other"},
+        {"orientation_verified": True},
     ]
     for number, change in enumerate(changes):
         made = Catalogue(tmp_path / f"{number}.db")
@@ -159,3 +166,53 @@ def test_many_rows(tmp_path):
     assert [case.row for case in made.cases(rows)] == rows.tolist()
     assert sum(len(batch) for batch in made.iterate()) == 3000
     assert len(made.find_identifiers([f"case{number}" for number in range(0, 6000, 2)])) == 1500
+
+
+def write_earlier_catalogue(path) -> str:
+    """A catalogue of two cases as it was before the columns that came later; returns the hash that it had."""
+    made = Catalogue(path)
+    made.add([make_record("a", findings={"Effusion": "present"}), make_record("b")])
+    digest = made.sha256()
+    made.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE cases DROP COLUMN orientation_verified")
+    return digest
+
+
+def test_an_earlier_catalogue_opens_and_keeps_its_hash(tmp_path):
+    digest = write_earlier_catalogue(tmp_path / "catalogue.db")
+    opened = Catalogue(tmp_path / "catalogue.db")
+    assert [case.orientation_verified for case in opened.cases()] == [False, False]
+    assert opened.sha256() == digest and opened.get("a").present == ("Effusion",)
+    opened.add([make_record("c", orientation_verified=True)])
+    again = Catalogue(tmp_path / "catalogue.db")
+    assert [case.orientation_verified for case in again.cases()] == [False, False, True]
+
+
+def test_an_earlier_catalogue_may_be_opened_by_many_at_once(tmp_path):
+    for number in range(20):
+        path = tmp_path / f"{number}.db"
+        write_earlier_catalogue(path)
+        start = threading.Barrier(8)
+
+        def open_one(_, path=path, start=start) -> int:
+            start.wait(30)
+            return len(Catalogue(path).cases())
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(open_one, range(8))) == [2] * 8
+
+
+def test_an_earlier_catalogue_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    write_earlier_catalogue(tmp_path / "catalogue.db")
+
+    execute = Connection.exec_driver_sql
+
+    def refuse(connection, statement, *rest, **more):
+        if statement.startswith("BEGIN"):
+            raise OperationalError(statement, None, sqlite3.OperationalError("attempt to write a readonly database"))
+        return execute(connection, statement, *rest, **more)
+
+    monkeypatch.setattr(Connection, "exec_driver_sql", refuse)
+    with pytest.raises(CatalogueError, match="got: attempt to write a readonly database; open it once where it can"):
+        Catalogue(tmp_path / "catalogue.db")
