@@ -8,6 +8,8 @@ import streamlit as st
 
 from icbir_core.catalogue import LAYOUTS, Workspace
 from icbir_core.findings import FindingState
+from icbir_core.plurals import count_of
+from icbir_core.types import Case
 from icbir_ui import charts, films, growing, resources, state
 from icbir_ui.errors import shielded
 from icbir_ui.page import passing_word, run_page
@@ -23,9 +25,7 @@ def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
     cases = workspace.catalogue.cases()
     removed = workspace.catalogue.count(include_removed=True) - len(cases)
-    patients = len({case.patient for case in cases if case.patient})
-    named = f"{patients:,} named patients" if patients else "patients not named"
-    st.caption(f"{len(cases):,} cases · {named} · {removed:,} removed · {workspace.path.name}")
+    st.caption(f"{len(cases):,} cases · {describe_patients(cases)} · {removed:,} removed · {workspace.path.name}")
     overview, placed, add, remove = st.tabs(["Overview", "Embeddings", "Add films", "Remove or restore"])
     with overview, shielded():
         show_counts(cases)
@@ -35,6 +35,15 @@ def draw() -> None:
         show_adding(engine, workspace)
     with remove, shielded():
         show_removing(engine, workspace)
+
+
+def describe_patients(cases: list[Case]) -> str:
+    """How many patients the cases are of, and how many cases have no patient number."""
+    unknown = sum(case.patient is None for case in cases)
+    if unknown == len(cases):
+        return "no patient numbers"
+    patients = count_of(len({case.patient for case in cases} - {None}), "patient")
+    return f"{patients} · {count_of(unknown, 'case')} without a patient number" if unknown else patients
 
 
 def show_counts(cases: list) -> None:

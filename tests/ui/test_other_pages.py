@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 
 import fakes
@@ -98,6 +99,21 @@ def test_removing_an_unknown_case_is_one_sentence(open_page):
 def test_about_says_what_it_is_not_for(open_page):
     text = open_page("about").text()
     assert "not for diagnosis" in text and "Interpretability-guided" in text
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        (0, "14 cases · 7 patients · 0 removed"),
+        (1, "14 cases · 7 patients · 1 case without a patient number · 0 removed"),
+        (4, "14 cases · 5 patients · 4 cases without a patient number · 0 removed"),
+        (14, "14 cases · no patient numbers · 0 removed"),
+    ],
+)
+def test_catalogue_tells_patients_and_cases_without_a_number(open_page, workspace, without, words):
+    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
+        connection.execute("UPDATE cases SET patient = NULL WHERE row < ?", (without,))
+    assert words in open_page("catalogue").text()
 
 
 @pytest.mark.parametrize("name", ["search", "compare", "catalogue", "about"])
