@@ -35,7 +35,7 @@ def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
         yield row
     if empty:
         place = options.images if options.labels is None else options.labels
-        raise CatalogueError(f"Expected films in '{place}', got none; check --images and --labels.")
+        raise CatalogueError(f"Expected films in '{place}', got none; check the folder and the table of labels.")
 
 
 def check_data_set(options: IngestOptions) -> None:

@@ -73,3 +73,23 @@ def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_p
 def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
     page = open_page("catalogue").press("Add")
     assert "Expected a folder of films or a table" in page.text() and growing.get_growth(workspace) is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder", "table", "words"),
+    [
+        ("folder", "nowhere", "", "got '{here}/nowhere'; name one that is on this machine."),
+        ("folder", "empty", "", "Expected films in '{here}/empty', got none; check the folder and the table"),
+        ("folder", "empty", "nothing.csv", "Expected a readable table '{here}/nothing.csv', got: No such file"),
+        ("nih", "empty", "", "Expected a table of labels for the layout 'nih', got none; name its file."),
+        ("nih", "empty", "wrong.csv", "got: a, b; check the layout and the table."),
+    ],
+)
+def test_what_cannot_be_added_is_told_without_words_of_the_command_line(
+    workspace, layout, folder, table, words, tmp_path
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
+    named = str(tmp_path / table) if table else ""
+    growth = growing.start_growth(workspace, growing.guess_options(layout, str(tmp_path / folder), named), ())
+    assert growth.finished.wait(60) and words.format(here=tmp_path) in growth.error and "--" not in growth.error

@@ -44,7 +44,7 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
     Raises `CatalogueError` if the file is missing, not text, or lacks a required column.
     """
     if path is None:
-        raise CatalogueError(f"Expected a table of labels for the layout '{layout}', got none; name it with --labels.")
+        raise CatalogueError(f"Expected a table of labels for the layout '{layout}', got none; name its file.")
     try:
         open_table = gzip.open if path.suffix == ".gz" else open
         with open_table(path, "rt", encoding="utf-8-sig", newline="") as handle:
@@ -55,7 +55,7 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
             if missing:
                 raise CatalogueError(
                     f"Expected the column '{missing[0]}' of the layout '{layout}' in '{path.name}', got: "
-                    f"{', '.join(names[:12]) or 'an empty file'}; check --layout and --labels."
+                    f"{', '.join(names[:12]) or 'an empty file'}; check the layout and the table."
                 )
             named = max((place for place, name in enumerate(names, start=1) if name), default=0)
             reader, line = csv.reader(handle, delimiter=delimiter), 2
@@ -73,7 +73,7 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
         ) from None
     except OSError as error:
         raise CatalogueError(
-            f"Expected a readable table '{path}', got: {error.strerror or error}; check --labels."
+            f"Expected a readable table '{path}', got: {error.strerror or error}; name one that is on this machine."
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise CatalogueError(

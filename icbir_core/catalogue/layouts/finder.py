@@ -22,7 +22,7 @@ class FileFinder:
         self.endings = endings
         self._by_name: dict[str, list[str]] | None = None
         if not self.root.is_dir():
-            raise CatalogueError(f"Expected a folder of films, got '{root}'; check --images.")
+            raise CatalogueError(f"Expected a folder of films, got '{root}'; name one that is on this machine.")
 
     def find(self, name: str, strip: int = 0) -> Path | str:
         """The file's path, or a sentence (str) that says why there is none.

@@ -113,7 +113,10 @@ def test_remove_and_restore(ingested, capsys):
         (["verify", "NOWHERE"], "without manifest.json"),
         (["remove", "WORKSPACE", "nobody"], "'nobody'"),
         (["ingest", "WORKSPACE", "--layout", "nothing", "--images", "."], "known: chexpert"),
-        (["ingest", "WORKSPACE", "--layout", "nih", "--images", "."], "--labels"),
+        (
+            ["ingest", "WORKSPACE", "--layout", "nih", "--images", "."],
+            "Expected a table of labels for the layout 'nih'",
+        ),
         (["ingest", "WORKSPACE"], "Missing option '--layout'"),
         (["ingest", "WORKSPACE", "--layout", "folder", "--images", ".", "--limit", "none"], "--limit"),
         (["fetch", "nih", "--to", "NOWHERE", "--parts", "first"], "--parts"),
