@@ -112,7 +112,7 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
 
 
 def show_growth(workspace: Workspace) -> None:
-    """Progress, then what was added and what was left out with the reason."""
+    """Progress, then what was added, what of it is doubtful, and what was left out with the reason."""
     growth = growing.get_growth(workspace)
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
@@ -125,13 +125,24 @@ def show_growth(workspace: Workspace) -> None:
     elif growth.error:
         st.error(growth.error)
     if growth.report is not None:
-        st.markdown(f"{growth.report.added:,} added, {growth.report.already:,} there before.")
+        st.markdown(
+            f"{growth.report.added:,} added, {growth.report.already:,} there before. {growth.report.describe_others()}"
+        )
+        if growth.report.doubtful:
+            show_doubtful(growth.report.doubtful)
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
     if not growth.running and state.get(Key.PROGRESS) is not growth:
         state.put(Key.PROGRESS, growth)  # this session counts the cases anew; the engine is reloaded for all at once
         growth.reload_once()
         st.rerun()
+
+
+def show_doubtful(doubtful: list[tuple[str, str]]) -> None:
+    """The films with a warning, folded away."""
+    with st.expander(f"{count_of(len(doubtful), 'doubtful film')}, in the catalogue all the same"):
+        st.dataframe([{"Case": name, "Warning": why} for name, why in doubtful])
+        st.caption("The tab *Remove or restore* takes out what should not be found.")
 
 
 run_page("Catalogue", draw)

@@ -14,18 +14,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
+from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, OtherFile, RawCase, SkippedRow
 from icbir_core.catalogue.selecting import count_rows, give_reason_against_view, select_rows
+from icbir_core.catalogue.table import Held
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import RadiographError, RadiographTooLarge, WorkspaceError
 from icbir_core.files import remove_partial_files, replace_atomically, sha256_of_bytes, sha256_of_file
 from icbir_core.findings import FindingState
-from icbir_core.radiograph import read_radiograph, write_lossless
+from icbir_core.plurals import count_of
+from icbir_core.radiograph import assess_quality, read_radiograph, write_lossless
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
 SKIPPED_FILE = "skipped.csv"
-_SKIPPED_COLUMNS = ("item", "reason", "source", "folder")
+DOUBTFUL_FILE = "doubtful.csv"
+_LISTED_COLUMNS = ("item", "reason", "source", "folder")
 WORKERS = 2
 _BATCH = 16
 _LOOK_AHEAD = 64
@@ -39,17 +42,27 @@ class IngestReport:
     """What an ingest did.
 
     added, already : cases new in this run, and cases that were there before it. skipped : (item, reason) of every row
-    that became no case. ignored : labels and columns outside the vocabulary, with how often they came.
+    that became no case. ignored : labels and columns outside the vocabulary, with how often they came. doubtful :
+    (case_id, quality warnings) of the films that are in the catalogue all the same, from before this run too. others :
+    files of the folder that are no films by their ending.
     """
 
     added: int
     already: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
+    doubtful: list[tuple[str, str]] = field(default_factory=list)
+    others: int = 0
 
     def count_reasons(self) -> dict[str, int]:
         """Reason → number of rows, commonest first."""
         return dict(Counter(reason for _, reason in self.skipped).most_common())
+
+    def describe_others(self) -> str:
+        """ "1 other file was left alone.", or "" where there is none."""
+        if not self.others:
+            return ""
+        return f"{count_of(self.others, 'other file')} {'was' if self.others == 1 else 'were'} left alone."
 
 
 def ingest(
@@ -62,14 +75,16 @@ def ingest(
 
     Each film is stored before its row, and rows are committed in small batches in the data set's order: a run that was
     killed goes on with the same call and ends with the same catalogue. Memory does not grow with the films, only (some
-    hundred bytes each) with the skipped rows, which are returned and written to `skipped.csv` of the workspace, and
-    with the files of the folder where the table names films without their folder (see `FileFinder`).
+    hundred bytes each) with the skipped rows and the doubtful films, which are returned and written to `skipped.csv`
+    and `doubtful.csv` of the workspace, and with the files of the folder where the table names films without their
+    folder (see `FileFinder`).
     Raises `CatalogueError` if the data set is not as its layout says, `WorkspaceError` if another ingest is running.
     """
     with workspace.lock("catalogue", seconds=2.0):
         remove_partial_files(workspace.images)
         report = _Ingest(workspace, options, progress or _be_silent, limits).run()
-        _write_skipped(workspace, options, report)
+        _write_list(workspace, options, SKIPPED_FILE, report.skipped)
+        _write_list(workspace, options, DOUBTFUL_FILE, report.doubtful)
         record_catalogue(workspace)
     return report
 
@@ -104,8 +119,9 @@ class _Ingest:
     def __init__(self, workspace: Workspace, options: IngestOptions, progress: Progress, limits: ReadLimits):
         self.workspace, self.options, self.progress, self.limits = workspace, options, progress, limits
         self.source = options.source or options.layout
-        self.added = self.already = self.seen_rows = 0
+        self.added = self.already = self.seen_rows = self.others = 0
         self.skipped: list[tuple[str, str]] = []
+        self.doubtful: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
         # A database without a name is a temporary file, which SQLite removes when it is closed.
         self.seen = sqlite3.connect("")
@@ -125,7 +141,7 @@ class _Ingest:
                     self._collect()
             finally:
                 self._wind_up()
-        return IngestReport(self.added, self.already, self.skipped, dict(self.ignored))
+        return IngestReport(self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.others)
 
     def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
         named = [(self._name(row.case_id, row.private) if isinstance(row, RawCase) else "", row) for row in batch]
@@ -139,6 +155,9 @@ class _Ingest:
             elif isinstance(row, IgnoredLabel):
                 self.seen_rows -= 1
                 self.ignored[row.name] += 1
+            elif isinstance(row, OtherFile):
+                self.seen_rows -= 1
+                self.others += 1
             elif not self._is_first(case_id):
                 self._skip(row.label, "listed twice")
             else:
@@ -148,15 +167,15 @@ class _Ingest:
         name = case_id.encode("utf-8", "surrogateescape")
         return self.seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
-    def _take_case(self, case_id: str, raw: RawCase, held: tuple[str, int | None] | None, workers) -> None:
+    def _take_case(self, case_id: str, raw: RawCase, held: Held | None, workers) -> None:
         if held is not None:
-            source, size = held
-            if source != self.source:
-                self._skip(raw.label, f"the source '{source}' already has a case of this name")
-            elif size is not None and size != raw.file.stat().st_size:
+            if held.source != self.source:
+                self._skip(raw.label, f"the source '{held.source}' already has a case of this name")
+            elif held.size is not None and held.size != raw.file.stat().st_size:
                 self._skip(raw.label, "the catalogue already has another film of this name")
             else:
                 self.already += 1
+                self._doubt(case_id, held.doubt)
                 self._tell()
             return
         # Never more films under way than the limit leaves: a film that is stored but not wanted would be litter.
@@ -207,6 +226,7 @@ class _Ingest:
             "diagnosis": raw.diagnosis,
             "source_bytes": size,
             "orientation_verified": radiograph.orientation_verified,
+            "doubt": _find_doubt(radiograph, view),
         }
 
     def _wind_up(self) -> None:
@@ -227,6 +247,7 @@ class _Ingest:
             return
         self.records.append(result)
         self.added += 1
+        self._doubt(result["case_id"], result["doubt"])
         if len(self.records) >= _BATCH:
             self._flush()
         self._tell()
@@ -248,6 +269,10 @@ class _Ingest:
     def _is_full(self) -> bool:
         return self._count_accepted() >= self._limit()
 
+    def _doubt(self, case_id: str, doubt: str | None) -> None:
+        if doubt is not None:
+            self.doubtful.append((case_id, doubt))
+
     def _skip(self, item: str, reason: str) -> None:
         self.skipped.append((item, reason))
         self._tell()
@@ -267,22 +292,29 @@ def name_image(case_id: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:80]}-{sha256_of_bytes(case_id.encode())[:12]}.png"
 
 
-def _write_skipped(workspace: Workspace, options: IngestOptions, report: IngestReport) -> None:
-    """Replace the rows of this source and folder in `skipped.csv`; what other data sets left there stays."""
-    path = workspace.path / SKIPPED_FILE
+def _find_doubt(radiograph: Radiograph, view: str) -> str | None:
+    """What the quality gate warns of, or None. A lateral is here because it was asked for: to be one is no doubt."""
+    lateral = view == "LATERAL"
+    found = assess_quality(replace(radiograph, view=view) if lateral else radiograph).warnings
+    return " ".join(one.text for one in found if not (lateral and one.kind == "lateral")) or None
+
+
+def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed: list[tuple[str, str]]) -> None:
+    """Replace the rows of this source and folder in the list `name`; what other data sets left there stays."""
+    path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.
     own = (options.source or options.layout, workspace.hash_secretly(str(options.images.resolve())))
     with replace_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(_SKIPPED_COLUMNS)
-        writer.writerows(row for row in _read_skipped(path) if tuple(row[2:]) != own)
-        writer.writerows((*pair, *own) for pair in report.skipped)
+        writer.writerow(_LISTED_COLUMNS)
+        writer.writerows(row for row in _read_list(path) if tuple(row[2:]) != own)
+        writer.writerows((*pair, *own) for pair in listed)
 
 
-def _read_skipped(path: Path) -> Iterator[list[str]]:
+def _read_list(path: Path) -> Iterator[list[str]]:
     if path.is_file():
         with path.open(newline="", encoding="utf-8", errors="replace") as handle:
-            yield from (row for row in islice(csv.reader(handle), 1, None) if len(row) == len(_SKIPPED_COLUMNS))
+            yield from (row for row in islice(csv.reader(handle), 1, None) if len(row) == len(_LISTED_COLUMNS))
 
 
 def _be_silent(done: int, total: int, text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow, read_rows
+from icbir_core.catalogue.layouts import IngestOptions, LayoutRow, RawCase, Remark, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import FRONTAL, read_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN
@@ -24,7 +24,7 @@ def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
     """
     parts, empty = _read_split(options), True
     for row in read_rows(options):
-        empty = empty and isinstance(row, IgnoredLabel)
+        empty = empty and isinstance(row, Remark)
         if isinstance(row, RawCase):
             reason = _give_reason_against_part(row, options, parts)
             if reason is None and row.view != UNKNOWN:
@@ -41,7 +41,7 @@ def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
 def check_data_set(options: IngestOptions) -> None:
     """Read up to the first row, so that nothing is made for a data set that has none. Raises as `select_rows`."""
     with closing(select_rows(options)) as rows:
-        next(row for row in rows if not isinstance(row, IgnoredLabel))
+        next(row for row in rows if not isinstance(row, Remark))
 
 
 def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import (
@@ -58,6 +58,7 @@ CASES = Table(
     Column("removed", Boolean, nullable=False, default=False, index=True),
     # From here on columns that came later: a catalogue without them gets them when it is opened.
     Column("orientation_verified", Boolean, nullable=False, default=False, server_default=text("0")),
+    Column("doubt", Text),
 )
 _DEFAULTS = {column.name: column.default.arg if column.default else None for column in CASES.columns}
 # The findings that any case names, so that a label matrix has its columns without a walk over all rows.
@@ -82,6 +83,15 @@ _HASHED = (
     "report",
     "diagnosis",
 )
+
+
+class Held(NamedTuple):
+    """What ingest asks of a case that is there: its source, the bytes of its original file, and what was doubted of it
+    (None if nothing was, or if it is removed)."""
+
+    source: str
+    size: int | None
+    doubt: str | None
 
 
 class Catalogue:
@@ -157,13 +167,15 @@ class Catalogue:
         """The case with this row number, removed or not. Raises `CatalogueError` if there is none."""
         return self.cases([row])[0]
 
-    def find_identifiers(self, case_ids: Sequence[str]) -> dict[str, tuple[str, int | None]]:
-        """Of `case_ids`, those that the catalogue holds: identifier → (source, bytes of the original file or None)."""
-        found: dict[str, tuple[str, int | None]] = {}
+    def find_identifiers(self, case_ids: Sequence[str]) -> dict[str, Held]:
+        """Of `case_ids`, those that the catalogue holds, with what `Held` says of each."""
+        found: dict[str, Held] = {}
+        columns = [CASES.c[name] for name in ("case_id", "source", "source_bytes", "doubt", "removed")]
         with self._engine.connect() as connection:
             for chunk in _chunks(list(case_ids)):
-                query = select(CASES.c.case_id, CASES.c.source, CASES.c.source_bytes).where(CASES.c.case_id.in_(chunk))
-                found |= {case_id: (source, size) for case_id, source, size in connection.execute(query)}
+                query = select(*columns).where(CASES.c.case_id.in_(chunk))
+                for case_id, source, size, doubt, removed in connection.execute(query):
+                    found[case_id] = Held(source, size, None if removed else doubt)
         return found
 
     def eligible_rows(self, search_filter: SearchFilter | None = None) -> np.ndarray:
@@ -327,5 +339,5 @@ def _chunks(values: list) -> Iterator[list]:
 def _to_case(record, names: tuple[str, ...]) -> Case:
     states = {name: FindingState(record.findings.get(name, FindingState.UNKNOWN)) for name in names}
     values = record._asdict()
-    values.pop("source_bytes")
+    del values["source_bytes"], values["doubt"]
     return Case(**{**values, "findings": states})

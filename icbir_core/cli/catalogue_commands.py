@@ -35,9 +35,10 @@ def ingest(
     """Add the films of a data set to a workspace, which is made if it is not there. Goes on after a kill."""
     from icbir_core.catalogue import IngestOptions, Workspace
     from icbir_core.catalogue import ingest as run_ingest
-    from icbir_core.catalogue.ingesting import SKIPPED_FILE
+    from icbir_core.catalogue.ingesting import DOUBTFUL_FILE, SKIPPED_FILE
     from icbir_core.catalogue.selecting import check_data_set
     from icbir_core.catalogue.workspace import MANIFEST
+    from icbir_core.plurals import count_of
 
     options = IngestOptions(
         layout=layout,
@@ -63,11 +64,18 @@ def ingest(
     lines += [f"  skipped {count}: {reason}" for reason, count in list(report.count_reasons().items())[:10]]
     if report.skipped:
         lines.append(f"  each skipped row and its reason: {opened.path / SKIPPED_FILE}")
+    if report.doubtful:
+        doubtful = count_of(len(report.doubtful), "doubtful film")
+        lines.append(f"  {doubtful}, taken in all the same; each with its warning: {opened.path / DOUBTFUL_FILE}")
+    if report.others:
+        lines.append(f"  {report.describe_others()}")
     lines += [f"  not in the vocabulary, ignored {count}: {name}" for name, count in report.ignored.items()]
     result = {
         "added": report.added,
         "already": report.already,
         "skipped": [{"item": item, "reason": reason} for item, reason in report.skipped],
+        "doubtful": [{"item": item, "reason": reason} for item, reason in report.doubtful],
+        "other_files": report.others,
         "ignored": report.ignored,
         "cases": cases,
         "catalogue": digest,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import fakes
+import numpy as np
 import pytest
 
 from icbir_core.findings import FindingState
@@ -68,6 +70,22 @@ def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_p
     assert "1 added" in page.text() and f"films of `table.csv` are taken from `{films}`" in page.text()
     case = workspace.catalogue.get("new")
     assert case.findings["Effusion"] is FindingState.PRESENT and case.view == "PA"
+
+
+def test_doubtful_films_and_other_files_are_told(workspace, open_page, tmp_path, monkeypatch):
+    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    (tmp_path / "new").mkdir()
+    picture = np.random.default_rng(1).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "new" / "holiday.jpg"), picture)
+    (tmp_path / "new" / "letter.docx").write_text("a letter")
+    growth = growing.start_growth(workspace, growing.guess_options("folder", str(tmp_path / "new"), ""), ())
+    assert growth.finished.wait(60) and growth.error is None
+    page = open_page("catalogue")
+    assert "1 added, 0 there before. 1 other file was left alone." in page.text()
+    (folded,) = (one for one in page.app.expander if "doubtful" in one.label)
+    assert folded.label == "1 doubtful film, in the catalogue all the same" and not folded.proto.expanded
+    ((name, why),) = folded.dataframe[0].value.to_numpy().tolist()
+    assert name == "holiday" and "in colour, perhaps a photograph" in why
 
 
 def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):

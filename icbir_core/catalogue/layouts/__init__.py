@@ -6,7 +6,15 @@ import importlib
 from collections.abc import Iterator
 
 from icbir_core.catalogue.layouts.finder import FileFinder
-from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
+from icbir_core.catalogue.layouts.rows import (
+    IgnoredLabel,
+    IngestOptions,
+    LayoutRow,
+    OtherFile,
+    RawCase,
+    Remark,
+    SkippedRow,
+)
 from icbir_core.errors import UnknownNameError
 from icbir_core.types import VIEWS
 
@@ -17,7 +25,9 @@ __all__ = [
     "IgnoredLabel",
     "IngestOptions",
     "LayoutRow",
+    "OtherFile",
     "RawCase",
+    "Remark",
     "SkippedRow",
     "check_options",
     "read_rows",

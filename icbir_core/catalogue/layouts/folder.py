@@ -19,7 +19,7 @@ from icbir_core.catalogue.layouts.fields import (
     read_table,
 )
 from icbir_core.catalogue.layouts.finder import ENDINGS, FileFinder
-from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
+from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, OtherFile, RawCase, SkippedRow
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import FindingState, find_canonical_name
 
@@ -45,6 +45,8 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
                 name = file.relative_to(finder.root).as_posix()
                 item = f"file {number}" if options.private else ""
                 yield RawCase(case_id=_name_case(name), file=file, private=options.private, item=item)
+            else:
+                yield OtherFile()
         return
     findings = _list_findings(options)
     roles: dict[str, str] | None = None

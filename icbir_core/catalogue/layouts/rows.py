@@ -74,4 +74,11 @@ class IgnoredLabel:
     name: str
 
 
-LayoutRow = RawCase | SkippedRow | IgnoredLabel
+@dataclass(frozen=True)
+class OtherFile:
+    """A file in the folder of films that is none by its ending; it is counted and left alone."""
+
+
+Remark = IgnoredLabel | OtherFile
+"""What a layout tells beside its rows."""
+LayoutRow = RawCase | SkippedRow | Remark

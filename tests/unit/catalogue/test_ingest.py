@@ -19,6 +19,7 @@ from icbir_core.catalogue.ingesting import name_image
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
 from icbir_core.findings import FindingState
+from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import describe_facts, read_radiograph
 from icbir_core.settings import ReadLimits
 
@@ -45,9 +46,9 @@ def data_set(tmp_path):
     return IngestOptions("folder", images, table)
 
 
-def read_skipped(workspace: Workspace) -> list[list[str]]:
-    """The rows of `skipped.csv` below its header."""
-    with (workspace.path / "skipped.csv").open(newline="") as handle:
+def read_skipped(workspace: Workspace, name: str = "skipped.csv") -> list[list[str]]:
+    """The rows of `skipped.csv`, or of another such list, below its header."""
+    with (workspace.path / name).open(newline="") as handle:
         header, *rows = csv.reader(handle)
     assert header == ["item", "reason", "source", "folder"]
     return rows
@@ -206,6 +207,65 @@ def test_a_private_folder_leaves_no_name_behind(workspace, tmp_path):
     report = ingest(workspace, IngestOptions("folder", tmp_path / "films", table, private=True))
     assert report.added == 1 and [item for item, _ in report.skipped] == ["line 4", "line 3"]
     assert not leaks(workspace, "Person")
+
+
+@pytest.fixture
+def mixed(tmp_path) -> IngestOptions:
+    """A folder with two ordinary films, a picture in colour before them and one after, and two files of other kinds."""
+    images = write_simulated(tmp_path / "made", count=2, seed=3, size=128) / "images"
+    colour = np.random.default_rng(1).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    for name in ("holiday.jpg", "zoo.png"):
+        cv2.imwrite(str(images / name), colour)
+    (images / "letter.docx").write_text("a letter")
+    (images / "notes.txt").write_text("notes")
+    return IngestOptions("folder", images)
+
+
+def test_doubtful_films_are_added_and_listed_and_other_files_counted(workspace, mixed):
+    report = ingest(workspace, mixed)
+    assert (report.added, report.skipped, report.others) == (4, [], 2)
+    assert [name for name, _ in report.doubtful] == ["holiday", "zoo"]
+    assert all("in colour, perhaps a photograph" in why for _, why in report.doubtful)
+    assert [tuple(row[:2]) for row in read_skipped(workspace, "doubtful.csv")] == report.doubtful
+    assert report.describe_others() == "2 other files were left alone."
+    assert replace(report, others=1).describe_others() == "1 other file was left alone."
+    assert replace(report, others=0).describe_others() == ""
+
+
+def test_a_run_that_goes_on_lists_the_doubtful_films_of_the_one_before(workspace, mixed, monkeypatch):
+    real = ingesting.write_lossless
+
+    def write(radiograph, path):
+        if path.name == "zoo.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(radiograph, path)
+
+    monkeypatch.setattr(ingesting, "write_lossless", write)
+    with pytest.raises(WorkspaceError):
+        ingest(workspace, mixed)
+    monkeypatch.undo()
+    assert workspace.catalogue.count() == 3
+    report = ingest(workspace, mixed)
+    assert report.added == 1 and sorted(name for name, _ in report.doubtful) == ["holiday", "zoo"]
+    assert sorted(row[0] for row in read_skipped(workspace, "doubtful.csv")) == ["holiday", "zoo"]
+    workspace.catalogue.remove("holiday")
+    assert [name for name, _ in ingest(workspace, mixed).doubtful] == ["zoo"], "what was removed is not told again"
+
+
+def test_a_folder_of_other_files_alone_has_no_films(workspace, tmp_path):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "letter.docx").write_text("a letter")
+    with pytest.raises(CatalogueError, match="Expected films in"):
+        ingest(workspace, IngestOptions("folder", tmp_path / "films"))
+
+
+def test_a_lateral_that_was_asked_for_is_not_doubtful_for_that(workspace, tmp_path):
+    write_dicom(tmp_path / "archive" / "IM1", seed=1, ViewPosition="LL")
+    write_dicom(tmp_path / "archive" / "IM2", seed=2, ViewPosition="LL", BodyPartExamined="HAND")
+    report = ingest(workspace, IngestOptions("dicom", tmp_path / "archive", include_laterals=True))
+    ((name, why),) = report.doubtful
+    assert report.added == 2 and why == "The header says that the body part is HAND: choose a chest film."
+    assert name.startswith("case-") and workspace.catalogue.get(name).view == "LATERAL"
 
 
 def test_salts_differ_and_are_secret(tmp_path):

@@ -175,7 +175,8 @@ def write_earlier_catalogue(path) -> str:
     digest = made.sha256()
     made.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("ALTER TABLE cases DROP COLUMN orientation_verified")
+        for name in ("orientation_verified", "doubt"):
+            connection.execute(f"ALTER TABLE cases DROP COLUMN {name}")
     return digest
 
 

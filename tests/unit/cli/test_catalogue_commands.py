@@ -90,6 +90,23 @@ def test_an_ingest_that_takes_nothing_says_so(films, ingested, tmp_path, capsys)
     assert Workspace.open(ingested).catalogue.count() == 3
 
 
+def test_ingest_tells_doubtful_films_and_other_files(films, tmp_path, capsys):
+    colour = np.random.default_rng(1).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    (tmp_path / "mixed").mkdir()
+    cv2.imwrite(str(tmp_path / "mixed" / "holiday.jpg"), colour)
+    (tmp_path / "mixed" / "letter.docx").write_text("a letter")
+    words = ["ingest", str(tmp_path / "w"), "--layout", "folder", "--images", str(tmp_path / "mixed")]
+    assert main(words) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "1 added, 0 there before, 0 skipped; 1 cases in all."
+    assert lines[0].startswith("  1 doubtful film, taken in all the same;") and lines[0].endswith("/w/doubtful.csv")
+    assert lines[1:] == ["  1 other file was left alone."]
+    assert main([*words, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["already"] == result["other_files"] == 1 and result["doubtful"][0]["item"] == "holiday"
+    assert "in colour" in result["doubtful"][0]["reason"]
+
+
 def test_verify_tells_a_fault_and_exits_with_1(ingested, capsys):
     assert main(["verify", str(ingested)]) == 0
     assert all(line.startswith("right") for line in capsys.readouterr().out.splitlines())
