@@ -75,8 +75,9 @@ def write_first_line(name: str, manifest: dict) -> str:
         for finding, aim in AIMS.items()
         if scores[finding]["value"] < aim
     ]
-    told = f"is below its aim for {' and '.join(missed)}" if missed else "reaches its aims for Effusion and Cardiomegaly"
-    close = f"; for {', '.join(poor)} its interval reaches down to 0.60 or less, hardly better than guessing" if poor else ""
+    told = f"is below its aim for {' and '.join(missed)}" if missed else f"reaches its aims for {' and '.join(AIMS)}"
+    low = "its interval reaches down to 0.60 or less, hardly better than guessing"
+    close = f"; for {', '.join(poor)} {low}" if poor else ""
     return (
         f"Weak: {name} learnt from about two thousand real films and {told}, by AUROC on real patients "
         f"that it never saw{close}."

@@ -37,7 +37,8 @@ LIMITS = """
 - Labels of public data sets were mostly read from reports by a program; some are wrong. Unknown is not absent.
 - Only frontal films are searched. Lateral films, children, and films with large implants are outside what was tested.
 - Distances in plain words compare with the nearest pairs of this catalogue; in another one they mean another thing.
-- The film is shown with the window its file names; R and L are shown only where the file states the orientation.
+- A film is read with the window that its file names; the viewer's window, in per cent, lies over that. R and L are
+  shown only where the file states the orientation.
 """
 CITATIONS = """
 - W. Silva, A. Poellinger, J. S. Cardoso, M. Reyes. Interpretability-guided Content-based Medical Image Retrieval.

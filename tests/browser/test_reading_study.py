@@ -115,6 +115,39 @@ def test_three_readers_and_eight_queries(served, open_window, tmp_path):
     assert "SIMULATED" not in page_text and "Krippendorff" in page_text
 
 
+def test_no_answer_is_taken_before_the_films_are_on_the_screen(served, page):
+    import fakes
+
+    from icbir_core.study.creating import create_workspace_study, open_store
+
+    address, workspace = served
+    store = open_store(workspace)
+    create_workspace_study(
+        workspace, store, "slow films", count=4, k=2, negatives=1, stages=1, methods=("ig_cbir", "cnn"),
+        retriever=fakes.FakeRetriever(workspace),
+    )  # fmt: skip
+    page.goto(f"{address}/rate?reader=patient&study=slow%20films")
+    first = wait_for_item(page, None)
+    held: list | None = []
+    page.route("**/media/**", lambda route: route.continue_() if held is None else held.append(route))
+    page.keyboard.press("3")
+    page.wait_for_function(f"(was) => ({VIEWER})()?.panes.some(p => !p.pixels)", arg=first, timeout=TIME)
+    button = page.get_by_role("button", name="4 · ", include_hidden=True)
+    for _ in range(3):
+        page.keyboard.press("4")
+        box = button.first.bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(300)
+    assert [one.score for one in store.history(study="slow films")] == [3]
+    waiting, held = held, None
+    for route in waiting:
+        route.continue_()
+    second = wait_for_item(page, first)
+    page.keyboard.press("5")
+    wait_for_item(page, second)
+    assert [one.score for one in store.history(study="slow films")] == [3, 5]
+
+
 def test_an_order_is_made_by_keys_and_by_drag(served, page):
     import fakes
 

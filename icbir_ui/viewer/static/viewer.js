@@ -191,10 +191,11 @@ class Viewer {
   }
 
   label(pane) {
-    const { centre, width } = pane.look.window, top = pane.pixels.max;
+    // In per cent of the greys that the film's file displays: its own window and depth have been applied before.
+    const { centre, width } = pane.look.window;
     const zoom = scaleOf(pane.state.view, pane.pixels, pane.rect);
     pane.box.querySelector(".readout").textContent =
-      `W ${Math.round(width * top)}  L ${Math.round(centre * top)}  ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `${Math.round(100 * zoom)} %`}`;
+      `W ${Math.round(100 * width)} %  L ${Math.round(100 * centre)} %  ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}`;
     const box = pane.box.querySelector(".box"), place = this.placeRegion(pane);
     box.hidden = !place;
     if (!place) return;
