@@ -64,7 +64,7 @@ class Viewer {
   }
 
   close() {
-    document.querySelector(this.data?.guard || null)?.removeAttribute("inert");
+    if (this.data?.guard) document.querySelector(this.data.guard)?.removeAttribute("inert");
     this.stop.abort();
     this.observer.disconnect();
   }
@@ -129,8 +129,8 @@ class Viewer {
 
   guard() {
     // Answers wait for the films: none is taken for a film that was never on the screen. True where they may be given.
-    const held = this.data?.guard && document.querySelector(this.data.guard);
-    const ready = !this.data?.guard || (Boolean(held) && this.panes.every((pane) => pane.pixels));
+    if (!this.data?.guard) return true;
+    const held = document.querySelector(this.data.guard), ready = held !== null && this.panes.every((pane) => pane.pixels);
     held?.toggleAttribute("inert", !ready);
     return ready;
   }
