@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from icbir_core.errors import IcbirError
 from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colour_table, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.settings import SearchSettings
@@ -76,9 +77,14 @@ def compute_maps(
         key = ("map", pixels, target, method)
         if not engine.knows(key):
             tell(f"{title}: computing map {number} of {len(wanted)} …")
-        computed.append(engine.ask(key, lambda retriever, item=item: retriever.map_of(item, method, target), tell))
+        try:
+            computed.append(engine.ask(key, lambda retriever, item=item: retriever.map_of(item, method, target), tell))
+        except IcbirError:
+            if item is film.query:
+                raise
+            computed.append(None)  # its film cannot be read, and its pane says so
     query, *others = computed
-    found = {case.case_id: one for case, one in zip(cases, others, strict=True)}
+    found = {case.case_id: one for case, one in zip(cases, others, strict=True) if one is not None}
     maps = [query, *found.values()]
     ends = ("against", "for") if signed else ("none", "most")
     scale = shared_scale([one.values for one in maps], lead=query.values) or 1.0

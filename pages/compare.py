@@ -17,6 +17,7 @@ from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import show_viewer
 from icbir_ui.words import describe_hit
 
+GONE = "The case that the address names is not among the cases of this search (any more); this is the nearest."
 WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared a region."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
@@ -51,6 +52,8 @@ def draw() -> None:
     ids = [hit.case.case_id for hit in ranking.hits]
     if opened in ids:
         state.put(Key.COMPARED_PLACE, ids.index(opened))
+    elif opened:
+        st.caption(GONE)
     place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
@@ -94,7 +97,9 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
             elif name == "stepped":
                 _step(int(value["by"]), len(ranking.hits))
 
-    options = viewer_options(maps, full=True, arrows="step", columns=2, rating_scale=ratings.SHORT_SCALE)
+    options = viewer_options(
+        maps, full=True, arrows="step", columns=2, rating_scale=ratings.SHORT_SCALE, subject=film.key
+    )
     show_viewer([left.alone(), right.alone()], options, Key.COMPARE_VIEWER.value, react)
 
 

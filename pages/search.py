@@ -43,11 +43,12 @@ def draw() -> None:
     with passing_word() as tell:
         show_word()
         refining.show_refinement(engine.retriever.targets, settings.target, settings.method in EMBEDDED)
-        known = is_known(engine, film, settings)
+        known, shown = is_known(engine, film, settings), False
         above, place = st.container(), st.container()
         if (state.get(Key.RANKING) or (None,))[0] != film.key and not known:
             place = place.empty()  # the film at once, while the search runs; of the same film the former cases stay
             show_alone(film, place)
+            shown = True
         try:
             if not known:
                 tell("Searching …")
@@ -56,7 +57,9 @@ def draw() -> None:
             maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
         except IcbirError as error:
             above.warning(explain(error))
-            show_alone(film, place)
+            state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
+            if not shown:
+                show_alone(film, place)
             return
     state.put(Key.RANKING, (film.key, ranking, method))
     store = resources.open_ratings()
@@ -75,7 +78,7 @@ def draw() -> None:
             elif name == "opened":
                 state.put(Key.COMPARED, value["pane"])
 
-    options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE)
+    options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key)
     with place:  # before what stands around it, so that it reaches the browser first
         view = show_viewer(panes, options, VIEWER, react)
     if state.get(Key.COMPARED):

@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime import get_instance
 
+from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
@@ -87,6 +89,8 @@ class ViewerOptions:
     """What all panes share. colours : uint8 (256, 3); scale : the map value that gets the last colour, in every pane.
 
     digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
+    subject : what decisions are about, such as the query's hash; one made about another, or in a session that is gone
+    (the browser sends its last ones again after a lost connection), is not taken;
     guard : CSS selector of what the reader may use only once every film is on the screen;
     ends : words for the ends of the colours; report : send window and zoom back when the hand goes elsewhere;
     notice : the line that a saved picture carries; rating_scale : value → words;
@@ -110,6 +114,7 @@ class ViewerOptions:
     notice: str = f"ICBIR. {NOTICE}"
     memory: str = ""
     guard: str = ""
+    subject: str = ""
     rating_scale: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -181,7 +186,8 @@ def _pack(panes: Sequence[Pane]) -> None:
     maps = {pane.map.identity: pane.map for pane in panes if pane.map is not None}
     work = [_PACKING.submit(_pack_map, identity, one.values) for identity, one in maps.items()]
     for one in prepare_pictures([pane.film for pane in panes]) + work:
-        one.result()
+        with suppress(IcbirError):  # `_describe` meets it again and says so in the film's own pane
+            one.result()
 
 
 def _describe(pane: Pane) -> dict[str, Any]:
@@ -191,8 +197,12 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "ratable": pane.ratable, "rating": pane.rating, "markable": pane.markable, "mark": pane.mark,
         "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
         "region": list(pane.region) if pane.region else None,
-        "film": _serve(pane.film.identity, _pack_picture(pane.film.identity, pane.film), FILMS),
+        "film": {"hash": "", "url": ""},
     }  # fmt: skip
+    try:
+        described["film"] = _serve(pane.film.identity, _pack_picture(pane.film.identity, pane.film), FILMS)
+    except IcbirError as error:
+        described["fault"] = str(error)
     if pane.details:
         described["details"] = {"title": pane.details[0], "text": pane.details[1]}
     if pane.map is not None:
@@ -209,13 +219,15 @@ def show_viewer(
     rated {pane, rating}, marked {pane, mark}, region {pane, box}, opened {pane}, stepped {by}.
     """
 
+    about = f"{state.get_window()}:{options.subject}"
+
     def handle() -> None:
         decided = state.get(Key.DECIDED, {})
         last = decided.get(key, 0)
         decisions = [one for one in getattr(st.session_state.get(key), "decisions", None) or [] if one["number"] > last]
         for one in decisions:
             state.put(Key.DECIDED, decided | {key: one["number"]})
-            if on_event and one["name"] in EVENTS:
+            if on_event and one["name"] in EVENTS and one.get("about") == about:
                 on_event(one["name"], one)
 
     _pack(panes)
@@ -227,7 +239,8 @@ def show_viewer(
         "legend": options.legend, "ends": list(options.ends),
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
-        "region": options.region, "report": options.report, "guard": options.guard, "notice": options.notice,
+        "about": about, "region": options.region, "report": options.report, "guard": options.guard,
+        "notice": options.notice,
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)

@@ -68,10 +68,11 @@ class PageTest:
     def case_ids(self) -> list[str]:
         return [pane["key"] for pane in self.data["panes"] if not pane["lead"]]
 
-    def decide(self, name: str, number: int, **value) -> PageTest:
-        """As if the reader had decided something in the viewer."""
+    def decide(self, name: str, number: int, about: str | None = None, **value) -> PageTest:
+        """As if the reader had decided something in the viewer. about : what she had before her, if it was another."""
         states = self.app._tree.get_widget_states()
-        held = json.dumps({"decisions": [{"number": number, "name": name, **value}]})
+        made = {"number": number, "name": name, **value, "about": about or self.data["about"]}
+        held = json.dumps({"decisions": [made]})
         states.widgets.append(WidgetState(id=self.component.id, json_value=held))
         self.app._run(states)
         assert not self.app.exception, self.app.exception

@@ -11,10 +11,12 @@ from dataclasses import replace
 import fakes
 import pytest
 
+from icbir_core.errors import RetrievalError
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.rating import SEARCH
 from icbir_ui import resources
 from icbir_ui.state import NOTICE
+from icbir_ui.viewer import component
 
 
 @pytest.fixture
@@ -268,3 +270,33 @@ def test_unknown_error_reaches_the_reader_as_one_sentence(searched, monkeypatch)
 
 def test_missing_facts_say_unknown(searched):
     assert "view unknown · age unknown · sex unknown" in searched.data["panes"][0]["lines"]
+
+
+def test_a_decision_about_another_film_or_of_a_lost_session_is_not_taken(searched):
+    """After a lost connection the browser sends its last decisions again, to a session that knows none of them."""
+    case, state = searched.case_ids[0], searched.app.session_state
+    searched.decide("rated", 1, about=f"{state['window']}:another film", pane=case, rating=5)
+    searched.decide("rated", 2, about=f"a lost session:{state['current_film']}", pane=case, rating=5)
+    assert not resources.open_ratings().history(study=SEARCH)
+    searched.decide("rated", 3, pane=case, rating=2)
+    assert [one.score for one in resources.open_ratings().history(study=SEARCH)] == [2]
+
+
+def test_a_first_search_that_fails_is_one_sentence_and_compare_shows_nothing_old(open_page, monkeypatch):
+    def refuse(*given):
+        raise RetrievalError("Expected an eligible case, got none; widen the filters.")
+
+    monkeypatch.setattr(fakes.FakeRetriever, "search", refuse)
+    page = open_page("search", film="effusion_1")
+    assert "widen the filters" in page.text() and not page.app.error
+    assert [pane["key"] for pane in page.data["panes"]] == ["query"] and page.app.session_state["ranking"] is None
+
+
+def test_a_film_that_is_gone_is_told_in_its_own_pane(searched, workspace):
+    lost = workspace.catalogue.get(searched.case_ids[2])
+    (workspace.path / lost.path).unlink()
+    component._pack_picture.clear()
+    before = searched.case_ids
+    searched.run()
+    faults = {pane["key"]: pane.get("fault") for pane in searched.data["panes"]}
+    assert searched.case_ids == before and lost.case_id in faults.pop(lost.case_id) and not any(faults.values())

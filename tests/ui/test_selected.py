@@ -75,4 +75,6 @@ def test_only_the_films_of_the_page_are_read(workspace, read_shown, monkeypatch)
 def test_a_missing_film_is_one_sentence(workspace):
     (workspace.images / "case_002.png").unlink()
     app = AppTest.from_function(draw, args=(str(workspace.path), ["case_002"])).run(timeout=30)
-    assert not app.exception and "case_002" in app.error[0].value
+    (viewer,) = app.get("bidi_component")
+    (pane,) = json.loads(viewer.proto.json)["panes"]
+    assert not app.exception and "case_002" in pane["fault"]

@@ -108,13 +108,14 @@ class Viewer {
     // A numbered list instead of single triggers: two quick clicks reach Python as two decisions, whatever it merges.
     this.report();
     const decisions = (this.memory.decisions ??= []);
-    decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), name, ...value });
+    decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), about: this.data.about, name, ...value });
     decisions.splice(0, Math.max(0, decisions.length - 40));
     setState("decisions", [...decisions]);
   }
 
   async load(pane) {
     const word = pane.box.querySelector(".word");
+    if (pane.fault) return void (word.textContent = pane.fault);
     try {
       const [film, map] = await Promise.all([loadFilm(pane.film, true), pane.map ? loadFilm(pane.map, false) : null]);
       pane.pixels = film;
