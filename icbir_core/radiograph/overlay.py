@@ -161,10 +161,11 @@ def attach_legend(picture: np.ndarray, style: OverlayStyle, scale: float, title:
     rows = picture.shape[0]
     size = max(0.35, rows / 1000.0)
     margin = max(4, rows // 40)
-    bar = cv2.resize(parts.bar, (max(8, rows // 24), max(2, rows - 4 * margin)), interpolation=cv2.INTER_NEAREST)
+    height = min(rows, max(2, rows - 4 * margin))  # a very flat picture has no room for the margins
+    bar = cv2.resize(parts.bar, (max(8, rows // 24), height), interpolation=cv2.INTER_NEAREST)
     widest = max(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0] for _, text in parts.ticks)
     strip = np.zeros((rows, bar.shape[1] + 3 * margin + widest, 3), dtype=np.uint8)
-    top = 2 * margin
+    top = min(2 * margin, (rows - height) // 2)
     strip[top : top + bar.shape[0], margin : margin + bar.shape[1]] = bar
     for place, text in parts.ticks:
         line = round(top + (1.0 - place) * bar.shape[0] + 5.0 * size)

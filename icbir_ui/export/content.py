@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
 from icbir_core.retrieval.refinement import Region
 from icbir_core.types import Radiograph, Ranking, SaliencyMap
+from icbir_ui.errors import explain
 from icbir_ui.export.marks import draw_region, write_sides
 from icbir_ui.films import Film
 from icbir_ui.search_panes import describe_state
@@ -40,13 +42,13 @@ SMALL = "Pictures are reduced to at most {side} pixels a side; they are not for 
 class Picture:
     """A film and the same with its map (PNG bytes; overlay None without a map), with what is said of it.
 
-    sides : what is written in the lower corners of both.
+    sides : what is written in the lower corners of both. film : None where it cannot be shown; a line says why.
     """
 
     title: str
     lines: tuple[str, ...]
     sides: tuple[str, ...]
-    film: bytes
+    film: bytes | None
     overlay: bytes | None
     text: str | None = None
 
@@ -121,6 +123,14 @@ def _draw(
     return sides, film, _encode(attach_legend(overlay, style, maps.scale))
 
 
+def _try_draw(read: Callable[[], Radiograph], *given) -> tuple[tuple[str, ...], tuple]:
+    """The sentence that stands in place of the picture (none where it can be drawn), and what `_draw` gives."""
+    try:
+        return (), _draw(read(), *given)
+    except Exception as error:  # one film that cannot be shown does not take the report with it
+        return (explain(error),), ((), None, None)
+
+
 def _describe_map(found: SaliencyMap | None) -> tuple[str, ...]:
     """A line where a map marks no place, else none."""
     state = describe_state(found)
@@ -142,15 +152,18 @@ def gather_report(
     region : what of the query was searched with, drawn on its pictures.
     """
     windows = view.get("panes", {})
+    fault, drawn = _try_draw(lambda: film.radiograph, maps.query, maps, windows.get("query"), view, region)
     query = Picture(
         f"Query · {film.title}" if film.address else "Query",  # the name of an uploaded file may name a patient
-        (*describe_film(film.radiograph), *_describe_map(maps.query)),
-        *_draw(film.radiograph, maps.query, maps, windows.get("query"), view, region),
+        (*describe_film(film.radiograph), *_describe_map(maps.query), *fault),
+        *drawn,
     )
     hits = []
     for hit in ranking.hits:
         case = hit.case
-        radiograph = read_case_radiograph(workspace, case)
+        found = maps.cases.get(case.case_id)
+        read = partial(read_case_radiograph, workspace, case)
+        fault, drawn = _try_draw(read, found, maps, windows.get(case.case_id), view)
         hits.append(
             Picture(
                 f"{hit.rank} · {case.case_id}",
@@ -158,9 +171,10 @@ def gather_report(
                     describe_findings(case),
                     f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
                     f"{describe_person(case.view, case.age, case.sex)} · {case.source}",
-                    *_describe_map(maps.cases.get(case.case_id)),
+                    *_describe_map(found),
+                    *fault,
                 ),
-                *_draw(radiograph, maps.cases.get(case.case_id), maps, windows.get(case.case_id), view),
+                *drawn,
                 text="\n".join(part for part in (case.diagnosis, case.report) if part) or None,
             )
         )

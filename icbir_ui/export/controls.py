@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
+from html import escape
+
 import streamlit as st
 
 from icbir_core.catalogue import Workspace
 from icbir_core.types import Ranking
+from icbir_ui.errors import explain
 from icbir_ui.export.content import Report, gather_report
 from icbir_ui.export.html import write_html
-from icbir_ui.export.pdf import write_pdf
+from icbir_ui.export.pdf import write_pdf, write_sentence
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
 from icbir_ui.searching import Maps, get_trail
+from icbir_ui.state import NOTICE
 
 
 def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict, filters: str) -> None:
@@ -28,4 +35,21 @@ def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, 
         ("Ranking (CSV)", "csv", "text/csv", lambda: write_csv(ranking)),
         ("Ranking (JSON)", "json", "application/json", lambda: write_json(ranking, film.key, filters)),
     ):
-        st.download_button(label, make, f"{name}.{ending}", mime, on_click="ignore", width="stretch")
+        st.download_button(
+            label, partial(_make_or_say, make, ending), f"{name}.{ending}", mime, on_click="ignore", width="stretch"
+        )
+
+
+def _make_or_say(make: Callable[[], bytes], ending: str) -> bytes:
+    """The file, else one that says why there is none: it is made after the run, when the page can say nothing."""
+    try:
+        return make()
+    except Exception as error:
+        sentence = f"This file could not be made. {explain(error)}"
+    if ending == "pdf":
+        return write_sentence(sentence)
+    if ending == "json":
+        return json.dumps({"error": sentence, "notice": NOTICE}, ensure_ascii=False).encode()
+    if ending == "html":
+        return f'<!doctype html><meta charset="utf-8"><p>{escape(sentence)}</p><p>ICBIR · {NOTICE}</p>'.encode()
+    return f"{sentence}\n{NOTICE}\n".encode()

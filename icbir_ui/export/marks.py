@@ -23,7 +23,7 @@ def write_sides(picture: np.ndarray, sides: Sequence[str]) -> np.ndarray:
     rows, columns = picture.shape[:2]
     margin = max(3, max(rows, columns) // 70)
     size = max(0.4, max(rows, columns) / 600)
-    size *= min(1.0, (columns - 2 * margin) / _measure(" ".join(sides), size))
+    size *= min(1.0, max(1, columns - 2 * margin) / _measure(" ".join(sides), size))
     letters = np.zeros((rows, columns), np.uint8)
     for text, left in zip(sides, (margin, columns - margin - _measure(sides[-1], size)), strict=False):
         cv2.putText(letters, text, (left, rows - margin), _FONT, size, 255, max(1, round(1.5 * size)), cv2.LINE_AA)

@@ -18,6 +18,7 @@ from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleD
 
 from icbir_ui.export.content import Picture, Report
 from icbir_ui.export.latin import spell_latin
+from icbir_ui.state import NOTICE
 
 WIDTH = A4[0] - 36 * mm - 12  # a frame keeps six points free on either side
 GAP = 4 * mm
@@ -48,8 +49,11 @@ def _lay_out(picture: Picture, height: float) -> KeepTogether:
     parts.append(Paragraph("<br/>".join(_safe(line) for line in picture.lines), _QUIET))
     if picture.text:
         parts.append(Paragraph(_safe(picture.text[:4000]).replace("\n", "<br/>"), _TEXT))
-    style = [("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), GAP / 2)]
-    parts += [Spacer(1, 1.5 * mm), Table([_fit(picture, height)], hAlign="LEFT", style=style)]
+    if picture.film:
+        style = [("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), GAP / 2)]
+        images = _fit(picture, height)
+        widths = [image.drawWidth + GAP / 2 for image in images]  # said, or a film of one column has less than none
+        parts += [Spacer(1, 1.5 * mm), Table([images], widths, hAlign="LEFT", style=style)]
     return KeepTogether([*parts, Spacer(1, 4 * mm)])
 
 
@@ -73,14 +77,6 @@ def _tabulate(rows: list[tuple[str, str]]) -> Table:
 
 def write_pdf(report: Report) -> bytes:
     """The report as the bytes of a PDF; letters outside of Latin-1 are transliterated by `spell_latin`."""
-
-    def foot(canvas, document) -> None:
-        canvas.saveState()
-        canvas.setFont("Helvetica", 8)
-        canvas.drawString(18 * mm, 10 * mm, f"ICBIR · {report.notice}")
-        canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, str(document.page))
-        canvas.restoreState()
-
     heading = _STYLES["Heading2"]
     story: list[Flowable] = [
         Paragraph("Search of similar chest radiographs", _STYLES["Heading1"]),
@@ -102,6 +98,24 @@ def write_pdf(report: Report) -> bytes:
     story += [_lay_out(hit, 57 * mm) for hit in report.hits]  # three to a page
     for title, rows in (("Settings", report.settings), ("Versions", report.versions)):
         story.append(KeepTogether([Paragraph(title, heading), _tabulate(list(rows))]))
+    return _build(story)
+
+
+def write_sentence(text: str) -> bytes:
+    """A PDF that says one sentence."""
+    return _build([Paragraph(_safe(text), _TEXT)])
+
+
+def _build(story: list[Flowable]) -> bytes:
+    """The PDF of what is told in order, with the notice at the foot of every page."""
+
+    def foot(canvas, document) -> None:
+        canvas.saveState()
+        canvas.setFont("Helvetica", 8)
+        canvas.drawString(18 * mm, 10 * mm, f"ICBIR · {NOTICE}")
+        canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, str(document.page))
+        canvas.restoreState()
+
     buffer = io.BytesIO()
     margin = {"leftMargin": 18 * mm, "rightMargin": 18 * mm, "topMargin": 16 * mm, "bottomMargin": 18 * mm}
     document = SimpleDocTemplate(buffer, pagesize=A4, title="ICBIR search", author="ICBIR", **margin)

@@ -18,11 +18,12 @@ import pytest
 import streamlit as st
 from reportlab.platypus import Paragraph
 
+from icbir_core.errors import WorkspaceError
 from icbir_core.radiograph.overlay import shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
-from icbir_ui.export import content, pdf
+from icbir_ui.export import content, controls, pdf
 from icbir_ui.export.content import apply_window, gather_report
 from icbir_ui.export.html import write_html
 from icbir_ui.export.latin import spell_latin
@@ -237,3 +238,44 @@ def test_film_and_map_stand_beside_each_other_at_one_scale(searched):
         assert film.drawWidth + overlay.drawWidth <= pdf.WIDTH
     (alone,) = pdf._fit(replace(report.query, overlay=None), 400)
     assert alone.drawWidth <= pdf.WIDTH / 2
+
+
+def test_a_case_whose_film_is_gone_stands_in_both_reports_with_the_sentence(searched, monkeypatch):
+    film, ranking, maps, workspace = searched
+    written = []
+    monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
+    gone = ranking.hits[1].case
+    (workspace.path / gone.path).unlink()
+    report = gather_report(film, ranking, maps, workspace, {})
+    said = f"Expected the film '{gone.path}' of case '{gone.case_id}', which is missing; restore it."
+    assert [said in one.lines for one in report.hits] == [False, True, False, False]
+    text = write_html(report).decode()
+    assert html.escape(said).replace("&#x27;", "&#39;") in text and text.count("data:image/png;base64,") == 8
+    assert write_pdf(report).startswith(b"%PDF") and any(said in one for one in written)
+
+
+@pytest.mark.parametrize("ending", ["html", "pdf", "csv", "json"])
+def test_a_file_that_cannot_be_made_says_so(ending, monkeypatch):
+    written = []
+    monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
+
+    def fail():
+        raise WorkspaceError("Expected <films>, got none; restore them.")
+
+    data = controls._make_or_say(fail, ending)
+    if ending == "pdf":
+        assert data.startswith(b"%PDF") and "Expected &lt;films&gt;, got none" in written[0]
+        return
+    text = data.decode()
+    assert ("Expected &lt;films&gt;," if ending == "html" else "Expected <films>, got none") in text and NOTICE in text
+
+
+@pytest.mark.parametrize("shape", [(32, 60000), (60000, 32)], ids=["flat", "narrow"])
+def test_a_film_far_longer_than_wide_has_a_report(searched, shape):
+    film, ranking, maps, workspace = searched
+    film = replace(film, query=Query("long", fakes.make_radiograph(3, shape)))
+    report = gather_report(film, ranking, maps, workspace, {}, region=Region((0, 0, 32, 32)))
+    assert max(decode(report.query.film).shape) == 1000
+    overlay = decode(report.query.overlay)
+    assert len(overlay) == len(decode(report.query.film)) and overlay[:, -60:].any(), "with its legend"
+    assert write_html(report) and write_pdf(report).startswith(b"%PDF")
