@@ -48,7 +48,7 @@ def _lay_out(picture: Picture, height: float) -> KeepTogether:
     parts: list[Flowable] = [Paragraph(f"<b>{_safe(picture.title)}</b>", _TEXT)]
     parts.append(Paragraph("<br/>".join(_safe(line) for line in picture.lines), _QUIET))
     if picture.text:
-        parts.append(Paragraph(_safe(picture.text[:4000]).replace("\n", "<br/>"), _TEXT))
+        parts.append(Paragraph(_safe(picture.text).replace("\n", "<br/>"), _TEXT))
     if picture.film:
         style = [("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), GAP / 2)]
         images = _fit(picture, height)

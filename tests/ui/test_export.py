@@ -279,3 +279,14 @@ def test_a_film_far_longer_than_wide_has_a_report(searched, shape):
     overlay = decode(report.query.overlay)
     assert len(overlay) == len(decode(report.query.film)) and overlay[:, -60:].any(), "with its legend"
     assert write_html(report) and write_pdf(report).startswith(b"%PDF")
+
+
+def test_a_long_text_of_a_case_is_printed_to_its_end(searched):
+    report = gather_report(*searched, {})
+
+    def count_pages(text: str) -> int:
+        return write_pdf(replace(report, hits=(replace(report.hits[0], text=text),))).count(b"/Type /Page\n")
+
+    words = "The lungs are clear. " * 190  # 4,000 letters, where it was once cut
+    assert count_pages(words * 10) >= count_pages(words) + 5
+    assert count_pages("\n".join(["The lungs are clear."] * 1000)) > 10
