@@ -56,18 +56,29 @@ def show_study(store: RatingsStore, study: Study) -> None:
         return
     session = ReadingSession(store, study, state.get_reader())
     left = session.total - len(session.answered())
-    unblinded = state.get(Key.UNBLINDED, set())
-    if left and not simulated and (study.name, session.reader) not in unblinded:  # any reader may still begin
+    blind = left and (study.name, session.reader) not in state.get(Key.UNBLINDED, set())  # any reader may still begin
+    if blind and not simulated:
         st.warning(
             f"You still have {count_of(left, 'item')} to answer in this study. "
             "Seeing its results now would unblind you."
         )
         if not st.button("Show them anyway"):
             return
-        state.put(Key.UNBLINDED, unblinded | {(study.name, session.reader)})
+        unblind(study, session.reader)
+        blind = False
     result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
-    offer_downloads(store, study, result)
+    st.download_button("Report (HTML)", lambda: render_report(study, result), f"{study.name}.html", "text/html")
+    if not blind:
+        offer_study(store, study)
+    elif st.button("Offer the study with its ratings too", help="It holds what readers answered: it unblinds you."):
+        unblind(study, session.reader)
+        st.rerun()
+
+
+def unblind(study: Study, reader: str) -> None:
+    """Remember that a reader asked for the results of a study before she was through with it."""
+    state.put(Key.UNBLINDED, state.get(Key.UNBLINDED, set()) | {(study.name, reader)})
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing the statistics …")
@@ -96,13 +107,9 @@ def show_result(study: Study, result: StudyResult) -> None:
             )
 
 
-def offer_downloads(store: RatingsStore, study: Study, result: StudyResult) -> None:
-    """The report as one page, and the study with all its ratings as one zip."""
-    left, right = st.columns(2)
-    left.download_button("Report (HTML)", lambda: render_report(study, result), f"{study.name}.html", "text/html")
-    right.download_button(
-        "Study with ratings (zip)", lambda: pack(store, study), f"{study.name}.zip", "application/zip"
-    )
+def offer_study(store: RatingsStore, study: Study) -> None:
+    """The study with all its ratings as one zip; it holds the ranks of the methods and every reader's answers."""
+    st.download_button("Study with ratings (zip)", lambda: pack(store, study), f"{study.name}.zip", "application/zip")
 
 
 def pack(store: RatingsStore, study: Study) -> bytes:

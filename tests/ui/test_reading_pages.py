@@ -225,6 +225,29 @@ def test_simulated_readers_are_named_as_such(study, workspace, open_page):
     assert "SIMULATED" in page.app.error[0].value and len(page.app.table) > 3
 
 
+def test_the_study_with_its_ratings_is_offered_to_none_who_is_still_blind(workspace, open_page):
+    study = make_study(workspace, stages=1)
+    for number in (1, 2):
+        simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
+
+    def open_simulated():
+        page = open_page("results")
+        page.app.segmented_control[0].set_value("Simulated readers")
+        return page.run()
+
+    def list_offered(page) -> list[str]:
+        return [one.proto.label for one in page.app.get("download_button")]
+
+    both = ["Report (HTML)", "Study with ratings (zip)"]
+    page = open_simulated()
+    assert list_offered(page) == both[:1]
+    assert list_offered(page.press("Offer the study with its ratings too")) == both
+    session = ReadingSession(open_store(workspace), study, "tester")
+    for item in session.remaining_items():
+        session.answer(item.token, score=3)
+    assert list_offered(open_simulated()) == list_offered(open_page("results")) == both
+
+
 def test_without_a_study_the_page_makes_one(workspace, open_page):
     page = open_page("rate")
     assert "No reading study" in page.text()
