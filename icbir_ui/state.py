@@ -45,6 +45,7 @@ class Key(StrEnum):
     MADE = "study_made"
     RETURNED = "rate_returned_to"
     SHOWN = "rate_shown_at"
+    NOT_STORED = "rate_not_stored"
     UNBLINDED = "results_unblinded"
     SEARCH_VIEWER = "search_viewer"
     FILM_VIEWER = "search_first"

@@ -6,27 +6,21 @@ import time
 
 import streamlit as st
 
-from icbir_core.errors import IcbirError
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import resources, state
-from icbir_ui.errors import shielded
+from icbir_ui.errors import explain
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
 from icbir_ui.rating.ordering import choose_order
-from icbir_ui.rating.panes import LETTERS, compute_maps, make_options, make_panes
+from icbir_ui.rating.panes import LETTERS, QUESTIONS, compute_maps, make_options, make_panes
 from icbir_ui.ratings import SHORT_SCALE
 from icbir_ui.searching import show_loading
 from icbir_ui.state import Key
 from icbir_ui.viewer import show_viewer
 
-QUESTIONS = {
-    "similarity": "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5.",
-    "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
-    "choice": "Which of the two cases is more similar to the query?",
-}
 KINDS = {True: "primary", False: "secondary"}  # of a button: the answer that was given, or another
 
 
@@ -92,6 +86,8 @@ def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
         state.put(Key.SHOWN, shown)
     with st.container(key=f"answers_{item.token}"):
         show_answers(session, item)
+    if said := state.get(Key.NOT_STORED):  # until the next answer; below the buttons, so that these do not move
+        st.error(said)
     show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), Key.RATE_VIEWER.value)
     if item.task == "similarity":
         st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))
@@ -131,20 +127,20 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
 
 def answer(session: ReadingSession, token: str, **given) -> None:
     """Store one answer; only then is the item left. What went wrong is said, and the item stays."""
-    with shielded():
-        started = state.get(Key.SHOWN, {}).get(token)
-        view = getattr(state.get(Key.RATE_VIEWER), "view", None)
-        try:
-            session.answer(
-                token,
-                time_ms=None if started is None else int(1000 * (time.monotonic() - started)),
-                actions=[{"kind": "last view", **dict(view)}] if view else (),
-                **given,
-            )
-        except IcbirError as error:
-            st.toast(str(error))
-            return
-        state.put(Key.RETURNED, None)  # the time it was shown stays: a second click on its way is an answer too
+    started = state.get(Key.SHOWN, {}).get(token)
+    view = getattr(state.get(Key.RATE_VIEWER), "view", None)
+    try:
+        session.answer(
+            token,
+            time_ms=None if started is None else int(1000 * (time.monotonic() - started)),
+            actions=[{"kind": "last view", **dict(view)}] if view else (),
+            **given,
+        )
+    except Exception as error:
+        state.put(Key.NOT_STORED, f"NOT stored: {explain(error)}")
+        return
+    state.put(Key.NOT_STORED, None)
+    state.put(Key.RETURNED, None)  # the time it was shown stays: a second click on its way is an answer too
 
 
 run_page("Rate", draw, heading=False)

@@ -19,6 +19,11 @@ from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 METHOD = "deep_taylor"
+QUESTIONS = {
+    "similarity": "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5.",
+    "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
+    "choice": "Which of the two cases is more similar to the query?",
+}
 
 
 def make_panes(

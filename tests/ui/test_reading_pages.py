@@ -7,6 +7,7 @@ import json
 import fakes
 import pytest
 
+from icbir_core.errors import StudyError
 from icbir_core.study.creating import create_workspace_study, open_store
 from icbir_core.study.design import Study
 from icbir_core.study.exchange import load_study
@@ -38,6 +39,25 @@ def test_one_click_stores_and_goes_on(study, workspace, open_page):
     assert (stored.score, stored.reader, stored.stage, stored.blinded, stored.position) == (4, "tester", 1, True, 1)
     assert stored.time_ms is not None and stored.versions["study"] == study.sha256 and stored.method is None
     assert page.data["panes"][1]["key"] != first
+
+
+@pytest.mark.parametrize("error", [StudyError("Expected another answer."), OSError("disk full")], ids=["known", "disk"])
+def test_an_answer_that_is_not_stored_is_told_until_the_next_one(study, workspace, open_page, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    page = open_page("rate")
+    first = page.data["panes"][1]["key"]
+    with monkeypatch.context() as patched:
+        patched.setattr(ReadingSession, "answer", fail)
+        page.press("4 · ")
+    for _ in range(2):  # it stands when the page runs again
+        (said,) = page.app.error
+        assert said.value.startswith("NOT stored: ") and "disk full" not in said.value
+        assert page.data["panes"][1]["key"] == first and not read_ratings(workspace)
+        page.run()
+    page.press("4 · ")
+    assert not page.app.error and len(read_ratings(workspace)) == 1
 
 
 def test_every_button_belongs_to_its_item(study, workspace, open_page):
