@@ -111,3 +111,18 @@ def test_what_cannot_be_added_is_told_without_words_of_the_command_line(
     named = str(tmp_path / table) if table else ""
     growth = growing.start_growth(workspace, growing.guess_options(layout, str(tmp_path / folder), named), ())
     assert growth.finished.wait(60) and words.format(here=tmp_path) in growth.error and "--" not in growth.error
+
+
+def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_page, tmp_path):
+    going = growing.Growth(growing.guess_options("folder", str(tmp_path / "hers"), ""))
+    growing._held(str(workspace.path))["growth"] = going
+    page = open_page("catalogue")
+    next(one for one in page.app.text_input if one.label.startswith("Folder of films")).set_value(
+        str(tmp_path / "mine")
+    )
+    page.press("Add")
+    (said,) = page.app.warning
+    assert f"`{tmp_path / 'hers'}` are being added now" in said.value
+    assert f"`{tmp_path / 'mine'}`, were NOT started" in said.value
+    assert growing.get_growth(workspace) is going
+    going.finished.set()

@@ -1,0 +1,69 @@
+"""Adding films from the page: the form, how far it has come, and what was added or left out."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from icbir_core.catalogue import LAYOUTS, Workspace
+from icbir_core.plurals import count_of
+from icbir_ui import growing, state
+from icbir_ui.resources import Engine
+from icbir_ui.state import Key
+
+
+def show_adding(engine: Engine, workspace: Workspace) -> None:
+    """A form for a folder on the server, and how far the last one has come."""
+    with st.form("add"):
+        left, middle, right = st.columns([1, 2, 2])
+        explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
+        layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"), help=explained)
+        folder = middle.text_input("Folder of films on this machine")
+        alone = "Alone, it brings its films: from the folder `images` beside it, else from its own folder."
+        labels = right.text_input("Table of labels (csv), if there is one", help=alone)
+        started = st.form_submit_button("Add")
+    if started and (folder.strip() or labels.strip()):
+        options = growing.guess_options(layout, folder, labels)
+        going = growing.start_growth(workspace, options, engine.retriever.targets)
+        if going.options is not options:
+            st.warning(
+                f"The films of `{going.options.images}` are being added now. Yours, of `{options.images}`, were NOT "
+                "started; press Add again when those are in."
+            )
+    elif started:
+        st.warning("Expected a folder of films or a table, got neither; write its path as this machine knows it.")
+    running = growing.get_growth(workspace)
+    st.fragment(show_growth, run_every=2.0 if running and running.running else None)(workspace)
+
+
+def show_growth(workspace: Workspace) -> None:
+    """Progress, then what was added, what of it is doubtful, and what was left out with the reason."""
+    growth = growing.get_growth(workspace)
+    if growth is None:
+        st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
+        return
+    named = f"of `{growth.options.labels.name}` are taken" if growth.options.labels else "are taken"
+    st.caption(f"The films {named} from `{growth.options.images}`.")
+    if growth.running:
+        known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"
+        st.progress(min(growth.done / max(growth.total, 1), 1.0), text=growth.word + known)
+    elif growth.error:
+        st.error(growth.error)
+    if growth.report is not None:
+        st.markdown(
+            f"{growth.report.added:,} added, {growth.report.already:,} there before. {growth.report.describe_others()}"
+        )
+        if growth.report.doubtful:
+            show_doubtful(growth.report.doubtful)
+        if growth.report.skipped:
+            st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
+    if not growth.running and state.get(Key.PROGRESS) is not growth:
+        state.put(Key.PROGRESS, growth)  # this session counts the cases anew; the engine is reloaded for all at once
+        growth.reload_once()
+        st.rerun()
+
+
+def show_doubtful(doubtful: list[tuple[str, str]]) -> None:
+    """The films with a warning, folded away."""
+    with st.expander(f"{count_of(len(doubtful), 'doubtful film')}, in the catalogue all the same"):
+        st.dataframe([{"Case": name, "Warning": why} for name, why in doubtful])
+        st.caption("The tab *Remove or restore* takes out what should not be found.")
