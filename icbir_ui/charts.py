@@ -27,8 +27,12 @@ def _style(figure: go.Figure, height: int) -> go.Figure:
 
 
 def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
-    """Draw a figure into `place` (streamlit or a part of its page), named in words for those who hear the page."""
-    return place.plotly_chart(figure, alt=describe_figure(figure, title), **more)
+    """Draw a figure into `place` (streamlit or a part of its page), named in words for those who hear the page.
+
+    It cannot be taken away as a picture, which would leave without the notice.
+    """
+    config = {"modeBarButtonsToRemove": ["toImage"], **more.pop("config", {})}
+    return place.plotly_chart(figure, alt=describe_figure(figure, title), config=config, **more)
 
 
 def draw_counts(counts: Mapping[str, int]) -> go.Figure:

@@ -34,6 +34,7 @@ STYLE = """<style>
 [data-testid^="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
 .st-key-upload_first [data-testid="stFileUploaderDropzone"] { min-height: 8rem; align-items: center; }
 [data-testid="stFullScreenFrame"]:has(.stImage) [data-testid="stElementToolbar"] { display: none; }
+[data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]) { display: none; }
 .stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #0b0d10; }
 .st-key-search_controls [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
 .st-key-search_controls [data-testid="stColumn"] { min-width: 6.2rem; }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import plotly.graph_objects as go
+import streamlit
 
 from icbir_core.evaluation.figure_words import describe_figure
 from icbir_core.types import Case
 from icbir_ui import charts
+from icbir_ui.page import STYLE
 
 
 def test_bars_are_told_with_their_numbers_the_largest_first():
@@ -50,3 +55,17 @@ def test_every_chart_of_the_catalogue_has_a_text(open_page):
     told = [one.proto.alt for one in open_page("catalogue").app.get("plotly_chart")]
     assert len(told) == 6 and all(told)
     assert "Findings present: " in told[0] and "Effusion 5" in told[0]
+
+
+def test_no_chart_is_taken_away_without_the_notice(open_page):
+    configs = [json.loads(one.proto.config) for one in open_page("catalogue").app.get("plotly_chart")]
+    assert len(configs) == 6 and all("toImage" in one["modeBarButtonsToRemove"] for one in configs)
+
+
+def test_no_table_is_taken_away_without_the_notice():
+    """The page's style hides the button under the names that Streamlit's own program gives it."""
+    button, label = "stElementToolbarButton", "Download as CSV"
+    assert f'[data-testid="{button}"]:has([aria-label^="{label}"]) {{ display: none; }}' in STYLE
+    folder = Path(streamlit.__file__).parent / "static" / "static" / "js"
+    programs = [path.read_text(encoding="utf-8") for path in folder.glob("*.js")]
+    assert all(any(name in text for text in programs) for name in (button, label))
