@@ -60,19 +60,19 @@ def show_refinement(targets: tuple[str, ...] = (), target: str = "", movable: bo
         elif marks:
             more = sum(mark == "more" for mark in marks.values())
             label = f"Search again: {more} more like, {len(marks) - more} less like"
-            st.button(label, type="primary", on_click=_apply_marks, key="apply_marks")
+            st.button(label, type="primary", on_click=_apply_marks, key=Key.APPLY_MARKS.value)
         if trail.steps:
             words = " → ".join(("first search", *trail.describe()))
             st.caption(words)
-            st.button("Undo", on_click=_change, args=(trail.undo(),), key="undo")
-            st.button("Start again", on_click=_change, args=(RefinementTrail(),), key="start_again")
+            st.button("Undo", on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
+            st.button("Start again", on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
         if trail.undone:
-            st.button("Redo", on_click=_change, args=(trail.redo(),), key="redo")
+            st.button("Redo", on_click=_change, args=(trail.redo(),), key=Key.REDO.value)
         if trail.region is not None:
             anywhere = Region(trail.region.box, not trail.region.anywhere)
             label = "Only in the same place" if trail.region.anywhere else "Anywhere in the film"
             explained = "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
-            st.button(label, on_click=add_step, args=(anywhere,), key="anywhere", help=explained)
+            st.button(label, on_click=add_step, args=(anywhere,), key=Key.ANYWHERE.value, help=explained)
             st.caption("Your region is compared by stored spatial features of the network, not by “Search by”.")
         others = [name for name in targets if name != (trail.finding or target)]
         if trail.steps and others:  # before the first step the control "Target finding" does the same

@@ -30,7 +30,7 @@ def show_removing(engine: Engine, workspace: Workspace) -> None:
             st.button("Remove", on_click=_change, args=(engine, workspace.catalogue.remove, name))
     removed = workspace.catalogue.cases(workspace.catalogue.removed_rows(), include_removed=True)
     if removed:
-        back = right.selectbox("Removed cases", [case.case_id for case in removed], key="case_to_restore")
+        back = right.selectbox("Removed cases", [case.case_id for case in removed], key=Key.RESTORAL.value)
         right.button("Restore", on_click=_change, args=(engine, workspace.catalogue.restore, back))
     else:
         right.markdown("No case is removed.")

@@ -40,4 +40,4 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
             lines = (describe_findings(case), describe_origin(case))
             film, oriented = films.case_picture(workspace, case), case.orientation_verified
             panes.append(Pane(case.case_id, case.case_id, film, lines=lines, oriented=oriented))
-        show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), "catalogue_viewer")
+        show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), Key.CATALOGUE_VIEWER.value)

@@ -10,7 +10,10 @@ import streamlit as st
 
 
 class Key(StrEnum):
-    """Names in `st.session_state`. Widgets whose value must outlive their page are copied into one of these."""
+    """Names in `st.session_state`. Widgets whose value must outlive their page are copied into one of these.
+
+    `ANSWERS` is only the beginning of a name, which the token of an item ends.
+    """
 
     READER = "reader"
     ACCEPTED = "accepted"
@@ -51,7 +54,24 @@ class Key(StrEnum):
     FILM_VIEWER = "search_first"
     COMPARE_VIEWER = "compare_viewer"
     RATE_VIEWER = "rate_viewer"
+    CATALOGUE_VIEWER = "catalogue_viewer"
     DECIDED = "decided"
+    FINDINGS_CHART = "findings"
+    SEX_CHART = "sexes"
+    AGE_CHART = "ages"
+    SCATTER = "scatter"
+    MAP_TARGET = "map_target"
+    MAP_METHOD = "map_method"
+    NAMED = "named_cases"
+    RESTORAL = "case_to_restore"
+    IMPORT = "results_import"
+    APPLY_MARKS = "apply_marks"
+    UNDO = "undo"
+    REDO = "redo"
+    START_AGAIN = "start_again"
+    ANYWHERE = "anywhere"
+    ORDER = "rate_order"
+    ANSWERS = "answers_"
 
 
 NOTICE = "For research and education. Not a medical device; not for diagnosis."

@@ -18,6 +18,7 @@ from icbir_ui.removing import show_removing
 from icbir_ui.resources import Engine
 from icbir_ui.searching import show_loading
 from icbir_ui.selected import show_selected
+from icbir_ui.state import Key
 from icbir_ui.words import METHOD_TITLES
 
 
@@ -52,15 +53,15 @@ def show_counts(cases: list) -> None:
     left, middle, right = st.columns([1.4, 1, 1.2])
     left.markdown("**Findings present**")
     quiet = {"config": {"displayModeBar": False}}
-    charts.show_chart(left, charts.draw_counts(present), "Findings present", key="findings", **quiet)
+    charts.show_chart(left, charts.draw_counts(present), "Findings present", key=Key.FINDINGS_CHART.value, **quiet)
     middle.markdown("**View**")
     charts.show_chart(middle, charts.draw_counts(Counter(case.view for case in cases)), "Cases by view", **quiet)
     middle.markdown("**Sex**")
     sexes = Counter({"F": "female", "M": "male"}.get(case.sex, "unknown") for case in cases)
-    charts.show_chart(middle, charts.draw_counts(sexes), "Cases by sex", key="sexes", **quiet)
+    charts.show_chart(middle, charts.draw_counts(sexes), "Cases by sex", key=Key.SEX_CHART.value, **quiet)
     ages = [case.age for case in cases if case.age is not None]
     right.markdown(f"**Age** ({len(cases) - len(ages):,} unknown)")
-    charts.show_chart(right, charts.draw_ages(ages), "Cases by age in years, from", key="ages", **quiet)
+    charts.show_chart(right, charts.draw_ages(ages), "Cases by age in years, from", key=Key.AGE_CHART.value, **quiet)
     right.markdown("**Source**")
     charts.show_chart(right, charts.draw_counts(Counter(case.source for case in cases)), "Cases by source", **quiet)
 
@@ -70,9 +71,9 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     if not engine.ready:
         return show_loading(engine)
     left, right = st.columns(2)
-    target = left.selectbox("Target finding", engine.retriever.targets, key="map_target")
+    target = left.selectbox("Target finding", engine.retriever.targets, key=Key.MAP_TARGET.value)
     methods = resources.list_placeable_methods(engine, target)
-    method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key="map_method")
+    method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key=Key.MAP_METHOD.value)
     with passing_word() as tell:
         found, point = resources.place_catalogue(engine, films.get_current(), target, method, tell)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
@@ -80,7 +81,7 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     plot, beside = st.columns([1.25, 1], gap="medium")
     with plot:
         title, plain = f"Embeddings of the cases in the plane, by {target}", {"displaylogo": False}
-        chosen = charts.show_chart(st, figure, title, on_select="rerun", key="scatter", config=plain)
+        chosen = charts.show_chart(st, figure, title, on_select="rerun", key=Key.SCATTER.value, config=plain)
         st.caption(
             f"Two principal components, which keep {100 * found.kept:.0f} % of the variance: near here is not always "
             "near in the search."

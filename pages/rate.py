@@ -84,7 +84,7 @@ def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
         shown.pop(item.token, None)
         shown[item.token] = time.monotonic()
         state.put(Key.SHOWN, shown)
-    with st.container(key=f"answers_{item.token}"):
+    with st.container(key=f"{Key.ANSWERS}{item.token}"):
         show_answers(session, item)
     if said := state.get(Key.NOT_STORED):  # until the next answer; below the buttons, so that these do not move
         st.error(said)
@@ -113,7 +113,7 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
                           kwargs={"chosen": token}, key=f"rate_{token}", width="stretch",
                           type=KINDS[given is None or given.answer["chosen"] == case])  # fmt: skip
     elif item.task == "ranking":
-        order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], "rate_order")
+        order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], Key.ORDER.value)
         columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
                           key=f"rate_{item.token}", width="stretch", type=KINDS[not refused])  # fmt: skip
     columns[-3].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token), type=KINDS[refused],

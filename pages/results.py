@@ -123,7 +123,7 @@ def pack(store: RatingsStore, study: Study) -> bytes:
 def offer_import(store: RatingsStore) -> None:
     """Take in a study that was exported elsewhere."""
     with st.expander("Import a study"):
-        file = st.file_uploader("Exported zip", type=["zip"], key="results_import")
+        file = st.file_uploader("Exported zip", type=["zip"], key=Key.IMPORT.value)
         if file is not None and st.button("Import"):
             with shielded():
                 done = import_study(store, io.BytesIO(file.getvalue()))

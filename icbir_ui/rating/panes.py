@@ -15,6 +15,7 @@ from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case
 from icbir_ui.films import case_picture
 from icbir_ui.resources import Engine
+from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -45,7 +46,7 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     name = SEQUENTIAL_MAPS[0]
     options = ViewerOptions(
         columns=2 if item.task == "similarity" else 0, full=item.task == "similarity", report=True,
-        digits="rate" if item.task == "similarity" else "choose", guard=f".st-key-answers_{item.token}",
+        digits="rate" if item.task == "similarity" else "choose", guard=f".st-key-{Key.ANSWERS}{item.token}",
     )  # fmt: skip
     if not maps:
         return options

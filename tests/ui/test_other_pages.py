@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import fakes
 import numpy as np
 import pytest
 import streamlit as st
+from conftest import ROOT
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import resources
@@ -160,3 +162,17 @@ def test_a_map_that_marks_no_place_says_so(open_page, monkeypatch):
     assert "case_003" in notes, "the case is among the hits"
     assert {key for key, note in notes.items() if note} == {"case_003"}
     assert notes["case_003"] == "This map is all zero: it marks no place."
+
+
+def test_keys_of_the_session_are_written_in_one_place():
+    sources = [*(ROOT / "pages").rglob("*.py"), *(ROOT / "icbir_ui").rglob("*.py")]
+    written = {name for path in sources for name in re.findall(r'\bkey="(\w+)"', path.read_text(encoding="utf-8"))}
+    assert written <= {"to_come", "search_controls"}, "names of places that only the style knows"
+
+
+def test_cases_are_opened_by_their_names_beside_the_map(open_page):
+    page = open_page("catalogue")
+    assert "name cases" in page.text() and not page.app.get("bidi_component")
+    page.app.multiselect(key="named_cases").set_value(["case_004", "case_002"])
+    page.run()
+    assert [pane["key"] for pane in page.data["panes"]] == ["case_004", "case_002"] and "2 selected" in page.text()
