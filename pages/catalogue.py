@@ -67,7 +67,7 @@ def show_counts(cases: list) -> None:
 
 
 def show_embeddings(engine: Engine, workspace: Workspace) -> None:
-    """The scatter map; a selection opens its cases."""
+    """The scatter map; a selection opens its cases, drawn with the mouse or named by the keyboard."""
     if not engine.ready:
         return show_loading(engine)
     left, right = st.columns(2)
@@ -86,12 +86,15 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
             f"Two principal components, which keep {100 * found.kept:.0f} % of the variance: near here is not always "
             "near in the search."
         )
-    ids = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
+    drawn = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
     with beside:
+        every = sorted(case.case_id for case in cases)
+        named = st.multiselect("Or name cases", every, placeholder="Type a name", key=Key.NAMED.value)
+        ids = list(dict.fromkeys([*named, *drawn]))
         if ids:
             show_selected(workspace, ids)
         else:
-            st.markdown("Draw round some points to see their films here.")
+            st.markdown("Draw round some points, or name cases, to see their films here.")
 
 
 run_page("Catalogue", draw)

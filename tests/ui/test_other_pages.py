@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import fakes
 import numpy as np
 import pytest
 import streamlit as st
-from conftest import ROOT
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import resources
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def open_compare(open_page, search, *more: str):
