@@ -7,6 +7,7 @@ import streamlit as st
 from icbir_core.catalogue import LAYOUTS, Workspace
 from icbir_core.plurals import count_of
 from icbir_ui import growing, state
+from icbir_ui.errors import escape_markdown
 from icbir_ui.resources import Engine
 from icbir_ui.state import Key
 
@@ -26,8 +27,10 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         going = growing.start_growth(workspace, options, engine.retriever.targets)
         if going.options is not options:
             st.warning(
-                f"The films of `{going.options.images}` are being added now. Yours, of `{options.images}`, were NOT "
-                "started; press Add again when those are in."
+                escape_markdown(
+                    f"The films of {going.options.images} are being added now. Yours, of {options.images}, were NOT "
+                    "started; press Add again when those are in."
+                )
             )
     elif started:
         st.warning("Expected a folder of films or a table, got neither; write its path as this machine knows it.")
@@ -41,13 +44,13 @@ def show_growth(workspace: Workspace) -> None:
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
         return
-    named = f"of `{growth.options.labels.name}` are taken" if growth.options.labels else "are taken"
-    st.caption(f"The films {named} from `{growth.options.images}`.")
+    named = f"of {growth.options.labels.name} are taken" if growth.options.labels else "are taken"
+    st.caption(escape_markdown(f"The films {named} from {growth.options.images}."))
     if growth.running:
         known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"
-        st.progress(min(growth.done / max(growth.total, 1), 1.0), text=growth.word + known)
+        st.progress(min(growth.done / max(growth.total, 1), 1.0), text=escape_markdown(growth.word + known))
     elif growth.error:
-        st.error(growth.error)
+        st.error(escape_markdown(growth.error))
     if growth.report is not None:
         st.markdown(
             f"{growth.report.added:,} added, {growth.report.already:,} there before. {growth.report.describe_others()}"

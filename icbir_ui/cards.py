@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_ui.errors import escape_markdown
 
 STARTER = Path(__file__).resolve().parents[1] / "assets" / "models"
 
@@ -74,12 +75,12 @@ def _number(value: float | None) -> str:
 
 
 def describe_training(workspace: Workspace, target: str) -> list[str]:
-    """Sentences on what the probabilities rest on, weakest point first."""
+    """Sentences in Markdown on what the probabilities rest on, weakest point first."""
     cards = find_cards(workspace)
     if not cards:
         return ["No model card was found beside the networks."]
     card = cards[0]
-    lines = [f"**{card.weakness}**"] if card.weakness else []
+    lines = [f"**{escape_markdown(card.weakness)}**"] if card.weakness else []
     films = card.manifest.get("films") or {}
     if card.starter:
         lines.append("The starter model that comes with the program; it was not trained on this catalogue.")
@@ -87,6 +88,7 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
         lines.append(f"Trained on {films['trained']:,} films, judged on {films.get('held_back', 0):,} held back.")
     for row in tabulate_performance(card):
         if row["Finding"] == target:
-            lines.append(f"{target}: AUROC {row['AUROC']} ({row['95 % interval']}) on the films held back.")
+            told = f"{target}: AUROC {row['AUROC']} ({row['95 % interval']}) on the films held back."
+            lines.append(escape_markdown(told))
     lines.append("A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding.")
     return lines

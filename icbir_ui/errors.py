@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from streamlit.errors import StreamlitAPIException
 from icbir_core.errors import IcbirError
 
 _LOG = logging.getLogger("icbir_ui")
+_ACTIVE = re.compile(r"([!-/:-@\[-`{-~])")
+_FOUND_LATER = re.compile(r"(?<=:)(?=\S)|(?<=www)(?=\.)|(?<=\S)(?=@)", re.IGNORECASE)
+_JOINER = "\u2060"
 
 
 def explain(error: BaseException) -> str:
@@ -24,6 +28,16 @@ def explain(error: BaseException) -> str:
     return f"Something went wrong that this page does not know (number {number} in the server's log); try again."
 
 
+def escape_markdown(text: str) -> str:
+    """Text of others (names of files, cases and studies, sentences that hold them) as Streamlit shows it letter by
+    letter: a name must not become a picture that the browser fetches, nor a link.
+
+    Addresses and symbols such as `:name:` are found again after backslashes are gone; a joiner that nobody sees breaks
+    them.
+    """
+    return _ACTIVE.sub(r"\\\1", _FOUND_LATER.sub(_JOINER, text))
+
+
 @contextmanager
 def shielded() -> Iterator[None]:
     """Run the block; an error becomes one sentence on the page, and the rest of the page goes on."""
@@ -32,4 +46,4 @@ def shielded() -> Iterator[None]:
     except StreamlitAPIException:
         raise
     except Exception as error:
-        st.error(explain(error), icon=None)
+        st.error(escape_markdown(explain(error)), icon=None)

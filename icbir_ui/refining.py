@@ -9,6 +9,7 @@ import streamlit as st
 from icbir_core.errors import IcbirError
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import state
+from icbir_ui.errors import escape_markdown
 from icbir_ui.searching import get_trail
 from icbir_ui.state import Key
 
@@ -63,7 +64,7 @@ def show_refinement(targets: tuple[str, ...] = (), target: str = "", movable: bo
             st.button(label, type="primary", on_click=_apply_marks, key=Key.APPLY_MARKS.value)
         if trail.steps:
             words = " → ".join(("first search", *trail.describe()))
-            st.caption(words)
+            st.caption(escape_markdown(words))
             st.button("Undo", on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
             st.button("Start again", on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
         if trail.undone:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from icbir_core.catalogue import Workspace
 from icbir_ui import state
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.resources import Engine
 from icbir_ui.search_panes import describe_origin
 from icbir_ui.state import Key
@@ -18,7 +18,7 @@ from icbir_ui.words import describe_findings
 def show_removing(engine: Engine, workspace: Workspace) -> None:
     """Take a case out of every search, or bring it back."""
     if said := state.get(Key.WORD):
-        st.success(said)
+        st.success(escape_markdown(said))
         state.put(Key.WORD, None)
     st.caption("A removed case is no longer found; its row is kept, so that old ratings still name it.")
     left, right = st.columns(2, gap="large")
@@ -26,7 +26,7 @@ def show_removing(engine: Engine, workspace: Workspace) -> None:
     if name:
         with left, shielded():
             case = workspace.catalogue.get(name)
-            st.caption(f"{case.case_id}: {describe_findings(case)} · {describe_origin(case)}")
+            st.caption(escape_markdown(f"{case.case_id}: {describe_findings(case)} · {describe_origin(case)}"))
             st.button("Remove", on_click=_change, args=(engine, workspace.catalogue.remove, name))
     removed = workspace.catalogue.cases(workspace.catalogue.removed_rows(), include_removed=True)
     if removed:

@@ -13,6 +13,7 @@ from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui import resources, state
+from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
 from icbir_ui.resources import Engine
 from icbir_ui.state import Key
@@ -122,13 +123,13 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
 def _await(engine: Engine, then: str) -> None:
     if not engine.loading:
         st.rerun()
-    st.caption(f"{engine.describe_state()} {then}")
+    st.caption(escape_markdown(f"{engine.describe_state()} {then}"))
 
 
 def show_loading(engine: Engine, then: str = "") -> None:
     """A word while the networks load, after which the page runs again; the reason where they cannot be loaded."""
     if engine.error:
-        st.warning(engine.error)
+        st.warning(escape_markdown(engine.error))
     elif engine.loading:
         _await(engine, then)
     else:

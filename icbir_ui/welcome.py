@@ -12,7 +12,7 @@ import streamlit as st
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.resources import Engine
 from icbir_ui.searching import show_loading
 from icbir_ui.state import Key
@@ -55,7 +55,7 @@ def drop_films(workspace: Workspace, key: str) -> None:
 def show_word() -> None:
     """What the reader must still be told, once."""
     if said := state.get(Key.WORD):
-        st.warning(said)
+        st.warning(escape_markdown(said))
         state.put(Key.WORD, None)
 
 
@@ -85,7 +85,8 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
             # The button lies over the whole tile, so that a click on the picture opens the film too.
             with columns[number % COLUMNS].container(key=f"tile_{number}"):
                 st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
-                st.button(title, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
+                label = escape_markdown(title)
+                st.button(label, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
     with st.container(key="to_come"):  # out of sight: the browser fetches what draws the next page while she chooses
         st.selectbox("To come", ())
         show_viewer([], ViewerOptions(), "viewer_to_come")
@@ -128,4 +129,5 @@ def offer_films(workspace: Workspace) -> None:
     if case_id and st.button("Search with this case"):
         if films.open_named(workspace, case_id.strip()):
             st.rerun()
-        st.warning(f"Expected the name of a case in this catalogue, got '{case_id}'; look it up on the page Catalogue.")
+        named = escape_markdown(case_id)
+        st.warning(f"Expected the name of a case in this catalogue, got '{named}'; look it up on the page Catalogue.")

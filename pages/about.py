@@ -10,7 +10,7 @@ import streamlit as st
 from icbir_core import __version__
 from icbir_ui import resources
 from icbir_ui.cards import find_cards, tabulate_performance
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.page import run_page
 from icbir_ui.state import NOTICE
 
@@ -76,9 +76,9 @@ def show_cards() -> None:
     if not found:
         st.markdown("No networks yet. Train them, or index the workspace with the starter models.")
     for card in found:
-        st.subheader(card.title)
+        st.subheader(escape_markdown(card.title))
         if card.weakness:
-            st.markdown(f":orange[{card.weakness}]")
+            st.markdown(f":orange[{escape_markdown(card.weakness)}]")
         manifest = card.manifest
         films = manifest.get("films") or {}
         facts = [manifest.get("network"), f"input {(manifest.get('input') or {}).get('size', '?')} pixels"]
@@ -87,7 +87,7 @@ def show_cards() -> None:
         ]
         facts += [f"made {manifest['made'][:10]}"] if manifest.get("made") else []
         facts.append(f"sha256 {str(manifest.get('sha256', 'unknown'))[:16]}…")
-        st.caption(" · ".join(str(fact) for fact in facts if fact))
+        st.caption(escape_markdown(" · ".join(str(fact) for fact in facts if fact)))
         if manifest.get("auroc"):
             st.dataframe(tabulate_performance(card), hide_index=True, height="content")
         with st.expander("The whole card"):

@@ -12,7 +12,7 @@ from icbir_core.plurals import count_of
 from icbir_core.types import Case
 from icbir_ui import charts, films, resources
 from icbir_ui.adding import show_adding
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.removing import show_removing
 from icbir_ui.resources import Engine
@@ -26,7 +26,8 @@ def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
     cases = workspace.catalogue.cases()
     removed = workspace.catalogue.count(include_removed=True) - len(cases)
-    st.caption(f"{len(cases):,} cases · {describe_patients(cases)} · {removed:,} removed · {workspace.path.name}")
+    counted = f"{len(cases):,} cases · {describe_patients(cases)} · {removed:,} removed"
+    st.caption(f"{counted} · {escape_markdown(workspace.path.name)}")
     overview, placed, add, remove = st.tabs(["Overview", "Embeddings", "Add films", "Remove or restore"])
     with overview, shielded():
         show_counts(cases)

@@ -8,7 +8,7 @@ from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.types import Ranking
 from icbir_ui import films, ratings, resources, state
 from icbir_ui.controls import read_settings
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.search_panes import hit_panes, query_pane
@@ -33,7 +33,7 @@ def draw() -> None:
     if film is None or not (known or wanted):
         st.title("Compare")
         lost = state.get(Key.WORD)
-        st.markdown(lost or "Search first; then open a case here with its ⤢ button.")
+        st.markdown(escape_markdown(lost or "") or "Search first; then open a case here with its ⤢ button.")
         state.put(Key.WORD, None)
         if lost and st.button("To the page Search"):
             st.switch_page("pages/search.py")
@@ -63,7 +63,8 @@ def draw() -> None:
         state.put(Key.COMPARE_MAP, CLASS_MAP)
     shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
     of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
-    columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {describe_hit(ranking, hit)}{of}")
+    words = escape_markdown(f"{describe_hit(ranking, hit)}{of}")
+    columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {words}")
     if PAIR_MAP not in offered:
         st.caption(WHOLE_FILM)
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")

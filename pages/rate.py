@@ -10,7 +10,7 @@ from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import resources, state
-from icbir_ui.errors import explain
+from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
@@ -41,14 +41,14 @@ def draw() -> None:
     session = ReadingSession(store, load_study(store, name), state.get_reader(), state.get_window())
     item = find_item(session)
     if item is None:
-        st.success(f"You have answered all {session.total} items of this study. Thank you, {session.reader}.")
+        thanks = f"You have answered all {session.total} items of this study. Thank you, {session.reader}."
+        st.success(escape_markdown(thanks))
         right.button("Back to the last item", on_click=return_to, args=(session, None))
         offer_new_study(workspace, store)
         return
     step = "second step, with heat maps" if item.with_maps else "first step, without heat maps"
-    right.progress(
-        len(session.answered()) / item.total, f"Item {item.position} of {item.total} · {step} · {session.reader}"
-    )
+    words = f"Item {item.position} of {item.total} · {step} · {escape_markdown(session.reader)}"
+    right.progress(len(session.answered()) / item.total, words)
     show_item(workspace, session, item)
     offer_new_study(workspace, store)
 

@@ -17,7 +17,7 @@ from icbir_core.study.report import make_sections, render_report
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
 from icbir_ui import charts, resources, state
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.page import run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.state import Key
@@ -92,19 +92,17 @@ def show_result(study: Study, result: StudyResult) -> None:
     if result.simulated:
         st.error("SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval.")
     for note in result.notes:
-        st.warning(note)
+        st.warning(escape_markdown(note))
     for section in make_sections(study, result):
-        st.subheader(section.title)
+        st.subheader(escape_markdown(section.title))
         for paragraph in section.paragraphs:
-            st.markdown(paragraph)
+            st.markdown(escape_markdown(paragraph))
         for figure in section.figures:
             charts.show_chart(st, figure, section.title, width="stretch")
         for table in (one for one in section.tables if one.rows):
-            st.markdown(f"**{table.caption}**")
-            columns = zip(*table.rows, strict=True)
-            st.table(
-                {title: list(column) for title, column in zip(table.header, columns, strict=True)}, hide_index=True
-            )
+            st.markdown(f"**{escape_markdown(table.caption)}**")
+            columns = zip(map(escape_markdown, table.header), zip(*table.rows, strict=True), strict=True)
+            st.table({title: [escape_markdown(cell) for cell in cells] for title, cells in columns}, hide_index=True)
 
 
 def offer_study(store: RatingsStore, study: Study) -> None:
@@ -127,9 +125,8 @@ def offer_import(store: RatingsStore) -> None:
         if file is not None and st.button("Import"):
             with shielded():
                 done = import_study(store, io.BytesIO(file.getvalue()))
-                st.success(
-                    f"'{done.study}': {count_of(done.added, 'rating')} added, {done.already} were there already."
-                )
+                added = f"'{done.study}': {count_of(done.added, 'rating')} added, {done.already} were there already."
+                st.success(escape_markdown(added))
 
 
 run_page("Results", draw)

@@ -9,7 +9,7 @@ from icbir_core.settings import EMBEDDED
 from icbir_ui import films, ratings, refining, resources, state
 from icbir_ui.cards import describe_training
 from icbir_ui.controls import choose_settings
-from icbir_ui.errors import explain, shielded
+from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film, case_picture
 from icbir_ui.page import passing_word, run_page, show_facts
@@ -56,7 +56,7 @@ def draw() -> None:
             prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
             maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
         except IcbirError as error:
-            above.warning(explain(error))
+            above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
             if not shown:
                 show_alone(film, place)
@@ -83,7 +83,7 @@ def draw() -> None:
         view = show_viewer(panes, options, VIEWER, react)
     if state.get(Key.COMPARED):
         st.switch_page("pages/compare.py")
-    said = [f"**{describe_share(ranking)}** {ranking.eligible} of {ranking.total} cases eligible."]
+    said = [f"**{escape_markdown(describe_share(ranking))}** {ranking.eligible} of {ranking.total} cases eligible."]
     said += [f":orange[{caution}]" for caution in describe_cautions(ranking)]
     above.markdown(" ".join(said))
     with columns[6].popover("Export", width="stretch"):

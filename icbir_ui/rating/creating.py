@@ -11,7 +11,7 @@ from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.design import bound_answers
 from icbir_core.study.store import RatingsStore
 from icbir_ui import resources, state
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.page import passing_word
 from icbir_ui.resources import Engine
 from icbir_ui.state import PARAMETER_STUDY, Key
@@ -43,7 +43,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
             st.warning("Give the study a name.")
             return
         if store.find_study(name) is not None:  # the engine may remember how that one was made
-            st.warning(f"There is a study '{name}' already; give another name.")
+            st.warning(f"There is a study '{escape_markdown(name)}' already; give another name.")
             return
     with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
         study = engine.ask(
@@ -68,5 +68,5 @@ def count_methods(engine: Engine) -> int:
 def tell_what_was_made() -> None:
     """Say once that a study was made: above the page, so that nothing moves under her hand when the word goes."""
     if said := state.get(Key.MADE):
-        st.toast(said, duration="long")
+        st.toast(escape_markdown(said), duration="long")
         state.put(Key.MADE, None)

@@ -139,7 +139,8 @@ def test_the_overlay_the_window_and_the_zoom_run_nothing_again_and_the_export_ha
     window = page.evaluate(f"(() => {{ const p = ({VIEWER})().panes[0]; return p.look.window; }})()")
     pixels = draw_demonstration_film()
     expected = 1 - np.clip((pixels - window["centre"]) / window["width"] + 0.5, 0, 1)
-    assert np.abs(film / 255.0 - expected).max() < 0.01, "inverted, in the window that the viewer shows"
+    above = np.abs(film / 255.0 - expected)[:-30]  # the words on its sides stand in the last rows
+    assert above.max() < 0.01, "inverted, in the window that the viewer shows"
 
 
 def draw_demonstration_film() -> np.ndarray:

@@ -149,7 +149,9 @@ def test_a_dicom_and_a_zip_with_a_broken_film(page, real, dicom_directory):
     )
     page.get_by_text("broken.png:").first.wait_for()
     page.locator("[data-pane=query] strong").get_by_text(films[2].stem).wait_for()
-    page.get_by_test_id("stPopoverBody").get_by_role("combobox", name="Films of this session").wait_for()
+    assert not page.get_by_test_id("stPopoverBody").is_visible(), "it does not cover the film that it has brought"
+    page.get_by_role("button", name="Film", exact=True).click()
+    page.get_by_test_id("stPopoverBody").get_by_role("combobox", name="Films of this session (4)").wait_for()
 
 
 def test_compare_steps_by_arrows_after_a_choice_by_mouse(page, real):

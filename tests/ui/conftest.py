@@ -79,12 +79,17 @@ class PageTest:
         return self
 
     def press(self, label: str) -> PageTest:
-        next(button for button in self.app.button if label in button.label).click()
+        next(button for button in self.app.button if label in fakes.read_plain(button.label)).click()
         return self.run()
 
     def text(self) -> str:
-        parts = [*self.app.markdown, *self.app.caption, *self.app.warning, *self.app.error, *self.app.subheader]
-        return "\n".join(one.value for one in parts)
+        """What the page says, as it is read: without what keeps the text of others from being taken for Markdown."""
+        return fakes.read_plain(self.markdown())
+
+    def markdown(self) -> str:
+        """What the page says, as it is sent to the browser."""
+        kinds = ("markdown", "caption", "warning", "error", "success", "subheader")
+        return "\n".join(one.value for kind in kinds for one in getattr(self.app, kind))
 
 
 @pytest.fixture

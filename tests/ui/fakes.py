@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +97,11 @@ class FakeRetriever:
         values = cv2.GaussianBlur(np.abs(cv2.Laplacian(image, cv2.CV_32F)), (0, 0), 3)
         signed = method == "signed"
         return SaliencyMap(values - values.mean() if signed else values, method, target or "Effusion", signed)
+
+
+def read_plain(markdown: str) -> str:
+    """The letters that a reader sees of text that was escaped."""
+    return re.sub(r"\\(.)", r"\1", markdown).replace("\u2060", "")
 
 
 def make_radiograph(seed: int, shape: tuple[int, int] = (180, 160)) -> Radiograph:

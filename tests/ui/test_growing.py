@@ -67,7 +67,7 @@ def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_p
     growth = growing.get_growth(workspace)
     assert growth.finished.wait(60) and growth.error is None, growth.error
     page.run()
-    assert "1 added" in page.text() and f"films of `table.csv` are taken from `{films}`" in page.text()
+    assert "1 added" in page.text() and f"films of 'table.csv' are taken from '{films}'" in page.text()
     case = workspace.catalogue.get("new")
     assert case.findings["Effusion"] is FindingState.PRESENT and case.view == "PA"
 
