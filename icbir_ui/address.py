@@ -6,6 +6,7 @@ An uploaded film is kept nowhere, so that the address only says that there was o
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ LOST = (
     "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
     "there."
 )
+MISSING = "The film that the address names is not here (any more)."
 UNREADABLE = "The settings and steps in the address could not be read; this is the film's first search."
 
 
@@ -43,28 +45,45 @@ def write_search(film: Film) -> None:
 def restore_search(workspace: Workspace) -> Film | None:
     """The current film; after a reload the one that the address names, with its settings and steps. None: neither."""
     named, held = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_SEARCH)
-    if films.get_current() is None and named == UPLOAD:
-        state.put(Key.WORD, LOST)
-        state.write_address(PARAMETER_FILM, "")
-    elif films.get_current() is None and named and films.open_named(workspace, named) and held:
+    if films.get_current() is not None or not named:
+        return films.get_current()
+    word, film = (LOST if named == UPLOAD else MISSING), None
+    if named != UPLOAD:
         try:
-            settings, trail = read_search(held)
-        except (IcbirError, ValueError, TypeError, KeyError):
+            film = films.open_named(workspace, named)
+        except IcbirError as error:
+            word = str(error)
+    if film is None:
+        state.put(Key.WORD, word)
+        state.write_address(PARAMETER_FILM, "")
+        state.write_address(PARAMETER_SEARCH, "")
+    elif held:
+        try:
+            settings, trail = read_search(held, film.radiograph.pixels.shape)
+        except ValueError:
             state.put(Key.WORD, UNREADABLE)
         else:
             for key, value in settings.items():
                 state.put(key, value)
             state.put(Key.STEPS, trail)
-    return films.get_current()
+    return film
 
 
-def read_search(text: str) -> tuple[dict[Key, Any], RefinementTrail]:
+def read_search(text: str, shape: tuple[int, int] | None = None) -> tuple[dict[Key, Any], RefinementTrail]:
     """(settings by their keys, trail) of what `write_search` wrote. Names that are no longer offered are left to the
-    controls, which fall back. Raises `IcbirError`, ValueError, TypeError or KeyError for anything else.
+    controls, which fall back.
+
+    shape : of the film, to which regions are cut. Raises ValueError for anything else, whoever wrote it.
     """
-    held = json.loads(text)
-    if not isinstance(held, dict):
-        raise TypeError("Expected an object.")
+    try:
+        held = json.loads(text)
+        json.dumps(held, ensure_ascii=False).encode()  # half a letter would stop what sends it to the browser
+        return _read_settings(held), _read_trail(held, shape)
+    except (IcbirError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(UNREADABLE) from error
+
+
+def _read_settings(held: Mapping[str, Any]) -> dict[Key, Any]:
     settings: dict[Key, Any] = {key: str(held[key.value]) for key in WORDS if key.value in held}
     if Key.COUNT.value in held:
         settings[Key.COUNT] = int(held[Key.COUNT.value])
@@ -73,10 +92,14 @@ def read_search(text: str) -> tuple[dict[Key, Any], RefinementTrail]:
         settings[Key.AGE_FILTER] = (low, high)
     if Key.FINDINGS_FILTER.value in held:
         settings[Key.FINDINGS_FILTER] = [str(name) for name in held[Key.FINDINGS_FILTER.value]]
+    return settings
+
+
+def _read_trail(held: Mapping[str, Any], shape: tuple[int, int] | None) -> RefinementTrail:
     trail = RefinementTrail()
     for step in held.get("steps", ()):
-        trail = trail.add(_read_step(step))
-    return settings, trail
+        trail = trail.add(_read_step(step, shape))
+    return trail
 
 
 def _write_step(step: Step) -> dict[str, Any]:
@@ -87,10 +110,23 @@ def _write_step(step: Step) -> dict[str, Any]:
     return {"finding": step.name}
 
 
-def _read_step(held: Mapping[str, Any]) -> Step:
+def _read_step(held: Mapping[str, Any], shape: tuple[int, int] | None) -> Step:
     if "finding" in held:
         return Finding(str(held["finding"]))
     if "region" in held:
         left, top, width, height = (float(value) for value in held["region"])
+        finite = all(map(math.isfinite, (left, top, width, height)))
+        if finite and shape is not None:
+            left, width = _cut(left, width, shape[1])
+            top, height = _cut(top, height, shape[0])
+        if not finite or width <= 0 or height <= 0:
+            raise ValueError("Expected a region with some area on the film.")
         return Region((left, top, width, height), bool(held["anywhere"]))
     return MoreLikeThese(tuple(map(str, held["more"])), tuple(map(str, held["less"])))
+
+
+def _cut(start: float, length: float, end: int) -> tuple[float, float]:
+    """What of a stretch lies between 0 and `end`: (start, length)."""
+    if start < 0:
+        start, length = 0.0, length + start
+    return start, min(length, end - start)

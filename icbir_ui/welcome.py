@@ -52,11 +52,11 @@ def drop_films(workspace: Workspace, key: str) -> None:
         show_word()
 
 
-def show_word() -> None:
-    """What the reader must still be told, once."""
+def show_word(again: bool = False) -> None:
+    """What the reader must still be told, once; again : also on the next run, which comes by itself."""
     if said := state.get(Key.WORD):
         st.warning(escape_markdown(said))
-        state.put(Key.WORD, None)
+        state.put(Key.WORD, said if again else None)
 
 
 def show_welcome(workspace: Workspace, engine: Engine) -> None:
@@ -69,7 +69,7 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
     with beside:  # in sight, and nothing moves under her hand when the word goes
         if engine.loading:
             show_loading(engine)
-    show_word()
+    show_word(again=engine.loading)
     drop_films(workspace, "upload_first")
     queries = films.list_demonstration(workspace)[:SHOWN]
     titles = films.title_demonstration(workspace)

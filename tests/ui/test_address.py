@@ -9,7 +9,7 @@ import pytest
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, Region
-from icbir_ui.address import UNREADABLE, read_search
+from icbir_ui.address import MISSING, UNREADABLE, read_search
 
 
 def refine(page) -> dict[str, str]:
@@ -61,7 +61,26 @@ def test_the_search_of_an_upload_is_not_in_the_address(open_page):
     assert "not kept over a reload" in again.text() and "film" not in again.app.query_params
 
 
-@pytest.mark.parametrize("held", ["{", "[]", '{"count":"many"}', '{"steps":[{}]}', '{"filter_age":[1]}', '{"steps":7}'])
+DAMAGED = {
+    "cut off": "{",
+    "no object": "[]",
+    "a word for a number": '{"count":"many"}',
+    "an empty step": '{"steps":[{}]}',
+    "one age": '{"filter_age":[1]}',
+    "no list of steps": '{"steps":7}',
+    "a word for a step": '{"steps":["x"]}',
+    "no number": '{"steps":[{"region":[NaN,2,3,4],"anywhere":false}]}',
+    "an endless region": '{"steps":[{"region":[1,2,Infinity,Infinity],"anywhere":false}]}',
+    "a region off the film": '{"steps":[{"region":[1e308,2,1e308,4],"anywhere":false}]}',
+    "a region without area": '{"steps":[{"region":[1,2,0,4],"anywhere":true}]}',
+    "endlessly many cases": '{"count":Infinity}',
+    "half a letter": '{"steps":[{"finding":"\\ud800"}]}',
+    "half a letter in a setting": '{"target":"\\ud800"}',
+    "too deep": '{"steps":' + "[" * 5_000,
+}
+
+
+@pytest.mark.parametrize("held", DAMAGED.values(), ids=DAMAGED.keys())
 def test_an_address_that_cannot_be_read_is_told_and_loses_nothing(open_page, held):
     page = open_page("search", film="effusion_1", search=held)
     assert UNREADABLE in page.text() and len(page.case_ids) == 8
@@ -81,3 +100,22 @@ def test_steps_are_read_as_they_were_written():
     held = {"steps": [{"more": ["a"], "less": []}, {"region": [1, 2, 3.5, 4], "anywhere": True}, {"finding": "Mass"}]}
     steps = read_search(json.dumps(held))[1].steps
     assert steps == (MoreLikeThese(("a",)), Region((1, 2, 3.5, 4), True), Finding("Mass"))
+
+
+def test_a_region_is_cut_to_the_film(open_page):
+    held = {"steps": [{"region": [-20, 20, 1e308, 1e308], "anywhere": False}]}
+    page = open_page("search", film="effusion_1", search=json.dumps(held))
+    assert page.data["panes"][0]["region"] == [0, 20, 160, 180] and len(page.case_ids) == 8
+
+
+@pytest.mark.parametrize("page_name", ["search", "compare"])
+def test_a_film_that_is_not_here_is_told_once(page_name, open_page):
+    page = open_page(page_name, film="![x](y)", search='{"count":3}')
+    assert MISSING in page.text() and not {"film", "search"} & set(page.app.query_params)
+    assert MISSING not in page.run().text()
+
+
+def test_a_demonstration_film_that_cannot_be_read_does_not_close_the_page(workspace, open_page):
+    (workspace.path / "queries" / "broken.png").write_bytes(b"no film")
+    page = open_page("search", film="broken")
+    assert "Find past films" in page.text() and page.app.warning and "film" not in page.app.query_params
