@@ -176,8 +176,8 @@ def get_current() -> Film | None:
 
 
 def list_demonstration(workspace: Workspace) -> list[Path]:
-    """The demonstration queries of a workspace, by name."""
-    found = [path for folder in QUERY_FOLDERS for path in sorted((workspace.path / folder).glob("*"))]
+    """The demonstration queries of a workspace, by name; whether each can be read is not known yet."""
+    found = [path for folder in QUERY_FOLDERS for path in sorted((workspace.path / folder).glob("[!.]*"))]
     return [path for path in found if path.suffix.lower() in ENDINGS and path.is_file()]
 
 

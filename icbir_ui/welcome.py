@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import RadiographError
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
 from icbir_ui.errors import escape_markdown, shielded
@@ -24,9 +25,15 @@ COLUMNS = 6
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
-def _make_thumbnail(path: str) -> str:
-    """A small picture as a data address: one that Streamlit serves is gone when a click cuts the page short."""
-    pixels = read_radiograph(Path(path)).pixels
+def _make_thumbnail(path: str, changed: float) -> str | None:
+    """A small picture as a data address: one that Streamlit serves is gone when a click cuts the page short.
+
+    changed : when the file was, so that one that is mended is read again. None for a file that is no film.
+    """
+    try:
+        pixels = read_radiograph(Path(path)).pixels
+    except RadiographError:
+        return None
     side = min(pixels.shape)
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     square = pixels[top : top + side, left : left + side]
@@ -71,25 +78,37 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
             show_loading(engine)
     show_word(again=engine.loading)
     drop_films(workspace, "upload_first")
-    queries = films.list_demonstration(workspace)[:SHOWN]
     titles = films.title_demonstration(workspace)
-    offered = [(path.stem, titles[path.stem], path) for path in queries]
+    queries = _draw_thumbnails([(path.stem, titles[path.stem], path) for path in films.list_demonstration(workspace)])
+    offered = queries
     if not offered:
         rows = np.linspace(0, max(count - 1, 0), min(count, COLUMNS)).astype(int)
         cases = workspace.catalogue.cases()
-        offered = [(case.case_id, case.case_id, workspace.path / case.path) for case in (cases[row] for row in rows)]
+        shown = [cases[row] for row in rows]
+        offered = _draw_thumbnails([(case.case_id, case.case_id, workspace.path / case.path) for case in shown])
     if offered:
         st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")
         columns = st.columns(COLUMNS)
-        for number, (name, title, path) in enumerate(offered):
+        for number, (name, title, picture) in enumerate(offered):
             # The button lies over the whole tile, so that a click on the picture opens the film too.
             with columns[number % COLUMNS].container(key=f"tile_{number}"):
-                st.image(_make_thumbnail(str(path)), width="stretch", alt=f"Chest radiograph, {title}")
+                st.image(picture, width="stretch", alt=f"Chest radiograph, {title}")
                 label = escape_markdown(title)
                 st.button(label, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
     with st.container(key="to_come"):  # out of sight: the browser fetches what draws the next page while she chooses
         st.selectbox("To come", ())
         show_viewer([], ViewerOptions(), "viewer_to_come")
+
+
+def _draw_thumbnails(named: list[tuple[str, str, Path]]) -> list[tuple[str, str, str]]:
+    """(name, title, picture) of the first of these films; a file that is none is left out while the others stay."""
+    drawn = []
+    for name, title, path in named:
+        if len(drawn) == SHOWN:
+            break
+        if path.is_file() and (picture := _make_thumbnail(str(path), path.stat().st_mtime)):
+            drawn.append((name, title, picture))
+    return drawn
 
 
 def _open(workspace: Workspace, name: str) -> None:

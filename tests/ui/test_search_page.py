@@ -300,3 +300,15 @@ def test_a_film_that_is_gone_is_told_in_its_own_pane(searched, workspace):
     searched.run()
     faults = {pane["key"]: pane.get("fault") for pane in searched.data["panes"]}
     assert searched.case_ids == before and lost.case_id in faults.pop(lost.case_id) and not any(faults.values())
+
+
+def test_stray_files_among_the_demonstration_films_take_away_none(workspace, open_page):
+    queries = workspace.path / "queries"
+    for name, data in ((".DS_Store", b"x"), ("README", b"Films."), ("a_damaged.png", b"\x89PNG\r\n\x1a\nx")):
+        (queries / name).write_bytes(data)
+    (queries / "other.png").write_bytes(encode_lossless(fakes.make_radiograph(101)))
+    page = open_page("search")
+    offered = [one.key for one in page.app.button if (one.key or "").startswith("demonstration_")]
+    assert offered == ["demonstration_effusion_1", "demonstration_other"] and not page.app.error
+    (queries / "a_damaged.png").write_bytes(encode_lossless(fakes.make_radiograph(102)))
+    assert any(one.key == "demonstration_a_damaged" for one in page.run().app.button), "a mended film is offered"
