@@ -77,7 +77,9 @@ def describe_filter(search_filter: SearchFilter) -> str:
     """The filters in force, or "no filter"."""
     parts = [part for part in (search_filter.view, _SEXES.get(search_filter.sex or "")) if part]
     if search_filter.age_min is not None or search_filter.age_max is not None:
-        parts.append(f"{search_filter.age_min or 0}–{search_filter.age_max or 'any'} years")
+        low = 0 if search_filter.age_min is None else search_filter.age_min
+        high = "any" if search_filter.age_max is None else search_filter.age_max
+        parts.append(f"{low}–{high} years")
     parts += [f"{name} {state}" for name, state in search_filter.findings.items()]
     return ", ".join(parts) or "no filter"
 
