@@ -25,6 +25,9 @@ from icbir_ui.viewer import Picture
 LIMITS = ReadLimits()
 MAX_FILMS = 24
 MAX_MEMBERS = 60
+MAX_NAMED = 10
+ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+"""Of a zip, and of one without any member."""
 QUERY_FOLDERS = ("demonstration/queries", "queries")
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", "")
 UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
@@ -73,16 +76,18 @@ class Film:
 def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every file in an upload: itself, or the members of a zip.
 
-    Raises `RadiographError` for a zip that is damaged or larger than the limits once unpacked; for members that cannot
-    be unpacked (damaged, encrypted, packed in an unknown way) after all the others have been given.
+    Raises `RadiographError` for a zip that is damaged, without films, or larger than the limits once unpacked; for
+    members that cannot be unpacked (damaged, encrypted, packed in an unknown way) after all the others have been given.
     """
-    if data[:4] != b"PK\x03\x04":
+    if data[:4] not in ZIP_SIGNATURES:
         yield name, data
         return
     failed = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [one for one in archive.infolist() if not one.is_dir() and _is_film_name(one.filename)]
+            if not members:
+                raise RadiographError(f"There is no film in '{name}'.")
             _check_size(name, members, limits)
             for one in members:
                 try:
@@ -124,7 +129,9 @@ def make_film(query: Query, origin: str, named: str = "") -> Film:
 
 
 def take_uploads(workspace: Workspace, files: list) -> list[str]:
-    """Read what was dropped; the sentences about what could not be read. The first new film becomes the current one."""
+    """Read what was dropped; the sentences about what could not be read or is not held. The first new film becomes the
+    current one.
+    """
     taken = state.get(Key.FILMS, {})
     known = set(state.get(Key.TAKEN, ()))
     faults, first = [], None
@@ -144,23 +151,33 @@ def take_uploads(workspace: Workspace, files: list) -> list[str]:
         except IcbirError as error:
             faults.append(f"{file.name}: {error}")
     state.put(Key.TAKEN, known)
-    _keep(taken)
+    if first:
+        taken[first.key] = taken.pop(first.key)  # the one that is searched with is not left out
+    if left_out := _keep(taken):
+        faults.append(left_out)
     if first:
         choose(first)
     return faults
 
 
-def _keep(films: dict[str, Film]) -> None:
-    for key in list(films)[: max(0, len(films) - MAX_FILMS)]:
-        del films[key]
+def _keep(films: dict[str, Film]) -> str:
+    """Hold the newest films; a sentence about those that were left out, or ""."""
+    keys = list(films)[: max(0, len(films) - MAX_FILMS)]
+    titles = [films.pop(key).title for key in keys]
     state.put(Key.FILMS, films)
+    if not titles:
+        return ""
+    oldest = "the oldest was" if len(titles) == 1 else f"the oldest {len(titles)} were"
+    others = f" and {len(titles) - MAX_NAMED} more" if len(titles) > MAX_NAMED else ""
+    return f"{MAX_FILMS} films are held at a time; {oldest} left out: {', '.join(titles[:MAX_NAMED])}{others}."
 
 
 def choose(film: Film) -> None:
     """Make a film the current one; a new film starts a new search."""
     films = state.get(Key.FILMS, {})
     films[film.key] = film
-    _keep(films)
+    if left_out := _keep(films):
+        state.put(Key.WORD, left_out)
     if state.get(Key.CURRENT) != film.key:
         state.put(Key.CURRENT, film.key)
         state.put(Key.STEPS, None)

@@ -87,7 +87,7 @@ def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
     with st.container(key=f"{Key.ANSWERS}{item.token}"):
         show_answers(session, item)
     if said := state.get(Key.NOT_STORED):  # until the next answer; below the buttons, so that these do not move
-        st.error(said)
+        st.error(escape_markdown(said))
     show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), Key.RATE_VIEWER.value)
     if item.task == "similarity":
         st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))

@@ -35,6 +35,12 @@ def test_a_bomb_is_refused_before_it_is_unpacked():
         list(expand_upload("bomb.zip", pack(film=b"0" * 5000), ReadLimits(max_bytes=1000)))
 
 
+@pytest.mark.parametrize("data", [pack(), pack(**{".hidden": b"x", "__MACOSX/a": b"x"})])
+def test_a_zip_without_films_says_so(data):
+    with pytest.raises(RadiographError, match=r"There is no film in 'x\.zip'\."):
+        list(expand_upload("x.zip", data))
+
+
 def test_too_many_members_are_refused():
     with pytest.raises(RadiographError, match=f"at most {MAX_MEMBERS}"):
         list(expand_upload("many.zip", pack(**{f"f{number}": b"" for number in range(MAX_MEMBERS + 1)})))

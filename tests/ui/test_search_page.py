@@ -312,3 +312,23 @@ def test_stray_files_among_the_demonstration_films_take_away_none(workspace, ope
     assert offered == ["demonstration_effusion_1", "demonstration_other"] and not page.app.error
     (queries / "a_damaged.png").write_bytes(encode_lossless(fakes.make_radiograph(102)))
     assert any(one.key == "demonstration_a_damaged" for one in page.run().app.button), "a mended film is offered"
+
+
+def test_films_that_are_not_held_are_told_and_the_first_is_searched_with(open_page):
+    drawn = [(f"film {number}", encode_lossless(fakes.make_radiograph(number)), "image/png") for number in range(27)]
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(drawn)
+    page.run()
+    assert "24 films are held at a time; the oldest 3 were left out: film 1, film 2, film 3." in page.text()
+    assert page.data["panes"][0]["title"] == "Query · film 0"
+    (held,) = [one for one in page.app.selectbox if one.label == "Films of this session (24)"]
+    assert held.options == [f"film {number}" for number in (*range(4, 27), 0)]
+
+
+def test_a_zip_without_films_is_told_on_the_page(open_page):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(".hidden", b"x")
+    page = open_page("search")
+    page.app.file_uploader[0].set_value(("x.zip", packed.getvalue(), "application/zip"))
+    assert "There is no film in 'x.zip'." in page.run().text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 
-import fakes
 import pytest
 from streamlit.testing.v1 import AppTest
 
