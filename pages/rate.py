@@ -39,16 +39,14 @@ def draw() -> None:
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     name = choose_study(left, names)
     session = ReadingSession(store, load_study(store, name), state.get_reader(), state.get_window())
-    item = find_item(session)
+    item, reader = find_item(session), escape_markdown(session.reader)
     if item is None:
-        thanks = f"You have answered all {session.total} items of this study. Thank you, {session.reader}."
-        st.success(escape_markdown(thanks))
+        st.success(f"You have answered all {session.total} items of this study. Thank you, {reader}.")
         right.button("Back to the last item", on_click=return_to, args=(session, None))
         offer_new_study(workspace, store)
         return
     step = "second step, with heat maps" if item.with_maps else "first step, without heat maps"
-    words = f"Item {item.position} of {item.total} · {step} · {escape_markdown(session.reader)}"
-    right.progress(len(session.answered()) / item.total, words)
+    right.progress(len(session.answered()) / item.total, f"Item {item.position} of {item.total} · {step} · {reader}")
     show_item(workspace, session, item)
     offer_new_study(workspace, store)
 
