@@ -28,8 +28,8 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         if going.options is not options:
             st.warning(
                 escape_markdown(
-                    f"The films of {going.options.images} are being added now. Yours, of {options.images}, were NOT "
-                    "started; press Add again when those are in."
+                    f"The films of '{going.options.images}' are being added now. Yours, of '{options.images}', were "
+                    "NOT started; press Add again when those are in."
                 )
             )
     elif started:
@@ -44,8 +44,8 @@ def show_growth(workspace: Workspace) -> None:
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
         return
-    named = f"of {growth.options.labels.name} are taken" if growth.options.labels else "are taken"
-    st.caption(escape_markdown(f"The films {named} from {growth.options.images}."))
+    named = f"of '{growth.options.labels.name}' are taken" if growth.options.labels else "are taken"
+    st.caption(escape_markdown(f"The films {named} from '{growth.options.images}'."))
     if growth.running:
         known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"
         st.progress(min(growth.done / max(growth.total, 1), 1.0), text=escape_markdown(growth.word + known))
