@@ -51,7 +51,7 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 .icbir-facts th { color: #97a3b0; font-weight: 400; white-space: nowrap; }
 .st-key-to_come { display: none; }
 [class*="st-key-tile_"] { position: relative; padding-bottom: 3.2rem; }
-[class*="st-key-tile_"] [data-testid="stElementContainer"]:has(button) { position: absolute; inset: 0; height: 100%; }
+[class*="st-key-tile_"] .stElementContainer:has(.stButton) { position: absolute; inset: 0; height: 100%; }
 [class*="st-key-tile_"] :is(.stButton, .stButton > div) { height: 100%; }
 [class*="st-key-tile_"] button { height: 100%; background: transparent; align-items: flex-end; }
 .st-key-apply_marks { position: fixed; bottom: 1.2rem; left: 50%; transform: translateX(-50%); z-index: 20; }

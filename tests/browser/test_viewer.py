@@ -114,6 +114,17 @@ def test_where_threads_are_refused_or_fail_the_page_unpacks_films_itself(page, t
         assert np.abs(shown - films[0][4:100, 4:100] * 255).max() <= 1.0
 
 
+def test_a_double_click_shows_one_film_alone_and_whole(page):
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        page.locator("[data-pane=pane1] .film").dblclick()
+        assert page.evaluate("root.viewer.memory.alone") == "pane1"
+        box = page.locator("[data-pane=pane1] .film").bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"]
+        page.locator("[data-pane=pane1] .film").dblclick()
+        assert page.evaluate("root.viewer.memory.alone") is None
+
+
 def test_films_are_unpacked_in_threads(page):
     with make_harness(make_films(16), 16) as harness:
         open_harness(page, harness)

@@ -77,7 +77,11 @@ function bindPointer(viewer, options) {
   }, { ...options, passive: false });
 
   stage.addEventListener("dblclick", (event) => {
-    const pane = find(event);
+    // By its place: a captured pointer's clicks have the stage for their target.
+    const pane = viewer.panes.find(({ box }) => {
+      const { left, right, top, bottom } = box.getBoundingClientRect();
+      return left < event.clientX && event.clientX < right && top < event.clientY && event.clientY < bottom;
+    });
     if (!pane) return;
     viewer.choose(pane);
     viewer.act("alone");
