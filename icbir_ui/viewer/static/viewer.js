@@ -288,7 +288,7 @@ class Viewer {
   showAlone(pane) {
     const { memory } = this;
     memory.alone = memory.alone === pane.key ? null : pane.key;
-    this.stage.classList.toggle("one", memory.alone !== null);
+    this.showControls();
     if (memory.alone !== null) this.root.scrollIntoView({ block: "start" });  // the whole film on the screen
   }
 
