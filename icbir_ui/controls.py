@@ -105,8 +105,11 @@ def choose_filter(engine: Engine, column) -> None:
 
 def _leave_opposites() -> None:
     """A finding cannot be present and absent: the word that was chosen last stays."""
-    chosen = dict(text.rsplit(" ", 1) for text in state.get(Key.FINDINGS_FILTER) or [])
-    state.put(Key.FINDINGS_FILTER, [f"{name} {word}" for name, word in chosen.items()])
+    state.put(Key.FINDINGS_FILTER, [f"{name} {word}" for name, word in _read_findings().items()])
+
+
+def _read_findings() -> dict[str, str]:
+    return dict(text.rsplit(" ", 1) for text in state.get(Key.FINDINGS_FILTER) or [])
 
 
 def _clear_filter() -> None:
@@ -125,5 +128,5 @@ def read_filter() -> SearchFilter:
         sex=sex if sex not in (None, ANY) else None,
         age_min=low or None,
         age_max=high if high < OLDEST else None,
-        findings=dict(text.rsplit(" ", 1) for text in state.get(Key.FINDINGS_FILTER) or []),
+        findings=_read_findings(),
     )

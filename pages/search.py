@@ -43,12 +43,12 @@ def draw() -> None:
     with passing_word() as tell:
         show_word()
         refining.show_refinement(engine.retriever.targets, settings.target, settings.method in EMBEDDED)
-        known, shown = is_known(engine, film, settings), False
+        known = is_known(engine, film, settings)
+        fresh = not known and (state.get(Key.RANKING) or (None,))[0] != film.key
         above, place = st.container(), st.container()
-        if (state.get(Key.RANKING) or (None,))[0] != film.key and not known:
+        if fresh:
             place = place.empty()  # the film at once, while the search runs; of the same film the former cases stay
             show_alone(film, place)
-            shown = True
         try:
             if not known:
                 tell("Searching …")
@@ -58,7 +58,7 @@ def draw() -> None:
         except IcbirError as error:
             above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
-            if not shown:
+            if not fresh:
                 show_alone(film, place)
             return
     state.put(Key.RANKING, (film.key, ranking, method))

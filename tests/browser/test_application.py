@@ -94,9 +94,12 @@ def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):
     page.wait_for_timeout(1500)
     assert page.evaluate(f"({VIEWER})().panes[0].state.tone.stretch") == held, "the rerun keeps the reader's window"
     box = page.locator("[data-pane=query] .film").bounding_box()
+    before = [read(page, 0), read(page, 3)]
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
     page.mouse.wheel(0, -600)
     page.wait_for_function(f"({VIEWER})().panes.every(p => p.state.view.zoom > 1.5)", timeout=TIME)
+    after = [read(page, 0), read(page, 3)]
+    assert all((one != other).mean() > 0.2 for one, other in zip(before, after, strict=True)), "linked panes zoom alike"
     page.keyboard.press("r")
     first = order(page)
     page.locator("[data-act=region]").click()

@@ -232,15 +232,20 @@ def test_doubtful_films_are_added_and_listed_and_other_files_counted(workspace, 
     assert replace(report, others=0).describe_others() == ""
 
 
-def test_a_run_that_goes_on_lists_the_doubtful_films_of_the_one_before(workspace, mixed, monkeypatch):
+def fill_disk_at(monkeypatch, name: str) -> None:
+    """The disk is full when the film of that name is to be written."""
     real = ingesting.write_lossless
 
     def write(radiograph, path):
-        if path.name == "zoo.png":
+        if path.name == name:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(radiograph, path)
 
     monkeypatch.setattr(ingesting, "write_lossless", write)
+
+
+def test_a_run_that_goes_on_lists_the_doubtful_films_of_the_one_before(workspace, mixed, monkeypatch):
+    fill_disk_at(monkeypatch, "zoo.png")
     with pytest.raises(WorkspaceError):
         ingest(workspace, mixed)
     monkeypatch.undo()
@@ -283,14 +288,7 @@ def test_only_one_ingest_at_a_time(workspace, data_set):
 
 
 def test_a_full_disk_is_told_and_nothing_done_is_lost(workspace, data_set, monkeypatch):
-    real = ingesting.write_lossless
-
-    def write(radiograph, path):
-        if path.name == "2.png":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(radiograph, path)
-
-    monkeypatch.setattr(ingesting, "write_lossless", write)
+    fill_disk_at(monkeypatch, "2.png")
     with pytest.raises(WorkspaceError, match="No space left on device; make room and run the same command again"):
         ingest(workspace, data_set)
     assert [case.case_id for case in workspace.catalogue.cases()] == ["0", "1"]
