@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "benchmarks")]
 
-from conftest import ARGUMENTS, CHROMIUM, find_port  # noqa: E402
+from conftest import ARGUMENTS, CHROMIUM, find_port, remember_reader  # noqa: E402
 from first_page import read_arguments, start, stop  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
@@ -44,9 +44,10 @@ PAINTED = """(least) => [...document.querySelectorAll('[data-testid=stBidiCompon
 def ask_page(browser: Browser, address: str, name: str, cold: bool = False) -> float:
     """Seconds from a new reader's click on a film until every pane is painted; cold: from her entering the address."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
+    remember_reader(context, address, "R1")
     page = context.new_page()
     before = time.perf_counter()
-    page.goto(f"{address}?reader=R1")
+    page.goto(address)
     button = page.locator(f".st-key-demonstration_{name} button")
     button.wait_for(timeout=120_000)
     if not cold:

@@ -17,6 +17,8 @@ class Key(StrEnum):
 
     READER = "reader"
     ACCEPTED = "accepted"
+    LEAVE = "read_as_another"
+    COOKIE = "reader_cookie"
     WINDOW = "window"
     FILMS = "films"
     CURRENT = "current_film"

@@ -64,6 +64,13 @@ def watch(context, expected: str = "") -> list[str]:
     return faults
 
 
+def remember_reader(context, address: str, reader: str) -> None:
+    """Make a browser context one in which `reader` has accepted the notice before."""
+    from icbir_ui.notice import COOKIE
+
+    context.add_cookies([{"name": COOKIE, "value": reader, "url": address}])
+
+
 @pytest.fixture
 def open_window(chromium):
     """open_window() is a page in a watched context of its own; a fault in any of them fails the test at its end.

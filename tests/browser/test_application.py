@@ -9,6 +9,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from conftest import remember_reader
 
 pytestmark = pytest.mark.browser
 TIME = 60_000
@@ -71,6 +72,21 @@ def accept(page, address: str) -> None:
     page.get_by_role("textbox", name="Pseudonym").fill("R1")
     page.get_by_role("button", name="I understand").click()
     page.get_by_text("Find past films").wait_for(timeout=TIME)
+    page.wait_for_function("document.cookie.includes('icbir_reader=')", timeout=TIME)
+
+
+def test_a_browser_accepts_once_and_no_link_accepts_for_another(page, open_window, served):
+    address, _ = served
+    accept(page, address)
+    page.reload()
+    page.get_by_text("Find past films").wait_for(timeout=TIME)
+    page.goto(f"{address}/about?reader=R1")
+    page.get_by_role("heading", name="About").wait_for(timeout=TIME)
+    other = open_window()
+    other.goto(f"{address}/?reader=R1&film=effusion_1")
+    other.get_by_role("button", name="I understand").wait_for(timeout=TIME)
+    page.get_by_role("button", name="Reader: R1").click()
+    page.get_by_role("button", name="I understand").wait_for(timeout=TIME)
 
 
 def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):
@@ -190,7 +206,8 @@ CLIPPED = """() => [...document.querySelectorAll('.st-key-search_controls *')].f
 @pytest.mark.parametrize("size", [100, 200])
 def test_the_controls_are_readable_with_text_of_any_size(page, served, size):
     address, _ = served
-    page.goto(f"{address}/?reader=R1&film=effusion_1")
+    remember_reader(page.context, address, "R1")
+    page.goto(f"{address}/?film=effusion_1")
     wait_for_panes(page, 10)
     page.add_style_tag(content=f"html {{ font-size: {size}% !important; }}")
     page.wait_for_timeout(800)

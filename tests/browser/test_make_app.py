@@ -9,7 +9,7 @@ import time
 import urllib.request
 
 import pytest
-from conftest import ROOT, find_port
+from conftest import ROOT, find_port, remember_reader
 from test_application import wait_for_panes
 
 pytestmark = pytest.mark.browser
@@ -61,10 +61,11 @@ def check_answer(page) -> dict[str, float]:
 
 
 def test_make_app_answers_a_demonstration_film_and_a_real_one(page, made, nih_directory):
-    page.goto(f"{made}?reader=R1")
+    remember_reader(page.context, made, "R1")
+    page.goto(made)
     page.locator(".st-key-demonstration_sim_7100000 button").click(timeout=TIME)
     drawn = check_answer(page)
     film = sorted((nih_directory / "images").glob("*.png"))[-1]
-    page.goto(f"{made}?reader=R2")
+    page.goto(made)  # a new session
     page.locator("input[type=file]").first.set_input_files(str(film), timeout=TIME)
     assert check_answer(page) != drawn, "another film has other probabilities"

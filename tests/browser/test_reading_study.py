@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest import remember_reader
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 TIME = 60_000
@@ -35,6 +36,7 @@ def accept(page, address: str, reader: str) -> None:
     page.goto(address)
     page.get_by_role("textbox", name="Pseudonym").fill(reader)
     page.get_by_role("button", name="I understand").click()
+    page.wait_for_function("document.cookie.includes('icbir_reader=')", timeout=TIME)
     page.get_by_role("link", name="Rate", exact=True).first.click()
 
 
@@ -126,7 +128,8 @@ def test_no_answer_is_taken_before_the_films_are_on_the_screen(served, page):
         workspace, store, "slow films", count=4, k=2, negatives=1, stages=1, methods=("ig_cbir", "cnn"),
         retriever=fakes.FakeRetriever(workspace),
     )  # fmt: skip
-    page.goto(f"{address}/rate?reader=patient&study=slow%20films")
+    remember_reader(page.context, address, "patient")
+    page.goto(f"{address}/rate?study=slow%20films")
     first = wait_for_item(page, None)
     held: list | None = []
     page.route("**/media/**", lambda route: route.continue_() if held is None else held.append(route))
@@ -160,7 +163,7 @@ def test_an_order_is_made_by_keys_and_by_drag(served, page):
         methods=("ig_cbir",), stages=1, retriever=fakes.FakeRetriever(workspace),
     )  # fmt: skip
     accept(page, address, "reader-d")
-    page.goto(f"{address}/rate?reader=reader-d&study=an+order")
+    page.goto(f"{address}/rate?study=an+order")
     letters = page.locator("[data-token]")
     letters.first.wait_for(timeout=TIME)
     shown = [one.get_attribute("data-token") for one in letters.all()]
@@ -199,7 +202,8 @@ def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page)
     sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     accept(page, address, "reader-v")
-    page.goto(f"{address}/rate?reader=reader-v&study=views")
+    remember_reader(page.context, address, "reader-v")
+    page.goto(f"{address}/rate?study=views")
     token, seen = wait_for_item(page, None), []
     for number, answer in enumerate(("4", "2 · ")):
         page.wait_for_timeout(1500)
@@ -234,7 +238,8 @@ def test_she_goes_back_and_forward_by_keys_and_a_name_that_she_types_answers_not
         stages=1, retriever=fakes.FakeRetriever(workspace),
     )  # fmt: skip
     accept(page, address, "reader-f")
-    page.goto(f"{address}/rate?reader=reader-f&study=to+and+fro")
+    remember_reader(page.context, address, "reader-f")
+    page.goto(f"{address}/rate?study=to+and+fro")
     first = wait_for_item(page, None)
     page.keyboard.press("j")
     second = wait_for_item(page, first)

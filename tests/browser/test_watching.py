@@ -30,7 +30,7 @@ def test_only_what_streamlit_asks_below_a_page_may_be_missing(served, chromium):
     page = context.new_page()
     page.on("response", lambda one: missing.append(one.url) if one.status == 404 else None)
     accept(page, served[0])
-    page.goto(f"{served[0]}/rate?reader=R1")
+    page.goto(f"{served[0]}/rate")
     page.get_by_text("not for diagnosis").first.wait_for(timeout=TIME)
     assert set(missing) == {f"{served[0]}/rate/_stcore/{name}" for name in ("health", "host-config")}
     assert not faults

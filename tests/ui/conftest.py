@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +20,7 @@ from streamlit.testing.v1 import AppTest  # noqa: E402
 
 from icbir_core.catalogue import Workspace  # noqa: E402
 from icbir_ui import resources  # noqa: E402
+from icbir_ui.notice import COOKIE  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +41,20 @@ def workspace(drawn, tmp_path, monkeypatch):
     st.cache_resource.clear()
 
 
+@pytest.fixture(autouse=True)
+def browser(monkeypatch) -> dict[str, str]:
+    """The cookies that the reader's browser sends."""
+    held: dict[str, str] = {}
+    monkeypatch.setattr(type(st.context), "cookies", property(lambda context: held))
+    return held
+
+
 class PageTest:
     """One page as a reader uses it."""
 
     def __init__(self, name: str, **parameters: str):
         self.app = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=30)
-        for key, value in {"reader": "tester", **parameters}.items():
+        for key, value in parameters.items():
             self.app.query_params[key] = value
 
     def run(self) -> PageTest:
@@ -93,9 +103,17 @@ class PageTest:
 
 
 @pytest.fixture
-def make_page(workspace):
-    """make_page("search", film="effusion_1") is a page that has not run: its `PageTest`."""
-    return PageTest
+def make_page(workspace, browser):
+    """make_page("search", film="effusion_1") is a page that has not run: its `PageTest`.
+
+    reader : under which pseudonym this browser has accepted the notice, "" for a first visit.
+    """
+
+    def make(name: str, reader: str = "tester", **parameters: str) -> PageTest:
+        browser[COOKIE] = quote(reader)
+        return PageTest(name, **parameters)
+
+    return make
 
 
 @pytest.fixture

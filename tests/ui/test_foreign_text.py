@@ -71,5 +71,4 @@ def test_the_name_of_a_case_is_text(workspace, open_page):
 def test_the_name_of_a_demonstration_film_is_text(workspace, open_page):
     (film,) = (workspace.path / "queries").glob("*.png")
     film.rename(film.with_name("![x](y).png"))
-    labels = [button.label for button in open_page("search").app.button]
-    assert labels[-1] == r"\!\[x\]\(y\)"
+    assert r"\!\[x\]\(y\)" in [button.label for button in open_page("search").app.button]

@@ -24,15 +24,6 @@ def searched(open_page):
     return open_page("search", film="effusion_1")
 
 
-def test_first_visit_asks_to_accept_and_keeps_the_pseudonym(open_page):
-    page = open_page("search", reader="")
-    assert not page.app.get("bidi_component") and "not a medical device" in page.text()
-    page.app.text_input[0].set_value("R <b>1</b>")
-    page.press("I understand")
-    assert page.app.query_params["reader"] == ["R b1b"] or page.app.query_params["reader"] == "R b1b"
-    assert "Find past films" in page.text()
-
-
 def test_while_the_networks_load_a_word_stands_above_the_upload_field(make_page, monkeypatch):
     go_on = threading.Event()
     monkeypatch.setattr(resources, "open_retriever", lambda held: go_on.wait(20) and fakes.FakeRetriever(held))

@@ -1,0 +1,101 @@
+"""The notice that a reader accepts on her first visit, and the pseudonym that she accepts it under.
+
+Both belong to her browser, as a cookie, and never to the address: a link that she sends to a colleague must neither
+skip the colleague's own notice nor store his ratings under her name.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from urllib.parse import quote, unquote
+
+import streamlit as st
+
+from icbir_core.errors import IcbirError
+from icbir_ui import state
+from icbir_ui.errors import escape_markdown
+from icbir_ui.resources import open_engine
+from icbir_ui.state import NOTICE, PARAMETER_READER, Key
+
+COOKIE = "icbir_reader"
+DAYS = 30
+LONGEST = 40
+_SCRIPT = f"""export default ({{ data }}) => {{
+  document.cookie = `{COOKIE}=${{data.name}}; path=/; max-age={DAYS * 86400}; samesite=strict`;
+}};"""
+_write_cookie = st.components.v2.component("icbir_reader", js=_SCRIPT)
+
+
+def is_accepted() -> bool:
+    """True once this reader has accepted, in this session or before in this browser.
+
+    A name in the address (an invitation to a study) only fills the field: where it is not the browser's own, the notice
+    is shown again.
+    """
+    if state.get(Key.ACCEPTED) is None:  # False: she has left
+        known, invited = _recall(), st.query_params.get(PARAMETER_READER)
+        if known and invited in (None, known):
+            _accept(known)
+    if state.get(Key.ACCEPTED) and _recall() != state.get_reader():
+        with st.container(key="remembered"):
+            _write_cookie(key=Key.COOKIE.value, data={"name": quote(state.get_reader())})
+    return bool(state.get(Key.ACCEPTED))
+
+
+def ask_to_accept() -> None:
+    """Show the notice; accepting it runs the page again."""
+    _, middle, _ = st.columns([1, 2, 1])
+    with middle.container(border=True):
+        st.subheader("Before you start")
+        st.markdown(
+            "ICBIR shows past chest radiographs that resemble yours, and where a network looked for a finding. "
+            "It is meant for **research and education**. It is **not a medical device**, has not been assessed for "
+            "clinical use, and nothing on its pages is a diagnosis.\n\n"
+            "- Films stay on this machine. Upload only films that you may use for this purpose.\n"
+            "- Probabilities and heat maps can be wrong, also when they look convincing.\n"
+            "- Your ratings of similarity are stored under the pseudonym below."
+        )
+        with suppress(IcbirError):  # said at the foot
+            if open_engine().loading:
+                st.caption("The networks load while you read this.")
+        with st.form("notice", border=False):  # so that Enter accepts
+            suggested = clean(st.query_params.get(PARAMETER_READER) or _recall() or "")
+            name = st.text_input(
+                "Pseudonym", value=suggested, max_chars=LONGEST, help="Not your name; letters and digits."
+            )
+            accepted = st.form_submit_button("I understand", type="primary")
+        if accepted:
+            _accept(clean(name))
+            st.rerun()
+
+
+def show_foot() -> None:
+    """The line under every page: the notice, and under whose pseudonym ratings are stored."""
+    with st.container(key="foot", horizontal=True, vertical_alignment="center"):
+        st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>', width="content")
+        if not state.get(Key.ACCEPTED):
+            return
+        said = "Ratings are stored under this pseudonym. Press to read as somebody else."
+        st.button(f"Reader: {escape_markdown(state.get_reader())} · change", key=Key.LEAVE.value, type="tertiary", help=said, on_click=_leave)
+
+
+def clean(name: str) -> str:
+    """A pseudonym of letters, digits and "-_. ", at most 40, whoever wrote it; without any, one of this window."""
+    kept = "".join(letter for letter in name if letter.isalnum() or letter in "-_. ")[:LONGEST].strip()
+    return kept or f"reader-{state.get_window()[:4]}"
+
+
+def _recall() -> str | None:
+    """The pseudonym that this browser has accepted under, None before."""
+    held = st.context.cookies.get(COOKIE)
+    return clean(unquote(held)) if held else None
+
+
+def _accept(name: str) -> None:
+    state.put(Key.ACCEPTED, True)
+    state.put(Key.READER, name)
+    st.query_params.pop(PARAMETER_READER, None)
+
+
+def _leave() -> None:
+    state.put(Key.ACCEPTED, False)
