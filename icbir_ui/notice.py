@@ -75,8 +75,10 @@ def show_foot() -> None:
         st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>', width="content")
         if not state.get(Key.ACCEPTED):
             return
-        said = "Ratings are stored under this pseudonym. Press to read as somebody else."
-        st.button(f"Reader: {escape_markdown(state.get_reader())} · change", key=Key.LEAVE.value, type="tertiary", help=said, on_click=_leave)
+        st.button(
+            f"Reader: {escape_markdown(state.get_reader())} · change", key=Key.LEAVE.value, type="tertiary",
+            help="Ratings are stored under this pseudonym. Press to read as somebody else.", on_click=_leave,
+        )  # fmt: skip
 
 
 def clean(name: str) -> str:
