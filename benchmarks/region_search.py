@@ -11,9 +11,12 @@ others. Intervals are 95 % bootstrap intervals over the queries.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.files import write_text_atomically

@@ -120,7 +120,8 @@ class Hit:
 class Ranking:
     """The answer to a query; holds no tensor.
 
-    method : of `settings.METHODS`, or "region". metric : "euclidean", "1 - ssim" or "euclidean (region)".
+    method : of `settings.METHODS`, "region" or "finding". metric : "euclidean", "1 - ssim", "euclidean (region)" or
+    "euclidean (finding)".
     route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
     eligible, total : "n of N eligible" after filters and exclusions.
     base_rate : part of the eligible cases with known state that carry the target finding, or None.

@@ -41,8 +41,8 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
         engine.retriever.methods(target),
         format_func=METHOD_TITLES.get,
         key=Key.METHOD.value,
-        disabled=get_trail().region is not None,
-        help="Without effect while a region is searched: it is compared by its stored spatial features.",
+        disabled=get_trail().by_part,
+        help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",
     )
     maps = resources.list_map_methods()
     columns[2].selectbox(

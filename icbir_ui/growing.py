@@ -12,6 +12,8 @@ from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
 from icbir_ui import resources
 from icbir_ui.errors import explain
 
+_STARTING = threading.Lock()
+
 
 @dataclass
 class Growth:
@@ -71,10 +73,11 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
     Stopped at any point, the same call goes on where it was: the core leaves alone what is already there.
     """
     held = _held(str(workspace.path))
-    running = held.get("growth")
-    if running is not None and running.running:
-        return running
-    growth = held["growth"] = Growth(options)
+    with _STARTING:
+        running = held.get("growth")
+        if running is not None and running.running:
+            return running
+        growth = held["growth"] = Growth(options)
 
     def work() -> None:
         try:

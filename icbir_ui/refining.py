@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from icbir_core.errors import IcbirError
+from icbir_core.findings import NO_FINDING
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import state
 from icbir_ui.errors import escape_markdown
@@ -49,10 +50,11 @@ def _change(trail: RefinementTrail) -> None:
     state.put(Key.STEPS, trail)
 
 
-def show_refinement(targets: tuple[str, ...] = (), target: str = "", movable: bool = True) -> None:
+def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
     """The trail with undo, and the button that searches again with the ticked and crossed cases.
 
-    movable : whether the method's cases are points, so that a query can move towards them.
+    findings : what can be asked for as "this finding". movable : whether cases are points in this search, so that a
+    query can move towards them.
     """
     trail, marks = get_trail(), state.get(Key.MARKS) or {}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -75,17 +77,25 @@ def show_refinement(targets: tuple[str, ...] = (), target: str = "", movable: bo
             explained = "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
             st.button(label, on_click=add_step, args=(anywhere,), key=Key.ANYWHERE.value, help=explained)
             st.caption("Your region is compared by stored spatial features of the network, not by “Search by”.")
-        others = [name for name in targets if name != (trail.finding or target)]
-        if trail.steps and others:  # before the first step the control "Target finding" does the same
+        elif trail.finding is not None:
+            words = f"Ranked by what the classifier uses for {trail.finding}, not by “Search by”."
+            st.caption(escape_markdown(words))
+        others = [name for name in findings if name not in (trail.finding, NO_FINDING)]
+        if trail.steps and others:  # for the first step there are the bars under the query
             st.selectbox(
                 "This finding", others, index=None, placeholder="This finding: …", width=220,
-                key=Key.FINDING_STEP.value, on_change=_take_finding, label_visibility="collapsed",
+                key=Key.FINDING_STEP.value, on_change=_take_chosen_finding, label_visibility="collapsed",
             )  # fmt: skip
 
 
-def _take_finding() -> None:
-    """The step "this finding": search on by another finding, keeping what was ticked."""
-    chosen = state.get(Key.FINDING_STEP)
-    if chosen:
-        add_step(Finding(chosen))
+def take_finding(name: str) -> None:
+    """The step "this finding": rank by what the classifier uses for it, keeping what was ticked."""
+    trail = get_trail()
+    if trail.region is not None or trail.finding != name:
+        add_step(Finding(name))
+
+
+def _take_chosen_finding() -> None:
+    if chosen := state.get(Key.FINDING_STEP):
+        take_finding(chosen)
         state.put(Key.FINDING_STEP, None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.types import Case, Prediction, Ranking, SaliencyMap
+from icbir_core.findings import NO_FINDING
+from icbir_core.retrieval.finding_features import NAME as FINDING
+from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
 from icbir_ui.searching import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
@@ -14,12 +16,12 @@ from icbir_ui.words import describe_film, describe_findings, describe_hit, descr
 QUERY_PANE, MAP_PANE = "query", "query map"
 
 
-def make_bars(prediction: Prediction | None, target: str) -> list[dict]:
-    """Probabilities as bars, the target first, then falling."""
-    if prediction is None:
+def make_bars(ranking: Ranking) -> list[dict]:
+    """Probabilities as bars, the target first, then falling. Each asks for a search by its finding."""
+    if ranking.prediction is None:
         return []
-    points = prediction.operating_points
-    ordered = sorted(prediction.probabilities.items(), key=lambda item: (item[0] != target, -item[1]))
+    target, points = ranking.target, ranking.prediction.operating_points
+    ordered = sorted(ranking.prediction.probabilities.items(), key=lambda item: (item[0] != target, -item[1]))
     return [
         {
             "name": name,
@@ -27,7 +29,10 @@ def make_bars(prediction: Prediction | None, target: str) -> list[dict]:
             "mark": points.get(name),
             "above": name in points and value >= points[name],
             "title": f"{name}: probability {value:.2f}"
-            + (f", operating point {points[name]:.2f}" if name in points else ""),
+            + (f", operating point {points[name]:.2f}" if name in points else "")
+            + ("" if name == NO_FINDING else ". Click to rank by this finding."),
+            "askable": name != NO_FINDING,
+            "asked": name == target and ranking.method == FINDING,
         }
         for name, value in ordered
     ]
@@ -51,7 +56,7 @@ def query_pane(
         plain=plain,
         lines=describe_film(film.radiograph),
         note=" ".join(film.warnings) or None,
-        bars=make_bars(ranking.prediction, ranking.target) if ranking else (),
+        bars=make_bars(ranking) if ranking else (),
         oriented=film.radiograph.orientation_verified,
         lead=True,
         regionable=ranking is not None,

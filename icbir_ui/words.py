@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from icbir_core import settings
 from icbir_core.findings import FindingState
+from icbir_core.retrieval.finding_features import NAME as FINDING
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
-METHOD_TITLES = {**settings.METHOD_TITLES, REGION: "Region (stored spatial features)"}
+PARTS = (REGION, FINDING)
+"""Rankings by a part of what the network saw, which the method of the whole film has no say in."""
+METHOD_TITLES = {
+    **settings.METHOD_TITLES,
+    REGION: "Region (stored spatial features)",
+    FINDING: "Finding (features weighed by the classifier)",
+}
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
@@ -52,6 +59,8 @@ def describe_hit(ranking: Ranking, hit: Hit) -> str:
     place = hit.rank - 1
     known = place < len(ranking.percentiles)
     words = describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
+    if ranking.method == FINDING:
+        return f"for {ranking.target} {words}"
     return f"in the region {words}" if ranking.method == REGION else words
 
 

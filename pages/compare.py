@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.types import Ranking
 from icbir_ui import films, ratings, resources, state
 from icbir_ui.controls import read_settings
@@ -15,10 +14,10 @@ from icbir_ui.search_panes import hit_panes, query_pane
 from icbir_ui.searching import Maps, compute_maps, compute_pair, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import show_viewer
-from icbir_ui.words import describe_hit
+from icbir_ui.words import PARTS, REGION, describe_hit
 
 GONE = "The case that the address names is not among the cases of this search (any more); this is the nearest."
-WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared a region."
+WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared {}."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
     "**Finding**: where the network saw the finding. **Similarity**: which places of the two films bring them nearer "
@@ -58,7 +57,7 @@ def draw() -> None:
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
     state.write_address(PARAMETER_CASE, hit.case.case_id)
-    offered = [CLASS_MAP, NONE] if ranking.method == REGION else [CLASS_MAP, PAIR_MAP, NONE]
+    offered = [CLASS_MAP, NONE] if ranking.method in PARTS else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, CLASS_MAP)
     shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
@@ -66,7 +65,7 @@ def draw() -> None:
     words = escape_markdown(f"{describe_hit(ranking, hit)}{of}")
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {words}")
     if PAIR_MAP not in offered:
-        st.caption(WHOLE_FILM)
+        st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
     show_pair(engine, workspace, film, ranking, place, shown, method)

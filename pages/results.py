@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -18,6 +19,7 @@ from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
 from icbir_ui import charts, resources, state
 from icbir_ui.errors import escape_markdown, shielded
+from icbir_ui.export.controls import make_or_say
 from icbir_ui.page import run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.state import Key
@@ -68,7 +70,8 @@ def show_study(store: RatingsStore, study: Study) -> None:
         blind = False
     result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
-    st.download_button("Report (HTML)", lambda: render_report(study, result), f"{study.name}.html", "text/html")
+    report = partial(make_or_say, lambda: render_report(study, result), "html")
+    st.download_button("Report (HTML)", report, f"{study.name}.html", "text/html")
     if not blind:
         offer_study(store, study)
     elif st.button("Offer the study with its ratings too", help="It holds what readers answered: it unblinds you."):
@@ -107,7 +110,8 @@ def show_result(study: Study, result: StudyResult) -> None:
 
 def offer_study(store: RatingsStore, study: Study) -> None:
     """The study with all its ratings as one zip; it holds the ranks of the methods and every reader's answers."""
-    st.download_button("Study with ratings (zip)", lambda: pack(store, study), f"{study.name}.zip", "application/zip")
+    packed = partial(make_or_say, lambda: pack(store, study), "zip")
+    st.download_button("Study with ratings (zip)", packed, f"{study.name}.zip", "application/zip")
 
 
 def pack(store: RatingsStore, study: Study) -> bytes:

@@ -14,7 +14,7 @@ from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film, case_picture
 from icbir_ui.page import passing_word, run_page, show_facts
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
-from icbir_ui.searching import compute_maps, is_known, search, show_loading, viewer_options
+from icbir_ui.searching import compute_maps, get_trail, is_known, search, show_loading, viewer_options
 from icbir_ui.state import Key
 from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
@@ -42,7 +42,7 @@ def draw() -> None:
     settings, method = choose_settings(engine, columns[1:6])
     with passing_word() as tell:
         show_word()
-        refining.show_refinement(engine.retriever.targets, settings.target, settings.method in EMBEDDED)
+        refining.show_refinement(engine.retriever.findings, settings.method in EMBEDDED or get_trail().by_part)
         known = is_known(engine, film, settings)
         fresh = not known and (state.get(Key.RANKING) or (None,))[0] != film.key
         above, place = st.container(), st.container()
@@ -75,6 +75,8 @@ def draw() -> None:
                 refining.mark_case(value["pane"], value.get("mark"))
             elif name == "region" and value["pane"] == QUERY_PANE:
                 refining.take_region(value["box"])
+            elif name == "finding":
+                refining.take_finding(value["finding"])
             elif name == "opened":
                 state.put(Key.COMPARED, value["pane"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import unescape
 from typing import Any
 
 
@@ -12,7 +13,8 @@ def describe_figure(figure: Any, title: str) -> str:
     Of bars and of points that have names the values with their intervals; of a line its two ends; of a cloud of points
     how many it has.
     """
-    return f"{title}: {'; '.join(_describe_trace(trace) for trace in figure.data) or 'no data'}."
+    words = "; ".join(_describe_trace(trace) for trace in figure.data) or "no data"
+    return f"{title}: {unescape(words)}."  # what Plotly must not take for tags is written out in the figure
 
 
 def _describe_trace(trace: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import replace_atomically
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.regions import describe_region, measure_nearest
+from icbir_core.retrieval.comparison import Comparison, measure_nearest
 
 FILE = "neighbours.npz"
 SAMPLE: Mapping[str, int] = {"cnn_centred": 1000, "ig_cbir": 1000, "cnn": 1000, "ssim": 200}
-REGION_SAMPLE = 200
+COMPARED_SAMPLE = 200
 
 
 def measure_neighbours(
@@ -36,25 +36,15 @@ def measure_neighbours(
     return np.sort(np.asarray(found, dtype=np.float64))
 
 
-def measure_region_neighbours(
-    read: Callable[[np.ndarray], Iterator[np.ndarray]],
-    rows: np.ndarray,
-    keys: CaseKeys,
-    weights: np.ndarray,
-    anywhere: bool = False,
-    sample: int = REGION_SAMPLE,
-    seed: int = 7,
+def measure_compared_neighbours(
+    comparison: Comparison, rows: np.ndarray, keys: CaseKeys, sample: int = COMPARED_SAMPLE, seed: int = 7
 ) -> np.ndarray:
-    """As `measure_neighbours`, for a region: what lies in it in at most `sample` cases, against the same place of all
-    others (with `anywhere`, against their best-matching place). One pass over the catalogue.
-
-    read : spatial features of ascending rows, in pieces; rows : int64, ascending, without removed cases; weights : of
-    the region, from `weigh_cells`.
+    """As `measure_neighbours`, for a part of what the network saw: at most `sample` cases against all others, in one
+    pass over the catalogue. rows : int64, ascending, without removed cases.
     """
     chosen = np.sort(np.random.default_rng(seed).choice(rows, size=min(sample, len(rows)), replace=False))
-    described = np.concatenate([describe_region(spatial, weights) for spatial in read(chosen)])
     excluded = [_find_own(int(row), keys) for row in chosen]
-    found = measure_nearest(described, excluded, rows, read(rows), weights, anywhere)
+    found = measure_nearest(comparison.describe_rows(chosen), excluded, rows, comparison.places(rows))
     return np.sort(found[np.isfinite(found)])
 
 

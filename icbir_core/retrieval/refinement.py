@@ -45,7 +45,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Finding:
-    """Search by another target finding."""
+    """Rank by what the classifier uses for one finding, and show its maps."""
 
     name: str
 
@@ -87,7 +87,7 @@ class RefinementTrail:
 
     @property
     def finding(self) -> str | None:
-        """The target that the last such step names."""
+        """The finding that the last such step names."""
         return next((step.name for step in reversed(self.steps) if isinstance(step, Finding)), None)
 
     @property
@@ -99,6 +99,11 @@ class RefinementTrail:
             if isinstance(step, Finding):
                 return None
         return None
+
+    @property
+    def by_part(self) -> bool:
+        """True where a region or a finding ranks, and the whole film's method has no say."""
+        return self.region is not None or self.finding is not None
 
     @property
     def judged(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,7 +8,7 @@ a case in half precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -80,50 +80,13 @@ def describe_region(spatial: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return weights.reshape(1, -1) @ cells if number == 0 else np.einsum("c,ncd->nd", weights.ravel(), cells)
 
 
-def measure_region(
-    described: np.ndarray, spatial: np.ndarray, weights: np.ndarray, anywhere: bool = False
-) -> np.ndarray:
-    """Euclidean distances float64 (N,) of a region's description (C,) to the same region of N cases (N, 7, 7, C).
-
-    anywhere : take for each case the best of all whole-cell shifts of the region that stay on the grid.
+def place_region(spatial: np.ndarray, weights: np.ndarray, anywhere: bool = False) -> np.ndarray:
+    """float32 (N, P, C): what lies in a region of N cases (N, 7, 7, C), at its own place (P = 1) or, with `anywhere`,
+    at every whole-cell shift of it that stays on the grid.
     """
-    best = np.full(len(spatial), np.inf)
-    for placed in _place(weights, anywhere):
-        difference = describe_region(spatial, placed) - described
-        best = np.minimum(best, np.sqrt(np.einsum("nd,nd->n", difference, difference, dtype=np.float64)))
-    return best
-
-
-def measure_nearest(
-    described: np.ndarray,
-    excluded: Sequence[np.ndarray],
-    rows: np.ndarray,
-    pieces: Iterable[np.ndarray],
-    weights: np.ndarray,
-    anywhere: bool = False,
-) -> np.ndarray:
-    """Distances float64 (Q,) of Q regions' descriptions (Q, C) to the nearest of many cases, as `measure_region`'s.
-
-    rows : of the cases, (N,); pieces : their spatial features (n, 7, 7, C), one piece after another, in that order.
-    excluded : for each description the rows that do not count; infinity where none is left.
-    """
-    placed = np.stack([one.ravel() for one in _place(weights, anywhere)])
-    middle = described.mean(axis=0)  # distances from the middle lose less in the product below
-    wanted = described - middle
-    nearest, start = np.full(len(described), np.inf), 0
-    for spatial in pieces:
-        number, channels = len(spatial), spatial.shape[-1]
-        part, start = rows[start : start + number], start + number
-        cells = np.asarray(spatial, dtype=np.float32).reshape(number, GRID * GRID, channels)
-        there = (placed @ cells).reshape(-1, channels) - middle
-        squared = np.einsum("nd,nd->n", there, there) - 2 * wanted @ there.T  # but for the same number in every column
-        barred = np.stack([np.isin(part, one) for one in excluded])
-        squared[np.repeat(barred, len(placed), axis=1)] = np.inf
-        best = squared.argmin(axis=1)
-        found = np.linalg.norm((wanted - there[best]).astype(np.float64), axis=1)
-        found[barred.all(axis=1)] = np.inf
-        nearest = np.minimum(nearest, found)
-    return nearest
+    number, channels = len(spatial), spatial.shape[-1]
+    cells = np.asarray(spatial, dtype=np.float32).reshape(number, GRID * GRID, channels)
+    return np.stack([one.ravel() for one in _place(weights, anywhere)]) @ cells
 
 
 def _place(weights: np.ndarray, anywhere: bool) -> list[np.ndarray]:

@@ -16,11 +16,10 @@ from icbir_core.errors import FilterError, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import NAME as CENTRED
+from icbir_core.retrieval.comparison import Comparison
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
-from icbir_core.retrieval.regions import METRIC as REGION_METRIC
-from icbir_core.retrieval.regions import NAME as REGION
-from icbir_core.retrieval.regions import describe_region, weigh_cells
+from icbir_core.retrieval.regions import weigh_cells
 from icbir_core.retrieval.target_engine import TargetEngine, list_targets, make_saliency_map
 from icbir_core.saliency.similarity import PairExplanation
 from icbir_core.settings import EMBEDDED, METHOD_TITLES, SearchSettings
@@ -83,6 +82,11 @@ class Retriever:
                 self._engines[target] = TargetEngine.open(self.workspace, target, shared)
             return self._engines[target]
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What the classifier knows: a search by "this finding" and maps can be had for each."""
+        return self.get_engine().models.classifier.findings
+
     def methods(self, target: str | None = None) -> tuple[str, ...]:
         """The methods that are indexed for a target, its default first."""
         return tuple(self.get_engine(target).indexes)
@@ -122,36 +126,38 @@ class Retriever:
         """The most similar cases of the catalogue that pass the filter.
 
         By default cases of the query's patient and images identical to the query (so also the query itself, if it is a
-        catalogue case) are left out. trail : refinement steps; after a region the whole film's method has no say, and
-        the ranking names "region" as its method. Raises `UnknownNameError` for a method or target that
-        is not indexed, `FilterError` if no case is eligible, `RetrievalError` for a top_k below 1.
+        catalogue case) are left out. trail : refinement steps; after a region or a finding the whole film's method has
+        no say, and the ranking names "region" or "finding" as its method. Raises `UnknownNameError` for a method or
+        target that is not indexed or a finding that the classifier does not know, `FilterError` if no case is eligible,
+        `RetrievalError` for a top_k below 1.
         """
         settings, trail = settings or SearchSettings(), trail or RefinementTrail()
         if settings.top_k < 1:
             raise RetrievalError(f"Expected at least 1 case to return, got {settings.top_k}; ask for more.")
-        engine = self.get_engine(trail.finding or settings.target)
+        engine = self.get_engine(settings.target)
+        target = trail.finding or engine.target
+        engine.models.classifier.output_index(target)
         settings = replace(settings, method=settings.method or engine.default_method)
         index = engine.get_index(settings.method)
         before = time.perf_counter()
         embedded = self.embed_query(query, engine.target)
         timings = dict(embedded.timings_ms) if time.perf_counter() - before > 1e-3 else {"cached": 0.0}
         start = time.perf_counter()
+        comparison = self._choose_comparison(query, engine, trail)
+        ranked_by = (comparison and comparison.index) or settings.method
         filtered = None if settings.filter.empty else self.workspace.catalogue.eligible_rows(settings.filter)
         excluded = self._find_excluded(query, settings)
-        candidates = engine.find_candidates(settings.method, filtered, excluded)
+        candidates = engine.find_candidates(ranked_by, filtered, excluded)
         if len(candidates.eligible) == 0:
             raise FilterError(
                 f"Expected a filter that leaves a case, got 0 of {candidates.total} eligible; loosen the filter."
             )
-        if trail.region is not None:
-            weights = self._weigh_region(query, engine, trail.region)
-            described = self._describe_region(embedded, engine, trail, weights)
-            place = weights, trail.region.anywhere
-            rows, distances = engine.rank_region(described, *place, candidates.eligible, settings.top_k)
-            neighbours = engine.get_region_neighbours(*place, settings.method, self._keys)
-            metric, route = REGION_METRIC, "exact"
+        vector = self._describe(embedded, settings.method, engine, trail, comparison)
+        if comparison is not None:
+            rows, distances = comparison.rank(vector, candidates.eligible, settings.top_k)
+            neighbours = engine.get_compared_neighbours(comparison, ranked_by, self._keys)
+            metric, route = comparison.metric, "exact"
         else:
-            vector = self._refine(embedded.descriptors[settings.method], settings.method, engine, trail)
             rows, distances, route = index.search(
                 vector, settings.top_k, filtered, settings.search, np.union1d(excluded, candidates.removed)
             )
@@ -161,20 +167,20 @@ class Retriever:
         cases = self.workspace.catalogue.cases(rows)
         timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"]
         hits = enumerate(zip(cases, distances, strict=True), start=1)
-        versions = engine.get_versions(settings.method)
-        if trail.region is not None:
-            del versions["index"]  # a region is compared by the stored spatial features; no index has a say
+        versions = engine.get_versions(ranked_by)
+        if comparison is not None and comparison.index is None:
+            del versions["index"]  # it is compared by what the store holds; no index has a say
         return Ranking(
             query=query.name,
-            method=settings.method if trail.region is None else REGION,
-            target=engine.target,
+            method=settings.method if comparison is None else comparison.name,
+            target=target,
             metric=metric,
             route=route,
             eligible=len(candidates.eligible),
             total=candidates.total,
             hits=tuple(Hit(rank, float(distance), case) for rank, (case, distance) in hits),
             prediction=embedded.prediction,
-            base_rate=engine.compute_base_rate(candidates.eligible),
+            base_rate=engine.compute_base_rate(candidates.eligible, target),
             percentiles=percentiles,
             timings_ms=timings,
             versions=versions,
@@ -206,57 +212,63 @@ class Retriever:
     def _get_rows(self, case_ids: Sequence[str]) -> np.ndarray:
         return np.array([self.workspace.catalogue.get(case_id).row for case_id in case_ids], dtype=np.int64)
 
-    def _refine(self, vector: np.ndarray, method: str, engine: TargetEngine, trail: RefinementTrail) -> np.ndarray:
+    def _choose_comparison(self, query: Query, engine: TargetEngine, trail: RefinementTrail) -> Comparison | None:
+        """By what part of the film the trail ranks; None: by the whole film, with the method of the settings."""
+        if trail.region is not None:
+            return engine.compare_region(self._weigh_region(query, engine, trail.region), trail.region.anywhere)
+        return None if trail.finding is None else engine.compare_finding(trail.finding)
+
+    def _describe(
+        self,
+        embedded: QueryEmbedding,
+        method: str,
+        engine: TargetEngine,
+        trail: RefinementTrail,
+        comparison: Comparison | None,
+    ) -> np.ndarray:
+        """The query as a point among the cases, after what was ticked and crossed."""
+        vector = embedded.descriptors[method] if comparison is None else comparison.describe_query(embedded)
         ticked, crossed = trail.judged
         if not ticked and not crossed:
             return vector
-        if method not in EMBEDDED:
+        if comparison is None and method not in EMBEDDED:
             raise RetrievalError(
                 f"Expected a search by {' or '.join(METHOD_TITLES[name] for name in EMBEDDED)} for 'more like these', "
                 f"got {METHOD_TITLES.get(method, method)}; choose one of these."
             )
-        index = engine.get_index(method)
-        judged = [
-            index.get_vectors(self._get_rows(ids)) if ids else np.empty((0, len(vector))) for ids in (ticked, crossed)
-        ]
-        return move_query(vector, *judged)
+        read = engine.get_index(method).get_vectors if comparison is None else comparison.describe_rows
+        nothing = np.empty((0, len(vector)))
+        return move_query(vector, *(read(self._get_rows(ids)) if ids else nothing for ids in (ticked, crossed)))
 
     def _weigh_region(self, query: Query, engine: TargetEngine, region: Region) -> np.ndarray:
         size = engine.embedder.size
         return weigh_cells(Letterbox.of(query.radiograph.pixels.shape, size).box_to_network(region.box), size)
 
-    def _describe_region(
-        self, embedded: QueryEmbedding, engine: TargetEngine, trail: RefinementTrail, weights: np.ndarray
-    ) -> np.ndarray:
-        described = describe_region(embedded.spatial[None], weights)[0]
-        ticked, crossed = (
-            describe_region(engine.store.read("spatial", self._get_rows(case_ids)), weights)
-            for case_ids in trail.judged
-        )
-        return move_query(described, ticked, crossed)
-
     # ---------------------------------------------------------------------------------------------------- maps
 
     def map_of(self, item: Query | Case | int, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
-        """The saliency map of a query, or of a case (or its row), for the target, by any method of the registry.
+        """The saliency map of a query, or of a case (or its row), by any method of the registry, for any finding that
+        the classifier knows (None: the default target).
 
-        Maps of the indexing method come from the store; others are computed, and the last 256 kept.
+        Maps of an indexed target by the indexing method come from the store; others are computed, and the last 256
+        kept. Raises `UnknownNameError` for another finding.
         """
-        engine = self.get_engine(target)
+        engine = self.get_engine(target if target in self.targets else None)
+        finding = target or engine.target
+        engine.models.classifier.output_index(finding)
         case = self.workspace.catalogue.get_row(int(item)) if isinstance(item, int | np.integer) else item
-        if method == engine.map_method and isinstance(case, Query):
-            return make_saliency_map(self.embed_query(case, engine.target).map, method, engine.target)
-        if method == engine.map_method:
-            return make_saliency_map(engine.read_map(case.row), method, engine.target)
+        if method == engine.map_method and finding == engine.target:
+            values = self.embed_query(case, finding).map if isinstance(case, Query) else engine.read_map(case.row)
+            return make_saliency_map(values, method, finding)
         pixels = case.radiograph.pixel_sha256 if isinstance(case, Query) else case.pixel_sha256
-        key = (pixels, engine.target, method)
+        key = (pixels, finding, method)
         with self._lock:
             if key in self._maps:
                 self._maps.move_to_end(key)
                 return self._maps[key]
         radiograph = case.radiograph if isinstance(case, Query) else read_case_radiograph(self.workspace, case)
         image = fit_to_network(radiograph.pixels, engine.models.classifier.input_settings)
-        found = make_saliency_map(engine.embedder.explain(image[None], method)[0], method, engine.target)
+        found = make_saliency_map(engine.embedder.explain(image[None], method, finding)[0], method, finding)
         self._remember(self._maps, key, found, CACHED_MAPS)
         return found
 

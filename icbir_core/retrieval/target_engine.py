@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from icbir_core.catalogue import Workspace
-from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.errors import IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
+from icbir_core.retrieval import finding_features, regions
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.comparison import Comparison
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
-from icbir_core.retrieval.exact import order_nearest
+from icbir_core.retrieval.finding_features import weigh_features
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.model_choice import Models, load_models
-from icbir_core.retrieval.neighbours import measure_region_neighbours, read_neighbours
-from icbir_core.retrieval.regions import measure_region
+from icbir_core.retrieval.neighbours import measure_compared_neighbours, read_neighbours
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
 from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
@@ -32,7 +33,8 @@ from icbir_core.types import SaliencyMap
 ARTEFACT = "index:"
 STORE = "store.zarr"
 _SPATIAL_IN_MEMORY = 20_000
-_REGIONS_KEPT = 64
+_PARTS_KEPT = 64
+_PIECE = 1024
 
 
 def index_class(method: str) -> type[Index] | type[StructuralSimilarityIndex]:
@@ -94,9 +96,9 @@ class TargetEngine:
         self.target, self.map_method = models.target, map_method
         self.embedder: Embedder = models.make_embedder(map_method)
         self._neighbours: dict[str, np.ndarray] = {}
-        self._region_neighbours: OrderedDict[tuple, np.ndarray] = OrderedDict()
+        self._compared_neighbours: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._spatial: tuple[np.ndarray, np.ndarray] | None = None
-        self._states: np.ndarray | None = None
+        self._states: dict[str, np.ndarray] = {}
         self._removed: tuple[tuple[int, int], np.ndarray] | None = None
         self._lock = threading.Lock()
 
@@ -155,20 +157,20 @@ class TargetEngine:
                 self._neighbours[method] = read_neighbours(index.directory, index.sha256)
             return self._neighbours[method]
 
-    def get_region_neighbours(self, weights: np.ndarray, anywhere: bool, method: str, keys: CaseKeys) -> np.ndarray:
-        """The same for a region (weights of `weigh_cells`), of a sample of the cases that `method` has indexed;
-        measured at the first search by that region and kept for the last 64."""
+    def get_compared_neighbours(self, comparison: Comparison, method: str, keys: CaseKeys) -> np.ndarray:
+        """The same for a part of what the network saw, of a sample of the cases that `method` has indexed; measured at
+        the first search by that part and kept for the last 64."""
         rows = np.sort(self.find_candidates(method, None, np.empty(0, np.int64)).eligible)
-        key = weights.tobytes(), anywhere, rows.tobytes()
+        key = *comparison.key, rows.tobytes()
         with self._lock:
-            known = self._region_neighbours.get(key)
+            known = self._compared_neighbours.get(key)
         if known is None:
-            known = measure_region_neighbours(self._iterate_spatial, rows, keys, weights, anywhere)
+            known = measure_compared_neighbours(comparison, rows, keys)
         with self._lock:
-            self._region_neighbours[key] = known
-            self._region_neighbours.move_to_end(key)
-            while len(self._region_neighbours) > _REGIONS_KEPT:
-                self._region_neighbours.popitem(last=False)
+            self._compared_neighbours[key] = known
+            self._compared_neighbours.move_to_end(key)
+            while len(self._compared_neighbours) > _PARTS_KEPT:
+                self._compared_neighbours.popitem(last=False)
         return known
 
     def find_candidates(self, method: str, filtered: np.ndarray | None, excluded: np.ndarray) -> Candidates:
@@ -189,15 +191,17 @@ class TargetEngine:
                 self._removed = stamp, self.workspace.catalogue.removed_rows()
             return self._removed[1]
 
-    def compute_base_rate(self, rows: np.ndarray) -> float | None:
-        """Part of the rows with a known state that carry the target; None if no state is known."""
+    def compute_base_rate(self, rows: np.ndarray, finding: str) -> float | None:
+        """Part of the rows with a known state that carry the finding; None if no state is known."""
         with self._lock:
-            if self._states is None:
+            if finding not in self._states:
                 catalogue = self.workspace.catalogue
                 known = [case.row for batch in catalogue.iterate(1024, include_removed=True) for case in batch]
-                self._states = np.full(max(known, default=-1) + 1, np.nan, dtype=np.float32)
-                self._states[known] = catalogue.labels((self.target,), known)[:, 0]
-            states = self._states[rows]
+                states = np.full(max(known, default=-1) + 1, np.nan, dtype=np.float32)
+                if finding in catalogue.findings:
+                    states[known] = catalogue.labels((finding,), known)[:, 0]
+                self._states[finding] = states
+            states = self._states[finding][rows]
         return None if np.isnan(states).all() else float(np.nanmean(states))
 
     def read_map(self, row: int) -> np.ndarray:
@@ -211,16 +215,40 @@ class TargetEngine:
     def _completed(self) -> frozenset[int]:
         return frozenset(self.store.get_completed().tolist())
 
-    def rank_region(
-        self, described: np.ndarray, weights: np.ndarray, anywhere: bool, rows: np.ndarray, k: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and distances of the k eligible cases whose region is nearest to a description (C,); exact."""
-        rows = np.sort(rows)
-        distances = np.concatenate(
-            [measure_region(described, spatial, weights, anywhere) for spatial in self._iterate_spatial(rows)]
+    def compare_region(self, weights: np.ndarray, anywhere: bool) -> Comparison:
+        """Comparison by what lies in a region (weights of `weigh_cells`), in the same place or anywhere."""
+        return Comparison(
+            regions.NAME, regions.METRIC, (weights.tobytes(), anywhere), None,
+            lambda embedded: regions.describe_region(embedded.spatial[None], weights)[0],
+            lambda rows: (regions.describe_region(piece, weights) for piece in self._iterate_spatial(rows)),
+            lambda rows: (regions.place_region(piece, weights, anywhere) for piece in self._iterate_spatial(rows)),
+        )  # fmt: skip
+
+    def compare_finding(self, finding: str) -> Comparison:
+        """Comparison by what the classifier uses for a finding. Raises `RetrievalError` where its features are not
+        indexed, `UnknownNameError` for a finding that it does not know."""
+        method = self.find_feature_method()
+        index, weights = self.get_index(method), weigh_features(self.models.classifier, finding)
+
+        def describe(rows: np.ndarray) -> Iterator[np.ndarray]:
+            for start in range(0, len(rows), _PIECE):
+                yield index.get_vectors(rows[start : start + _PIECE]) * weights
+
+        return Comparison(
+            finding_features.NAME, finding_features.METRIC, (finding,), method,
+            lambda embedded: embedded.descriptors[method] * weights, describe,
+            lambda rows: (piece[:, None] for piece in describe(rows)),
+        )  # fmt: skip
+
+    def find_feature_method(self) -> str:
+        """The method whose index holds the classifier's features. Raises `RetrievalError` if none is indexed."""
+        for method in (CENTRED, "cnn"):
+            if method in self.indexes:
+                return method
+        raise RetrievalError(
+            "Expected an index of the classifier's features to search by a finding, got none; run the index command "
+            "with the method cnn_centred."
         )
-        order = order_nearest(distances, rows, k)
-        return rows[order], distances[order]
 
     def _iterate_spatial(self, rows: np.ndarray):
         """Region features of rows in pieces; kept in memory (12.5 kB a case) for catalogues of at most 20,000 cases."""
@@ -233,5 +261,5 @@ class TargetEngine:
                 self._spatial = known, self.store.read("spatial", known)
             known, spatial = self._spatial
         positions = np.searchsorted(known, rows)
-        for start in range(0, len(rows), 1024):
-            yield spatial[positions[start : start + 1024]]
+        for start in range(0, len(rows), _PIECE):
+            yield spatial[positions[start : start + _PIECE]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -36,11 +38,11 @@ def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, 
         ("Ranking (JSON)", "json", "application/json", lambda: write_json(ranking, film.key, filters)),
     ):
         st.download_button(
-            label, partial(_make_or_say, make, ending), f"{name}.{ending}", mime, on_click="ignore", width="stretch"
+            label, partial(make_or_say, make, ending), f"{name}.{ending}", mime, on_click="ignore", width="stretch"
         )
 
 
-def _make_or_say(make: Callable[[], bytes], ending: str) -> bytes:
+def make_or_say(make: Callable[[], bytes | str], ending: str) -> bytes | str:
     """The file, else one that says why there is none: it is made after the run, when the page can say nothing."""
     try:
         return make()
@@ -52,4 +54,10 @@ def _make_or_say(make: Callable[[], bytes], ending: str) -> bytes:
         return json.dumps({"error": sentence, "notice": NOTICE}, ensure_ascii=False).encode()
     if ending == "html":
         return f'<!doctype html><meta charset="utf-8"><p>{escape(sentence)}</p><p>ICBIR · {NOTICE}</p>'.encode()
-    return f"{sentence}\n{NOTICE}\n".encode()
+    told = f"{sentence}\n{NOTICE}\n".encode()
+    if ending == "zip":
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("NOT_MADE.txt", told)
+        return packed.getvalue()
+    return told

@@ -23,7 +23,7 @@ from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
 
-EVENTS = ("rated", "marked", "region", "opened", "stepped")
+EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped")
 _MIMETYPE = "application/gzip"
 """What is packed already: any other type the server packs once more, at its slowest level, while the reader waits."""
 FILMS, MAPS = 96, 512  # so many packed films and maps are kept
@@ -55,7 +55,8 @@ class MapPicture:
 class Pane:
     """One film with what is said of it. key : stable over reruns, or the reader's zoom would be lost.
 
-    lines : facts, first the most important; bars : dicts name, value, mark, above; details : (title, text) folded away.
+    lines : facts, first the most important; bars : dicts name, value, mark, above, title, askable (a button that asks
+    for a search by that finding), asked; details : (title, text) folded away.
     plain : the map is not drawn in this pane; region : box (left, top, right, bottom) in film pixels.
     """
 
@@ -81,7 +82,8 @@ class Pane:
 
     def alone(self) -> Pane:
         """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
-        return replace(self, lead=False, markable=False, openable=False, regionable=False)
+        bars = [{**bar, "askable": False} for bar in self.bars]
+        return replace(self, bars=bars, lead=False, markable=False, openable=False, regionable=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +218,7 @@ def show_viewer(
     """Mount the viewer; returns the reader's last reported view ({} before the first).
 
     on_event(name, value) is called once for each decision, before the page runs again: name in `EVENTS`, value a dict:
-    rated {pane, rating}, marked {pane, mark}, region {pane, box}, opened {pane}, stepped {by}.
+    rated {pane, rating}, marked {pane, mark}, region {pane, box}, finding {pane, finding}, opened {pane}, stepped {by}.
     """
 
     about = f"{state.get_window()}:{options.subject}"

@@ -127,6 +127,24 @@ def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):
                            arg=str(first).replace("'", '"').replace(", ", ","), timeout=TIME)  # fmt: skip
 
 
+def test_a_click_on_a_finding_ranks_by_it_and_undo_brings_the_first_ranking_back(page, served):
+    address, _ = served
+    remember_reader(page.context, address, "R1")
+    page.goto(f"{address}/?film=effusion_1")
+    wait_for_panes(page, 10)
+    first = order(page)
+    page.locator("[data-pane=query] [data-finding=Cardiomegaly]").click()
+    page.locator("[data-finding=Cardiomegaly][aria-pressed=true]").wait_for(timeout=TIME)
+    wait_for_panes(page, 10)
+    assert order(page) != first
+    page.get_by_text("Ranked by what the classifier uses for Cardiomegaly").wait_for(timeout=TIME)
+    page.get_by_role("button", name="Undo").click()
+    page.locator("[data-finding=Effusion][aria-pressed=false]").wait_for(timeout=TIME)
+    page.get_by_text("Ranked by what").wait_for(state="detached", timeout=TIME)
+    wait_for_panes(page, 10)
+    assert order(page) == first
+
+
 def test_the_overlay_the_window_and_the_zoom_run_nothing_again_and_the_export_has_them(page, served):
     address, _ = served
     sent: list[bytes] = []
@@ -172,11 +190,12 @@ def draw_demonstration_film() -> np.ndarray:
 def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page, served):
     address, workspace = served
     films: list[str] = []
-    page.on("request", lambda one: films.append(one.url) if "/media/" in one.url and one.url.endswith(".bin") else None)
+    page.on("request", lambda one: films.append(one.url) if "/media/" in one.url and one.url.endswith(".gz") else None)
     accept(page, address)
     page.get_by_role("button", name="Effusion 1").click()
     wait_for_panes(page, 10)
     fetched = len(films)
+    assert fetched == 9 + 9, "nine films, each with its map; the query stands in two panes"
     case = order(page)[2]
     page.keyboard.press("5")  # the panes are numbered in their order on the page: query, its map, then the cases
     page.keyboard.press("Shift+Digit4")

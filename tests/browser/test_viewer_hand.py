@@ -110,6 +110,24 @@ def test_a_region_comes_back_in_film_pixels(page):
         assert decision["name"] == "region" and np.allclose(decision["box"], expected, atol=2)
 
 
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+def test_a_bar_asks_for_a_search_by_its_finding(page, by):
+    names = {"Effusion": True, "No Finding": False}
+    bars = [dict(name=name, value=0.4, mark=0.3, askable=asks, title=name) for name, asks in names.items()]
+    with make_harness(make_films(), values=make_map(), bars=bars) as harness:
+        open_harness(page, harness)
+        assert page.locator("[data-pane=pane0] button.bar").count() == 1, "what cannot be asked for is no button"
+        bar = page.locator("[data-finding=Effusion]")
+        if by == "mouse":
+            bar.click()
+        else:
+            bar.focus()
+            page.keyboard.press("Enter")
+        (decision,) = page.evaluate("window.states.decisions")
+        assert (decision["name"], decision["pane"], decision["finding"]) == ("finding", "pane0", "Effusion")
+        assert page.evaluate("root.viewer.panes.every(p => p.rect)"), "Enter on it makes no pane stand alone"
+
+
 def test_keys(page):
     with make_harness(make_films(), values=make_map()) as harness:
         open_harness(page, harness)

@@ -30,14 +30,15 @@ def make_map() -> np.ndarray:
 
 
 def make_harness(
-    films: list[np.ndarray], bits: int = 8, values: np.ndarray | None = None, signed=False, **more
+    films: list[np.ndarray], bits: int = 8, values: np.ndarray | None = None, signed=False, bars=(), **more
 ) -> Harness:
     files, panes = {}, []
     for number, film in enumerate(films):
         name, place = address(data := pack_film(film, bits, f"film {number}"))
         files[place] = data
         pane = {"key": f"pane{number}", "title": f"Case {number}", "film": {"hash": name, "url": place}, "lines": ["a"],
-                "ratable": True, "regionable": number == 0, "markable": True, "orientation": "unverified"}  # fmt: skip
+                "ratable": True, "regionable": number == 0, "markable": True, "orientation": "unverified",
+                "bars": [] if number else list(bars)}  # fmt: skip
         if values is not None:
             name, place = address(data := pack_map(values, f"map {number}"))
             files[place] = data

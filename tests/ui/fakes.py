@@ -42,6 +42,10 @@ class FakeRetriever:
     def methods(self, target: str) -> tuple[str, ...]:
         return ("ig_cbir", "cnn", "ssim")
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        return ("Effusion", "Cardiomegaly", "No Finding")
+
     def get_engine(self, target: str) -> FakeRetriever:
         return self
 
@@ -68,8 +72,11 @@ class FakeRetriever:
             left, top, width, height = (round(value) for value in box)
             mask[top : top + max(height, 1), left : left + max(width, 1)] = 1
             weights = mask.ravel()
+        elif trail is not None and trail.finding:
+            weights = np.random.default_rng(self.findings.index(trail.finding)).random(64)
         else:
             weights = np.ones(64)
+        part = "region" if region else "finding" if trail is not None and trail.finding else ""
         rows = self.workspace.catalogue.eligible_rows(settings.filter)
         cases = [one for one in self.workspace.catalogue.cases(rows) if one.case_id != query.case_id]
         distances = [float(np.linalg.norm((self.vectors[case.row] - vector) * weights)) for case in cases]
@@ -79,8 +86,8 @@ class FakeRetriever:
         known = [one for one in cases if one.findings.get(target, FindingState.UNKNOWN).known]
         base = np.mean([one.findings[target] is FindingState.PRESENT for one in known]) if known else None
         return Ranking(
-            query.name, "region" if region else settings.method or self.methods(target)[0], target,
-            "euclidean (region)" if region else "euclidean", "exact", len(cases),
+            query.name, part or settings.method or self.methods(target)[0], target,
+            f"euclidean ({part})" if part else "euclidean", "exact", len(cases),
             self.workspace.catalogue.count(), hits,
             Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
             None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},

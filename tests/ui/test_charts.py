@@ -20,6 +20,15 @@ def test_bars_are_told_with_their_numbers_the_largest_first():
     assert describe_figure(figure, "Findings present") == "Findings present: Effusion 1,200, Mass 3."
 
 
+def test_names_of_others_are_no_tags_in_a_chart_and_are_told_as_they_are():
+    name = '<a href="https://x">Mass</a>'
+    figure = charts.draw_counts({name: 3})
+    assert "<" not in figure.data[0].y[0] and describe_figure(figure, "Found") == f"Found: {name} 3."
+    figure = charts.draw_scatter(np.zeros((1, 2), np.float32), [Case(0, name, "a.png", "", "", {})], name)
+    (points,) = figure.data
+    assert "<" not in points.text[0] and "<" not in points.name and points.customdata[0] == name
+
+
 def test_ages_are_told_in_their_order():
     told = describe_figure(charts.draw_ages([3, 34, 35]), "Cases by age in years, from")
     assert told.startswith("Cases by age in years, from: 0 1, 10 0, 20 0, 30 2, ")

@@ -8,6 +8,7 @@ import html
 import io
 import json
 import re
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -254,7 +255,7 @@ def test_a_case_whose_film_is_gone_stands_in_both_reports_with_the_sentence(sear
     assert write_pdf(report).startswith(b"%PDF") and any(said in one for one in written)
 
 
-@pytest.mark.parametrize("ending", ["html", "pdf", "csv", "json"])
+@pytest.mark.parametrize("ending", ["html", "pdf", "csv", "json", "zip"])
 def test_a_file_that_cannot_be_made_says_so(ending, monkeypatch):
     written = []
     monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
@@ -262,10 +263,13 @@ def test_a_file_that_cannot_be_made_says_so(ending, monkeypatch):
     def fail():
         raise WorkspaceError("Expected <films>, got none; restore them.")
 
-    data = controls._make_or_say(fail, ending)
+    data = controls.make_or_say(fail, ending)
     if ending == "pdf":
         assert data.startswith(b"%PDF") and "Expected &lt;films&gt;, got none" in written[0]
         return
+    if ending == "zip":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            data = archive.read("NOT_MADE.txt")
     text = data.decode()
     assert ("Expected &lt;films&gt;," if ending == "html" else "Expected <films>, got none") in text and NOTICE in text
 

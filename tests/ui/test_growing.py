@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -126,3 +128,22 @@ def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_p
     assert f"'{tmp_path / 'hers'}' are being added now" in told and f"'{tmp_path / 'mine'}', were NOT started" in told
     assert growing.get_growth(workspace) is going
     going.finished.set()
+
+
+def test_of_two_who_press_add_at_once_one_starts(workspace, tmp_path, monkeypatch):
+    go_on, begun = threading.Event(), []
+    monkeypatch.setattr(growing, "ingest", lambda held, options, tell: begun.append(options) or go_on.wait(20))
+    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    made = growing.Growth
+    monkeypatch.setattr(growing, "Growth", lambda options: time.sleep(0.05) or made(options))  # time to be overtaken in
+    together = threading.Barrier(8)
+
+    def press(number: int):
+        options = growing.guess_options("folder", str(tmp_path / str(number)), "")
+        together.wait(20)
+        return growing.start_growth(workspace, options, ())
+
+    with ThreadPoolExecutor(8) as hands:
+        found = list(hands.map(press, range(8)))
+    go_on.set()
+    assert len({id(one) for one in found}) == 1 and found[0].finished.wait(20) and begun == [found[0].options]

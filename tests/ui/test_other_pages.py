@@ -56,6 +56,15 @@ def test_compare_after_a_region_search_offers_no_map_of_whole_films(open_page):
     assert compare.app.session_state["compare_map"] == "Finding" and "map" in compare.data["panes"][0]
 
 
+def test_compare_after_a_search_by_a_finding_shows_its_maps_and_asks_for_no_other(open_page):
+    search = open_page("search", film="effusion_1")
+    search.decide("finding", 1, pane="query", finding="Cardiomegaly")
+    compare = open_compare(open_page, search, "steps")
+    compare.run()
+    assert "map of Cardiomegaly" in compare.text() and "compared what is seen of one finding" in compare.text()
+    assert compare.data["panes"][0]["bars"] and not any(bar["askable"] for bar in compare.data["panes"][0]["bars"])
+
+
 def test_compare_of_a_demonstration_film_outlives_a_reload(open_page):
     case = open_page("search", film="effusion_1").case_ids[4]
     again = open_page("compare", film="effusion_1", case=case)

@@ -225,6 +225,41 @@ def test_a_region_is_compared_by_its_own_features_and_page_and_rating_say_so(sea
     assert not find_control().disabled
 
 
+def test_a_finding_of_the_bars_ranks_anew_and_shows_its_maps(searched, open_page):
+    before = searched.case_ids
+    bars = {bar["name"]: bar for bar in searched.data["panes"][0]["bars"]}
+    assert bars["Cardiomegaly"]["askable"] and not any(bar["asked"] for bar in bars.values())
+    searched.decide("finding", 1, pane="query", finding="Cardiomegaly")
+    panes = searched.data["panes"]
+    assert searched.case_ids != before and panes[2]["lines"][1].startswith("for Cardiomegaly as near as")
+    assert (
+        panes[1]["title"] == "Query · heat map for Cardiomegaly" and "neighbours carry Cardiomegaly" in searched.text()
+    )
+    assert panes[0]["bars"][0]["name"] == "Cardiomegaly" and panes[0]["bars"][0]["asked"]
+    assert "finding Cardiomegaly" in searched.text() and "uses for Cardiomegaly" in searched.text()
+    ranked = searched.case_ids
+    searched.decide("finding", 2, pane="query", finding="Cardiomegaly")
+    assert len(searched.app.session_state["steps"].steps) == 1, "the same finding again is no step"
+    searched.decide("rated", 3, pane=ranked[0], rating=4)
+    (rating,) = resources.open_ratings().history(study=SEARCH)
+    assert (rating.method, rating.ranking["metric"]) == ("finding", "euclidean (finding)")
+    again = open_page("search", film="effusion_1", search="".join(searched.app.query_params["search"]))
+    assert again.case_ids == ranked, "a reload finds it again"
+    searched.press("Undo")
+    assert searched.case_ids == before
+
+
+def test_another_finding_is_chosen_beside_the_trail(searched):
+    assert not any(one.label == "This finding" for one in searched.app.selectbox)
+    searched.decide("region", 1, pane="query", box=[20, 20, 60, 60])
+    chosen = next(one for one in searched.app.selectbox if one.label == "This finding")
+    assert chosen.options == ["Effusion", "Cardiomegaly"]
+    chosen.set_value("Effusion")
+    searched.run()
+    assert "for Effusion as near" in searched.data["panes"][2]["lines"][1]
+    assert "uses for Effusion" in searched.text() and "stored spatial features" not in searched.text()
+
+
 def test_ticked_cases_become_a_step(searched):
     ticked, crossed = searched.case_ids[:2]
     searched.decide("marked", 1, pane=ticked, mark="more")

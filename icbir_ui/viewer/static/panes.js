@@ -86,10 +86,11 @@ function buildHelp() {
   return dialog;
 }
 
-function buildBars(bars) {
-  // Probabilities with their operating points: a filled bar and a tick.
+function buildBars(bars, ask) {
+  // Probabilities with their operating points: a filled bar and a tick. A bar that can be asked for is a button.
   return element("div", { class: "bars" }, ...bars.map((bar) => {
-    const row = element("div", { class: bar.above ? "bar above" : "bar", title: bar.title ?? "" },
+    const button = { type: "button", "data-finding": bar.name, "aria-pressed": String(Boolean(bar.asked)), onclick: () => ask(bar.name) };
+    const row = element(bar.askable ? "button" : "div", { class: bar.above ? "bar above" : "bar", title: bar.title ?? "", ...(bar.askable ? button : {}) },
       element("span", { class: "name" }, bar.name),
       element("span", { class: "track" },
         element("span", { class: "fill", style: `width:${(100 * bar.value).toFixed(1)}%` }),
@@ -136,7 +137,7 @@ function buildCaption(pane, data, send) {
   caption.append(head);
   for (const line of pane.lines ?? []) caption.append(element("div", { class: "line" }, line));
   if (pane.note) caption.append(element("div", { class: "note" }, pane.note));
-  if (pane.bars?.length) caption.append(buildBars(pane.bars));
+  if (pane.bars?.length) caption.append(buildBars(pane.bars, (finding) => send("finding", { pane: pane.key, finding })));
   if (pane.details) caption.append(element("details", {}, element("summary", {}, pane.details.title), element("p", {}, pane.details.text)));
   if (pane.ratable) caption.append(buildScale(pane, data.scale, send));
   return caption;

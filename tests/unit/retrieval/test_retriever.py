@@ -152,7 +152,7 @@ def test_distances_in_a_region_are_held_against_those_of_the_catalogues_own_case
 def test_neighbours_in_a_region_are_measured_once(retriever, queries, monkeypatch):
     trail = RefinementTrail().add(Region((11, 33, 25, 70)))
     retriever.search(queries[2], SearchSettings(), trail)
-    monkeypatch.setattr(target_engine, "measure_region_neighbours", None)
+    monkeypatch.setattr(target_engine, "measure_compared_neighbours", None)
     assert retriever.search(queries[2], SearchSettings(), trail).percentiles
 
 

@@ -1,0 +1,76 @@
+"""Ranking by a part of what the network saw, chosen at the time of asking: a region of the film, or one finding.
+
+Such a part has no index of its own: every eligible case is compared, in pieces, so that memory does not grow with the
+catalogue. Each case is described at one or several places, and its best place counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from icbir_core.retrieval.exact import order_nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A part by which films are compared.
+
+    name, metric : as the ranking tells them. key : equal for equal comparisons. index : the method whose index holds
+    the vectors, None where they come from the store. describe_query : its description (C,) of what
+    `Retriever.embed_query` returns; describe : descriptions float32 (n, C) of cases, by their rows, in
+    pieces; places : the same at every place that counts, (n, P, C).
+    """
+
+    name: str
+    metric: str
+    key: tuple
+    index: str | None
+    describe_query: Callable[[Any], np.ndarray]
+    describe: Callable[[np.ndarray], Iterator[np.ndarray]]
+    places: Callable[[np.ndarray], Iterator[np.ndarray]]
+
+    def describe_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Descriptions float32 (n, C) of few cases."""
+        return np.concatenate(list(self.describe(rows)))
+
+    def rank(self, described: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int64 and Euclidean distances float64 of the k cases nearest to a description (C,); exact."""
+        rows = np.sort(rows)
+        distances = np.concatenate([measure_distances(described, piece) for piece in self.places(rows)])
+        order = order_nearest(distances, rows, k)
+        return rows[order], distances[order]
+
+
+def measure_distances(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """Euclidean distances float64 (n,) of a description (C,) to the best place of each of n cases (n, P, C)."""
+    difference = placed - described
+    return np.sqrt(np.einsum("npc,npc->np", difference, difference, dtype=np.float64)).min(axis=1)
+
+
+def measure_nearest(
+    described: np.ndarray, excluded: Sequence[np.ndarray], rows: np.ndarray, pieces: Iterable[np.ndarray]
+) -> np.ndarray:
+    """Distances float64 (Q,) of Q descriptions (Q, C) to the nearest of many cases, as `measure_distances`'s.
+
+    rows : of the cases, (N,); pieces : what describes them at their places (n, P, C), one piece after another, in that
+    order. excluded : for each description the rows that do not count; infinity where none is left.
+    """
+    middle = described.mean(axis=0)  # distances from the middle lose less in the product below
+    wanted = described - middle
+    nearest, start = np.full(len(described), np.inf), 0
+    for placed in pieces:
+        number, places, channels = placed.shape
+        part, start = rows[start : start + number], start + number
+        there = placed.reshape(-1, channels) - middle
+        squared = np.einsum("nd,nd->n", there, there) - 2 * wanted @ there.T  # but for the same number in every column
+        barred = np.stack([np.isin(part, one) for one in excluded])
+        squared[np.repeat(barred, places, axis=1)] = np.inf
+        best = squared.argmin(axis=1)
+        found = np.linalg.norm((wanted - there[best]).astype(np.float64), axis=1)
+        found[barred.all(axis=1)] = np.inf
+        nearest = np.minimum(nearest, found)
+    return nearest

@@ -1,0 +1,109 @@
+"""The search "this finding": another slow way to the same ranking, for findings that were never indexed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from icbir_core.catalogue import read_case_radiograph
+from icbir_core.errors import UnknownNameError
+from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.finding_features import weigh_features
+from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.saliency.registry import attribute
+from icbir_core.settings import SearchSettings
+from icbir_core.types import FindingState, Query
+
+OTHER = "Cardiomegaly"
+TRAIL = RefinementTrail().add(Finding(OTHER))
+
+
+@pytest.fixture(scope="module")
+def retriever(indexed, models) -> Retriever:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target_engine, "load_models", lambda *_: models)
+        yield Retriever.open(indexed)
+
+
+@pytest.fixture(scope="module")
+def queries(indexed) -> list[Query]:
+    cases = indexed.catalogue.cases()
+    return [Query(case.case_id, read_case_radiograph(indexed, case), case.patient, case.case_id) for case in cases]
+
+
+def describe_slowly(retriever: Retriever, query: Query) -> np.ndarray:
+    """Centred features of a film times the sizes of the head's weights, one coordinate after another."""
+    engine = retriever.get_engine()
+    image = fit_to_network(query.radiograph.pixels, engine.models.classifier.input_settings)
+    features = engine.models.classifier.features(image[None]).astype("f8")[0] - engine.centre.mean.astype("f8")
+    kernel = engine.models.classifier.model.get_layer("logits").get_weights()[0].astype("f8")
+    sizes = [abs(float(row[engine.models.classifier.findings.index(OTHER)])) for row in kernel]
+    mean = sum(sizes) / len(sizes)
+    return features / np.sqrt((features**2).sum()) * np.array(sizes) / mean
+
+
+def test_a_finding_ranks_by_what_its_logit_uses(retriever, queries):
+    assert OTHER not in retriever.targets and OTHER in retriever.findings
+    query = queries[5]
+    ranking = retriever.search(query, SearchSettings(top_k=6), TRAIL)
+    own = describe_slowly(retriever, query)
+    others = [one for one in queries if one.patient != query.patient]
+    distances = {one.case_id: np.linalg.norm(describe_slowly(retriever, one) - own) for one in others}
+    assert [hit.case.case_id for hit in ranking.hits] == sorted(distances, key=distances.get)[:6]
+    for hit in ranking.hits:
+        assert hit.distance == pytest.approx(distances[hit.case.case_id], rel=1e-4)
+
+
+def test_a_finding_is_its_own_method_and_says_what_it_is_about(retriever, queries):
+    first, second = (retriever.search(queries[5], SearchSettings(method=m), TRAIL) for m in ("ssim", "ig_cbir"))
+    assert first.method == "finding" and first.metric == "euclidean (finding)" and first.target == OTHER
+    assert [hit.case.row for hit in first.hits] == [hit.case.row for hit in second.hits]
+    assert first.versions["index"] == retriever.get_engine().get_versions("cnn_centred")["index"]
+    states = [
+        case.findings[OTHER] for case in retriever.workspace.catalogue.cases() if case.patient != queries[5].patient
+    ]
+    carried = [state is FindingState.PRESENT for state in states if state.known]
+    assert first.base_rate == (pytest.approx(np.mean(carried)) if carried else None)
+
+
+def test_distances_are_held_against_those_of_the_catalogues_own_cases(retriever, queries):
+    nearest = [retriever.search(query, SearchSettings(top_k=1), TRAIL).hits[0].distance for query in queries]
+    ranking = retriever.search(queries[6], SearchSettings(top_k=12), TRAIL)
+    assert len(ranking.percentiles) == 12
+    for hit, percentile in zip(ranking.hits, ranking.percentiles, strict=True):
+        assert percentile == pytest.approx(np.mean([one < hit.distance for one in nearest]), abs=0.07)
+
+
+def test_ticked_cases_draw_the_query_and_the_last_part_chosen_ranks(retriever, queries):
+    settings = SearchSettings(top_k=28)
+    wanted = retriever.search(queries[5], settings, TRAIL).hits[9].case.case_id
+    moved = retriever.search(queries[5], settings, TRAIL.add(MoreLikeThese((wanted,))))
+    assert [hit.case.case_id for hit in moved.hits].index(wanted) < 9 and moved.method == "finding"
+    region = TRAIL.add(Region((5, 60, 40, 40)))
+    assert retriever.search(queries[5], settings, region).method == "region"
+    assert retriever.search(queries[5], settings, region).target == OTHER
+    assert retriever.search(queries[5], settings, region.add(Finding(OTHER))).method == "finding"
+
+
+def test_maps_of_a_finding_that_is_no_target_are_computed(retriever, queries):
+    found = retriever.map_of(queries[3], target=OTHER)
+    case = retriever.workspace.catalogue.get(queries[3].case_id)
+    classifier = retriever.get_engine().models.classifier
+    image = fit_to_network(queries[3].radiograph.pixels, classifier.input_settings)
+    np.testing.assert_allclose(found.values, attribute(classifier, image[None], OTHER, "deep_taylor")[0], rtol=1e-5)
+    assert found.finding == OTHER and retriever.map_of(case, target=OTHER) is found
+
+
+def test_a_finding_that_the_classifier_does_not_know_is_refused(retriever, queries):
+    with pytest.raises(UnknownNameError, match="Cardiomegaly"):
+        retriever.search(queries[0], SearchSettings(), RefinementTrail().add(Finding("Scoliosis")))
+    with pytest.raises(UnknownNameError):
+        retriever.map_of(queries[0], target="Scoliosis")
+
+
+def test_weights_are_of_mean_one_and_blind_to_their_sign(models):
+    weights = weigh_features(models.classifier, OTHER)
+    assert weights.shape == (models.classifier.model.get_layer("logits").kernel.shape[0],)
+    assert weights.min() >= 0 and weights.mean() == pytest.approx(1)
