@@ -8,14 +8,17 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.ingesting import read_case_radiograph
+from icbir_core.catalogue.layouts.finder import ENDINGS
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.radiograph.quality import assess_quality
+from icbir_core.radiograph.reading import looks_like_dicom
 from icbir_core.settings import ReadLimits
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import state
@@ -29,7 +32,6 @@ MAX_NAMED = 10
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 """Of a zip, and of one without any member."""
 QUERY_FOLDERS = ("demonstration/queries", "queries")
-ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", "")
 UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 """What the standard library raises for what it cannot unpack; encrypted and unknown members are RuntimeErrors."""
 _NUMBERED = re.compile(r"(?:sim)?[_-]?\d+")
@@ -146,17 +148,20 @@ def take_uploads(workspace: Workspace, files: list) -> list[str]:
                 except IcbirError as error:
                     faults.append(f"{name}: {error}")
                     continue
+                held = taken.get(film.key, film)
+                if held.title != film.title:
+                    faults.append(f"'{name}' is the same film as '{held.title}' and stands in its place.")
                 taken[film.key] = film
-                first = first or film
+                first = first or film.key
         except IcbirError as error:
             faults.append(f"{file.name}: {error}")
     state.put(Key.TAKEN, known)
     if first:
-        taken[first.key] = taken.pop(first.key)  # the one that is searched with is not left out
+        taken[first] = taken.pop(first)  # the one that is searched with is not left out
     if left_out := _keep(taken):
         faults.append(left_out)
     if first:
-        choose(first)
+        choose(taken[first])
     return faults
 
 
@@ -195,7 +200,16 @@ def get_current() -> Film | None:
 def list_demonstration(workspace: Workspace) -> list[Path]:
     """The demonstration queries of a workspace, by name; whether each can be read is not known yet."""
     found = [path for folder in QUERY_FOLDERS for path in sorted((workspace.path / folder).glob("[!.]*"))]
-    return [path for path in found if path.suffix.lower() in ENDINGS and path.is_file()]
+    return [path for path in found if path.suffix.lower() in ENDINGS and path.is_file() and _may_be_film(path)]
+
+
+def _may_be_film(path: Path) -> bool:
+    """False for a file without an ending that does not begin like a DICOM file, such as a README."""
+    if path.suffix:
+        return True
+    with suppress(OSError), path.open("rb") as file:
+        return looks_like_dicom(file.read(133))
+    return False
 
 
 def title_demonstration(workspace: Workspace) -> dict[str, str]:

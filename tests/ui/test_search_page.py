@@ -86,6 +86,15 @@ def test_a_damaged_zip_loses_neither_the_other_uploads_nor_the_demonstration_fil
     assert "damaged.zip" in page.text() and page.data["panes"][0]["title"] == "Query · IM0001"
 
 
+def test_the_same_film_dropped_twice_is_told(open_page):
+    data = encode_lossless(fakes.make_radiograph(3))
+    page = open_page("search")
+    page.app.file_uploader[0].set_value([(name, data, "image/png") for name in ("first.png", "again.png")])
+    page.run()
+    assert "'again.png' is the same film as 'first.png' and stands in its place" in page.text()
+    assert page.data["panes"][0]["title"] == "Query · again.png" and len(page.app.session_state["films"]) == 1
+
+
 def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(searched):
     first, second = searched.data["panes"][:2]
     assert first["plain"] and first["regionable"] and not second["plain"]
@@ -336,6 +345,10 @@ def test_stray_files_among_the_demonstration_films_take_away_none(workspace, ope
     page = open_page("search")
     offered = [one.key for one in page.app.button if (one.key or "").startswith("demonstration_")]
     assert offered == ["demonstration_effusion_1", "demonstration_other"] and not page.app.error
+    page.press("Effusion 1")
+    (named,) = [one.options for one in page.app.selectbox if one.label == "Demonstration film"]
+    assert named == ["A damaged", "Effusion 1", "Other"], "a README is no film, whatever stands in it"
+    page = open_page("search")
     (queries / "a_damaged.png").write_bytes(encode_lossless(fakes.make_radiograph(102)))
     assert any(one.key == "demonstration_a_damaged" for one in page.run().app.button), "a mended film is offered"
 
