@@ -1,7 +1,6 @@
 """A report as PDF, A4, with the notice at the foot of every page.
 
-The fonts are those built into every reader, and they know Latin-1 only: other letters are transliterated, and where
-that happened the report says so. The HTML report holds every letter as it was written.
+Where a sign stands as its code point, because the fonts lack it, the report says so.
 """
 
 from __future__ import annotations
@@ -17,14 +16,16 @@ from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from icbir_ui.export.content import Picture, Report
-from icbir_ui.export.latin import spell_latin
+from icbir_ui.export.letters import BOLD, PLAIN, is_spelt, register_letters, spell
 from icbir_ui.state import NOTICE
 
 WIDTH = A4[0] - 36 * mm - 12  # a frame keeps six points free on either side
 GAP = 4 * mm
-TRANSLITERATED = "Letters other than Latin are transliterated here; the report as HTML holds them as they were written."
+SPELT = "Signs that this file's letters lack stand as code points; the report as HTML holds them as they were written."
 _STYLES = getSampleStyleSheet()
-_TEXT = ParagraphStyle("text", parent=_STYLES["BodyText"], fontSize=9, leading=12)
+_TITLE = ParagraphStyle("title", parent=_STYLES["Heading1"], fontName=BOLD, fontSize=16)
+_HEADING = ParagraphStyle("heading", parent=_STYLES["Heading2"], fontName=BOLD, fontSize=12)
+_TEXT = ParagraphStyle("text", parent=_STYLES["BodyText"], fontName=PLAIN, fontSize=8.5, leading=12)
 _QUIET = ParagraphStyle("quiet", parent=_TEXT, textColor=colors.HexColor("#555555"))
 _NOTICE = ParagraphStyle(
     "notice", parent=_TEXT, borderColor=colors.HexColor("#b08a3c"), borderWidth=0.7, borderPadding=4,
@@ -58,15 +59,15 @@ def _lay_out(picture: Picture, height: float) -> KeepTogether:
 
 
 def _safe(text: str) -> str:
-    return escape(spell_latin(text))
+    return escape(spell(text))
 
 
-def _is_transliterated(report: Report) -> bool:
-    """True where letters of the report (signs aside) are not written as they were."""
+def _has_spelt(report: Report) -> bool:
+    """True where the report holds a sign that the fonts lack."""
     texts = [text for one in (report.query, *report.hits) for text in (one.title, *one.lines, one.text or "")]
     texts += [part for row in (*report.settings, *report.versions) for part in row]
     texts += [name for name, _, _ in report.probabilities] + [report.share, *report.warnings, *report.cautions]
-    return any(ord(letter) > 255 and letter.isalpha() for text in texts for letter in text)
+    return any(is_spelt(text) for text in texts)
 
 
 def _tabulate(rows: list[tuple[str, str]]) -> Table:
@@ -76,33 +77,34 @@ def _tabulate(rows: list[tuple[str, str]]) -> Table:
 
 
 def write_pdf(report: Report) -> bytes:
-    """The report as the bytes of a PDF; letters outside of Latin-1 are transliterated by `spell_latin`."""
-    heading = _STYLES["Heading2"]
+    """The report as the bytes of a PDF; signs that its fonts lack are spelt by `letters.spell`."""
+    register_letters()  # here, not at the import, which the first page waits for
     story: list[Flowable] = [
-        Paragraph("Search of similar chest radiographs", _STYLES["Heading1"]),
+        Paragraph("Search of similar chest radiographs", _TITLE),
         Paragraph(_safe(f"{report.made} · {report.small}"), _QUIET),
         Paragraph(_safe(report.notice), _NOTICE),
     ]
-    if _is_transliterated(report):
-        story.append(Paragraph(TRANSLITERATED, _QUIET))
+    if _has_spelt(report):
+        story.append(Paragraph(SPELT, _QUIET))
     story += [Paragraph(_safe(warning), _NOTICE) for warning in report.warnings]
-    story += [Paragraph("Query", heading), _lay_out(report.query, 90 * mm)]
+    story += [Paragraph("Query", _HEADING), _lay_out(report.query, 90 * mm)]
     if report.probabilities:
         rows = [
             (name, f"{value:.2f} (operating point {'unknown' if point is None else format(point, '.2f')})")
             for name, value, point in report.probabilities
         ]
-        story += [Paragraph("Probabilities", heading), _tabulate(rows)]
-    story += [Paragraph("Most similar cases", heading), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
+        story += [Paragraph("Probabilities", _HEADING), _tabulate(rows)]
+    story += [Paragraph("Most similar cases", _HEADING), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
     story += [Paragraph(_safe(caution), _NOTICE) for caution in report.cautions]
     story += [_lay_out(hit, 57 * mm) for hit in report.hits]  # three to a page
     for title, rows in (("Settings", report.settings), ("Versions", report.versions)):
-        story.append(KeepTogether([Paragraph(title, heading), _tabulate(list(rows))]))
+        story.append(KeepTogether([Paragraph(title, _HEADING), _tabulate(list(rows))]))
     return _build(story)
 
 
 def write_sentence(text: str) -> bytes:
     """A PDF that says one sentence."""
+    register_letters()
     return _build([Paragraph(_safe(text), _TEXT)])
 
 
@@ -111,7 +113,7 @@ def _build(story: list[Flowable]) -> bytes:
 
     def foot(canvas, document) -> None:
         canvas.saveState()
-        canvas.setFont("Helvetica", 8)
+        canvas.setFont(PLAIN, 7.5)
         canvas.drawString(18 * mm, 10 * mm, f"ICBIR · {NOTICE}")
         canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, str(document.page))
         canvas.restoreState()

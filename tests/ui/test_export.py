@@ -17,6 +17,7 @@ import fakes
 import numpy as np
 import pytest
 import streamlit as st
+from pypdf import PdfReader
 from reportlab.platypus import Paragraph
 
 from icbir_core.errors import WorkspaceError
@@ -27,7 +28,7 @@ from icbir_core.types import Query
 from icbir_ui.export import content, controls, pdf
 from icbir_ui.export.content import apply_window, gather_report
 from icbir_ui.export.html import write_html
-from icbir_ui.export.latin import spell_latin
+from icbir_ui.export.letters import is_spelt, spell
 from icbir_ui.export.marks import REGION_COLOUR
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
@@ -70,21 +71,24 @@ def test_no_written_form_holds_the_name_of_an_uploaded_file(searched):
     assert gather_report(replace(film, origin="demonstration"), *rest, {}).query.title == "Query · <b>Müller</b>"
 
 
-def test_pdf_spells_what_its_fonts_lack():
-    assert spell_latin("zażółć Łódź, řeka, Müller – 5 ≥ 3 → x") == "zazólc Lódz, reka, Müller - 5 >= 3 -> x"
-    assert spell_latin("Щука Петров Ёж йод") == "Shchuka Petrov Yozh yod"
-    assert spell_latin("Ψυχή Ωμέγα Έλος") == "Psychi Omega Elos"
-    assert spell_latin("e\u0301 影") == "é [U+5F71]" and "?" not in spell_latin("ąłя‑ώ")
+def read_pdf_text(data: bytes) -> str:
+    """The words of a PDF, as another program reads them."""
+    return "".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages)
 
 
-def test_pdf_says_where_letters_were_transliterated(searched, monkeypatch):
-    written = []
-    monkeypatch.setattr(pdf, "Paragraph", lambda text, style: written.append(text) or Paragraph(text, style))
+def test_pdf_holds_every_letter_that_its_fonts_have_and_spells_the_others():
+    kept = "zażółć Łódź, Müller – 5 ≥ 3 → x, Щука Ёж, Ψυχή Έλος"
+    assert spell(kept) == kept and not is_spelt(kept)
+    assert spell("e\u0301 影 א") == "é [U+5F71] [U+05D0]" and is_spelt("影") and is_spelt("א")
+
+
+def test_pdf_is_read_back_in_the_letters_of_the_report(searched):
     report = gather_report(*searched, {})
-    write_pdf(report)
-    assert pdf.TRANSLITERATED not in written
-    write_pdf(replace(report, query=replace(report.query, text="Лёгкие & płuca")))
-    assert pdf.TRANSLITERATED in written and "Lyogkie &amp; pluca" in written
+    assert pdf.SPELT not in read_pdf_text(write_pdf(report))
+    told = read_pdf_text(write_pdf(replace(report, query=replace(report.query, text="Лёгкие & płuca, πνεύμονας"))))
+    assert "Лёгкие & płuca, πνεύμονας" in told and "code points" not in told
+    told = read_pdf_text(write_pdf(replace(report, query=replace(report.query, text="肺"))))
+    assert "[U+80BA]" in told and "code points" in told
 
 
 def test_report_names_filters_and_refinement_without_the_session(searched):
