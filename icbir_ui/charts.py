@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from icbir_core.evaluation.figure_words import describe_figure
+from icbir_core.evaluation.figure_words import describe_figure, write_out
 from icbir_core.findings import FindingState
 from icbir_core.types import Case
 
@@ -27,11 +26,6 @@ def _style(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
-def _write_out(text: str) -> str:
-    """Text of others for Plotly, which takes a few tags, links among them, for its own."""
-    return escape(text, quote=False)
-
-
 def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
     """Draw a figure into `place` (streamlit or a part of its page), named in words for those who hear the page.
 
@@ -46,7 +40,7 @@ def draw_counts(counts: Mapping[str, int]) -> go.Figure:
     names = sorted(counts, key=lambda name: counts[name])
     values = [counts[name] for name in names]
     figure = go.Figure(go.Bar(
-        x=values, y=[_write_out(name) for name in names], orientation="h", marker_color=ACCENT,
+        x=values, y=[write_out(name) for name in names], orientation="h", marker_color=ACCENT,
         text=[f"{value:,}" for value in values],
         textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:,}<extra></extra>",
     ))  # fmt: skip
@@ -80,10 +74,10 @@ def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query:
         if members:
             figure.add_trace(kind(
                 x=points[members, 0], y=points[members, 1], mode="markers",
-                name=_write_out(f"{finding} {name} ({len(members):,})"),
+                name=write_out(f"{finding} {name} ({len(members):,})"),
                 marker={"size": 6, "color": COLOURS[name], "opacity": 0.75},
                 customdata=[cases[number].case_id for number in members],
-                text=[_write_out(cases[number].case_id) for number in members], hovertemplate="%{text}<extra></extra>",
+                text=[write_out(cases[number].case_id) for number in members], hovertemplate="%{text}<extra></extra>",
             ))  # fmt: skip
     if query is not None:
         figure.add_trace(go.Scatter(

@@ -6,6 +6,7 @@ skip the colleague's own notice nor store his ratings under her name.
 
 from __future__ import annotations
 
+import uuid
 from contextlib import suppress
 from urllib.parse import quote, unquote
 
@@ -21,7 +22,10 @@ COOKIE = "icbir_reader"
 DAYS = 30
 LONGEST = 40
 _SCRIPT = f"""export default ({{ data }}) => {{
-  document.cookie = `{COOKIE}=${{data.name}}; path=/; max-age={DAYS * 86400}; samesite=strict`;
+  if (sessionStorage.getItem("{COOKIE}") === data.number) return;  // once: another tab may have changed it since
+  sessionStorage.setItem("{COOKIE}", data.number);
+  const age = data.name ? {DAYS * 86400} : 0;
+  document.cookie = `{COOKIE}=${{data.name}}; path=/; max-age=${{age}}; samesite=strict`;
 }};"""
 _write_cookie = st.components.v2.component("icbir_reader", js=_SCRIPT)
 
@@ -32,13 +36,15 @@ def is_accepted() -> bool:
     A name in the address (an invitation to a study) only fills the field: where it is not the browser's own, the notice
     is shown again.
     """
-    if state.get(Key.ACCEPTED) is None:  # False: she has left
-        known, invited = _recall(), st.query_params.get(PARAMETER_READER)
+    if state.get(Key.ACCEPTED) is None:
+        known, invited = _recall(), _read_invitation()
         if known and invited in (None, known):
             _accept(known)
-    if state.get(Key.ACCEPTED) and _recall() != state.get_reader():
+        elif invited:
+            state.put(Key.ACCEPTED, False)  # also on the pages that she turns to instead
+    if told := state.get(Key.COOKIE_WRITTEN):
         with st.container(key="remembered"):
-            _write_cookie(key=Key.COOKIE.value, data={"name": quote(state.get_reader())})
+            _write_cookie(key=Key.COOKIE.value, data=told)
     return bool(state.get(Key.ACCEPTED))
 
 
@@ -59,13 +65,14 @@ def ask_to_accept() -> None:
             if open_engine().loading:
                 st.caption("The networks load while you read this.")
         with st.form("notice", border=False):  # so that Enter accepts
-            suggested = clean(st.query_params.get(PARAMETER_READER) or _recall() or "")
+            suggested = _read_invitation() or (None if state.get(Key.LEFT) else _recall()) or clean("")
             name = st.text_input(
                 "Pseudonym", value=suggested, max_chars=LONGEST, help="Not your name; letters and digits."
             )
             accepted = st.form_submit_button("I understand", type="primary")
         if accepted:
             _accept(clean(name))
+            _tell_browser(state.get_reader())
             st.rerun()
 
 
@@ -75,10 +82,10 @@ def show_foot() -> None:
         st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>', width="content")
         if not state.get(Key.ACCEPTED):
             return
-        st.button(
-            f"Reader: {escape_markdown(state.get_reader())} · change", key=Key.LEAVE.value, type="tertiary",
-            help="Ratings are stored under this pseudonym. Press to read as somebody else.", on_click=_leave,
-        )  # fmt: skip
+        label = f"Reader: {escape_markdown(state.get_reader())} · change"
+        with st.popover(label, type="tertiary", key=Key.READER_MENU.value):
+            st.markdown("Ratings are stored under this pseudonym.\n\nAnother reader finds this visit's films closed.")
+            st.button("Read as somebody else", key=Key.LEAVE.value, on_click=_leave)
 
 
 def clean(name: str) -> str:
@@ -89,8 +96,16 @@ def clean(name: str) -> str:
 
 def _recall() -> str | None:
     """The pseudonym that this browser has accepted under, None before."""
-    held = st.context.cookies.get(COOKIE)
-    return clean(unquote(held)) if held else None
+    return _read_name(unquote(st.context.cookies.get(COOKIE) or ""))
+
+
+def _read_invitation() -> str | None:
+    """The name that the address asks for, None without one."""
+    return _read_name(st.query_params.get(PARAMETER_READER) or "")
+
+
+def _read_name(text: str) -> str | None:
+    return clean(text) if any(letter.isalnum() for letter in text) else None
 
 
 def _accept(name: str) -> None:
@@ -99,5 +114,15 @@ def _accept(name: str) -> None:
     st.query_params.pop(PARAMETER_READER, None)
 
 
+def _tell_browser(name: str) -> None:
+    """Have the browser keep the name, or forget it (""); a number makes it do so once."""
+    state.put(Key.COOKIE_WRITTEN, {"name": quote(name), "number": uuid.uuid4().hex})
+
+
 def _leave() -> None:
+    """The next reader finds nothing of the one before her: neither name nor films nor marks."""
+    st.session_state.clear()
+    st.query_params.clear()
     state.put(Key.ACCEPTED, False)
+    state.put(Key.LEFT, True)
+    _tell_browser("")

@@ -11,6 +11,7 @@ from icbir_core.findings import NO_FINDING
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import state
 from icbir_ui.errors import escape_markdown
+from icbir_ui.resources import Engine
 from icbir_ui.searching import get_trail
 from icbir_ui.state import Key
 
@@ -80,12 +81,17 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
         elif trail.finding is not None:
             words = f"Ranked by what the classifier uses for {trail.finding}, not by “Search by”."
             st.caption(escape_markdown(words))
-        others = [name for name in findings if name not in (trail.finding, NO_FINDING)]
+        others = [name for name in findings if trail.region is not None or name != trail.finding]
         if trail.steps and others:  # for the first step there are the bars under the query
             st.selectbox(
                 "This finding", others, index=None, placeholder="This finding: …", width=220,
                 key=Key.FINDING_STEP.value, on_change=_take_chosen_finding, label_visibility="collapsed",
             )  # fmt: skip
+
+
+def list_findings(engine: Engine) -> list[str]:
+    """What a search by "this finding" is offered for; "No Finding" is none to search by."""
+    return [name for name in engine.retriever.findings if name != NO_FINDING]
 
 
 def take_finding(name: str) -> None:

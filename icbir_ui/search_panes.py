@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.findings import NO_FINDING
 from icbir_core.retrieval.finding_features import NAME as FINDING
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
@@ -16,8 +15,8 @@ from icbir_ui.words import describe_film, describe_findings, describe_hit, descr
 QUERY_PANE, MAP_PANE = "query", "query map"
 
 
-def make_bars(ranking: Ranking) -> list[dict]:
-    """Probabilities as bars, the target first, then falling. Each asks for a search by its finding."""
+def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict]:
+    """Probabilities as bars, the target first, then falling. findings : for which a bar asks for a search by it."""
     if ranking.prediction is None:
         return []
     target, points = ranking.target, ranking.prediction.operating_points
@@ -30,8 +29,8 @@ def make_bars(ranking: Ranking) -> list[dict]:
             "above": name in points and value >= points[name],
             "title": f"{name}: probability {value:.2f}"
             + (f", operating point {points[name]:.2f}" if name in points else "")
-            + ("" if name == NO_FINDING else ". Click to rank by this finding."),
-            "askable": name != NO_FINDING,
+            + (". Click to rank by this finding." if name in findings else ""),
+            "askable": name in findings,
             "asked": name == target and ranking.method == FINDING,
         }
         for name, value in ordered
@@ -39,9 +38,17 @@ def make_bars(ranking: Ranking) -> list[dict]:
 
 
 def query_pane(
-    film: Film, ranking: Ranking | None = None, maps: Maps | None = None, plain: bool = False, **more
+    film: Film,
+    ranking: Ranking | None = None,
+    maps: Maps | None = None,
+    plain: bool = False,
+    findings: Sequence[str] = (),
+    **more,
 ) -> Pane:
-    """The film that is searched with, with its facts, warnings and probabilities. plain : never under its map."""
+    """The film that is searched with, with its facts, warnings and probabilities.
+
+    plain : never under its map. findings : what can be asked for by a click on its bar.
+    """
     region = get_trail().region
     box = None
     if region is not None:
@@ -56,7 +63,7 @@ def query_pane(
         plain=plain,
         lines=describe_film(film.radiograph),
         note=" ".join(film.warnings) or None,
-        bars=make_bars(ranking) if ranking else (),
+        bars=make_bars(ranking, findings) if ranking else (),
         oriented=film.radiograph.orientation_verified,
         lead=True,
         regionable=ranking is not None,

@@ -39,10 +39,11 @@ def draw() -> None:
         show_loading(engine, "The search starts by itself.")
         show_alone(film, st.empty())
         return
+    findings = refining.list_findings(engine)
     settings, method = choose_settings(engine, columns[1:6])
     with passing_word() as tell:
         show_word()
-        refining.show_refinement(engine.retriever.findings, settings.method in EMBEDDED or get_trail().by_part)
+        refining.show_refinement(findings, settings.method in EMBEDDED or get_trail().by_part)
         known = is_known(engine, film, settings)
         fresh = not known and (state.get(Key.RANKING) or (None,))[0] != film.key
         above, place = st.container(), st.container()
@@ -64,7 +65,8 @@ def draw() -> None:
     state.put(Key.RANKING, (film.key, ranking, method))
     store = resources.open_ratings()
     mapped = maps.query is not None
-    panes = [query_pane(film, ranking, maps, plain=mapped)] + ([map_pane(film, ranking, maps)] if mapped else [])
+    panes = [query_pane(film, ranking, maps, plain=mapped, findings=findings)]
+    panes += [map_pane(film, ranking, maps)] if mapped else []
     panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
 
     def react(name: str, value: dict) -> None:

@@ -139,7 +139,7 @@ class Workspace:
         stored = dict(entry)
         if "path" in stored:
             target = self._inside(stored["path"])
-            stored["path"] = target.relative_to(self.path.absolute()).as_posix()
+            stored["path"] = Path(os.path.relpath(target, os.path.normpath(self.path))).as_posix()
             stored.setdefault("sha256", _hash(target, name))
         stored.setdefault("recorded", _now())
         with self.lock("manifest"):
@@ -188,7 +188,7 @@ class Workspace:
         return entry
 
     def _inside(self, path: str | Path) -> Path:
-        root = self.path.absolute()
+        root = Path(os.path.normpath(self.path))
         target = Path(os.path.normpath(root / path))
         if not target.is_relative_to(root):
             raise WorkspaceError(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import unescape
+from html import escape, unescape
 from typing import Any
+
+
+def write_out(text: str) -> str:
+    """Text of others for a figure: Plotly takes a few tags, links among them, for its own."""
+    return escape(text, quote=False)
 
 
 def describe_figure(figure: Any, title: str) -> str:
@@ -14,7 +19,7 @@ def describe_figure(figure: Any, title: str) -> str:
     how many it has.
     """
     words = "; ".join(_describe_trace(trace) for trace in figure.data) or "no data"
-    return f"{title}: {unescape(words)}."  # what Plotly must not take for tags is written out in the figure
+    return f"{title}: {unescape(words)}."  # names stand in it as `write_out` wrote them
 
 
 def _describe_trace(trace: Any) -> str:

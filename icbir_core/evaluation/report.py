@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from icbir_core.evaluation.figure_words import write_out
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.page import (
     NOTICE,
@@ -145,7 +146,7 @@ def draw_curves(tables: Mapping[str, Any]) -> Any:
     figure = go.Figure()
     for name, entry in tables["methods"].items():
         ks = [int(k) for k in entry["precision_by_k"]]
-        figure.add_scatter(x=ks, y=list(entry["precision_by_k"].values()), name=name, mode="lines+markers",
+        figure.add_scatter(x=ks, y=list(entry["precision_by_k"].values()), name=write_out(name), mode="lines+markers",
                            line={"dash": "dot" if entry["control"] else "solid"})  # fmt: skip
     chance = next((tables["chance"][m]["value"] for m in tables["chance"] if m.startswith("precision_at")), None)
     if chance is not None:
@@ -163,9 +164,10 @@ def draw_differences(tables: Mapping[str, Any], measure: str = "average_precisio
     if not entries:
         return None
     values = [entry["difference"] for entry in entries]
+    names = [write_out(f"{entry['first']} − {entry['second']}") for entry in entries]
     figure = go.Figure(
         go.Scatter(
-            x=[v["value"] for v in values], y=[f"{e['first']} − {e['second']}" for e in entries], mode="markers",
+            x=[v["value"] for v in values], y=names, mode="markers",
             error_x={"array": [v["high"] - v["value"] for v in values],
                      "arrayminus": [v["value"] - v["low"] for v in values]},
         )

@@ -6,13 +6,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.errors import FilterError, RetrievalError, UnknownNameError
+from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import NAME as CENTRED
@@ -84,8 +85,9 @@ class Retriever:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What the classifier knows: a search by "this finding" and maps can be had for each."""
-        return self.get_engine().models.classifier.findings
+        """What can be asked for as "this finding": all that the classifier knows, where its features are indexed."""
+        engine = self.get_engine()
+        return engine.models.classifier.findings if engine.feature_method else ()
 
     def methods(self, target: str | None = None) -> tuple[str, ...]:
         """The methods that are indexed for a target, its default first."""
@@ -253,7 +255,7 @@ class Retriever:
         Maps of an indexed target by the indexing method come from the store; others are computed, and the last 256
         kept. Raises `UnknownNameError` for another finding.
         """
-        engine = self.get_engine(target if target in self.targets else None)
+        engine = self._find_map_engine(target)
         finding = target or engine.target
         engine.models.classifier.output_index(finding)
         case = self.workspace.catalogue.get_row(int(item)) if isinstance(item, int | np.integer) else item
@@ -271,6 +273,12 @@ class Retriever:
         found = make_saliency_map(engine.embedder.explain(image[None], method, finding)[0], method, finding)
         self._remember(self._maps, key, found, CACHED_MAPS)
         return found
+
+    def _find_map_engine(self, target: str | None) -> TargetEngine:
+        """The engine whose store may hold maps of the target, else the default one, whose classifier knows it too."""
+        with suppress(IndexMismatch):  # of a target that was not indexed again: its maps are computed
+            return self.get_engine(target if target in self.targets else None)
+        return self.get_engine()
 
     def explain_pair(
         self, query: Query, case: Case, method: str | None = None, target: str | None = None

@@ -227,7 +227,12 @@ class TargetEngine:
     def compare_finding(self, finding: str) -> Comparison:
         """Comparison by what the classifier uses for a finding. Raises `RetrievalError` where its features are not
         indexed, `UnknownNameError` for a finding that it does not know."""
-        method = self.find_feature_method()
+        method = self.feature_method
+        if method is None:
+            raise RetrievalError(
+                "Expected an index of the classifier's features to search by a finding, got none; run the index "
+                "command with the method cnn_centred."
+            )
         index, weights = self.get_index(method), weigh_features(self.models.classifier, finding)
 
         def describe(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -240,15 +245,10 @@ class TargetEngine:
             lambda rows: (piece[:, None] for piece in describe(rows)),
         )  # fmt: skip
 
-    def find_feature_method(self) -> str:
-        """The method whose index holds the classifier's features. Raises `RetrievalError` if none is indexed."""
-        for method in (CENTRED, "cnn"):
-            if method in self.indexes:
-                return method
-        raise RetrievalError(
-            "Expected an index of the classifier's features to search by a finding, got none; run the index command "
-            "with the method cnn_centred."
-        )
+    @property
+    def feature_method(self) -> str | None:
+        """The method whose index holds the classifier's features; None if none is indexed."""
+        return next((method for method in (CENTRED, "cnn") if method in self.indexes), None)
 
     def _iterate_spatial(self, rows: np.ndarray):
         """Region features of rows in pieces; kept in memory (12.5 kB a case) for catalogues of at most 20,000 cases."""

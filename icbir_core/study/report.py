@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from icbir_core.evaluation.figure_words import write_out
 from icbir_core.evaluation.page import Section, Table, render_page, show_interval, show_number
 from icbir_core.plurals import count_of
 from icbir_core.settings import METHOD_TITLES
@@ -162,7 +163,7 @@ def draw_methods(result: StudyResult) -> Any:
     methods = {name: v for name, v in result.methods.items() if v and "chance" in v}
     if not methods:
         return None
-    names = [_name(method) for method in methods]
+    names = [write_out(_name(method)) for method in methods]
     values = [v["ndcg"] for v in methods.values()]
     figure = go.Figure(
         go.Scatter(

@@ -29,12 +29,18 @@ def register_letters() -> frozenset[int]:
 
 def spell(text: str) -> str:
     """The text in signs that the fonts have; any other is its code point: "[U+5F71]"."""
-    return "".join(_spell(sign) for sign in unicodedata.normalize("NFC", text))
+    return "".join(_spell(sign) for sign in _tidy(text))
 
 
 def is_spelt(text: str) -> bool:
     """True where a sign of the text stands as its code point."""
-    return spell(text) != unicodedata.normalize("NFC", text)
+    return spell(text) != _tidy(text)
+
+
+def _tidy(text: str) -> str:
+    """Composed accents, lines that end alike, and a space for every other sign that is only an instruction."""
+    composed = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(" " if unicodedata.category(sign) == "Cc" and sign != "\n" else sign for sign in composed)
 
 
 def _spell(sign: str) -> str:

@@ -82,8 +82,7 @@ class Pane:
 
     def alone(self) -> Pane:
         """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
-        bars = [{**bar, "askable": False} for bar in self.bars]
-        return replace(self, bars=bars, lead=False, markable=False, openable=False, regionable=False)
+        return replace(self, lead=False, markable=False, openable=False, regionable=False)
 
 
 @dataclass(frozen=True, eq=False)

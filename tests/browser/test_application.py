@@ -85,8 +85,29 @@ def test_a_browser_accepts_once_and_no_link_accepts_for_another(page, open_windo
     other = open_window()
     other.goto(f"{address}/?reader=R1&film=effusion_1")
     other.get_by_role("button", name="I understand").wait_for(timeout=TIME)
-    page.get_by_role("button", name="Reader: R1").click()
+    for name in ("Reader: R1", "Read as somebody else"):
+        page.get_by_role("button", name=name).click()
     page.get_by_role("button", name="I understand").wait_for(timeout=TIME)
+    page.wait_for_function("!document.cookie.includes('icbir_reader=')", timeout=TIME)
+    page.reload()
+    page.get_by_role("button", name="I understand").wait_for(timeout=TIME)
+
+
+def test_a_tab_of_a_former_reader_does_not_bring_her_name_back(page, served):
+    address, _ = served
+    accept(page, address)
+    second = page.context.new_page()
+    second.goto(address)
+    for name in ("Reader: R1", "Read as somebody else"):
+        second.get_by_role("button", name=name).click()
+    second.get_by_role("textbox", name="Pseudonym").fill("R2")
+    second.get_by_role("button", name="I understand").click()
+    second.wait_for_function("document.cookie.includes('icbir_reader=R2')", timeout=TIME)
+    page.get_by_role("link", name="About", exact=True).first.click()
+    page.get_by_role("heading", name="About").wait_for(timeout=TIME)
+    page.wait_for_timeout(1500)
+    second.reload()
+    second.get_by_role("button", name="Reader: R2").wait_for(timeout=TIME)
 
 
 def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):

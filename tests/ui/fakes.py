@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import UnknownNameError
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.radiograph.reading import read_radiograph
@@ -73,6 +74,8 @@ class FakeRetriever:
             mask[top : top + max(height, 1), left : left + max(width, 1)] = 1
             weights = mask.ravel()
         elif trail is not None and trail.finding:
+            if trail.finding not in self.findings:
+                raise UnknownNameError("finding of this classifier", trail.finding, self.findings)
             weights = np.random.default_rng(self.findings.index(trail.finding)).random(64)
         else:
             weights = np.ones(64)
@@ -89,7 +92,9 @@ class FakeRetriever:
             query.name, part or settings.method or self.methods(target)[0], target,
             f"euclidean ({part})" if part else "euclidean", "exact", len(cases),
             self.workspace.catalogue.count(), hits,
-            Prediction({"Effusion": 0.72, "Cardiomegaly": 0.14}, {"Effusion": 0.31, "Cardiomegaly": 0.4}),
+            Prediction(
+                {"Effusion": 0.72, "Cardiomegaly": 0.14, "No Finding": 0.2}, {"Effusion": 0.31, "Cardiomegaly": 0.4}
+            ),
             None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},
             {"model": "a" * 64, "index": "b" * 64},
             {"top_k": settings.top_k, "refinement": list(trail.describe()) if trail else []},

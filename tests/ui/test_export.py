@@ -79,6 +79,7 @@ def read_pdf_text(data: bytes) -> str:
 def test_pdf_holds_every_letter_that_its_fonts_have_and_spells_the_others():
     kept = "zażółć Łódź, Müller – 5 ≥ 3 → x, Щука Ёж, Ψυχή Έλος"
     assert spell(kept) == kept and not is_spelt(kept)
+    assert spell("a:\tb\r\nc") == "a: b\nc" and not is_spelt("a:\tb\r\nc")
     assert spell("e\u0301 影 א") == "é [U+5F71] [U+05D0]" and is_spelt("影") and is_spelt("א")
 
 

@@ -22,7 +22,7 @@ def test_first_visit_asks_to_accept_and_the_browser_keeps_the_pseudonym(open_pag
     page.press("I understand")
     assert "Find past films" in page.text() and cookie_written(page) == "R%20b%C3%A9b"
     assert "reader" not in page.app.query_params
-    assert "Reader: R béb · change" in [button.label for button in page.app.button]
+    assert page.app.session_state["reader"] == "R béb"
 
 
 def test_the_browser_that_accepted_is_not_asked_again_and_told_nothing(open_page, browser):
@@ -54,13 +54,36 @@ def test_readers_who_enter_nothing_do_not_share_a_pseudonym(open_page):
     assert len(names) == 2 and all(name.startswith("reader-") for name in names)
 
 
-def test_another_reader_of_the_same_browser_is_asked(open_page):
-    page = open_page("search", reader="R1")
-    page.press("Reader: R1")
-    assert "not a medical device" in page.text()
+def test_another_reader_of_the_same_browser_is_asked_and_finds_nothing_of_the_one_before(make_page):
+    page = make_page("search", reader="R1", film="effusion_1").run()
+    page.decide("marked", 1, pane=page.case_ids[0], mark="more")
+    page.press("Read as somebody else")
+    assert "not a medical device" in page.text() and cookie_written(page) == "", "the browser forgets her"
+    assert page.app.text_input[0].value.startswith("reader-") and "film" not in page.app.query_params
     page.app.text_input[0].set_value("R2")
     page.press("I understand")
     assert page.app.session_state["reader"] == "R2" and cookie_written(page) == "R2"
+    assert "Find past films" in page.text() and "marks" not in page.app.session_state
+
+
+def test_an_invitation_that_was_not_accepted_is_not_forgotten_on_another_page(make_page):
+    page = make_page("rate", reader="R1")
+    page.app.query_params["reader"] = "R2"
+    assert "not a medical device" in page.run().text()
+    del page.app.query_params["reader"]  # as the menu does
+    assert "not a medical device" in page.run().text()
+
+
+@pytest.mark.parametrize("invited", ["Dr. O'Neil", "", "***"])
+def test_an_invitation_is_compared_as_a_pseudonym(make_page, invited):
+    page = make_page("search", reader="Dr. ONeil")
+    page.app.query_params["reader"] = invited
+    assert "Find past films" in page.run().text()
+
+
+@pytest.mark.parametrize("held", ["%", "***", "\0"])
+def test_a_cookie_without_a_name_is_no_acceptance(open_page, held):
+    assert "not a medical device" in open_page("search", reader=held).text()
 
 
 def test_what_a_stranger_wrote_into_the_cookie_is_only_a_name(open_page):

@@ -98,7 +98,11 @@ def test_the_same_film_dropped_twice_is_told(open_page):
 def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(searched):
     first, second = searched.data["panes"][:2]
     assert first["plain"] and first["regionable"] and not second["plain"]
-    assert {bar["name"]: bar["above"] for bar in first["bars"]} == {"Effusion": True, "Cardiomegaly": False}
+    assert {bar["name"]: bar["above"] for bar in first["bars"]} == {
+        "Effusion": True,
+        "Cardiomegaly": False,
+        "No Finding": False,
+    }
     assert searched.data["overlayScale"] > 0
     assert all("map" in pane for pane in searched.data["panes"])
 
@@ -237,7 +241,9 @@ def test_a_region_is_compared_by_its_own_features_and_page_and_rating_say_so(sea
 def test_a_finding_of_the_bars_ranks_anew_and_shows_its_maps(searched, open_page):
     before = searched.case_ids
     bars = {bar["name"]: bar for bar in searched.data["panes"][0]["bars"]}
-    assert bars["Cardiomegaly"]["askable"] and not any(bar["asked"] for bar in bars.values())
+    assert [name for name, bar in bars.items() if bar["askable"]] == ["Effusion", "Cardiomegaly"]
+    assert "Click to rank" in bars["Effusion"]["title"] and "Click" not in bars["No Finding"]["title"]
+    assert not any(bar["asked"] for bar in bars.values())
     searched.decide("finding", 1, pane="query", finding="Cardiomegaly")
     panes = searched.data["panes"]
     assert searched.case_ids != before and panes[2]["lines"][1].startswith("for Cardiomegaly as near as")
@@ -245,6 +251,7 @@ def test_a_finding_of_the_bars_ranks_anew_and_shows_its_maps(searched, open_page
         panes[1]["title"] == "Query · heat map for Cardiomegaly" and "neighbours carry Cardiomegaly" in searched.text()
     )
     assert panes[0]["bars"][0]["name"] == "Cardiomegaly" and panes[0]["bars"][0]["asked"]
+    assert next(one for one in searched.app.selectbox if one.label == "Search by").disabled
     assert "finding Cardiomegaly" in searched.text() and "uses for Cardiomegaly" in searched.text()
     ranked = searched.case_ids
     searched.decide("finding", 2, pane="query", finding="Cardiomegaly")
@@ -267,6 +274,26 @@ def test_another_finding_is_chosen_beside_the_trail(searched):
     searched.run()
     assert "for Effusion as near" in searched.data["panes"][2]["lines"][1]
     assert "uses for Effusion" in searched.text() and "stored spatial features" not in searched.text()
+    searched.decide("region", 2, pane="query", box=[20, 20, 60, 60])
+    searched.decide("finding", 3, pane="query", finding="Effusion")
+    assert len(searched.app.session_state["steps"].steps) == 4, "after a region the same finding is a step again"
+    ranked = searched.case_ids
+    searched.app.selectbox(key="target").set_value("Cardiomegaly")
+    searched.run()
+    assert "uses for" not in searched.text() and searched.case_ids != ranked, "a target takes the finding's steps back"
+
+
+def test_an_unknown_finding_in_the_address_is_told_and_can_be_taken_back(open_page):
+    page = open_page("search", film="effusion_1", search='{"steps":[{"finding":"Scoliosis"}]}')
+    assert "Scoliosis" in page.text() and "went wrong" not in page.text() and not page.case_ids
+    page.press("Undo")
+    assert len(page.case_ids) == 8
+
+
+def test_without_the_classifiers_features_no_finding_is_offered(open_page, monkeypatch):
+    monkeypatch.setattr(fakes.FakeRetriever, "findings", ())
+    page = open_page("search", film="effusion_1")
+    assert not any(bar["askable"] or "Click" in bar["title"] for bar in page.data["panes"][0]["bars"])
 
 
 def test_ticked_cases_become_a_step(searched):

@@ -96,6 +96,15 @@ def test_a_workspace_named_from_the_current_folder_finds_its_artefacts(tmp_path,
     assert workspace.check_artefact("numbers")["path"] == "targets/effusion/numbers"
 
 
+def test_a_workspace_named_over_the_folder_above_finds_its_artefacts(tmp_path, monkeypatch):
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    workspace = Workspace.create("../here")
+    write_bytes_atomically(workspace.target_directory("Effusion") / "numbers", b"1")
+    workspace.record_artefact("numbers", {"path": workspace.target_directory("Effusion") / "numbers"})
+    assert Workspace.open("../here").check_artefact("numbers")["path"] == "targets/effusion/numbers"
+
+
 def test_artefacts_stay_inside(workspace, tmp_path):
     (tmp_path / "outside").write_text("x")
     for path in (tmp_path / "outside", "../outside"):

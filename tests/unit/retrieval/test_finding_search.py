@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from icbir_core.catalogue import read_case_radiograph
-from icbir_core.errors import UnknownNameError
+from icbir_core.errors import IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval import target_engine
 from icbir_core.retrieval.finding_features import weigh_features
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.saliency.registry import attribute
-from icbir_core.settings import SearchSettings
+from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_core.types import FindingState, Query
 
 OTHER = "Cardiomegaly"
@@ -76,6 +78,57 @@ def test_distances_are_held_against_those_of_the_catalogues_own_cases(retriever,
         assert percentile == pytest.approx(np.mean([one < hit.distance for one in nearest]), abs=0.07)
 
 
+def test_every_finding_has_its_own_distances_and_maps(retriever, queries):
+    """One after the other, so that what was remembered of one must not answer for another."""
+    asked = [RefinementTrail().add(Finding(name)) for name in (OTHER, "Effusion", OTHER)]
+    first, second, again = (retriever.search(queries[6], SearchSettings(top_k=9), trail) for trail in asked)
+    assert first.percentiles == again.percentiles != second.percentiles
+    for ranking in (first, second):
+        trail = RefinementTrail().add(Finding(ranking.target))
+        nearest = [retriever.search(query, SearchSettings(top_k=1), trail).hits[0].distance for query in queries]
+        expected = [np.mean([one < hit.distance for one in nearest]) for hit in ranking.hits]
+        np.testing.assert_allclose(ranking.percentiles, expected, atol=0.07)
+    maps = [retriever.map_of(queries[6], "grad_cam", name).values for name in (OTHER, "Effusion")]
+    assert not np.array_equal(*maps)
+
+
+@pytest.mark.parametrize("step", [Finding(OTHER), Region((5, 60, 40, 40))])
+def test_filters_hold_for_a_part_of_the_film(retriever, queries, step):
+    views = {case.case_id: case.view for case in retriever.workspace.catalogue.cases()}
+    settings = SearchSettings(top_k=28, filter=SearchFilter(view="AP"))
+    ranking = retriever.search(queries[5], settings, RefinementTrail().add(step))
+    assert ranking.hits and {views[hit.case.case_id] for hit in ranking.hits} == {"AP"}
+    assert ranking.eligible < ranking.total
+
+
+@pytest.mark.parametrize("methods", [("cnn", "ssim"), ("ssim",)])
+def test_the_features_that_are_indexed_are_compared_or_none_is_offered(indexed, models, queries, methods, monkeypatch):
+    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    made = Retriever.open(indexed)
+    engine = made.get_engine()
+    engine.indexes = {name: engine.indexes[name] for name in methods}
+    if "cnn" in methods:
+        ranking = made.search(queries[5], SearchSettings(top_k=4), TRAIL)
+        assert ranking.versions["index"] == engine.get_versions("cnn")["index"] and OTHER in made.findings
+    else:
+        assert made.findings == ()
+        with pytest.raises(RetrievalError, match="index command"):
+            made.search(queries[5], SearchSettings(top_k=4), TRAIL)
+
+
+def test_maps_of_a_target_that_was_not_indexed_again_are_computed(retriever, queries, monkeypatch):
+    own = retriever.get_engine()
+
+    def refuse(target=None):
+        if target == OTHER:
+            raise IndexMismatch("Expected an index of the whole catalogue, got an older one.")
+        return own
+
+    monkeypatch.setattr(retriever, "targets", (*retriever.targets, OTHER))
+    monkeypatch.setattr(retriever, "get_engine", refuse)
+    assert retriever.map_of(queries[8], target=OTHER).finding == OTHER
+
+
 def test_ticked_cases_draw_the_query_and_the_last_part_chosen_ranks(retriever, queries):
     settings = SearchSettings(top_k=28)
     wanted = retriever.search(queries[5], settings, TRAIL).hits[9].case.case_id
@@ -101,6 +154,13 @@ def test_a_finding_that_the_classifier_does_not_know_is_refused(retriever, queri
         retriever.search(queries[0], SearchSettings(), RefinementTrail().add(Finding("Scoliosis")))
     with pytest.raises(UnknownNameError):
         retriever.map_of(queries[0], target="Scoliosis")
+
+
+def test_a_head_without_weights_compares_all_features_alike():
+    kernel = np.zeros((5, 1), np.float32)
+    silent = SimpleNamespace(output_index=lambda name: 0)
+    silent.model = SimpleNamespace(get_layer=lambda name: SimpleNamespace(kernel=kernel))
+    np.testing.assert_array_equal(weigh_features(silent, OTHER), np.ones(5))
 
 
 def test_weights_are_of_mean_one_and_blind_to_their_sign(models):
