@@ -34,12 +34,12 @@ UNREADABLE = "The settings and steps in the address could not be read; this is t
 
 def write_search(film: Film) -> None:
     """Put the film, the settings that the session holds and the trail of steps into the address."""
-    state.write_address(PARAMETER_FILM, film.address or UPLOAD)
     held: dict[str, Any] = {key.value: state.get(key) for key in SETTINGS if state.get(key) not in UNSAID}
     trail = state.get(Key.STEPS) or RefinementTrail()
     if trail.steps:
         held["steps"] = [_write_step(step) for step in trail.steps]
-    state.write_address(PARAMETER_SEARCH, json.dumps(held, separators=(",", ":")) if film.address and held else "")
+    told = json.dumps(held, separators=(",", ":")) if film.address and held else ""
+    state.write_address({PARAMETER_FILM: film.address or UPLOAD, PARAMETER_SEARCH: told})
 
 
 def restore_search(workspace: Workspace) -> Film | None:
@@ -55,8 +55,7 @@ def restore_search(workspace: Workspace) -> Film | None:
             word = str(error)
     if film is None:
         state.put(Key.WORD, word)
-        state.write_address(PARAMETER_FILM, "")
-        state.write_address(PARAMETER_SEARCH, "")
+        state.write_address({PARAMETER_FILM: "", PARAMETER_SEARCH: ""})
     elif held:
         try:
             settings, trail = read_search(held, film.radiograph.pixels.shape)

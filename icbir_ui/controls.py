@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from icbir_core.retrieval.refinement import Finding, RefinementTrail
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import resources, state
 from icbir_ui.resources import Engine
@@ -34,7 +33,11 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
     read_settings(engine)
     target = state.get(Key.TARGET)
     columns[0].selectbox(
-        "Target finding", engine.retriever.targets, key=Key.TARGET.value, on_change=_leave_finding_steps
+        "Target finding",
+        engine.retriever.targets,
+        key=Key.TARGET.value,
+        disabled=get_trail().finding is not None,
+        help="Without effect while a step of the trail names a finding: that one is searched and mapped.",
     )
     columns[1].selectbox(
         "Search by",
@@ -76,13 +79,6 @@ def read_settings(engine: Engine) -> tuple[SearchSettings, str]:
 
 def _list_finding_filters(engine: Engine) -> list[str]:
     return [f"{name} {word}" for name in engine.workspace.catalogue.findings for word in ("present", "absent")]
-
-
-def _leave_finding_steps() -> None:
-    """A target chosen here replaces one that a step of the trail named."""
-    trail = state.get(Key.STEPS)
-    if trail is not None:
-        state.put(Key.STEPS, RefinementTrail(tuple(step for step in trail.steps if not isinstance(step, Finding))))
 
 
 def choose_filter(engine: Engine, column) -> None:

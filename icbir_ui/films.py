@@ -189,7 +189,7 @@ def choose(film: Film) -> None:
         state.put(Key.MARKS, {})
         state.put(Key.COMPARED, None)
         state.put(Key.COMPARED_PLACE, 0)
-    state.write_address(PARAMETER_FILM, film.address)
+    state.write_address({PARAMETER_FILM: film.address})
 
 
 def get_current() -> Film | None:

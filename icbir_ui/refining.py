@@ -95,9 +95,11 @@ def list_findings(engine: Engine) -> list[str]:
 
 
 def take_finding(name: str) -> None:
-    """The step "this finding": rank by what the classifier uses for it, keeping what was ticked."""
+    """The step "this finding": rank by what the classifier uses for it, keeping what was ticked; again: leave it."""
     trail = get_trail()
-    if trail.region is not None or trail.finding != name:
+    if trail.region is None and trail.finding == name:
+        _change(RefinementTrail(tuple(step for step in trail.steps if step != Finding(name))))
+    else:
         add_step(Finding(name))
 
 

@@ -20,6 +20,7 @@ def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict]:
     if ranking.prediction is None:
         return []
     target, points = ranking.target, ranking.prediction.operating_points
+    asked = target if ranking.method == FINDING else None
     ordered = sorted(ranking.prediction.probabilities.items(), key=lambda item: (item[0] != target, -item[1]))
     return [
         {
@@ -29,12 +30,16 @@ def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict]:
             "above": name in points and value >= points[name],
             "title": f"{name}: probability {value:.2f}"
             + (f", operating point {points[name]:.2f}" if name in points else "")
-            + (". Click to rank by this finding." if name in findings else ""),
+            + (_describe_click(name == asked) if name in findings else ""),
             "askable": name in findings,
-            "asked": name == target and ranking.method == FINDING,
+            "asked": name == asked,
         }
         for name, value in ordered
     ]
+
+
+def _describe_click(asked: bool) -> str:
+    return ". Click to leave this finding." if asked else ". Click to rank by this finding."
 
 
 def query_pane(

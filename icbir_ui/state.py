@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -103,12 +104,13 @@ def keep(*keys: Key) -> None:
             st.session_state[key.value] = st.session_state[key.value]
 
 
-def write_address(name: str, value: str) -> None:
-    """Set a parameter of the address, which is what a reload leaves; "" takes it out."""
-    if not value:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
+def write_address(values: Mapping[str, str]) -> None:
+    """Set parameters of the address, which is what a reload leaves, in one step of the browser's history; "" takes one
+    out."""
+    before = st.query_params.to_dict()
+    after = {name: value for name, value in {**before, **values}.items() if value}
+    if after != before:
+        st.query_params.from_dict(after)
 
 
 def get_reader() -> str:

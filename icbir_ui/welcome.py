@@ -88,8 +88,9 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
         offered = _draw_thumbnails([(case.case_id, case.case_id, workspace.path / case.path) for case in shown])
     if offered:
         st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")
-        columns = st.columns(COLUMNS)
         for number, (name, title, picture) in enumerate(offered):
+            if number % COLUMNS == 0:  # row by row, so that they are reached in their order
+                columns = st.columns(COLUMNS)
             # The button lies over the whole tile, so that a click on the picture opens the film too.
             with columns[number % COLUMNS].container(key=f"tile_{number}"):
                 st.image(picture, width="stretch", alt=f"Chest radiograph, {title}")

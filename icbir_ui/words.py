@@ -95,7 +95,7 @@ def describe_filter(search_filter: SearchFilter) -> str:
 
 def is_far(ranking: Ranking) -> bool:
     """True where even the nearest case is farther than nearly every pair of the catalogue."""
-    return bool(ranking.percentiles) and ranking.percentiles[0] > FAR
+    return bool(ranking.percentiles) and min(ranking.percentiles) > FAR
 
 
 def describe_cautions(ranking: Ranking) -> list[str]:

@@ -11,10 +11,10 @@ from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
 from icbir_ui.page import passing_word, run_page
 from icbir_ui.search_panes import hit_panes, query_pane
-from icbir_ui.searching import Maps, compute_maps, compute_pair, search, show_loading, viewer_options
+from icbir_ui.searching import NO_MAP, Maps, compute_maps, compute_pair, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import show_viewer
-from icbir_ui.words import PARTS, REGION, describe_hit
+from icbir_ui.words import PARTS, REGION, describe_cautions, describe_hit
 
 GONE = "The case that the address names is not among the cases of this search (any more); this is the nearest."
 WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared {}."
@@ -39,13 +39,12 @@ def draw() -> None:
         return
     if not engine.ready:
         return show_loading(engine)
+    settings, method = read_settings(engine)
+    with passing_word() as tell:  # remembered, unless the catalogue has changed since
+        ranking = search(engine, film, settings, tell)
+    state.put(Key.RANKING, (film.key, ranking, method))
     if not known:
-        settings, shown = read_settings(engine)
-        with passing_word() as tell:
-            held = film.key, search(engine, film, settings, tell), shown
-        state.put(Key.RANKING, held)
         state.put(Key.COMPARED, wanted)
-    _, ranking, method = held
     opened = state.get(Key.COMPARED)
     state.put(Key.COMPARED, None)
     ids = [hit.case.case_id for hit in ranking.hits]
@@ -56,14 +55,16 @@ def draw() -> None:
     place = min(state.get(Key.COMPARED_PLACE, 0), len(ids) - 1)
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
-    state.write_address(PARAMETER_CASE, hit.case.case_id)
+    state.write_address({PARAMETER_CASE: hit.case.case_id})
     offered = [CLASS_MAP, NONE] if ranking.method in PARTS else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
-        state.put(Key.COMPARE_MAP, CLASS_MAP)
+        state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
     shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
     of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
     words = escape_markdown(f"{describe_hit(ranking, hit)}{of}")
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {words}")
+    for caution in describe_cautions(ranking):
+        st.caption(f":orange[{caution}]")
     if PAIR_MAP not in offered:
         st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
@@ -81,7 +82,7 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
     case, maps = ranking.hits[place].case, Maps(None, {})
     with shielded(), passing_word() as tell:
         if shown == CLASS_MAP:
-            wanted = method if method != "none" else "deep_taylor"
+            wanted = method if method != NO_MAP else "deep_taylor"
             maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif shown == PAIR_MAP:
             tell("Computing which places bring the two films nearer …")

@@ -111,7 +111,10 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
                           kwargs={"chosen": token}, key=f"rate_{token}", width="stretch",
                           type=KINDS[given is None or given.answer["chosen"] == case])  # fmt: skip
     elif item.task == "ranking":
-        order = choose_order(item.token, item.case_tokens, LETTERS[: len(item.case_tokens)], Key.ORDER.value)
+        tokens = dict(zip(session.find_cases(item.token)[1], item.case_tokens, strict=True))
+        first = [tokens[case] for case in given.answer["order"]] if given and given.answer else list(item.case_tokens)
+        showing = f"{item.token} {state.get(Key.SHOWN)[item.token]}"
+        order = choose_order(showing, item.case_tokens, LETTERS[: len(first)], Key.ORDER.value, first)
         columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
                           key=f"rate_{item.token}", width="stretch", type=KINDS[not refused])  # fmt: skip
     columns[-3].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token), type=KINDS[refused],

@@ -15,7 +15,7 @@ from icbir_ui.films import Film, case_picture
 from icbir_ui.page import passing_word, run_page, show_facts
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, get_trail, is_known, search, show_loading, viewer_options
-from icbir_ui.state import Key
+from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
 from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import describe_cautions, describe_filter, describe_share
@@ -85,8 +85,8 @@ def draw() -> None:
     options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key)
     with place:  # before what stands around it, so that it reaches the browser first
         view = show_viewer(panes, options, VIEWER, react)
-    if state.get(Key.COMPARED):
-        st.switch_page("pages/compare.py")
+    if opened := state.get(Key.COMPARED):
+        st.switch_page("pages/compare.py", query_params={**st.query_params.to_dict(), PARAMETER_CASE: opened})
     said = [f"**{escape_markdown(describe_share(ranking))}** {ranking.eligible} of {ranking.total} cases eligible."]
     said += [f":orange[{caution}]" for caution in describe_cautions(ranking)]
     above.markdown(" ".join(said))

@@ -33,6 +33,7 @@ MUCH_NEARER = 0.6
 # Farther from ordinary films than any lateral stand-in: a photograph or noise, whatever the lateral models say.
 LATERAL_REACH = 2.0
 LONGEST_ASPECT = 2.0
+COARSEST = 128
 
 _TURNS = {1: "90° counter-clockwise", 2: "180°", 3: "90° clockwise"}
 _CHEST_PARTS = ("CHEST", "THORAX", "LUNG", "RIB")
@@ -144,6 +145,9 @@ def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
         found.append(("not_chest", f"The picture is {columns} × {rows} pixels, too narrow for a whole chest film."))
     if not radiograph.pixels.max() > radiograph.pixels.min():
         found.append(("not_chest", "The picture has a single grey level: export the film again."))
+    if not found and min(rows, columns) < COARSEST:
+        text = f"The picture is only {columns} × {rows} pixels, too coarse for a chest film: take the film itself."
+        found.append(("not_chest", text))
     return [QualityWarning(kind, text, 1.0) for kind, text in found]
 
 

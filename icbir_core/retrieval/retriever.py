@@ -17,7 +17,8 @@ from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, Unknow
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import NAME as CENTRED
-from icbir_core.retrieval.comparison import Comparison
+from icbir_core.retrieval.comparison import Comparison, measure_distances
+from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import weigh_cells
@@ -154,7 +155,8 @@ class Retriever:
             raise FilterError(
                 f"Expected a filter that leaves a case, got 0 of {candidates.total} eligible; loosen the filter."
             )
-        vector = self._describe(embedded, settings.method, engine, trail, comparison)
+        own = embedded.descriptors[settings.method] if comparison is None else comparison.describe_query(embedded)
+        vector = self._move(own, settings.method, engine, trail, comparison)
         if comparison is not None:
             rows, distances = comparison.rank(vector, candidates.eligible, settings.top_k)
             neighbours = engine.get_compared_neighbours(comparison, ranked_by, self._keys)
@@ -164,7 +166,9 @@ class Retriever:
                 vector, settings.top_k, filtered, settings.search, np.union1d(excluded, candidates.removed)
             )
             metric, neighbours = index.metric, engine.get_neighbours(settings.method)
-        percentiles = tuple(find_percentile(distance, neighbours) for distance in distances)
+        # what was ticked moves the ranking, not the film: the words compare each case with the film itself
+        from_film = _measure_from(own, rows, index, comparison) if any(trail.judged) else distances
+        percentiles = tuple(find_percentile(distance, neighbours) for distance in from_film)
         timings["search"] = 1000 * (time.perf_counter() - start)
         cases = self.workspace.catalogue.cases(rows)
         timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"]
@@ -220,16 +224,15 @@ class Retriever:
             return engine.compare_region(self._weigh_region(query, engine, trail.region), trail.region.anywhere)
         return None if trail.finding is None else engine.compare_finding(trail.finding)
 
-    def _describe(
+    def _move(
         self,
-        embedded: QueryEmbedding,
+        vector: np.ndarray,
         method: str,
         engine: TargetEngine,
         trail: RefinementTrail,
         comparison: Comparison | None,
     ) -> np.ndarray:
-        """The query as a point among the cases, after what was ticked and crossed."""
-        vector = embedded.descriptors[method] if comparison is None else comparison.describe_query(embedded)
+        """The film's point among the cases after what was ticked and crossed."""
         ticked, crossed = trail.judged
         if not ticked and not crossed:
             return vector
@@ -307,3 +310,15 @@ class Retriever:
             cache[key] = value
             while len(cache) > limit:
                 cache.popitem(last=False)
+
+
+def _measure_from(own: np.ndarray, rows: np.ndarray, index: Index, comparison: Comparison | None) -> np.ndarray:
+    """Distances float64 (k,) of cases, by their rows, from the point of a film that no tick has moved."""
+    order = np.argsort(rows)
+    if comparison is None:
+        placed = index.get_vectors(rows[order])[:, None]
+    else:
+        placed = np.concatenate(list(comparison.places(rows[order])))
+    found = np.empty(len(rows))
+    found[order] = measure_distances(own, placed)
+    return found

@@ -15,5 +15,5 @@ def choose_study(place: Any, names: list[str]) -> str:
     wanted = st.query_params.get(PARAMETER_STUDY) or state.get(Key.STUDY)
     name = place.selectbox("Study", names, index=names.index(wanted) if wanted in names else 0)
     state.put(Key.STUDY, name)
-    state.write_address(PARAMETER_STUDY, name)
+    state.write_address({PARAMETER_STUDY: name})
     return name

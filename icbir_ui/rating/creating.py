@@ -56,7 +56,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         )  # fmt: skip
         answers = count_of(len(study.steps("any reader")), "answer")
         state.put(Key.MADE, f"'{study.name}' is made: {answers} for each reader.")
-        state.write_address(PARAMETER_STUDY, study.name)
+        state.write_address({PARAMETER_STUDY: study.name})
         st.rerun()
 
 

@@ -12,7 +12,7 @@ export default function (component) {
   const list = parentElement.querySelector("ol");
   if (list.dataset.item === data.item) return;
   list.dataset.item = data.item;
-  let order = [...data.tokens];
+  let order = [...data.order];
   let dragged = null;
 
   const move = (token, place, tell = true) => {

@@ -21,10 +21,15 @@ _mount = st.components.v2.component(
 )
 
 
-def choose_order(item: str, tokens: Sequence[str], letters: Sequence[str], key: str) -> list[str]:
-    """The tokens in the reader's order, most similar first; the order in which they came before she moved any."""
-    data = {"item": item, "tokens": list(tokens), "letters": list(letters)}
+def choose_order(
+    showing: str, tokens: Sequence[str], letters: Sequence[str], key: str, first: Sequence[str]
+) -> list[str]:
+    """The tokens in the reader's order, most similar first; `first` before she moved any.
+
+    showing : another each time that an item is shown, so that what she moved and did not store is forgotten.
+    """
+    data = {"item": showing, "tokens": list(tokens), "letters": list(letters), "order": list(first)}
     state = _mount(key=key, data=data, on_order_change=lambda: None)
     held = getattr(state, "order", None) or {}
-    fits = held.get("item") == item and sorted(held.get("tokens", ())) == sorted(tokens)
-    return list(held["tokens"]) if fits else list(tokens)
+    fits = held.get("item") == showing and sorted(held.get("tokens", ())) == sorted(tokens)
+    return list(held["tokens"]) if fits else list(first)

@@ -186,6 +186,18 @@ def test_an_order_is_made_by_keys_and_by_drag(served, page):
     session = ReadingSession(store, load_study(store, "an order"), "reader-d")
     names = dict(zip(sorted(shown), session.find_cases(shown[0].rsplit("-", 1)[0])[1], strict=True))
     assert stored.answer["order"] == [names[token] for token in expected]
+    for again in (False, True):  # in the same session, and after a reload
+        if again:
+            page.reload()
+        page.get_by_role("button", name="Back").click()
+        page.get_by_text("Item 1 of 2").wait_for(timeout=TIME)
+        page.wait_for_function("(first) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
+                               ".some(h => h.shadowRoot.querySelector('[data-token]')?.dataset.token === first)",
+                               arg=expected[0], timeout=TIME)  # fmt: skip
+        assert [one.get_attribute("data-token") for one in letters.all()] == expected, "as she stored it"
+        page.get_by_role("button", name="Store this order").click()
+        page.get_by_text("Item 2 of 2").wait_for(timeout=TIME)
+        assert store.history(study="an order")[-1].answer == stored.answer, "what is stored is what is shown"
 
 
 def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page):

@@ -186,6 +186,28 @@ def test_more_cases_stand_in_a_row_on_a_wide_screen(page, width, columns):
         assert tops.count(tops[0]) == columns
 
 
+@pytest.mark.parametrize("painter", ["canvas", "webgl"])
+def test_no_film_stays_where_its_pane_is_gone(page, painter):
+    page.set_viewport_size({"width": 2560, "height": 1080})
+    start = """(count) => { const data = root.viewer.data, panes = data.panes.slice(0, count);
+        window.start({ ...data, panes: panes.map((pane, number) => ({ ...pane, lead: number < 2 })) }); }"""
+    opaque = """({ left, top, width, height }) => [root.viewer.canvas.height,
+        root.viewer.context.getImageData(left + width / 2 | 0, top + height / 2 | 0, 1, 1).data[3]]"""
+    tall = [dict(name=f"finding {number}", value=0.4, mark=None, title="") for number in range(40)]
+    with make_harness(make_films(count=8), bars=tall) as harness:
+        open_harness(page, harness, painter)
+        page.evaluate(start, 8)
+        page.wait_for_function("!root.viewer.pending && root.viewer.panes.every(p => p.rect && p.pixels)")
+        page.wait_for_timeout(300)
+        place = page.evaluate("root.viewer.panes[6].rect")
+        height, shown = page.evaluate(opaque, place)
+        assert shown == 255
+        page.evaluate(start, 5)
+        page.wait_for_function("!root.viewer.pending && root.viewer.panes.length === 5")
+        page.wait_for_timeout(300)
+        assert page.evaluate(opaque, place) == [height, 0], "of the same height, so that nothing else wipes it"
+
+
 def test_keys_change_width_and_level(page):
     with make_harness(make_films()) as harness:
         open_harness(page, harness)

@@ -56,6 +56,34 @@ def test_compare_after_a_region_search_offers_no_map_of_whole_films(open_page):
     assert compare.app.session_state["compare_map"] == "Finding" and "map" in compare.data["panes"][0]
 
 
+def test_compare_leaves_out_a_case_that_was_removed_since(open_page, workspace):
+    search = open_page("search", film="effusion_1")
+    first, second = search.case_ids[:2]
+    workspace.catalogue.remove(first)
+    resources.open_engine().forget()
+    compare = open_compare(open_page, search)
+    compare.run()
+    assert compare.data["panes"][1]["key"] == second
+
+
+def test_compare_opens_without_maps_where_the_search_showed_none(open_page):
+    search = open_page("search", film="effusion_1")
+    search.app.selectbox(key="map").set_value("none")
+    search.run()
+    compare = open_compare(open_page, search, "map")
+    compare.run()
+    assert compare.app.session_state["compare_map"] == "None"
+    assert not any("map" in pane for pane in compare.data["panes"])
+
+
+def test_compare_says_what_must_be_known_before_its_cases_are_believed(open_page, monkeypatch):
+    found = fakes.FakeRetriever.search
+    far = lambda self, *asked: replace(found(self, *asked), percentiles=(1.0,) * 8)  # noqa: E731
+    monkeypatch.setattr(fakes.FakeRetriever, "search", far)
+    compare = open_compare(open_page, open_page("search", film="effusion_1"))
+    assert "no close match" in compare.run().text()
+
+
 def test_compare_after_a_search_by_a_finding_shows_its_maps_and_asks_for_no_other(open_page):
     search = open_page("search", film="effusion_1")
     search.decide("finding", 1, pane="query", finding="Cardiomegaly")

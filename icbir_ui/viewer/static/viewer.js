@@ -87,6 +87,7 @@ class Viewer {
     this.drawing = drawn ? { ...this.drawing, pane: drawn } : null;
     this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead).map((pane) => pane.figure));
     this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
+    this.stale = true;  // where a pane was, its film may not stay without its words
     this.root.hidden = !this.panes.length;
     this.root.style.setProperty("--columns", data.columns || "");
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
@@ -161,7 +162,8 @@ class Viewer {
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
-    }
+    } else if (this.stale) this.context.clearRect(0, 0, width, height);
+    this.stale = false;
     const style = this.memory.style, shown = this.memory.overlay && !this.peeking;
     const overlay = shown && this.colours.length ? overlayTables(this.colours, style, this.data.signed) : null;
     let painted = 0;

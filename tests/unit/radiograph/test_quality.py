@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -74,6 +75,8 @@ def test_header_shape_and_colour_speak_first(ordinary_film):
     colour = assess_quality(make_radiograph(ordinary_film, facts={"colour": "colour picture, read as grey"}))
     assert colour.kinds == ("not_chest",) and "colour" in colour.warnings[0].text
     assert assess_quality(make_radiograph(ordinary_film[:60])).kinds == ("not_chest",)
+    (coarse,) = assess_quality(make_radiograph(cv2.resize(ordinary_film, (40, 40)))).warnings
+    assert coarse.kind == "not_chest" and "only 40 × 40 pixels" in coarse.text
     assert assess_quality(make_radiograph(np.full((50, 50), 0.4))).kinds == ("not_chest",)
 
 

@@ -134,6 +134,10 @@ def test_ticked_cases_draw_the_query_and_the_last_part_chosen_ranks(retriever, q
     wanted = retriever.search(queries[5], settings, TRAIL).hits[9].case.case_id
     moved = retriever.search(queries[5], settings, TRAIL.add(MoreLikeThese((wanted,))))
     assert [hit.case.case_id for hit in moved.hits].index(wanted) < 9 and moved.method == "finding"
+    by_rank = {hit.case.case_id: percentile for hit, percentile in zip(moved.hits, moved.percentiles, strict=True)}
+    plain = retriever.search(queries[5], settings, TRAIL)
+    for hit, percentile in zip(plain.hits, plain.percentiles, strict=True):
+        assert by_rank[hit.case.case_id] == percentile, "words compare with the film, not with where the ticks moved it"
     region = TRAIL.add(Region((5, 60, 40, 40)))
     assert retriever.search(queries[5], settings, region).method == "region"
     assert retriever.search(queries[5], settings, region).target == OTHER

@@ -121,6 +121,21 @@ def test_more_like_these_moves_the_ranking(retriever, queries):
         retriever.search(queries[2], SearchSettings(method="ssim"), trail)
 
 
+@pytest.mark.parametrize("step", [None, Region((5, 60, 40, 40), anywhere=True)])
+def test_ticks_move_the_ranking_and_never_how_near_a_case_is_to_the_film(retriever, queries, step):
+    plain, settings = RefinementTrail(), SearchSettings(top_k=28, search="exact")
+    plain = plain.add(step) if step else plain
+    first = retriever.search(queries[2], settings, plain)
+    last = first.hits[-1].case.case_id
+    moved = retriever.search(queries[2], settings, plain.add(MoreLikeThese((last,))))
+    assert [hit.case.row for hit in moved.hits] != [hit.case.row for hit in first.hits]
+    words = [
+        {hit.case.case_id: percentile for hit, percentile in zip(one.hits, one.percentiles, strict=True)}
+        for one in (first, moved)
+    ]
+    assert words[0] == pytest.approx(words[1], abs=0.04)
+
+
 def test_region_of_a_case_finds_itself_and_ranks_differently(retriever, queries):
     settings = SearchSettings(top_k=29, identical_image=True)
     trail = RefinementTrail().add(Region((5, 60, 40, 40)))
