@@ -63,8 +63,8 @@ def draw() -> None:
     of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
     words = escape_markdown(f"{describe_hit(ranking, hit)}{of}")
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {words}")
-    for caution in describe_cautions(ranking):
-        st.caption(f":orange[{caution}]")
+    if cautions := describe_cautions(ranking):
+        st.markdown(f":orange[{' '.join(cautions)}]")
     if PAIR_MAP not in offered:
         st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
