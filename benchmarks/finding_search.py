@@ -11,15 +11,19 @@ the classifier was trained on matters: name a workspace whose patients it has no
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from region_search import read_options
+
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.evaluation.page import show_interval
+from icbir_core.evaluation.statistics import bootstrap_mean, group_patients
 from icbir_core.files import write_text_atomically
 from icbir_core.findings import NO_FINDING
 from icbir_core.retrieval.refinement import Finding, RefinementTrail
@@ -45,24 +49,8 @@ def ask(retriever: Retriever, case: Case, finding: str, other: str, k: int) -> d
     return found
 
 
-def compute_interval(values: np.ndarray, patients: list[str]) -> str:
-    """Mean over all queries with its 95 % bootstrap interval over patients."""
-    names, places = np.unique(patients, return_inverse=True)
-    sums, counts = np.bincount(places, values), np.bincount(places)
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(0, len(names), (2000, len(names)))
-    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), [2.5, 97.5])
-    return f"{values.mean():+.3f} ({low:+.3f} to {high:+.3f})"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("--top-k", type=int, default=5)
-    parser.add_argument("--limit", type=int, default=60)
-    parser.add_argument("--title", default="")
-    parser.add_argument("--out", type=Path, default=None)
-    options = parser.parse_args()
+    options = read_options(__doc__, limit=60, title="")
     retriever = Retriever.open(Workspace.open(options.workspace))
     cases = retriever.workspace.catalogue.cases()
     known = [name for name in retriever.findings if name != NO_FINDING]
@@ -97,10 +85,11 @@ def main() -> None:
         f"| {OWN} minus | mean of all queries |",
         "|---|---|",
     ]
+    groups = group_patients(patients)
     for way in ways:
         if way != OWN:
             difference = np.array(scores[OWN]) - np.array(scores[way])
-            lines.append(f"| {way} | {compute_interval(difference, patients)} |")
+            lines.append(f"| {way} | {show_interval(asdict(bootstrap_mean(difference, groups)))} |")
     print("\n".join(lines))
     if options.out:
         write_text_atomically(options.out, "\n".join(lines) + "\n")

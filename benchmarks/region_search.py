@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.evaluation.page import show_interval
+from icbir_core.evaluation.statistics import bootstrap_mean
 from icbir_core.files import write_text_atomically
 from icbir_core.phantom.dataset import read_truth
 from icbir_core.pipeline.demonstration import CATALOGUE_FOLDER, FOLDER
@@ -37,21 +40,23 @@ def find_box(mask: np.ndarray) -> tuple[float, float, float, float]:
     return columns[0] - 0.1 * width, rows[0] - 0.1 * height, 1.2 * width, 1.2 * height
 
 
-def compute_interval(values: np.ndarray) -> str:
-    """Mean with its 95 % bootstrap interval."""
-    generator = np.random.default_rng(0)
-    means = [generator.choice(values, len(values)).mean() for _ in range(2000)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+def read_options(text: str, **more: int | str) -> argparse.Namespace:
+    """The workspace, how many hits, where to write, and more options by their defaults."""
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--out", type=Path, default=None)
+    for name, default in {"top-k": 5, **more}.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    return parser.parse_args()
+
+
+def compute_interval(values: list[float] | np.ndarray) -> str:
+    """Mean with its 95 % bootstrap interval over the queries."""
+    return show_interval(asdict(bootstrap_mean(np.asarray(values), np.arange(len(values)))))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("--top-k", type=int, default=5)
-    parser.add_argument("--limit", type=int, default=200)
-    parser.add_argument("--out", type=Path, default=None)
-    options = parser.parse_args()
+    options = read_options(__doc__, limit=200)
     retriever = Retriever.open(Workspace.open(options.workspace))
     truths = {f"sim_{t.seed}": t for t in read_truth(options.workspace / FOLDER / CATALOGUE_FOLDER)}
     cases = [case for case in retriever.workspace.catalogue.cases() if case.case_id in truths]
@@ -86,7 +91,7 @@ def main() -> None:
     ]
     for way, values in sorted(scores.items(), key=lambda item: -np.mean(item[1])):
         difference = "" if way == "region, same place" else compute_interval(region - np.array(values))
-        lines.append(f"| {way} | {compute_interval(np.array(values))} | {difference} |")
+        lines.append(f"| {way} | {compute_interval(values)} | {difference} |")
     print("\n".join(lines))
     if options.out:
         head = "# Region search\n\n`python benchmarks/region_search.py WORKSPACE`, on the demonstration workspace.\n\n"

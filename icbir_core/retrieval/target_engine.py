@@ -20,7 +20,6 @@ from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.comparison import Comparison
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
-from icbir_core.retrieval.finding_features import weigh_features
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.model_choice import Models, load_models
 from icbir_core.retrieval.neighbours import measure_compared_neighbours, read_neighbours
@@ -233,7 +232,7 @@ class TargetEngine:
                 "Expected an index of the classifier's features to search by a finding, got none; run the index "
                 "command with the method cnn_centred."
             )
-        index, weights = self.get_index(method), weigh_features(self.models.classifier, finding)
+        index, weights = self.get_index(method), finding_features.weigh_features(self.models.classifier, finding)
 
         def describe(rows: np.ndarray) -> Iterator[np.ndarray]:
             for start in range(0, len(rows), _PIECE):
