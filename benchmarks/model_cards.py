@@ -16,7 +16,7 @@ AIMS = {"Effusion": 0.83, "Cardiomegaly": 0.88}
 DATA = """## Data
 
 - **Simulated** chest radiographs of this project (`icbir_core/phantom`), 16,000 films of 288 pixels along each edge
-  (`benchmarks/train_starter.py simulate`).
+  (`research/train_starter.py simulate`).
 - **NIH ChestX-ray14**: 1,015 films of the patients that the split names `train`, and 831 more films without patient
   names, labelled Effusion or No Finding only. Of those 831, about one effusion in seven and one normal film in four
   show a patient who is also among the named films, so a few may show a `test` patient: the numbers for these two

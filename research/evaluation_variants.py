@@ -1,6 +1,6 @@
 """What makes retrieval better on held-out films: layers, poolings, maps, metrics, mixtures, learnt metrics.
 
-    python benchmarks/evaluation_variants.py WORKSPACE NIH [--part tune] [--target Effusion] [--deep] [--json FILE]
+    python research/evaluation_variants.py WORKSPACE NIH [--part tune] [--target Effusion] [--deep] [--json FILE]
 
 NIH is a folder with images/, Data_Entry_2017_v2020.csv and split.csv. The catalogue is the workspace's; every choice
 belongs on the part `tune`. Learnt metrics are fitted on the catalogue only. Every variant is compared with `cnn` and
@@ -12,14 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler

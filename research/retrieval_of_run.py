@@ -1,6 +1,6 @@
 """What retrieval a training run of `train_starter.py` gives: precision at 10 and mean average precision, with chance.
 
-    python benchmarks/retrieval_of_run.py FOLDER RUN [--maps SALIENCY_RUN] [--size 224] [--part tune]
+    python research/retrieval_of_run.py FOLDER RUN [--maps SALIENCY_RUN] [--size 224] [--part tune]
 
 FOLDER is that of `train_starter.py`. Queries: the films of the part with the target; catalogue: those of `train`, and
 those of `train` with the unnamed ones. Methods: features of the classifier, raw (cnn) and less the catalogue's mean at
@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from densenet_torch import DenseNetTorch, compute_features
+from train_starter import FINDINGS, SIZE
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-
-from densenet_torch import DenseNetTorch, compute_features  # noqa: E402
-from train_starter import FINDINGS, SIZE  # noqa: E402
-
-from icbir_core.evaluation.methods import measure_euclidean, rank_cases  # noqa: E402
-from icbir_core.evaluation.metrics import average_precision, drop_unknown, precision_at  # noqa: E402
-from icbir_core.evaluation.statistics import bootstrap_mean, group_patients  # noqa: E402
-from icbir_core.model.network import read_named_weights  # noqa: E402
-from icbir_core.retrieval.centring import Centre  # noqa: E402
-from icbir_core.retrieval.structural_similarity import compare, describe_windows, reduce_images  # noqa: E402
+from icbir_core.evaluation.methods import measure_euclidean, rank_cases
+from icbir_core.evaluation.metrics import average_precision, drop_unknown, precision_at
+from icbir_core.evaluation.statistics import bootstrap_mean, group_patients
+from icbir_core.model.network import read_named_weights
+from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.structural_similarity import compare, describe_windows, reduce_images
 
 CATALOGUES = {"train": ["train"], "train and unnamed": ["train", "extra"]}
 RANDOM_ORDERS = 200

@@ -1,11 +1,11 @@
 """The commands that made the starter models, step by step; each step resumes and writes below one folder.
 
-    python benchmarks/train_starter.py real FOLDER --nih DIR --nih-effusion DIR    films through the product's own path
-    python benchmarks/train_starter.py simulate FOLDER --count N --seed S          simulated films (may run aside)
-    python benchmarks/train_starter.py fit FOLDER NAME --films simulated|real|both …    one training run
-    python benchmarks/train_starter.py maps FOLDER NAME                            saliency maps of the classifier
-    python benchmarks/train_starter.py score FOLDER NAME                           AUROC on a part of the real films
-    python benchmarks/train_starter.py ship FOLDER …          calibrate on `tune`, score `test`, write float16
+    python research/train_starter.py real FOLDER --nih DIR --nih-effusion DIR    films through the product's own path
+    python research/train_starter.py simulate FOLDER --count N --seed S          simulated films (may run aside)
+    python research/train_starter.py fit FOLDER NAME --films simulated|real|both …    one training run
+    python research/train_starter.py maps FOLDER NAME                            saliency maps of the classifier
+    python research/train_starter.py score FOLDER NAME                           AUROC on a part of the real films
+    python research/train_starter.py ship FOLDER …          calibrate on `tune`, score `test`, write float16
 
 `fit` and `maps` run in PyTorch (`densenet_torch.py`, `deep_taylor_torch.py`), in bfloat16; the rest on TensorFlow. The
 weights are the same arrays. Retrieval by a run: `retrieval_of_run.py`; a start without labels:
@@ -18,15 +18,11 @@ import argparse
 import csv
 import json
 import os
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 SIZE = 224
 FINDINGS = (

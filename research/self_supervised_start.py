@@ -1,6 +1,6 @@
 """A start for `train_starter.py fit` that has seen films but no label: two views of a film, one vector (VICReg).
 
-    python benchmarks/self_supervised_start.py FOLDER NAME [--size 112] [--epochs 2] [--simulated 4000]
+    python research/self_supervised_start.py FOLDER NAME [--size 112] [--epochs 2] [--simulated 4000]
 
 FOLDER is that of `train_starter.py`, after its steps `real` and `simulate`. Films: the parts `train` and `extra` of the
 real ones (never `tune` or `test`) and so many simulated ones. Two augmented views of each go through the network and a
@@ -14,24 +14,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from densenet_torch import LARGEST_GRADIENT, DenseNetTorch
 from torch import nn
 from torch.nn import functional
+from train_starter import FINDINGS, load_simulated
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-
-from densenet_torch import LARGEST_GRADIENT, DenseNetTorch  # noqa: E402
-from train_starter import FINDINGS, load_simulated  # noqa: E402
-
-from icbir_core.files import replace_atomically  # noqa: E402
-from icbir_core.model.augmentation import augment, resize_image  # noqa: E402
-from icbir_core.model.recipes import Augmentation  # noqa: E402
-from icbir_core.radiograph.network_input import standardise  # noqa: E402
+from icbir_core.files import replace_atomically
+from icbir_core.model.augmentation import augment, resize_image
+from icbir_core.model.recipes import Augmentation
+from icbir_core.radiograph.network_input import standardise
 
 VIEWS = Augmentation(rotation=12, scale=0.3, shift=0.12, gamma=0.4, contrast=0.35, erase=0.3)
 WIDTH = 512
