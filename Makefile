@@ -8,7 +8,7 @@ PORT ?= 8501
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help check-system install test test-slow test-browser lint app chain screenshots clean
+.PHONY: help check-system install wheel test test-slow test-browser lint app chain screenshots clean
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
@@ -18,14 +18,15 @@ help: ## this list
 check-system: ## says what this machine lacks and how to get it
 	@PYTHON=$(PYTHON) sh scripts/check-system
 
-$(VENV)/installed: requirements.txt
+$(VENV)/installed: requirements.txt pyproject.toml
 	@PYTHON=$(PYTHON) sh scripts/check-system
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	ANNOY_COMPILER_ARGS="$(ANNOY_FLAGS)" $(PY) -m pip install --quiet --disable-pip-version-check --no-cache-dir "$$(grep '^annoy==' requirements.txt)"
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-install: $(VENV)/installed ## makes .venv with the pinned packages
+install: $(VENV)/installed ## makes .venv with the pinned packages and this project
 
 test: install ## the tests (under ten minutes on two cores)
 	$(PY) -m pytest
@@ -35,6 +36,9 @@ test-slow: install ## the tests that take minutes each
 
 test-browser: install ## the tests in a real Chromium (Debian: apt-get install chromium)
 	$(PY) -m pytest -m browser tests/browser --timeout 600
+
+wheel: install ## a wheel and a source archive into dist
+	$(PY) -m build --no-isolation
 
 lint: install ## ruff
 	$(PY) -m ruff check .
@@ -52,4 +56,4 @@ screenshots: install ## pictures of every page into build/screenshots
 	$(PY) tests/browser/screenshots.py build/screenshots $(if $(FILM),--film $(FILM))
 
 clean: ## removes what was built here, keeps workspaces and .venv
-	rm -rf build .pytest_cache .ruff_cache
+	rm -rf build dist .pytest_cache .ruff_cache

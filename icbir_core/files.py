@@ -1,4 +1,5 @@
-"""Files that are never half written: written aside, renamed into place; and the hashes that manifests hold.
+"""Files that are never half written: written aside, renamed into place; the hashes that manifests hold; and where the
+program keeps the files that are not Python.
 
 A temporary file is a hidden neighbour of its target (`.name.<random>.partial.ending`): same file system, so that the
 rename is atomic, and same ending, because encoders choose the format by it.
@@ -19,6 +20,17 @@ from icbir_core.errors import WorkspaceError
 
 PARTIAL_MARK = ".partial"
 _CHUNK = 1 << 20
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "_program"
+
+
+def find_program_folder() -> Path:
+    """The folder that holds `app.py`, `pages`, `assets` and `.streamlit`.
+
+    In a checkout, also one installed with `pip install -e`, it is the top folder of the repository. A wheel carries the
+    same files inside this package, because nothing else of it may lie at the top of `site-packages`.
+    """
+    return _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.files import find_program_folder
 from icbir_ui.errors import escape_markdown
 
-STARTER = Path(__file__).resolve().parents[1] / "assets" / "models"
+STARTER = find_program_folder() / "assets" / "models"
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from icbir_core.files import find_program_folder
+
 USED = (
     "icbir_core.catalogue",
     "icbir_core.radiograph.facts",
@@ -27,16 +27,15 @@ USED = (
 
 def serve(port: int) -> None:
     """Serve the pages on this machine until the process is stopped."""
-    os.chdir(ROOT)  # Streamlit reads .streamlit/config.toml from here
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+    folder = find_program_folder()
+    os.chdir(folder)  # Streamlit reads .streamlit/config.toml from here
     from streamlit.web import bootstrap
 
     flags = {"server_port": port}
     bootstrap.load_config_options(flags)
     for name in USED:
         importlib.import_module(name)
-    bootstrap.run(str(ROOT / "app.py"), False, [], flags)
+    bootstrap.run(str(folder / "app.py"), False, [], flags)
 
 
 if __name__ == "__main__":

@@ -256,16 +256,12 @@ def app_command(
     import sys
 
     from icbir_core.catalogue import Workspace
-    from icbir_core.errors import WorkspaceError
-    from icbir_core.settings import make_app_environment
-
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "app.py").is_file():
-        raise WorkspaceError(f"Expected the web page app.py in '{root}', got none; start it from a checkout.")
+    from icbir_core.files import find_program_folder
     from icbir_core.model.device import require_choice
+    from icbir_core.settings import make_app_environment
 
     opened = Workspace.open(workspace)
     command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
     environment = make_app_environment(opened.path, require_choice(device))
-    os.chdir(root)
+    os.chdir(find_program_folder())
     os.execve(sys.executable, command, environment)  # this process becomes the server: what ends it ends the server

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from icbir_core.errors import ModelError
-from icbir_core.files import replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import find_program_folder, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.classifier import FORMAT_VERSION, Classifier, manifest_path
 from icbir_core.model.network import named_weights
 
-STARTER_DIRECTORY = Path(__file__).resolve().parents[2] / "assets" / "models"
+STARTER_DIRECTORY = find_program_folder() / "assets" / "models"
 CLASSIFIER_FILE = "starter_classifier.npz"
 SALIENCY_FILE = "starter_saliency_classifier.npz"
 

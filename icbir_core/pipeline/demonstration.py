@@ -18,6 +18,7 @@ import numpy as np
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
 from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.files import (
+    find_program_folder,
     read_json,
     replace_atomically,
     sha256_of_file,
@@ -34,7 +35,7 @@ PIXELS = 512
 SOURCE = "simulated"
 ARTEFACT = "demonstration"
 FOLDER, CATALOGUE_FOLDER, SIMULATED_QUERIES, QUERY_FOLDER = "demonstration", "catalogue", "simulated_queries", "queries"
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "demo"
+ASSETS = find_program_folder() / "assets" / "demo"
 DATA, MANIFEST = "embeddings.npz", "manifest.json"
 THUMBNAIL, TOLERANCE = 16, 2.0
 _EXACT = ("scales", "probabilities", "cnn", "ig_cbir", "spatial")

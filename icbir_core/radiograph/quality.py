@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch
-from icbir_core.files import read_json
+from icbir_core.files import find_program_folder, read_json
 from icbir_core.radiograph.network_input import equalise_contrast, resize_film
 from icbir_core.types import Radiograph
 
-MODEL_PATH = Path(__file__).resolve().parents[2] / "assets" / "quality_gate.json"
+MODEL_PATH = find_program_folder() / "assets" / "quality_gate.json"
 THUMBNAIL = 64
 GRID = 8
 BANDS = (32, 16, 8)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
-from pathlib import Path
 
 from reportlab.pdfbase.pdfmetrics import registerFont, registerFontFamily
 from reportlab.pdfbase.ttfonts import TTFont
 
-FONTS = Path(__file__).resolve().parents[2] / "assets" / "fonts"
+from icbir_core.files import find_program_folder
+
+FONTS = find_program_folder() / "assets" / "fonts"
 PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
 
 
