@@ -26,9 +26,10 @@ from icbir_core.evaluation.page import show_interval
 from icbir_core.evaluation.statistics import bootstrap_mean, group_patients
 from icbir_core.files import write_text_atomically
 from icbir_core.findings import NO_FINDING
+from icbir_core.retrieval.methods import find_method
 from icbir_core.retrieval.refinement import Finding, RefinementTrail
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.settings import EMBEDDED, SearchSettings
+from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Query
 
 LEAST = 10
@@ -38,7 +39,7 @@ OWN, OTHER, CHANCE = "this finding", "another finding", "chance"
 def ask(retriever: Retriever, case: Case, finding: str, other: str, k: int) -> dict[str, float]:
     """Share of right hits among the first k, by way of ranking."""
     query = Query(case.case_id, read_case_radiograph(retriever.workspace, case), case.patient, case.case_id)
-    methods = [method for method in retriever.methods() if method in EMBEDDED]
+    methods = [method for method in retriever.methods() if find_method(method).points]
     ways = {method: (method, RefinementTrail()) for method in methods}
     ways |= {OWN: (methods[0], RefinementTrail().add(Finding(finding)))}
     ways |= {OTHER: (methods[0], RefinementTrail().add(Finding(other)))}

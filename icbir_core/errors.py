@@ -99,3 +99,14 @@ class UnknownNameError(IcbirError, KeyError):
 
     def __str__(self) -> str:
         return self.text
+
+
+class BrokenPlugin(UnknownNameError):
+    """An installed package offers a name that cannot be used; the message names the package and the reason."""
+
+    def __init__(self, kind: str, name: str, package: str, reason: str):
+        self.text = (
+            f"The {kind} '{name}' of the package '{package}' cannot be used ({' '.join(reason.split())}); update or "
+            "uninstall that package."
+        )
+        IcbirError.__init__(self, self.text)

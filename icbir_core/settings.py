@@ -9,18 +9,6 @@ from dataclasses import dataclass, field
 
 from icbir_core.errors import FilterError
 
-METHODS: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn", "ssim")
-"""Search methods, the preferred first: the default of a target is the first that is indexed for it."""
-EMBEDDED: tuple[str, ...] = ("cnn_centred", "ig_cbir", "cnn")
-"""The methods whose cases are points: a query can move towards them, a map can show them."""
-METHOD_TITLES: Mapping[str, str] = {
-    "cnn_centred": "Network features, centred",
-    "ig_cbir": "Heat map (IG-CBIR)",
-    "cnn": "Network features (CNN)",
-    "ssim": "Structural similarity (SSIM)",
-}
-"""What a reader is told instead of the short name, on pages and in reports alike; exported data keep the short name."""
-
 
 @dataclass(frozen=True)
 class ReadLimits:

@@ -120,7 +120,7 @@ class Hit:
 class Ranking:
     """The answer to a query; holds no tensor.
 
-    method : of `settings.METHODS`, "region" or "finding". metric : "euclidean", "1 - ssim", "euclidean (region)" or
+    method : name of a search method, "region" or "finding". metric : "euclidean", "1 - ssim", "euclidean (region)" or
     "euclidean (finding)".
     route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
     eligible, total : "n of N eligible" after filters and exclusions.

@@ -6,12 +6,12 @@ from typing import Any
 
 import streamlit as st
 
+from icbir_core.retrieval.methods import find_title
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import resources, state
 from icbir_ui.resources import Engine
 from icbir_ui.searching import NO_MAP, get_trail
 from icbir_ui.state import Key
-from icbir_ui.words import METHOD_TITLES
 
 COUNTS = (3, 5, 8, 10, 12)
 FIRST_COUNT = 8
@@ -42,7 +42,7 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
     columns[1].selectbox(
         "Search by",
         engine.retriever.methods(target),
-        format_func=METHOD_TITLES.get,
+        format_func=find_title,
         key=Key.METHOD.value,
         disabled=get_trail().by_part,
         help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",

@@ -18,6 +18,7 @@ import streamlit as st
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import WorkspaceError
 from icbir_core.plurals import count_of
+from icbir_core.retrieval.methods import find_method
 from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -253,8 +254,7 @@ def list_map_methods() -> dict[str, tuple[str, bool, str]]:
 
 def list_placeable_methods(engine: Engine, target: str) -> list[str]:
     """The target's methods whose cases are points, which a map can show."""
-    found = engine.retriever.get_engine(target)
-    return [name for name in engine.retriever.methods(target) if hasattr(found.get_index(name), "get_vectors")]
+    return [name for name in engine.retriever.methods(target) if find_method(name).points]
 
 
 def place_catalogue(

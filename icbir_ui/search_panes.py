@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.retrieval.finding_features import NAME as FINDING
+from icbir_core.retrieval.methods import FINDING, find_method
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
 from icbir_ui.searching import Maps, get_trail, map_picture
@@ -20,7 +20,7 @@ def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict]:
     if ranking.prediction is None:
         return []
     target, points = ranking.target, ranking.prediction.operating_points
-    asked = target if ranking.method == FINDING else None
+    asked = target if ranking.method == FINDING.name else None
     ordered = sorted(ranking.prediction.probabilities.items(), key=lambda item: (item[0] != target, -item[1]))
     return [
         {
@@ -98,7 +98,7 @@ def hit_panes(
                 oriented=case.orientation_verified,
                 ratable=True,
                 rating=ratings.get(case.case_id),
-                markable="euclidean" in ranking.metric,  # where cases are points, a query can move towards them
+                markable=find_method(ranking.method).points,
                 mark=marks.get(case.case_id),
                 openable=True,
                 alternative=f"Case {case.case_id}, rank {hit.rank}: {describe_findings(case)}",

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from icbir_core import settings
 from icbir_core.findings import FindingState
-from icbir_core.retrieval.finding_features import NAME as FINDING
+from icbir_core.retrieval.methods import FINDING, REGION
 from icbir_core.retrieval.neighbours import describe_distance
-from icbir_core.retrieval.regions import NAME as REGION
 from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
-PARTS = (REGION, FINDING)
-"""Rankings by a part of what the network saw, which the method of the whole film has no say in."""
-METHOD_TITLES = {
-    **settings.METHOD_TITLES,
-    REGION: "Region (stored spatial features)",
-    FINDING: "Finding (features weighed by the classifier)",
-}
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
@@ -59,9 +50,9 @@ def describe_hit(ranking: Ranking, hit: Hit) -> str:
     place = hit.rank - 1
     known = place < len(ranking.percentiles)
     words = describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
-    if ranking.method == FINDING:
+    if ranking.method == FINDING.name:
         return f"for {ranking.target} {words}"
-    return f"in the region {words}" if ranking.method == REGION else words
+    return f"in the region {words}" if ranking.method == REGION.name else words
 
 
 def describe_share(ranking: Ranking) -> str:

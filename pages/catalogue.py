@@ -9,6 +9,7 @@ import streamlit as st
 from icbir_core.catalogue import Workspace
 from icbir_core.findings import FindingState
 from icbir_core.plurals import count_of
+from icbir_core.retrieval.methods import find_title
 from icbir_core.types import Case
 from icbir_ui import charts, films, resources
 from icbir_ui.adding import show_adding
@@ -19,7 +20,6 @@ from icbir_ui.resources import Engine
 from icbir_ui.searching import show_loading
 from icbir_ui.selected import show_selected
 from icbir_ui.state import Key
-from icbir_ui.words import METHOD_TITLES
 
 
 def draw() -> None:
@@ -74,7 +74,7 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
     left, right = st.columns(2)
     target = left.selectbox("Target finding", engine.retriever.targets, key=Key.MAP_TARGET.value)
     methods = resources.list_placeable_methods(engine, target)
-    method = right.selectbox("Embedding", methods, format_func=METHOD_TITLES.get, key=Key.MAP_METHOD.value)
+    method = right.selectbox("Embedding", methods, format_func=find_title, key=Key.MAP_METHOD.value)
     with passing_word() as tell:
         found, point = resources.place_catalogue(engine, films.get_current(), target, method, tell)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
 from icbir_ui import films, ratings, resources, state
 from icbir_ui.controls import read_settings
@@ -14,7 +15,7 @@ from icbir_ui.search_panes import hit_panes, query_pane
 from icbir_ui.searching import NO_MAP, Maps, compute_maps, compute_pair, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import show_viewer
-from icbir_ui.words import PARTS, REGION, describe_cautions, describe_hit
+from icbir_ui.words import describe_cautions, describe_hit
 
 GONE = "The case that the address names is not among the cases of this search (any more); this is the nearest."
 WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared {}."
@@ -56,7 +57,7 @@ def draw() -> None:
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
     state.write_address({PARAMETER_CASE: hit.case.case_id})
-    offered = [CLASS_MAP, NONE] if ranking.method in PARTS else [CLASS_MAP, PAIR_MAP, NONE]
+    offered = [CLASS_MAP, NONE] if find_method(ranking.method).part else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
     shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
@@ -66,7 +67,7 @@ def draw() -> None:
     if cautions := describe_cautions(ranking):
         st.markdown(f":orange[{' '.join(cautions)}]")
     if PAIR_MAP not in offered:
-        st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION else "what is seen of one finding"))
+        st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION.name else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
     show_pair(engine, workspace, film, ranking, place, shown, method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from icbir_core.errors import IcbirError
-from icbir_core.settings import EMBEDDED
+from icbir_core.retrieval.methods import find_method
 from icbir_ui import films, ratings, refining, resources, state
 from icbir_ui.cards import describe_training
 from icbir_ui.controls import choose_settings
@@ -43,7 +43,7 @@ def draw() -> None:
     settings, method = choose_settings(engine, columns[1:6])
     with passing_word() as tell:
         show_word()
-        refining.show_refinement(findings, settings.method in EMBEDDED or get_trail().by_part)
+        refining.show_refinement(findings, get_trail().by_part or find_method(settings.method).points)
         known = is_known(engine, film, settings)
         fresh = not known and (state.get(Key.RANKING) or (None,))[0] != film.key
         above, place = st.container(), st.container()

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from icbir_core.catalogue import IngestOptions, Workspace
 from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout, find_allowed
-from icbir_core.evaluation.methods import METHODS, measure_distances, measure_euclidean, rank_cases
+from icbir_core.evaluation.methods import find_method, measure_distances, measure_euclidean, rank_cases
 from icbir_core.evaluation.metrics import jaccard_grades
 from icbir_core.evaluation.page import make_plain, show_interval, show_number
 from icbir_core.evaluation.scoring import (
@@ -184,7 +184,7 @@ def list_variants(
     if source.engine.models.saliency_classifier is not None:
         names += ["ig_cbir", "hybrid", "ig_cbir_centred", "hybrid_centred"]
     for name in names:
-        distances[name] = measure_distances(METHODS[name], source, queries, catalogue)
+        distances[name] = measure_distances(find_method(name), source, queries, catalogue)
     transforms: dict[str, Transform] = {
         "unit length": unit, "standardised": standardise, "whitened 32": whiten(32), "whitened 128": whiten(128),
         "learnt, target": learn(target), "learnt, all findings": learn(None),

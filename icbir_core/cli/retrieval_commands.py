@@ -17,7 +17,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
-from icbir_core.settings import METHODS
+from icbir_core.retrieval.methods import SEARCH_METHODS
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -36,7 +36,7 @@ def index(
     workspace: WorkspaceArgument,
     target: TargetOption = None,
     methods: Annotated[
-        str | None, typer.Option(help=f"Of {', '.join(METHODS)}, with commas (default: all that can be).")
+        str | None, typer.Option(help=f"Of {', '.join(SEARCH_METHODS)}, with commas (default: all that can be).")
     ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -83,7 +83,7 @@ def query(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Films: PNG, JPEG or DICOM.")],
     top_k: Annotated[int, typer.Option(min=1, help="How many cases to return.")] = 10,
     method: Annotated[
-        str | None, typer.Option(help=f"Of {', '.join(METHODS)} (default: the first of these that is indexed).")
+        str | None, typer.Option(help=f"Of {', '.join(SEARCH_METHODS)} (default: the first of these that is indexed).")
     ] = None,
     target: TargetOption = None,
     filter_text: Annotated[str | None, typer.Option("--filter", help='Such as "view=AP, sex=F, age=40-60".')] = None,

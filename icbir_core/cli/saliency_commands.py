@@ -16,7 +16,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
-from icbir_core.settings import METHODS
+from icbir_core.retrieval.methods import SEARCH_METHODS
 
 TargetOption = Annotated[str | None, typer.Option("--target", help="Finding to explain (default: the first target).")]
 
@@ -41,7 +41,7 @@ def explain(
     search_method: Annotated[
         str | None,
         typer.Option(
-            help=f"For similarity: whose distance is shared out, of {', '.join(METHODS)} (default: the search's)."
+            help=f"For similarity: whose distance is shared out, of {', '.join(SEARCH_METHODS)}; default: the search's."
         ),
     ] = None,
     list_methods: Annotated[bool, typer.Option("--list", help="List the saliency methods and stop.")] = False,

@@ -7,7 +7,6 @@ says "retrained".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,23 +21,13 @@ if TYPE_CHECKING:
 RANDOM_SEED = 20
 
 
-@dataclass(frozen=True)
-class Control:
-    """A control's name and what it is, for the report."""
-
-    name: str
-    description: str
-
-
-CONTROLS: Mapping[str, Control] = {
-    control.name: control
-    for control in (
-        Control("random_maps", "Deep Taylor maps of an untrained network of the same structure"),
-        Control("edge_maps", "Sobel edges of the film"),
-        Control("lung_prior", "a fixed lung-shaped prior times the film, the same prior for every film"),
-        Control("grad_cam_maps", "Grad-CAM maps of the trained classifier"),
-    )
+CONTROL_MAPS: Mapping[str, str] = {
+    "random_maps": "Deep Taylor maps of an untrained network of the same structure",
+    "edge_maps": "Sobel edges of the film",
+    "lung_prior": "a fixed lung-shaped prior times the film, the same prior for every film",
+    "grad_cam_maps": "Grad-CAM maps of the trained classifier",
 }
+"""What each control shows the saliency classifier, by its name."""
 
 
 def make_control(name: str, classifier: Classifier, target: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -57,7 +46,7 @@ def make_control(name: str, classifier: Classifier, target: str) -> Callable[[np
         return lambda images: np.stack([sobel(image) for image in images]).astype(np.float32)
     if name == "lung_prior":
         return lambda images: (np.asarray(images) * shape_of_lungs(np.shape(images)[-1])).astype(np.float32)
-    raise UnknownNameError("control", name, CONTROLS)
+    raise UnknownNameError("control", name, CONTROL_MAPS)
 
 
 @lru_cache(maxsize=4)

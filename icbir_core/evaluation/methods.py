@@ -2,91 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from icbir_core.errors import UnknownNameError
-from icbir_core.evaluation.controls import CONTROLS
+from icbir_core.evaluation.controls import CONTROL_MAPS
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.vectors import VectorSource
+from icbir_core.plugins import load_reference
 from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.methods import FEATURES, SALIENCY_FEATURES, SEARCH_METHODS, SearchMethod
 
-_BLOCK = 256
-CENTRED = "centred cosine"
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to compare films. parts : kinds of vectors, each scaled to the same spread and put side by side.
-
-    metric : "euclidean", "cosine", "centred cosine" (each part about the catalogue's mean) or "1 - ssim"; control :
-    it carries no interpretation of the film.
-    """
-
-    name: str
-    description: str
-    parts: tuple[str, ...]
-    metric: str = "euclidean"
-    control: bool = False
+FINDINGS = "findings"
+"""Log-odds of every finding, which no index holds."""
 
 
-METHODS: Mapping[str, Method] = {
+def _compare(name: str, compares: str, *fields: str, **more: Any) -> SearchMethod:
+    needs = more.pop("needs_saliency_classifier", SALIENCY_FEATURES in fields)
+    return SearchMethod(name, name, compares, fields, needs_saliency_classifier=needs, **more)
+
+
+_BOTH = (FEATURES, SALIENCY_FEATURES)
+EVALUATED_ALONE: Mapping[str, SearchMethod] = {
     method.name: method
     for method in (
-        Method("ssim", "structural similarity of the films", ("ssim",), "1 - ssim"),
-        Method("cnn", "features of the classifier", ("cnn",)),
-        Method("cnn_centred", "features of the classifier by angle about the catalogue's mean", ("cnn",), CENTRED),
-        Method("ig_cbir_centred", "features of the saliency classifier by angle about the catalogue's mean",
-               ("ig_cbir",), CENTRED),
-        Method("hybrid_centred", "both networks' features, each by angle about its mean", ("cnn", "ig_cbir"), CENTRED),
-        Method("ig_cbir", "features of the saliency classifier on Deep Taylor maps (the paper's method)", ("ig_cbir",)),
-        Method("hybrid", "features of both networks side by side, equal spread", ("cnn", "ig_cbir")),
-        Method("findings", "log-odds of every finding of the classifier, equal spread", ("findings",)),
-        Method("hybrid_findings", "features of the classifier and log-odds of every finding", ("cnn", "findings")),
-        Method("cnn_cosine", "features of the classifier by angle", ("cnn",), "cosine"),
-        Method("ig_cbir_cosine", "features of the saliency classifier by angle", ("ig_cbir",), "cosine"),
-        *(Method(c.name, c.description + "; saliency classifier not retrained", (c.name,), control=True)
-          for c in CONTROLS.values()),
-        Method("ig_cbir" + SUFFIX, "as ig_cbir, saliency classifier trained anew on this catalogue",
-               ("ig_cbir" + SUFFIX,)),
-        *(Method(c.name + SUFFIX, c.description + "; saliency classifier retrained on these maps",
-                 (c.name + SUFFIX,), control=True)
-          for c in CONTROLS.values()),
+        _compare("ig_cbir_centred", "features of the saliency classifier by angle about the catalogue's mean",
+                 SALIENCY_FEATURES, centred=True),
+        _compare("hybrid_centred", "both networks' features, each by angle about its mean", *_BOTH, centred=True),
+        _compare("hybrid", "features of both networks side by side, equal spread", *_BOTH),
+        _compare("findings", "log-odds of every finding of the classifier, equal spread", FINDINGS),
+        _compare("hybrid_findings", "features of the classifier and log-odds of every finding", FEATURES, FINDINGS),
+        _compare("cnn_cosine", "features of the classifier by angle", FEATURES, metric="cosine"),
+        _compare("ig_cbir_cosine", "features of the saliency classifier by angle", SALIENCY_FEATURES, metric="cosine"),
+        *(_compare(name, f"{maps}; saliency classifier not retrained", name, control=True,
+                   needs_saliency_classifier=True)
+          for name, maps in CONTROL_MAPS.items()),
+        _compare("ig_cbir" + SUFFIX, "as ig_cbir, saliency classifier trained anew on this catalogue",
+                 "ig_cbir" + SUFFIX),
+        *(_compare(name + SUFFIX, f"{maps}; saliency classifier retrained on these maps", name + SUFFIX, control=True)
+          for name, maps in CONTROL_MAPS.items()),
     )
 }  # fmt: skip
+"""What is compared for its own sake beside the methods of a search: variants, and controls."""
 DEFAULT_METHODS: tuple[str, ...] = (
     "ssim", "cnn", "ig_cbir", "cnn_centred", "ig_cbir_centred", "hybrid", "hybrid_centred", "findings",
-    "hybrid_findings", *CONTROLS,
+    "hybrid_findings",
 )  # fmt: skip
-NEEDS_SALIENCY_CLASSIFIER = ("ig_cbir", *CONTROLS)
 
 
-def require_methods(names: Sequence[str]) -> list[Method]:
+def list_default_methods() -> tuple[str, ...]:
+    """What an evaluation compares when nothing is named; search methods of installed packages come before controls."""
+    added = [name for name in SEARCH_METHODS if name not in SEARCH_METHODS.built_in]
+    return (*DEFAULT_METHODS, *added, *CONTROL_MAPS)
+
+
+def find_method(name: str) -> SearchMethod:
+    """A search method, or one that only an evaluation compares. Raises `UnknownNameError` listing both."""
+    if name in EVALUATED_ALONE:
+        return EVALUATED_ALONE[name]
+    if name in SEARCH_METHODS or name in SEARCH_METHODS.broken:
+        return SEARCH_METHODS[name]
+    raise UnknownNameError("method of the evaluation", name, (*SEARCH_METHODS, *EVALUATED_ALONE))
+
+
+def require_methods(names: Sequence[str]) -> list[SearchMethod]:
     """The methods of these names. Raises `UnknownNameError` listing the known ones."""
-    for name in names:
-        if name not in METHODS:
-            raise UnknownNameError("method of the evaluation", name, METHODS)
-    return [METHODS[name] for name in names]
+    return [find_method(name) for name in names]
 
 
-def measure_distances(method: Method, source: VectorSource, queries: FilmSet, catalogue: FilmSet) -> np.ndarray:
+def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmSet, catalogue: FilmSet) -> np.ndarray:
     """float64 (Q, N): the distance of each query to each case; smaller is closer; scales come from the catalogue."""
-    if method.metric == "1 - ssim":
-        return _measure_ssim(source.get(queries, "ssim"), source.get(catalogue, "ssim"))
+    if method.measure:
+        measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = load_reference(method.measure)
+        return measure(source.get(queries, method.field), source.get(catalogue, method.field))
     left, right = [], []
-    for part in method.parts:
+    for part in method.fields:
         one, other = (_get(source, films, part) for films in (queries, catalogue))
         scale = 1.0
-        if method.metric == CENTRED:
+        if method.centred:
             centre = Centre.measure([other], {})
             one, other = centre.transform(one), centre.transform(other)
-        elif len(method.parts) > 1:
+        elif len(method.fields) > 1:
             spread = float(np.sqrt(((other - other.mean(axis=0)) ** 2).sum(axis=1).mean()))
             scale = 1 / spread if spread > 0 else 1.0
-        elif part == "findings":
+        elif part == FINDINGS:
             deviation = other.std(axis=0)
             scale = np.divide(1.0, deviation, out=np.ones_like(deviation), where=deviation > 0)
         left.append(one * scale)
@@ -110,7 +112,7 @@ def rank_cases(distances: np.ndarray, allowed: np.ndarray) -> list[np.ndarray]:
 
 
 def _get(source: VectorSource, films: FilmSet, part: str) -> np.ndarray:
-    if part != "findings":
+    if part != FINDINGS:
         return np.asarray(source.get(films, part), np.float64)
     odds = np.clip(np.asarray(source.get(films, "probabilities"), np.float64), 1e-6, 1 - 1e-6)
     return np.log(odds / (1 - odds))
@@ -119,15 +121,3 @@ def _get(source: VectorSource, films: FilmSet, part: str) -> np.ndarray:
 def _normalise(matrix: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(matrix, axis=1, keepdims=True)
     return np.divide(matrix, length, out=np.zeros_like(matrix), where=length > 0)
-
-
-def _measure_ssim(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
-    from icbir_core.retrieval.structural_similarity import compare, describe_windows
-
-    distances = np.empty((len(queries), len(cases)))
-    for start in range(0, len(cases), _BLOCK):
-        part = cases[start : start + _BLOCK]
-        means, variances = describe_windows(part)
-        for i, query in enumerate(queries):
-            distances[i, start : start + len(part)] = 1 - compare(query, part, means, variances)
-    return distances

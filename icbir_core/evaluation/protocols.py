@@ -13,9 +13,9 @@ from sklearn.model_selection import train_test_split
 
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation import metrics
-from icbir_core.evaluation.controls import CONTROLS
+from icbir_core.evaluation.controls import CONTROL_MAPS
 from icbir_core.evaluation.films import FilmSet, find_allowed
-from icbir_core.evaluation.methods import METHODS, measure_distances, rank_cases, require_methods
+from icbir_core.evaluation.methods import find_method, measure_distances, rank_cases, require_methods
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.evaluation.scoring import (
     MethodScore,
@@ -223,9 +223,9 @@ def _finish(
         "measures": {m.name: m.title for m in task.measures},
         "methods": {
             name: {
-                "description": METHODS[name].description,
-                "control": METHODS[name].control,
-                "saliency_classifier_retrained": name.endswith(SUFFIX) if METHODS[name].control else None,
+                "description": find_method(name).compares,
+                "control": find_method(name).control,
+                "saliency_classifier_retrained": name.endswith(SUFFIX) if find_method(name).control else None,
                 "metrics": score.intervals,
                 "p_against_chance": score.p_against_chance,
                 "vote": score.vote,
@@ -258,7 +258,7 @@ def summarise(tables: Mapping[str, Any], reference: str, target: str) -> tuple[s
     for other in ("cnn", "ssim"):
         if other in differences and reference == PUBLISHED:
             lines.append(_say_difference(differences[other], PUBLISHED, other))
-    controls = [name for name in CONTROLS if name in differences]
+    controls = [name for name in CONTROL_MAPS if name in differences]
     if reference == PUBLISHED and controls:
         as_good = [n for n in controls if not _is_better(differences[n])]
         if as_good:
@@ -293,7 +293,7 @@ def _summarise_paper(tables: Mapping[str, Any]) -> tuple[str, ...]:
         if known:
             best = max(known, key=known.get)
             lines.append(f"Fraction {fraction}: best is {best} with precision {known[best]:.3f}; chance {chance:.3f}.")
-    as_good = sorted({c["second"] for c in tables["comparisons"] if c["second"] in CONTROLS and not _is_better(c)})
+    as_good = sorted({c["second"] for c in tables["comparisons"] if c["second"] in CONTROL_MAPS and not _is_better(c)})
     if as_good:
         lines.append(f"IG-CBIR is NOT shown to be better than {', '.join(as_good)} in every catalogue size.")
     return tuple(lines)

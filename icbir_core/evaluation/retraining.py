@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icbir_core.errors import EvaluationError
-from icbir_core.evaluation.controls import CONTROLS, make_control
+from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.retrieval.model_choice import CLASSIFIER
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 SUFFIX = "_retrained"
-RETRAINABLE = ("ig_cbir", *CONTROLS)
+RETRAINABLE = ("ig_cbir", *CONTROL_MAPS)
 _BATCH, _HELD_BACK = 16, 0.2
 
 

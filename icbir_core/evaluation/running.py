@@ -10,9 +10,9 @@ import numpy as np
 
 from icbir_core.catalogue import IngestOptions, Workspace
 from icbir_core.errors import EvaluationError
-from icbir_core.evaluation.controls import CONTROLS
+from icbir_core.evaluation.controls import CONTROL_MAPS
 from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout
-from icbir_core.evaluation.methods import DEFAULT_METHODS, METHODS, NEEDS_SALIENCY_CLASSIFIER, require_methods
+from icbir_core.evaluation.methods import find_method, list_default_methods, require_methods
 from icbir_core.evaluation.protocols import (
     EvaluationResult,
     evaluate_held_out,
@@ -76,7 +76,7 @@ def _run(workspace: Workspace, options: EvaluationOptions, progress: Progress | 
     methods += [name + SUFFIX for name in retrained if name + SUFFIX not in methods]
     if retrained:
         notes.append(f"Retrained for at most {options.epochs} epochs on the catalogue: {', '.join(retrained)}.")
-    elif set(methods) & set(CONTROLS):
+    elif set(methods) & set(CONTROL_MAPS):
         notes.append("No control was retrained in this run (--retrain NAME does it).")
     if options.protocol == "silva2020":
         return _run_paper(workspace, options, engine.target, source, catalogue, methods, notes, progress)
@@ -94,10 +94,10 @@ def _run(workspace: Workspace, options: EvaluationOptions, progress: Progress | 
 
 def _choose_methods(asked: Sequence[str], has_saliency: bool) -> tuple[list[str], list[str]]:
     """The methods to compare and what to say of those that cannot be."""
-    names = list(asked or DEFAULT_METHODS)
+    names = list(asked or list_default_methods())
     if has_saliency:
         return names, []
-    left_out = [name for name in names if set(METHODS[name].parts) & set(NEEDS_SALIENCY_CLASSIFIER)]
+    left_out = [name for name in names if find_method(name).needs_saliency_classifier]
     kept = [name for name in names if name not in left_out]
     if not kept or (asked and left_out):
         raise EvaluationError(

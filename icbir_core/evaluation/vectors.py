@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icbir_core.errors import EvaluationError
-from icbir_core.evaluation.controls import CONTROLS, make_control
+from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.files import write_bytes_atomically
@@ -55,7 +55,7 @@ class VectorSource:
             raise EvaluationError(
                 f"Expected a network retrained for {kind}, got none; add --retrain {kind.removesuffix(SUFFIX)}."
             )
-        if kind in (*CONTROLS, "ig_cbir") and self.engine.models.saliency_classifier is None:
+        if kind in (*CONTROL_MAPS, "ig_cbir") and self.engine.models.saliency_classifier is None:
             raise EvaluationError(
                 f"Expected a saliency classifier for {self.engine.target}, got none; train it or leave out {kind}."
             )

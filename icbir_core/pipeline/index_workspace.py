@@ -13,27 +13,26 @@ from typing import Any
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
-from icbir_core.errors import IcbirError, IndexMismatch, UnknownNameError, WorkspaceError
+from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.pipeline.centre_of_workspace import CentredView, renew_centre
 from icbir_core.pipeline.verifying import STORE_ARTEFACT
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings
-from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.methods import SEARCH_METHODS, SearchMethod, list_possible
 from icbir_core.retrieval.model_choice import Models, load_models, require_saliency_classifier
-from icbir_core.retrieval.neighbours import SAMPLE, measure_neighbours, read_neighbours, write_neighbours
+from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
 from icbir_core.retrieval.regions import CHANNELS, GRID
 from icbir_core.retrieval.store import BATCH, CaseStore
-from icbir_core.retrieval.structural_similarity import SIDE, StructuralSimilarityIndex
+from icbir_core.retrieval.structural_similarity import SIDE
 from icbir_core.retrieval.target_engine import (
     ARTEFACT,
     STORE,
+    find_index_class,
     get_catalogue_sha256,
-    index_class,
     name_centre,
 )
-from icbir_core.settings import EMBEDDED, METHODS, InputSettings
+from icbir_core.settings import InputSettings
 from icbir_core.types import Case
 
 Progress = Callable[[int, int, str], None]
@@ -70,7 +69,7 @@ def index_workspace(
 ) -> IndexReport:
     """Compute what is missing, then build or update the indexes.
 
-    methods : of `settings.METHODS`; None takes all that the models allow. Killed at any point, the same call
+    methods : names of search methods; None takes all that the models allow. Killed at any point, the same call
     goes on with the next case and ends with the same values. Memory does not grow with the catalogue. models :
     instead of the workspace's own (tests). Raises `WorkspaceError` for an empty catalogue, another indexing under
     way, or ig_cbir without a saliency classifier; `UnknownNameError` for an unknown method.
@@ -78,22 +77,24 @@ def index_workspace(
     from icbir_core.model.device import choose_device
 
     chosen = choose_device(device).as_dict()
-    for method in methods or ():
-        if method not in METHODS:
-            raise UnknownNameError("method", method, METHODS)
+    asked = None if methods is None else [SEARCH_METHODS[name] for name in methods]
     with workspace.lock("index", seconds=2.0):
         if workspace.catalogue.count() == 0:
             raise WorkspaceError("Expected a catalogue with cases, got an empty one; run the ingest command first.")
         models = models or load_models(workspace, target)
-        if methods is None:
-            methods = METHODS if models.saliency_classifier else tuple(m for m in METHODS if m != "ig_cbir")
-        elif "ig_cbir" in methods:
-            require_saliency_classifier(models)
-        return _index(workspace, models, methods, map_method, chosen, progress or (lambda done, total, text: None))
+        if asked is None:
+            asked = [SEARCH_METHODS[name] for name in list_possible(models.saliency_classifier is not None)]
+        require_saliency_classifier(models, asked)
+        return _index(workspace, models, asked, map_method, chosen, progress or (lambda done, total, text: None))
 
 
 def _index(
-    workspace: Workspace, models: Models, methods: Sequence[str], map_method: str, device: dict, progress: Progress
+    workspace: Workspace,
+    models: Models,
+    methods: Sequence[SearchMethod],
+    map_method: str,
+    device: dict,
+    progress: Progress,
 ) -> IndexReport:
     if "catalogue" not in workspace.read_manifest()["artefacts"]:
         record_catalogue(workspace)
@@ -112,13 +113,14 @@ def _index(
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
     kept = np.setdiff1d(rows, removed)
-    centre = renew_centre(store, kept, directory, identity) if CENTRED in methods else None
+    centre = renew_centre(store, kept, directory, identity) if any(m.centred for m in methods) else None
     indexes = {}
     for number, method in enumerate(methods):
-        progress(number, len(methods), f"indexing {method}")
-        vectors = CentredView(store, centre, rows) if method == CENTRED else store.view(method, rows)
+        progress(number, len(methods), f"indexing {method.name}")
+        vectors = CentredView(store, centre, rows) if method.centred else store.view(method.field, rows)
         origin = made_from | name_centre(method, centre)
-        indexes[method] = _build_index(vectors, method, directory / "index" / method, rows, removed, origin, keys)
+        folder = directory / "index" / method.name
+        indexes[method.name] = _build_index(vectors, method, folder, rows, removed, origin, keys)
     progress(len(methods), len(methods), "indexed")
     _record(workspace, models, map_method, catalogue_sha256, device, indexes)
     return IndexReport(
@@ -219,7 +221,7 @@ def _read_images(
 
 def _build_index(
     vectors: Any,
-    method: str,
+    method: SearchMethod,
     directory: Path,
     rows: np.ndarray,
     removed: np.ndarray,
@@ -228,7 +230,7 @@ def _build_index(
 ) -> dict:
     """Build or update one method's index and its neighbour distances; what the report says of it."""
     try:
-        index = index_class(method).open(directory, made_from)
+        index = find_index_class(method).open(directory, made_from)
         # a run killed behind the index and before its neighbour distances leaves those of the former index
         read_neighbours(directory, index.sha256)
         current = np.setdiff1d(rows, removed)
@@ -236,11 +238,8 @@ def _build_index(
     except IndexMismatch:
         untouched = False
     if not untouched:
-        if method in EMBEDDED:
-            index = Index.update(directory, vectors, rows, removed, made_from)
-        else:
-            index = StructuralSimilarityIndex.build(directory, vectors, rows, made_from, removed)
-        distances = measure_neighbours(index, vectors, rows, removed, keys, SAMPLE[method])
+        index = find_index_class(method).update(directory, vectors, rows, removed, made_from)
+        distances = measure_neighbours(index, vectors, rows, removed, keys, method.sample)
         write_neighbours(directory, index.sha256, distances)
     names = ("count", "trees", "search_k", "recall_at_10", "recall_at_10_between", "metric", "sha256")
     return {name: index.manifest[name] for name in names if name in index.manifest} | {"tail": index.tail}

@@ -18,7 +18,6 @@ import numpy as np
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import sha256_of_bytes, write_bytes_atomically
 
-NAME = "cnn_centred"
 FILE = "centre.npz"
 
 

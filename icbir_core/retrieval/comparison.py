@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 
 from icbir_core.retrieval.exact import order_nearest
+from icbir_core.retrieval.methods import SearchMethod
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """A part by which films are compared.
 
-    name, metric : as the ranking tells them. key : equal for equal comparisons. index : the method whose index holds
+    method : as the ranking names it. key : equal for equal comparisons. index : the method whose index holds
     the vectors, None where they come from the store. describe_query : its description (C,) of what
     `Retriever.embed_query` returns; describe : descriptions float32 (n, C) of cases, by their rows, in
     pieces; places : the same at every place that counts, (n, P, C).
     """
 
-    name: str
-    metric: str
+    method: SearchMethod
     key: tuple
     index: str | None
     describe_query: Callable[[Any], np.ndarray]

@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # the pages read the names below before the networks are loaded
+if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
-
-NAME = "finding"
-"""The method of a ranking by a finding, whichever method the whole film would have been searched by."""
-METRIC = "euclidean (finding)"
 
 
 def weigh_features(classifier: Classifier, finding: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from icbir_core.errors import ManifestMismatch, WorkspaceError
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
     from icbir_core.retrieval.embedding import Embedder
+    from icbir_core.retrieval.methods import SearchMethod
 
 CLASSIFIER = "classifier.keras"
 SALIENCY_CLASSIFIER = "saliency_classifier.keras"
@@ -87,10 +89,11 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
     return Models(classifier, saliency, target, starter=False)
 
 
-def require_saliency_classifier(models: Models) -> None:
-    """Raises `WorkspaceError` if the method ig_cbir cannot be offered for the target."""
-    if models.saliency_classifier is None:
+def require_saliency_classifier(models: Models, methods: Iterable[SearchMethod]) -> None:
+    """Raises `WorkspaceError` if a method cannot be offered for the target."""
+    needing = [method.name for method in methods if method.needs_saliency_classifier]
+    if needing and models.saliency_classifier is None:
         raise WorkspaceError(
             f"Expected a saliency classifier for {models.target}, got none; run the train command with "
-            "--stage saliency, or leave out the method ig_cbir."
+            f"--stage saliency, or leave out the method {' and '.join(needing)}."
         )

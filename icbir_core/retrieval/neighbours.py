@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.comparison import Comparison, measure_nearest
 
 FILE = "neighbours.npz"
-SAMPLE: Mapping[str, int] = {"cnn_centred": 1000, "ig_cbir": 1000, "cnn": 1000, "ssim": 200}
-COMPARED_SAMPLE = 200
 
 
 def measure_neighbours(
@@ -36,12 +33,11 @@ def measure_neighbours(
     return np.sort(np.asarray(found, dtype=np.float64))
 
 
-def measure_compared_neighbours(
-    comparison: Comparison, rows: np.ndarray, keys: CaseKeys, sample: int = COMPARED_SAMPLE, seed: int = 7
-) -> np.ndarray:
-    """As `measure_neighbours`, for a part of what the network saw: at most `sample` cases against all others, in one
+def measure_compared_neighbours(comparison: Comparison, rows: np.ndarray, keys: CaseKeys, seed: int = 7) -> np.ndarray:
+    """As `measure_neighbours`, for a part of what the network saw: a sample of the cases against all others, in one
     pass over the catalogue. rows : int64, ascending, without removed cases.
     """
+    sample = comparison.method.sample
     chosen = np.sort(np.random.default_rng(seed).choice(rows, size=min(sample, len(rows)), replace=False))
     excluded = [_find_own(int(row), keys) for row in chosen]
     found = measure_nearest(comparison.describe_rows(chosen), excluded, rows, comparison.places(rows))

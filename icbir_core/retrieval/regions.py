@@ -16,9 +16,6 @@ import numpy as np
 
 from icbir_core.errors import RetrievalError
 
-NAME = "region"
-"""The method of a ranking by a region, whichever method the whole film would have been searched by."""
-METRIC = "euclidean (region)"
 GRID = 7
 CHANNELS = 128
 _SEED = 1984

@@ -16,15 +16,15 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.comparison import Comparison, measure_distances
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.methods import SEARCH_METHODS, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import weigh_cells
 from icbir_core.retrieval.target_engine import TargetEngine, list_targets, make_saliency_map
 from icbir_core.saliency.similarity import PairExplanation
-from icbir_core.settings import EMBEDDED, METHOD_TITLES, SearchSettings
+from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
 
 CACHED_QUERIES = 64
@@ -108,11 +108,12 @@ class Retriever:
         image = fit_to_network(query.radiograph.pixels, engine.models.classifier.input_settings)
         prepared = 1000 * (time.perf_counter() - start)
         embeddings = engine.embedder.embed(image[None])
-        descriptors = {"cnn": embeddings.cnn[0], "ssim": embeddings.reduced[0]}
-        if embeddings.ig_cbir is not None:
-            descriptors["ig_cbir"] = embeddings.ig_cbir[0]
-        if engine.centre is not None:
-            descriptors[CENTRED] = engine.centre.transform(embeddings.cnn)[0]
+        fields = {"cnn": embeddings.cnn, "ssim": embeddings.reduced, "ig_cbir": embeddings.ig_cbir}
+        descriptors = {}
+        for name in engine.indexes:
+            method = SEARCH_METHODS[name]
+            values = fields[method.field]
+            descriptors[name] = (engine.centre.transform(values) if method.centred else values)[0]
         found = QueryEmbedding(
             descriptors,
             embeddings.maps[0],
@@ -160,7 +161,7 @@ class Retriever:
         if comparison is not None:
             rows, distances = comparison.rank(vector, candidates.eligible, settings.top_k)
             neighbours = engine.get_compared_neighbours(comparison, ranked_by, self._keys)
-            metric, route = comparison.metric, "exact"
+            metric, route = comparison.method.metric, "exact"
         else:
             rows, distances, route = index.search(
                 vector, settings.top_k, filtered, settings.search, np.union1d(excluded, candidates.removed)
@@ -178,7 +179,7 @@ class Retriever:
             del versions["index"]  # it is compared by what the store holds; no index has a say
         return Ranking(
             query=query.name,
-            method=settings.method if comparison is None else comparison.name,
+            method=settings.method if comparison is None else comparison.method.name,
             target=target,
             metric=metric,
             route=route,
@@ -236,10 +237,11 @@ class Retriever:
         ticked, crossed = trail.judged
         if not ticked and not crossed:
             return vector
-        if comparison is None and method not in EMBEDDED:
+        if comparison is None and not SEARCH_METHODS[method].points:
+            fit = list_titles(one for one in SEARCH_METHODS.values() if one.points)
             raise RetrievalError(
-                f"Expected a search by {' or '.join(METHOD_TITLES[name] for name in EMBEDDED)} for 'more like these', "
-                f"got {METHOD_TITLES.get(method, method)}; choose one of these."
+                f"Expected a search by {fit} for 'more like these', got {SEARCH_METHODS[method].title}; choose one of "
+                "these."
             )
         read = engine.get_index(method).get_vectors if comparison is None else comparison.describe_rows
         nothing = np.empty((0, len(vector)))

@@ -80,6 +80,17 @@ def compare(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances
     return (numerator / denominator).mean(axis=(1, 2), dtype=np.float64)
 
 
+def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
+    """1 - SSIM float64 (Q, N) of reduced images (Q, 64, 64) and (N, 64, 64)."""
+    distances = np.empty((len(queries), len(cases)))
+    for start in range(0, len(cases), _BLOCK):
+        part = cases[start : start + _BLOCK]
+        means, variances = describe_windows(part)
+        for place, query in enumerate(queries):
+            distances[place, start : start + len(part)] = 1 - compare(query, part, means, variances)
+    return distances
+
+
 class StructuralSimilarityIndex:
     """Exact search by 1 − SSIM, with the interface of `index.Index`."""
 
@@ -132,8 +143,8 @@ class StructuralSimilarityIndex:
         return self.rows[positions][order], distances[order], "exact"
 
     @classmethod
-    def build(
-        cls, directory: Path, reduced: Any, rows: np.ndarray, made_from: Mapping[str, str], removed: np.ndarray = ()
+    def update(
+        cls, directory: Path, reduced: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str]
     ) -> StructuralSimilarityIndex:
         """Write the index of reduced images (N, 64, 64), any array that can be sliced, read 256 at a time; the rows in
         `removed` are left out. Raises `IndexMismatch` for a value that is not finite."""

@@ -9,24 +9,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
+from icbir_core.plugins import load_reference
 from icbir_core.retrieval import finding_features, regions
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.centring import NAME as CENTRED
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.comparison import Comparison
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.methods import FEATURES, FINDING, REGION, SEARCH_METHODS, SearchMethod
 from icbir_core.retrieval.model_choice import Models, load_models
 from icbir_core.retrieval.neighbours import measure_compared_neighbours, read_neighbours
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
 from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
-from icbir_core.settings import EMBEDDED, METHODS
 from icbir_core.types import SaliencyMap
 
 ARTEFACT = "index:"
@@ -36,14 +37,14 @@ _PARTS_KEPT = 64
 _PIECE = 1024
 
 
-def index_class(method: str) -> type[Index] | type[StructuralSimilarityIndex]:
-    """The kind of index that a method has."""
-    return Index if method in EMBEDDED else StructuralSimilarityIndex
+def find_index_class(method: SearchMethod) -> Any:
+    """The class that builds and opens what a method searches."""
+    return load_reference(method.index)
 
 
-def name_centre(method: str, centre: Centre | None) -> dict[str, str]:
+def name_centre(method: SearchMethod, centre: Centre | None) -> dict[str, str]:
     """What an index of that method is made from beside models and catalogue."""
-    return {"centre": centre.sha256} if method == CENTRED and centre is not None else {}
+    return {"centre": centre.sha256} if method.centred and centre is not None else {}
 
 
 def list_targets(workspace: Workspace) -> tuple[str, ...]:
@@ -120,10 +121,12 @@ class TargetEngine:
         identity = models.identity | {"map_method": map_method, "target": target}
         store = CaseStore.open(directory / STORE, identity)
         expected = models.identity | {"catalogue": catalogue}
-        methods = [method for method in METHODS if method in entry["methods"]]
-        centre = Centre.open(directory, identity) if CENTRED in methods else None
+        methods = [method for name, method in SEARCH_METHODS.items() if name in entry["methods"]]
+        centre = Centre.open(directory, identity) if any(method.centred for method in methods) else None
         indexes = {
-            method: index_class(method).open(directory / "index" / method, expected | name_centre(method, centre))
+            method.name: find_index_class(method).open(
+                directory / "index" / method.name, expected | name_centre(method, centre)
+            )
             for method in methods
         }
         return cls(workspace, models, store, indexes, map_method, centre)
@@ -217,7 +220,7 @@ class TargetEngine:
     def compare_region(self, weights: np.ndarray, anywhere: bool) -> Comparison:
         """Comparison by what lies in a region (weights of `weigh_cells`), in the same place or anywhere."""
         return Comparison(
-            regions.NAME, regions.METRIC, (weights.tobytes(), anywhere), None,
+            REGION, (weights.tobytes(), anywhere), None,
             lambda embedded: regions.describe_region(embedded.spatial[None], weights)[0],
             lambda rows: (regions.describe_region(piece, weights) for piece in self._iterate_spatial(rows)),
             lambda rows: (regions.place_region(piece, weights, anywhere) for piece in self._iterate_spatial(rows)),
@@ -239,7 +242,7 @@ class TargetEngine:
                 yield index.get_vectors(rows[start : start + _PIECE]) * weights
 
         return Comparison(
-            finding_features.NAME, finding_features.METRIC, (finding,), method,
+            FINDING, (finding,), method,
             lambda embedded: embedded.descriptors[method] * weights, describe,
             lambda rows: (piece[:, None] for piece in describe(rows)),
         )  # fmt: skip
@@ -247,7 +250,7 @@ class TargetEngine:
     @property
     def feature_method(self) -> str | None:
         """The method whose index holds the classifier's features; None if none is indexed."""
-        return next((method for method in (CENTRED, "cnn") if method in self.indexes), None)
+        return next((name for name in self.indexes if SEARCH_METHODS[name].fields == (FEATURES,)), None)
 
     def _iterate_spatial(self, rows: np.ndarray):
         """Region features of rows in pieces; kept in memory (12.5 kB a case) for catalogues of at most 20,000 cases."""

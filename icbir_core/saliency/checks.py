@@ -13,7 +13,7 @@ from icbir_core.saliency.deep_taylor import DeepTaylor
 from icbir_core.saliency.encoding import name_state
 from icbir_core.saliency.faithfulness import measure_faithfulness
 from icbir_core.saliency.gradients import GradientExplainer
-from icbir_core.saliency.localisation import CONTROLS, LOCALISATION, make_control_maps
+from icbir_core.saliency.localisation import CONTROL_MAPS, LOCALISATION, make_control_maps
 from icbir_core.saliency.randomisation import cascade, compare_pairs, make_random_heads, measure_cosine
 from icbir_core.saliency.registry import METHODS, attribute, attribute_output, require_method
 
@@ -66,7 +66,7 @@ class CheckOptions:
 
     methods: tuple[str, ...] = tuple(METHODS)
     randomised: tuple[str, ...] = ("deep_taylor", "lrp_composite", "grad_cam")
-    controls: tuple[str, ...] = field(default=CONTROLS)
+    controls: tuple[str, ...] = field(default=CONTROL_MAPS)
 
     def __post_init__(self) -> None:
         for name in (*self.methods, *self.randomised):

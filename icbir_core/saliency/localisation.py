@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.filters import sobel, threshold_otsu
 
-CONTROLS = ("random", "edges", "lung_bases")
+CONTROL_MAPS = ("random", "edges", "lung_bases")
 
 
 def point_into(values: np.ndarray, mask: np.ndarray) -> float:

@@ -32,9 +32,9 @@ from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency.encoding import encode_map, name_state
 from icbir_core.saliency.gradients import LAYER
 from icbir_core.saliency.registry import SaliencyMethod, attribute
-from icbir_core.settings import METHODS
 from icbir_core.types import SaliencyMap
 
+METHODS = ("cnn_centred", "ig_cbir", "cnn", "ssim")
 NAME = "similarity"
 SIMILARITY = SaliencyMethod(
     NAME,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import StudyError
-from icbir_core.settings import METHODS, SearchSettings
+from icbir_core.retrieval.methods import SEARCH_METHODS
+from icbir_core.settings import SearchSettings
 from icbir_core.study.rating import SEARCH, TASKS
 from icbir_core.types import Case, Query, Ranking
 
@@ -149,7 +150,7 @@ def create_study(
     search: Callable[[Query, SearchSettings], Ranking],
     *,
     target: str,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = SEARCH_METHODS.built_in,
     k: int = 3,
     negatives: int = 2,
     tasks: Sequence[str] = ("similarity",),

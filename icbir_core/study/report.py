@@ -8,7 +8,7 @@ from typing import Any
 from icbir_core.evaluation.figure_words import write_out
 from icbir_core.evaluation.page import Section, Table, render_page, show_interval, show_number
 from icbir_core.plurals import count_of
-from icbir_core.settings import METHOD_TITLES
+from icbir_core.retrieval.methods import find_title
 from icbir_core.study.analysis import StudyResult
 from icbir_core.study.design import Study
 
@@ -86,8 +86,8 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
 
 def _name(method: str, short: bool = False) -> str:
     """A method as the pages call it; short : with its name in the exported data behind it."""
-    title = METHOD_TITLES.get(method)
-    return method if title is None else f"{title} [{method}]" if short else title
+    title = find_title(method)
+    return f"{title} [{method}]" if short and title != method else title
 
 
 def _find_band(result: StudyResult) -> Mapping[str, Any] | None:

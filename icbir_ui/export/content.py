@@ -15,6 +15,7 @@ import numpy as np
 from icbir_core import __version__
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
+from icbir_core.retrieval.methods import find_title
 from icbir_core.retrieval.refinement import Region
 from icbir_core.types import Radiograph, Ranking, SaliencyMap
 from icbir_ui.errors import explain
@@ -24,7 +25,6 @@ from icbir_ui.search_panes import describe_state
 from icbir_ui.searching import Maps, describe_scale
 from icbir_ui.state import NOTICE
 from icbir_ui.words import (
-    METHOD_TITLES,
     describe_cautions,
     describe_film,
     describe_findings,
@@ -185,7 +185,7 @@ def gather_report(
     )  # fmt: skip
     settings = (
         ("Target finding", ranking.target),
-        ("Search by", METHOD_TITLES.get(ranking.method, ranking.method)),
+        ("Search by", find_title(ranking.method)),
         ("Heat map", describe_scale(maps, "films") if maps.title else "none"),
         ("Metric and route", f"{ranking.metric}, {ranking.route}"),
         ("Filters", filters),

@@ -6,7 +6,7 @@ import streamlit as st
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.plurals import count_of
-from icbir_core.settings import METHODS
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.design import bound_answers
 from icbir_core.study.store import RatingsStore
@@ -62,7 +62,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
 
 def count_methods(engine: Engine) -> int:
     """How many methods a new study pools; all that there are while the networks load."""
-    return len(engine.retriever.methods(engine.retriever.default_target) if engine.ready else METHODS)
+    return len(engine.retriever.methods(engine.retriever.default_target) if engine.ready else SEARCH_METHODS)
 
 
 def tell_what_was_made() -> None:

@@ -19,8 +19,8 @@ from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
 from icbir_core.phantom import write_simulated
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.store import LEDGER, CaseStore
-from icbir_core.settings import METHODS
 
 FILMS = 48
 
@@ -66,7 +66,7 @@ def test_chain_with_an_indexing_killed_and_resumed(trained, films, tmp_path, cap
         shutil.copytree(trained, path)
     (report,) = run("index", str(unbroken), "--device", "cpu", capsys=capsys)
     assert report["embedded"] == FILMS and not report["starter_models"]
-    assert set(report["indexes"]) == set(METHODS) and report["indexes"]["cnn"]["recall_at_10"] >= 0.99
+    assert set(report["indexes"]) == set(SEARCH_METHODS) and report["indexes"]["cnn"]["recall_at_10"] >= 0.99
 
     noted = kill_while_indexing(broken)
     (report,) = run("index", str(broken), "--device", "cpu", capsys=capsys)
@@ -118,7 +118,11 @@ def ask(path: Path, films: Path, folder: Path, capsys) -> None:
     first, error, third = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert set(error) == {"query", "error"} and error["query"] == str(spoilt)
     for answer in (first, third):
-        assert answer["method"] == METHODS[0] and answer["target"] == "Effusion" and answer["route"] == "annoy"
+        assert (
+            answer["method"] == next(iter(SEARCH_METHODS))
+            and answer["target"] == "Effusion"
+            and answer["route"] == "annoy"
+        )
         assert [hit["rank"] for hit in answer["hits"]] == [1, 2, 3, 4, 5]
         distances = [hit["distance"] for hit in answer["hits"]]
         assert distances == sorted(distances) and all(0 <= value <= 1 for value in answer["prediction"].values())

@@ -14,7 +14,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.errors import EvaluationError, UnknownNameError
 from icbir_core.evaluation import controls, running
 from icbir_core.evaluation.films import find_allowed
-from icbir_core.evaluation.methods import METHODS, measure_distances, measure_euclidean, rank_cases, require_methods
+from icbir_core.evaluation.methods import find_method, measure_distances, measure_euclidean, rank_cases, require_methods
 from icbir_core.evaluation.protocols import EvaluationResult, evaluate_held_out, evaluate_paper, evaluate_simulated
 from icbir_core.evaluation.report import render_html, to_json, to_text
 from icbir_core.model.device import choose_device
@@ -162,12 +162,12 @@ def test_distances_are_those_of_a_slow_loop(sets, planted):
     one, other = source.get(queries, "cnn"), source.get(catalogue, "cnn")
     slow = np.array([[np.linalg.norm(a - b) for b in other] for a in one])
     np.testing.assert_allclose(measure_euclidean(one, other), slow, atol=1e-6)
-    np.testing.assert_allclose(measure_distances(METHODS["cnn"], source, queries, catalogue), slow, atol=1e-6)
+    np.testing.assert_allclose(measure_distances(find_method("cnn"), source, queries, catalogue), slow, atol=1e-6)
     spread = {k: np.sqrt(source.get(catalogue, k).var(axis=0).sum()) for k in ("cnn", "ig_cbir")}
     a, b = (np.concatenate([source.get(f, k) / spread[k] for k in ("cnn", "ig_cbir")], axis=1) for f in sets)
-    hybrid = measure_distances(METHODS["hybrid"], source, queries, catalogue)
+    hybrid = measure_distances(find_method("hybrid"), source, queries, catalogue)
     assert hybrid[3, 7] == pytest.approx(np.linalg.norm(a[3] - b[7]))
-    cosine = replace(METHODS["cnn"], metric="cosine")
+    cosine = replace(find_method("cnn"), metric="cosine")
     expected = np.sqrt(2 - 2 * one[3] @ other[7] / np.linalg.norm(one[3]) / np.linalg.norm(other[7]))
     assert measure_distances(cosine, source, queries, catalogue)[3, 7] == pytest.approx(expected)
 
@@ -181,7 +181,7 @@ def test_structural_similarity_is_that_of_scikit_image(films, planted):
 
     source = planted({"ssim": _pictures})
     queries, catalogue = films([[0, 0, 0]] * 2), films([[0, 0, 0]] * 5)
-    found = measure_distances(METHODS["ssim"], source, queries, catalogue)
+    found = measure_distances(find_method("ssim"), source, queries, catalogue)
     options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0)
     expected = 1 - structural_similarity(_pictures(queries)[1], _pictures(catalogue)[4], **options)
     assert found[1, 4] == pytest.approx(expected, abs=1e-4)

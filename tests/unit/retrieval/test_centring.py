@@ -12,9 +12,9 @@ from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.saliency.similarity import centre_features, share_distance
-from icbir_core.settings import METHODS
 
 
 def test_vectors_are_the_unit_directions_from_the_mean_of_all_pieces():
@@ -67,7 +67,7 @@ def test_it_stays_while_the_catalogue_grows_a_little_and_is_measured_anew_when_i
     shutil.copytree(indexed.path, tmp_path / "w")
     workspace = Workspace.open(tmp_path / "w")
     methods = workspace.read_manifest()["artefacts"]["index:Effusion"]["methods"]
-    assert set(methods) == set(METHODS)
+    assert set(methods) == set(SEARCH_METHODS)
     ingest_films(workspace, write_films(tmp_path / "more", range(700, 702)))
     grown = index_workspace(workspace, models=models)
     assert grown.indexes["cnn_centred"]["tail"] == 2, "two more cases lie about the same centre"
@@ -78,7 +78,7 @@ def test_it_stays_while_the_catalogue_grows_a_little_and_is_measured_anew_when_i
     folder = workspace.target_directory("Effusion")
     assert Centre.open(folder, identity).cases == CASES + 12
     monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
-    assert Retriever.open(workspace).methods() == METHODS, "the preferred method first"
+    assert Retriever.open(workspace).methods() == tuple(SEARCH_METHODS), "the preferred method first"
     Centre.measure([np.ones((3, 80))], identity).save(folder)
     with pytest.raises(IndexMismatch, match="centre"):
         Retriever.open(workspace)

@@ -15,10 +15,10 @@ from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.pipeline.verifying import verify_all
 from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_engine import TargetEngine
-from icbir_core.settings import METHODS
 from icbir_core.types import Query
 
 
@@ -90,7 +90,7 @@ def test_verify_names_what_another_classifier_or_a_new_film_leaves_behind(copied
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
     index_workspace(copied, models=models)
     assert not list_wrong()
-    behind = {"index:Effusion", *(f"index/Effusion/{method}" for method in METHODS)}
+    behind = {"index:Effusion", *(f"index/Effusion/{method}" for method in SEARCH_METHODS)}
     copied.record_artefact("classifier", {"sha256": "0" * 64})
     assert list_wrong() == behind
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})

@@ -11,8 +11,9 @@ from icbir_core.catalogue import read_case_radiograph
 from icbir_core.cli import main
 from icbir_core.errors import UnknownNameError
 from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.settings import METHODS, SearchSettings
+from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 
 
@@ -22,7 +23,7 @@ def retriever(indexed, models, monkeypatch) -> Retriever:
     return Retriever.open(indexed)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCH_METHODS)
 def test_both_maps_sum_to_the_distance_of_the_ranking(retriever, method):
     film = retriever.workspace.catalogue.get_row(3)
     query = Query("film", read_case_radiograph(retriever.workspace, film))

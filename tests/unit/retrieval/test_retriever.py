@@ -17,9 +17,10 @@ from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, Unknow
 from icbir_core.phantom import simulate_film
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.settings import EMBEDDED, METHODS, SearchFilter, SearchSettings
+from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_core.types import Query
 
 sys.path.append(str(Path(__file__).parents[1] / "radiograph"))
@@ -43,7 +44,7 @@ def queries(indexed) -> list[Query]:
     return [make_query(indexed, case) for case in indexed.catalogue.cases()]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCH_METHODS)
 def test_every_case_finds_itself_first(retriever, queries, method):
     settings = SearchSettings(method=method, top_k=2, identical_image=True)
     for query in queries:
@@ -68,7 +69,7 @@ def test_itself_and_its_patient_are_left_out_by_default(retriever, queries):
 
 
 def test_routes_agree_and_are_named(retriever, queries):
-    for method in EMBEDDED:
+    for method in (name for name, method in SEARCH_METHODS.items() if method.points):
         answers = [retriever.search(queries[3], SearchSettings(method=method, search=s)) for s in ("annoy", "exact")]
         assert [answer.route for answer in answers] == ["annoy", "exact"]
         assert [hit.case.row for hit in answers[0].hits] == [hit.case.row for hit in answers[1].hits]

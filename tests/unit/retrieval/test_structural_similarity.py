@@ -46,7 +46,7 @@ def test_equals_scikit_image(reduced):
 
 def test_index_ranks_as_scikit_image_does(tmp_path, reduced):
     rows = np.arange(30) * 2
-    StructuralSimilarityIndex.build(tmp_path, reduced, rows, MADE_FROM, removed=np.array([58]))
+    StructuralSimilarityIndex.update(tmp_path, reduced, rows, np.array([58]), MADE_FROM)
     index = StructuralSimilarityIndex.open(tmp_path, MADE_FROM)
     assert len(index) == 29
     found, distances, route = index.search(reduced[5], 4, excluded_rows=np.array([12]))
@@ -59,7 +59,7 @@ def test_index_ranks_as_scikit_image_does(tmp_path, reduced):
 
 
 def test_refusals(tmp_path, reduced):
-    index = StructuralSimilarityIndex.build(tmp_path, reduced, np.arange(30), MADE_FROM)
+    index = StructuralSimilarityIndex.update(tmp_path, reduced, np.arange(30), np.empty(0, np.int64), MADE_FROM)
     with pytest.raises(RetrievalError, match="ssim"):
         index.search(reduced[0], 3, route="annoy")
     with pytest.raises(IndexMismatch, match="reduced image"):

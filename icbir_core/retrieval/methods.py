@@ -1,0 +1,127 @@
+"""Every search method as one record: all that the rest of the program has to know of it. Importing it loads nothing
+heavy.
+
+A new method is a record here and, where it compares something new, one module that the record names. A package of
+somebody else adds one without touching this file: see docs/plug-ins.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from icbir_core.plugins import SEARCH_METHODS as GROUP
+from icbir_core.plugins import Registry
+
+EUCLIDEAN = "euclidean"
+FEATURES, SALIENCY_FEATURES, REDUCED, SPATIAL = "cnn", "ig_cbir", "ssim", "spatial"
+"""Stored values of a film that methods compare: the penultimate features of the classifier and of the saliency
+classifier, the film reduced to 64 × 64, the last feature map on a coarse grid."""
+
+
+@dataclass(frozen=True)
+class SearchMethod:
+    """One way to compare films.
+
+    name : in commands, files and exported data; title : what a reader sees instead; compares : what is compared, in a
+    few words for a report. fields : the stored values that it compares; an index has one, an evaluation may put several
+    side by side. metric : "euclidean", "cosine" or the name of another distance. centred : compared by the direction
+    from the catalogue's mean. points : whether cases are points, so that a query can move towards them and a map can
+    show them. part : whether it compares a part of the film, chosen when asking; it then has no index of its own.
+    control : whether it carries no interpretation of the film. needs_saliency_classifier : of the target. sample : of
+    how many cases the nearest-neighbour distances are measured.
+
+    The rest name what is imported when it is needed, as "package.module:name". index : a class that builds and opens
+    what is searched (`SearchIndex`). measure : distances float64 (Q, N) of queries to cases, where they are not
+    Euclidean.
+    """
+
+    name: str
+    title: str
+    compares: str
+    fields: tuple[str, ...]
+    metric: str = EUCLIDEAN
+    centred: bool = False
+    points: bool = True
+    part: bool = False
+    control: bool = False
+    needs_saliency_classifier: bool = False
+    sample: int = 1000
+    index: str = "icbir_core.retrieval.index:Index"
+    measure: str = ""
+
+    @property
+    def field(self) -> str:
+        """The stored value of a method that compares one alone."""
+        (field,) = self.fields
+        return field
+
+
+SEARCH_METHODS: Registry[SearchMethod] = Registry(
+    "search method",
+    GROUP,
+    SearchMethod,
+    (
+        SearchMethod(
+            "cnn_centred",
+            "Network features, centred",
+            "features of the classifier by angle about the catalogue's mean",
+            (FEATURES,),
+            centred=True,
+        ),
+        SearchMethod(
+            "ig_cbir",
+            "Heat map (IG-CBIR)",
+            "features of the saliency classifier on Deep Taylor maps (the paper's method)",
+            (SALIENCY_FEATURES,),
+            needs_saliency_classifier=True,
+        ),
+        SearchMethod("cnn", "Network features (CNN)", "features of the classifier", (FEATURES,)),
+        SearchMethod(
+            "ssim",
+            "Structural similarity (SSIM)",
+            "structural similarity of the films",
+            (REDUCED,),
+            metric="1 - ssim",
+            points=False,
+            sample=200,
+            index="icbir_core.retrieval.structural_similarity:StructuralSimilarityIndex",
+            measure="icbir_core.retrieval.structural_similarity:measure_pairs",
+        ),
+    ),
+)
+"""The methods of a search, the preferred first: the default of a target is the first that is indexed for it."""
+
+REGION = SearchMethod(
+    "region", "Region (stored spatial features)", "what the network saw in a region of the film", (SPATIAL,),
+    metric="euclidean (region)", part=True, sample=200,
+)  # fmt: skip
+FINDING = SearchMethod(
+    "finding", "Finding (features weighed by the classifier)", "features of the classifier, weighed for one finding",
+    (FEATURES,), metric="euclidean (finding)", part=True, sample=200,
+)  # fmt: skip
+PARTS = {part.name: part for part in (REGION, FINDING)}
+"""Steps of a search: they rank by a part of what the network saw, whichever method searched by the whole film."""
+
+
+def find_method(name: str) -> SearchMethod:
+    """The method of a ranking, a step of a search included. Raises `UnknownNameError`, `BrokenPlugin`."""
+    return PARTS[name] if name in PARTS else SEARCH_METHODS[name]
+
+
+def find_title(name: str) -> str:
+    """What a reader sees instead of the name; the name itself where nothing of that name is installed (any more)."""
+    known = {**PARTS, **SEARCH_METHODS}
+    return known[name].title if name in known else name
+
+
+def list_possible(saliency_classifier: bool) -> tuple[str, ...]:
+    """The methods that can be indexed for a target with or without a saliency classifier."""
+    return tuple(
+        name for name, method in SEARCH_METHODS.items() if saliency_classifier or not method.needs_saliency_classifier
+    )
+
+
+def list_titles(methods: Iterable[SearchMethod]) -> str:
+    """Titles for a sentence: "A or B"."""
+    return " or ".join(method.title for method in methods)
