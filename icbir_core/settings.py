@@ -12,11 +12,27 @@ from icbir_core.errors import FilterError
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """Limits against decompression bombs: bytes of a file, pixels of a film; and the pixels that a side must have."""
+    """Limits against decompression bombs: bytes of a file, pixels of a film, scans of a progressive JPEG (cameras write
+    about ten, each a pass over the film); and the pixels that a side must have."""
 
     max_bytes: int = 200 * 1024 * 1024
     max_pixels: int = 64_000_000
     min_side: int = 1
+    max_scans: int = 64
+
+
+@dataclass(frozen=True)
+class DecodingLimits:
+    """What one film may cost the process that decodes it.
+
+    processor_seconds : of computing; seconds : in all, for a decoder that waits; memory : bytes above what the process
+    holds before the film (enforced on Linux). films : after so many a fresh process takes over.
+    """
+
+    processor_seconds: int = 20
+    seconds: float = 90.0
+    memory: int = 1 << 30
+    films: int = 2000
 
 
 # Of films that are searched with or for: no chest can be seen in fewer pixels.
@@ -111,6 +127,14 @@ class SearchSettings:
     filter: SearchFilter = field(default_factory=SearchFilter)
     same_patient: bool = False
     identical_image: bool = False
+
+
+def count_decoders() -> int:
+    """How many films may be decoded at once, each in a process of its own: `ICBIR_DECODERS`, else one for each
+    processor, but at least 2 and at most 4.
+    """
+    asked = get_environment("DECODERS") or ""
+    return int(asked) if asked.isdigit() and int(asked) > 0 else min(4, max(2, os.cpu_count() or 1))
 
 
 def get_environment(name: str) -> str | None:

@@ -34,3 +34,9 @@ def nih_effusion_directory() -> Path:
 def dicom_directory() -> Path:
     """Three real DICOM films."""
     return find_shared("ICBIR_DICOM_DIR", "dicom")
+
+
+@pytest.fixture(scope="session")
+def hostile_directory() -> Path:
+    """Small damaged films that once raised foreign exceptions or ended the process."""
+    return find_shared("ICBIR_HOSTILE_DIR", "cases/hostile")

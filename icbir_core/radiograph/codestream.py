@@ -29,6 +29,12 @@ def read_declared_frame(data: bytes) -> DeclaredFrame | None:
     return _read_jpeg2000(data, start) if start >= 0 else None
 
 
+def count_scans(data: bytes) -> int:
+    """How many scans a JPEG holds: its start-of-scan markers, which cannot occur within coded data. A thumbnail in a
+    header may add a few."""
+    return data.count(b"\xff\xda")
+
+
 def _read_jpeg(data: bytes) -> DeclaredFrame | None:
     position = 2
     while position + 10 <= len(data):

@@ -34,7 +34,7 @@ from icbir_core.errors import (
 from icbir_core.radiograph.codestream import read_declared_frame
 from icbir_core.radiograph.dicom_header import describe_header, get_numbers, get_text
 from icbir_core.radiograph.levels import MAX_LEVEL, to_levels
-from icbir_core.radiograph.raster import check_pixel_count, reduce_to_grey
+from icbir_core.radiograph.raster import check_pixel_count, check_scans, reduce_to_grey
 from icbir_core.settings import ReadLimits
 
 _CUT_SHORT = "Expected a whole DICOM, got one that is cut short or damaged; copy or export the film again."
@@ -185,12 +185,14 @@ def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> None:
 def _check_codestream(dataset: Dataset, limits: ReadLimits) -> None:
     """The compressed picture must be the one that the header describes: native decoders trust the header."""
     try:
-        frame = read_declared_frame(get_frame(dataset.PixelData, 0, number_of_frames=1))
+        stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        frame = read_declared_frame(stream)
     except Exception as error:  # broken fragments raise nearly anything
         raise RadiographError("Expected whole pixel data, got damaged ones; export the film again.") from error
     if frame is None:
         raise RadiographError("Expected a compressed picture, got something else; export the film again.")
     check_pixel_count(frame.rows, frame.columns, limits)
+    check_scans(stream, limits)
     promised = (int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel))
     if (frame.rows, frame.columns, frame.samples) != promised or frame.bits > int(dataset.BitsAllocated):
         raise RadiographError(

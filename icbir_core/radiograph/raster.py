@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from icbir_core.errors import RadiographError, RadiographTooLarge
+from icbir_core.radiograph.codestream import count_scans
 from icbir_core.radiograph.levels import MAX_LEVEL, to_levels
 from icbir_core.settings import ReadLimits
 
@@ -17,6 +18,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def check_pixel_count(rows: int, columns: int, limits: ReadLimits) -> None:
@@ -32,6 +34,14 @@ def check_pixel_count(rows: int, columns: int, limits: ReadLimits) -> None:
         )
 
 
+def check_scans(data: bytes, limits: ReadLimits) -> None:
+    """Raises `RadiographTooLarge` for a JPEG of more scans than any camera writes: each costs a pass over the film."""
+    if (scans := count_scans(data)) > limits.max_scans:
+        raise RadiographTooLarge(
+            f"Expected a JPEG of at most {limits.max_scans} scans, got {scans}; export the film again."
+        )
+
+
 def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str]]:
     """uint16 levels (H, W), stored bits and facts of a PNG. Colour becomes luma, transparent becomes black."""
     try:
@@ -41,6 +51,11 @@ def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str
     except (struct.error, ValueError):
         raise RadiographError("Expected a whole PNG, got a damaged header; export the film again.") from None
     check_pixel_count(rows, columns, limits)
+    decoded_bytes = rows * columns * _PNG_SAMPLES.get(kind, 4) * (2 if depth == 16 else 1)
+    if decoded_bytes > 4 * limits.max_pixels:
+        raise RadiographTooLarge(
+            f"Expected at most {4 * limits.max_pixels:,} bytes of pixels, got {decoded_bytes:,}; save the film in grey."
+        )
     try:
         Image.open(io.BytesIO(data)).verify()
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -77,6 +92,7 @@ def read_jpeg(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[st
             "Expected a baseline or progressive 8-bit JPEG, got one that cannot be read; export it as PNG or DICOM."
         ) from None
     check_pixel_count(picture.height, picture.width, limits)
+    check_scans(data, limits)
     facts = {"encoding": f"JPEG, {picture.mode}"}
     try:
         orientation = picture.getexif().get(0x0112, 1)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from icbir_core.errors import RadiographError, RadiographTooLarge
+from icbir_core.files import sha256_of_bytes
+from icbir_core.radiograph.decoding_process import get_pool
 from icbir_core.radiograph.levels import hash_levels, levels_to_pixels
-from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
 from icbir_core.settings import ReadLimits
 from icbir_core.types import Radiograph
 
 DEFAULT_LIMITS = ReadLimits()
-# First element of a DICOM file without preamble: group 0002 or 0008, in either byte order.
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 
 
 def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph:
@@ -22,35 +20,32 @@ def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIM
     source : the file's bytes, or a path. limits : checked before anything is decoded.
     Returns a `Radiograph` with pixels float32 (H, W) in [0, 1] at full resolution, each a multiple of 1 / 65535.
     Raises `RadiographError` (not a film, damaged, not found) or one of its kinds: `RadiographTooLarge`,
-    `MultiFrameError`, `UndecodableTransferSyntax`.
+    `MultiFrameError`, `UndecodableTransferSyntax`; and nothing else, whatever the bytes are.
+    """
+    return read_film(source, limits)[0]
+
+
+def read_film(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[Radiograph, str | None]:
+    """As `read_radiograph`, and the patient's number as a DICOM header writes it: None where none is known. The number
+    names a person and is only to be hashed.
     """
     data = _read_bytes(source, limits)
-    if data.startswith(PNG_SIGNATURE):
-        source_format, (levels, bits, facts), fields = "PNG", read_png(data, limits), {}
-    elif data.startswith(JPEG_SIGNATURE):
-        source_format, (levels, bits, facts), fields = "JPEG", read_jpeg(data, limits), {}
-    elif looks_like_dicom(data):
-        from icbir_core.radiograph.dicom import read_dicom  # brings all decoders: only when a film needs them
-
-        source_format, (levels, bits, facts, fields) = "DICOM", read_dicom(data, limits)
-    else:
-        raise RadiographError(
-            "Expected a PNG, JPEG or DICOM film, got something else; export the film as one of these."
+    digests: list[str] = []
+    # Hashed while the child decodes.
+    film = get_pool().decode(data, limits, lambda: digests.append(sha256_of_bytes(data)))
+    try:
+        radiograph = Radiograph(
+            pixels=levels_to_pixels(film.levels),
+            sha256=digests[-1],
+            pixel_sha256=hash_levels(film.levels),
+            source_format=film.source_format,
+            stored_bits=film.stored_bits,
+            facts=film.facts,
+            **film.fields,
         )
-    return Radiograph(
-        pixels=levels_to_pixels(levels),
-        sha256=hashlib.sha256(data).hexdigest(),
-        pixel_sha256=hash_levels(levels),
-        source_format=source_format,
-        stored_bits=bits,
-        facts=facts,
-        **fields,
-    )
-
-
-def looks_like_dicom(data: bytes) -> bool:
-    """True for the DICM mark at byte 128, or a first element of the groups with which a bare data set starts."""
-    return data[128:132] == b"DICM" or (len(data) > 132 and data[:2] in _FIRST_GROUPS and data[2:4] != b"\xff\xff")
+    except MemoryError:
+        raise RadiographTooLarge("There is not enough memory for this film now; try again later.") from None
+    return radiograph, film.patient
 
 
 def _read_bytes(source: bytes | str | Path, limits: ReadLimits) -> bytes:

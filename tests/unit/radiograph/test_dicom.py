@@ -18,6 +18,7 @@ from pydicom.sequence import Sequence
 from icbir_core.errors import MultiFrameError, RadiographError, RadiographTooLarge, UndecodableTransferSyntax
 from icbir_core.radiograph import describe_facts, read_radiograph, write_lossless
 from icbir_core.radiograph.codestream import DeclaredFrame, read_declared_frame
+from icbir_core.radiograph.decoding import decode_film
 from icbir_core.radiograph.dicom_header import read_age
 from icbir_core.settings import ReadLimits
 
@@ -271,7 +272,7 @@ def test_a_missing_decoder_is_named(uid, package, monkeypatch):
     monkeypatch.setattr("icbir_core.radiograph.dicom.get_decoder", lambda uid: Missing())
     data = encode_dataset(make_dataset(FILM8, uid, PixelData=encapsulate([b"\0" * 64])))
     with pytest.raises(UndecodableTransferSyntax, match=f"{uid}.*install .*{package}"):
-        read_radiograph(data)
+        decode_film(data, ReadLimits())  # here, where the decoder was taken away
 
 
 def test_twelve_bit_lossy_jpeg_is_refused_by_name():

@@ -1,0 +1,107 @@
+"""A film's bytes as grey levels, in the process that calls it. Only the decoding process does (see ADR 0012): on
+hostile bytes the native decoders below can end a process, hang or swell.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from icbir_core.errors import RadiographError, RadiographTooLarge
+from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
+from icbir_core.settings import ReadLimits
+
+# First element of a DICOM file without preamble: group 0002 or 0008, in either byte order.
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
+_LONGEST_TEXT = 290
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedFilm:
+    """levels : uint16 (H, W), 0 … 65535. fields : of a `Radiograph`, from the header. patient : the number as the
+    archive wrote it, None where none was; it names a person and is only to be hashed.
+    """
+
+    levels: np.ndarray
+    source_format: str
+    stored_bits: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    patient: str | None = None
+
+
+def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
+    """The film in `data`, a PNG, JPEG or DICOM found by its content.
+
+    Raises `RadiographError` or one of its kinds, in one line, and nothing else, whatever the parsers raise.
+    """
+    try:
+        return _check(_decode(data, limits), limits)
+    except RadiographError as error:
+        _shorten(error)
+        raise
+    except MemoryError:
+        raise RadiographTooLarge(
+            "Decoding this film needs more memory than one film may use; export it with fewer pixels."
+        ) from None
+    except Exception as error:
+        raise RadiographError(
+            f"Expected a whole film, got a damaged one ({type(error).__name__}); export the film again."
+        ) from error
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    """True for the DICM mark at byte 128, or a first element of the groups with which a bare data set starts."""
+    return data[128:132] == b"DICM" or (len(data) > 132 and data[:2] in _FIRST_GROUPS and data[2:4] != b"\xff\xff")
+
+
+def _decode(data: bytes, limits: ReadLimits) -> DecodedFilm:
+    if data.startswith(PNG_SIGNATURE):
+        levels, bits, facts = read_png(data, limits)
+        return DecodedFilm(levels, "PNG", bits, facts)
+    if data.startswith(JPEG_SIGNATURE):
+        levels, bits, facts = read_jpeg(data, limits)
+        return DecodedFilm(levels, "JPEG", bits, facts)
+    if looks_like_dicom(data):
+        from icbir_core.radiograph.dicom import read_dicom  # brings all decoders: only when a film needs them
+
+        levels, bits, facts, fields = read_dicom(data, limits)
+        return DecodedFilm(levels, "DICOM", bits, facts, fields, _read_patient(data))
+    raise RadiographError("Expected a PNG, JPEG or DICOM film, got something else; export the film as one of these.")
+
+
+def _read_patient(data: bytes) -> str | None:
+    """The patient's number; None where it cannot be read, since an unreadable number must not cost the film."""
+    from pydicom import dcmread
+
+    from icbir_core.radiograph.dicom_header import read_patient_number
+
+    try:
+        # By force, because films without a preamble are read too.
+        header = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=["PatientID"])
+        return read_patient_number(header)
+    except Exception:
+        return None
+
+
+def _check(film: DecodedFilm, limits: ReadLimits) -> DecodedFilm:
+    """The film as promised: one grey level a pixel, no more pixels than allowed."""
+    shape = film.levels.shape
+    if len(shape) != 2 or min(shape) < 1:
+        raise RadiographError(f"Expected one grey film, got pixels of shape {shape}; export the film again.")
+    if shape[0] * shape[1] > limits.max_pixels:
+        raise RadiographTooLarge(f"Expected at most {limits.max_pixels:,} pixels, got more; reduce the film.")
+    if film.levels.dtype != np.uint16:
+        raise RadiographError("Expected grey levels of 16 bits, got others; export the film again.")
+    return film
+
+
+def _shorten(error: RadiographError) -> None:
+    """One line without control characters: parts of the message may be the file's own."""
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(error)).strip()
+    error.args = (text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…",)

@@ -1,0 +1,175 @@
+"""The program of the decoding process: films in by standard input, grey levels out by standard output, until it ends.
+
+    python -m icbir_core.radiograph.decoding_worker
+
+A message is two lengths (4 and 8 bytes, big endian), a JSON head and a body. In: {"read": limits, "processor_seconds",
+"memory"} with the file's bytes. Out: {"film": …} with the levels, or {"error": …}. The first message out is {"ready"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from icbir_core.errors import RadiographError
+from icbir_core.radiograph.decoding import DecodedFilm, decode_film
+from icbir_core.settings import ReadLimits
+
+LENGTHS = struct.Struct(">IQ")
+MAX_HEAD = 1 << 20
+OUT_OF_MEMORY = 77
+"""Exit code where even the refusal found no memory."""
+
+
+def send_message(stream: BinaryIO, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
+    """Write one message."""
+    text = json.dumps(head).encode()
+    stream.write(LENGTHS.pack(len(text), len(body)) + text)
+    stream.write(body)
+    stream.flush()
+
+
+def receive_exactly(stream: BinaryIO, size: int) -> bytes:
+    """`size` bytes. Raises `EOFError` where the stream ends before."""
+    parts, missing = [], size
+    while missing:
+        part = stream.read(missing)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def main() -> None:
+    """Serve films until the other end closes, which is also what happens when it dies."""
+    requests, answers = _take_channels()
+    _be_modest()
+    _load_decoders()
+    send_message(answers, {"ready": os.getpid()})
+    while True:
+        try:
+            head_size, size = LENGTHS.unpack(receive_exactly(requests, LENGTHS.size))
+            head = json.loads(receive_exactly(requests, head_size))
+            data = receive_exactly(requests, size)
+        except EOFError:
+            return
+        _limit_film(head["processor_seconds"], head["memory"])
+        try:
+            film = decode_film(data, ReadLimits(**head["read"]))
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
+        except RadiographError as error:
+            answer, body = {"error": _describe_error(error)}, memoryview(b"")
+        else:
+            answer, body = {"film": _describe_film(film)}, memoryview(np.ascontiguousarray(film.levels)).cast("B")
+        # From here on nothing foreign is computed; without memory no answer could be written.
+        _lift_memory_limit()
+        send_message(answers, answer, body)
+        del data, body
+
+
+def _take_channels() -> tuple[BinaryIO, BinaryIO]:
+    """The two streams, with standard output turned away: native decoders print there."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return requests, answers
+
+
+def _be_modest() -> None:
+    """No memory dumped to disk, no file written; interrupts of the terminal are for the process that asks."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    for name in ("RLIMIT_CORE", "RLIMIT_FSIZE"):
+        resource.setrlimit(getattr(resource, name), (0, 0))
+
+
+def _load_decoders() -> None:
+    """Everything that a film may need, before its limits begin."""
+    import warnings
+
+    import cv2
+
+    from icbir_core.radiograph import dicom  # noqa: F401
+
+    cv2.setNumThreads(1)
+    warnings.simplefilter("ignore")
+    for name in ("gdcm", "openjpeg"):
+        try:
+            __import__(name)
+        except ImportError:  # pydicom says which decoder is missing, where a film needs it
+            continue
+
+
+def _limit_film(processor_seconds: int, memory: int) -> None:
+    """From now on so many more seconds of computing and bytes; what is above ends the process, or raises in it."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _set_soft_limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + processor_seconds)
+    if (size := _get_address_space()) is not None:
+        _set_soft_limit(resource.RLIMIT_AS, size + memory)
+
+
+def _lift_memory_limit() -> None:
+    try:
+        import resource
+    except ImportError:
+        return
+    _set_soft_limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+
+
+def _set_soft_limit(kind: int, value: int) -> None:
+    import resource
+
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (hard if value == resource.RLIM_INFINITY else value, hard))
+
+
+def _get_address_space() -> int | None:
+    """Bytes of the process's address space, or None where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
+
+
+def _describe_film(film: DecodedFilm) -> dict[str, Any]:
+    return {
+        "shape": list(film.levels.shape),
+        "source_format": film.source_format,
+        "stored_bits": int(film.stored_bits),
+        "facts": {name: _make_sendable(text) for name, text in film.facts.items()},
+        "fields": dict(film.fields),
+        "patient": film.patient,
+    }
+
+
+def _make_sendable(text: str) -> str:
+    """Without half characters, which no page and no file can hold."""
+    return str(text).encode("utf-8", "replace").decode()
+
+
+def _describe_error(error: RadiographError) -> dict[str, Any]:
+    plain = {name: value for name, value in vars(error).items() if isinstance(value, str)}
+    return {"kind": type(error).__name__, "text": _make_sendable(str(error)), "values": plain}
+
+
+if __name__ == "__main__":
+    main()
