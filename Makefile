@@ -4,11 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 WORKSPACE ?= workspaces/demo
 PORT ?= 8501
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
 # Annoy is compiled from source: portable flags, so that an environment built here also runs on an older processor.
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help check-system install wheel test test-slow test-browser lint app chain screenshots clean
+.PHONY: help check-system install wheel test test-slow test-browser fuzz lint app chain screenshots clean
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
@@ -39,6 +41,13 @@ test-browser: install ## the tests in a real Chromium (Debian: apt-get install c
 
 wheel: install ## a wheel and a source archive into dist
 	$(PY) -m build --no-isolation
+
+fuzz: install ## damaged films for FUZZ_SECONDS (60), by Hypothesis, by mutation and, where it installs, by Atheris
+	ICBIR_FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --timeout 1800
+	$(PY) -W ignore tests/fuzz/run_reader.py build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	if $(PY) -m pip install --quiet --disable-pip-version-check atheris==3.0.0; then \
+	  $(PY) tests/fuzz/atheris_reader.py -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
+	else echo "no Atheris for this machine: Hypothesis and mutation alone"; fi
 
 lint: install ## ruff
 	$(PY) -m ruff check .
