@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from icbir_core.radiograph.facts import VERIFIED
@@ -85,16 +86,31 @@ def get_texts(dataset: Dataset, keyword: str) -> list[str]:
             return [value.strip()] if value and value.strip() else []
         return [str(part).strip() for part in value] if hasattr(value, "__iter__") else [str(value).strip()]
     except Exception:  # as above
+        return _get_raw_texts(dataset, keyword)
+
+
+def _get_raw_texts(dataset: Dataset, keyword: str) -> list[str]:
+    """The texts of an element of decimal numbers that pydicom refuses, such as one with decimal commas; else []."""
+    value = getattr(dataset.get_item(keyword), "value", None)
+    if not isinstance(value, bytes) or dictionary_VR(keyword) not in ("DS", "IS"):
         return []
+    return [part.strip(" \0") for part in value.decode("latin-1").split("\\")]
+
+
+def read_number(text: str) -> float | None:
+    """The finite number that a text is, with a decimal point or a decimal comma; None where it is none."""
+    try:
+        number = float(text.replace(",", ".") if "." not in text else text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def get_numbers(dataset: Dataset, keyword: str) -> list[float]:
     """An element's values as finite numbers; [] where any of them is not one."""
-    try:
-        numbers = [float(text) for text in get_texts(dataset, keyword)]
-    except ValueError:
-        return []
-    return numbers if all(math.isfinite(number) for number in numbers) else []
+    numbers = [read_number(text) for text in get_texts(dataset, keyword)]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else []
 
 
 def read_patient_number(dataset: Dataset) -> str | None:

@@ -11,6 +11,8 @@ _FACT_LABELS = {
     "photometric": "Grey scale",
     "padding": "Padding",
     "rescale": "Rescale",
+    "levels": "Grey levels",
+    "frames": "Pictures in file",
     "lossy": "Compression",
     "colour": "Colour",
     "transparency": "Transparency",

@@ -48,7 +48,7 @@ def make_dataset(stored: np.ndarray, uid: str = ExplicitVRLittleEndian, **elemen
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
-    if "BitsStored" in elements:
+    if "BitsStored" in elements and "HighBit" not in elements:
         dataset.HighBit = dataset.BitsStored - 1
     return dataset
 
@@ -70,6 +70,35 @@ def encode_dataset(dataset: Dataset, whole_file: bool = True) -> bytes:
 def make_dicom(stored: np.ndarray, uid: str = ExplicitVRLittleEndian, **elements) -> bytes:
     """The bytes of `make_dataset(…)`."""
     return encode_dataset(make_dataset(stored, uid, **elements))
+
+
+def to_words(entries: np.ndarray, uid: str = ExplicitVRLittleEndian) -> bytes:
+    """Numbers as 16-bit words in the byte order of a transfer syntax."""
+    return np.asarray(entries).astype(">u2" if uid == "1.2.840.10008.1.2.2" else "<u2").tobytes()
+
+
+def pack_bytes(entries: np.ndarray, uid: str = ExplicitVRLittleEndian) -> bytes:
+    """Numbers of 8 bits, two in a word, the first in its lower half."""
+    packed = np.append(np.asarray(entries).astype(np.uint8), [0] * (len(entries) % 2)).astype(np.uint8)
+    return to_words(packed.view("<u2"), uid)
+
+
+def pack_bits(values: np.ndarray, bits: int, uid: str = ExplicitVRLittleEndian) -> bytes:
+    """Numbers of `bits` bits one after another, the lowest bit first, in 16-bit words."""
+    places = (values.reshape(-1, 1).astype(np.uint32) >> np.arange(bits)) & 1
+    packed = np.packbits(places.astype(np.uint8).ravel(), bitorder="little")
+    return pack_bytes(packed, uid)
+
+
+def make_table(descriptor: list[int], data: bytes | list[int], signed: bool = False) -> Dataset:
+    """An item of a table sequence. signed : its descriptor is written SS."""
+    item = Dataset()
+    words = [number & 0xFFFF for number in descriptor]
+    item.add_new(
+        "LUTDescriptor", "SS" if signed else "US", [descriptor[0], descriptor[1], words[2]] if signed else words
+    )
+    item.add_new("LUTData", "OW" if isinstance(data, bytes) else "US", data)
+    return item
 
 
 def transcode(data: bytes, uid: str, folder: Path) -> bytes:

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, transcode
+from dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, make_table, transcode
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_windowing
@@ -139,20 +139,10 @@ def test_a_window_that_hides_everything_falls_back_and_says_so():
     assert "leaves nothing to see" in radiograph.facts["window"]
 
 
-def make_table(entries: np.ndarray, first: int, bits: int) -> Dataset:
-    item = Dataset()
-    item.LUTDescriptor = [len(entries), first, bits]
-    item["LUTDescriptor"].VR = "US"
-    item.add_new("LUTData", "US", [int(entry) for entry in entries])
-    item.ModalityLUTType = "US"
-    return item
-
-
 def test_value_of_interest_table_comes_before_windows():
     entries = np.rint(65535 * (np.arange(1000) / 999.0) ** 2).astype(int)
     dataset = make_dataset(FILM12, BitsStored=12, WindowCenter=10, WindowWidth=20)
-    dataset.VOILUTSequence = Sequence([make_table(entries, 1000, 16)])
-    del dataset.VOILUTSequence[0].ModalityLUTType
+    dataset.VOILUTSequence = Sequence([make_table([1000, 1000, 16], entries.tolist())])
     radiograph = read_radiograph(encode_dataset(dataset))
     expected = entries[np.clip(FILM12.astype(int) - 1000, 0, 999)] / 65535
     assert_levels(radiograph.pixels, expected)
@@ -162,7 +152,7 @@ def test_value_of_interest_table_comes_before_windows():
 def test_modality_table_comes_before_the_window():
     entries = 3 * np.arange(4096)
     dataset = make_dataset(FILM12, BitsStored=12, WindowCenter=6000.5, WindowWidth=12001)
-    dataset.ModalityLUTSequence = Sequence([make_table(entries, 0, 16)])
+    dataset.ModalityLUTSequence = Sequence([make_table([4096, 0, 16], entries.tolist())])
     assert_levels(read_radiograph(encode_dataset(dataset)).pixels, np.clip(FILM12 * 3.0 / 12000, 0, 1))
 
 
@@ -248,7 +238,7 @@ def test_view_from_the_code_and_from_the_orientation():
 
 def test_multi_frame_is_refused_by_name():
     two = np.stack([FILM12, FILM12]).reshape(80, 64)
-    with pytest.raises(MultiFrameError, match="multi-frame DICOM of 2 frames"):
+    with pytest.raises(MultiFrameError, match="multi-frame DICOM holds 2 frames"):
         read_radiograph(make_dicom(two, Rows=40, NumberOfFrames=2))
 
 
@@ -273,12 +263,6 @@ def test_a_missing_decoder_is_named(uid, package, monkeypatch):
     data = encode_dataset(make_dataset(FILM8, uid, PixelData=encapsulate([b"\0" * 64])))
     with pytest.raises(UndecodableTransferSyntax, match=f"{uid}.*install .*{package}"):
         decode_film(data, ReadLimits())  # here, where the decoder was taken away
-
-
-def test_twelve_bit_lossy_jpeg_is_refused_by_name():
-    dataset = make_dataset(FILM12, "1.2.840.10008.1.2.4.51", BitsStored=12, PixelData=encapsulate([b"\0" * 64]))
-    with pytest.raises(UndecodableTransferSyntax, match="12 bits"):
-        read_radiograph(encode_dataset(dataset))
 
 
 def test_limits_hold_for_headers_codestreams_and_deflation():
@@ -320,14 +304,14 @@ def test_damaged_files_give_one_sentence(make):
     with pytest.raises(RadiographError) as caught:
         read_radiograph(make())
     text = str(caught.value)
-    assert text.startswith("Expected ") and "got" in text and "\n" not in text and len(text) < 300
+    assert text.endswith(".") and text.count(". ") == 0 and "\n" not in text and len(text) < 300
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9, 0.999])
 def test_a_file_that_is_cut_short_is_told_so(share):
     data = make_dicom(np.zeros((8, 8), np.uint16))
-    with pytest.raises(RadiographError, match="one that is cut short or damaged"):
+    with pytest.raises(RadiographError, match="is cut short or damaged"):
         read_radiograph(data[: 132 + int(share * (len(data) - 132))])
 
 

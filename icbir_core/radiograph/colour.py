@@ -1,0 +1,45 @@
+"""Colour pictures as grey: RGB as decoded, and palettes."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from icbir_core.errors import RadiographError
+from icbir_core.radiograph.levels import to_levels
+from icbir_core.radiograph.lookup_tables import BrokenTable, read_lookup_table
+from icbir_core.radiograph.raster import reduce_to_grey
+
+
+def read_rgb(stored: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray:
+    """uint16 levels (H, W) of RGB (H, W, 3) whose samples use `bits` bits."""
+    maximum = 2**bits - 1
+    if stored.max() > maximum:
+        maximum = int(np.iinfo(stored.dtype).max)
+    facts["window"] = "none (colour picture)"
+    return to_levels(reduce_to_grey(stored, maximum, facts), maximum)
+
+
+def _choose_depth(used: int, stated: int) -> int:
+    """Bits of a palette's entries, which need not reach full brightness: what the header says, unless all entries lie
+    in a byte, or some of them beyond what it says."""
+    if used == 8:
+        return 8
+    return stated if used <= stated <= 16 else 16
+
+
+def read_palette(stored: np.ndarray, dataset: Dataset, facts: dict[str, str]) -> np.ndarray:
+    """uint16 levels (H, W) of stored values (H, W) through the header's three tables.
+
+    Raises `RadiographError` where one of them is missing or broken.
+    """
+    low, high = int(stored.min()), int(stored.max())
+    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    try:
+        tables = [read_lookup_table(dataset, low, high, f"{name}Descriptor", f"{name}Data") for name in names]
+    except BrokenTable as error:
+        raise RadiographError("The DICOM's palette is missing or broken; export the film again.") from error
+    bits = _choose_depth(max(table.depth for table in tables), max(table.stated for table in tables))
+    values = np.arange(low, high + 1)
+    rows = np.stack([table.look_up(values) for table in tables], axis=1).astype(np.uint8 if bits == 8 else np.uint16)
+    return read_rgb(rows[stored.astype(np.int32) - low], bits, facts)
