@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.decomposition import PCA
 
+from icbir_core.rounding import clear_rounding
+
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.types import Query
@@ -39,6 +41,7 @@ def project_catalogue(retriever: Retriever, target: str, method: str) -> Embeddi
     vectors = np.concatenate([index.get_vectors(rows[at : at + BATCH]) for at in range(0, len(rows), BATCH)])
     plane = PCA(n_components=min(2, len(rows)), random_state=0).fit(vectors.astype(np.float64))
     points = plane.transform(vectors.astype(np.float64)).astype(np.float32)
+    points = clear_rounding(points, np.linalg.norm(vectors, axis=1)[:, None])  # equal cases lie on one point
     if points.shape[1] < 2:
         points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     return EmbeddingMap(rows, points, float(np.nansum(plane.explained_variance_ratio_)), plane)

@@ -27,6 +27,7 @@ class Maps:
     """The maps of a search: of the query and of each hit by case_id, with the one scale for all of them.
 
     identity : what they depend on besides film, finding and method. ends : words for the two ends of the colours.
+    scale : 0.0 where every map is zero, and no colour is drawn.
     """
 
     query: SaliencyMap | None
@@ -88,7 +89,7 @@ def compute_maps(
     found = {case.case_id: one for case, one in zip(cases, others, strict=True) if one is not None}
     maps = [query, *found.values()]
     ends = ("against", "for") if signed else ("none", "most")
-    scale = shared_scale([one.values for one in maps], lead=query.values) or 1.0
+    scale = shared_scale([one.values for one in maps], lead=query.values)
     return Maps(query, found, method, title, signed, scale, ends=ends)
 
 
@@ -101,6 +102,8 @@ def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: 
 
 def describe_scale(maps: Maps, what: str) -> str:
     """The legend: what the map is, and the value from which on everything has the last colour."""
+    if not maps.scale:
+        return f"{maps.title}: zero everywhere"
     return f"{maps.title}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
 
 
@@ -140,7 +143,7 @@ def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell:
     """What of both films makes them near or far in this ranking, as signed maps at one scale."""
     key = ("pair", film.key, case.pixel_sha256, ranking.target, ranking.method)
     query, other = engine.ask(key, lambda retriever: resources.explain_pair(retriever, film.query, case, ranking), tell)
-    scale = shared_scale([query.values, other.values]) or 1.0
+    scale = shared_scale([query.values, other.values])
     return Maps(
         query,
         {case.case_id: other},

@@ -76,8 +76,7 @@ def explain(
     found = explain_films(models.classifier, fitted[None], models.target, method)[0]
     values = Letterbox.of(pixels.shape, fitted.shape[0]).to_film(found.values)
     _write(out, pixels, values, found.signed, f"{require_method(method).title}, map of {found.finding}")
-    if found.state != "ok":
-        say(f"The map is {found.state}: it marks no place.")
+    _say_state(found.state)
     result = {
         "method": method,
         "finding": found.finding,
@@ -126,6 +125,7 @@ def _explain_similarity(
     for file, pixels, one in zip(files, films, (pair.first, pair.second), strict=True):
         values = Letterbox.of(pixels.shape, one.values.shape[0]).to_film(one.values)
         _write(file, pixels, values, one.signed, f"Why near or far ({search_method}), no map of a finding", scale)
+    _say_state(pair.first.state)
     result = {
         "method": pair.first.method,
         "case_id": case.case_id,
@@ -146,6 +146,11 @@ def _explain_similarity(
         f"{pair.quantity} {pair.total:.4g}, explained {pair.explained:.4g}, residual {pair.residual:.2g}"
     )
     emit(result, text, as_json)
+
+
+def _say_state(name: str) -> None:
+    if name != "ok":
+        say(f"The map is {name}: it marks no place.")
 
 
 def _write(out: Path, pixels, values, signed: bool, title: str, scale: float | None = None) -> None:

@@ -15,6 +15,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.metrics import normalised_gain
+from icbir_core.rounding import DOUBLE, clear_rounding
 
 
 def kendall_tau(first: np.ndarray, second: np.ndarray) -> float:
@@ -106,6 +107,7 @@ def intraclass_correlations(scores: np.ndarray) -> tuple[float, float]:
     error = (residual**2).sum() / ((items - 1) * (readers - 1))
     single = between + (readers - 1) * error + readers * (judges - error) / items
     average = between + (judges - error) / items
+    single, average = clear_rounding([single, average], (values**2).mean(), DOUBLE)
     ratio = [(between - error) / part if part > 0 else float("nan") for part in (single, average)]
     return float(ratio[0]), float(ratio[1])
 
@@ -144,5 +146,5 @@ def chance_corrected_gain(
     )
     chance = float(random.mean())
     corrected = (value - chance) / (1 - chance) if chance < 1 else float("nan")
-    p_value = float((1 + (random >= value - 1e-12).sum()) / (1 + permutations))
+    p_value = float((1 + (random >= value - DOUBLE).sum()) / (1 + permutations))
     return ChanceCorrected(value, chance, float(np.percentile(random, 95)), float(corrected), p_value)

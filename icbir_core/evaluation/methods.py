@@ -15,6 +15,7 @@ from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.plugins import load_reference
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.methods import FEATURES, SALIENCY_FEATURES, SEARCH_METHODS, SearchMethod
+from icbir_core.rounding import clear_rounding, invert_lengths
 
 FINDINGS = "findings"
 """Log-odds of every finding, which no index holds."""
@@ -87,9 +88,10 @@ def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmS
             one, other = centre.transform(one), centre.transform(other)
         elif len(method.fields) > 1:
             spread = float(np.sqrt(((other - other.mean(axis=0)) ** 2).sum(axis=1).mean()))
+            spread = float(clear_rounding(spread, np.sqrt((other**2).sum(axis=1).mean())))
             scale = 1 / spread if spread > 0 else 1.0
         elif part == FINDINGS:
-            deviation = other.std(axis=0)
+            deviation = clear_rounding(other.std(axis=0), np.abs(other.mean(axis=0)))
             scale = np.divide(1.0, deviation, out=np.ones_like(deviation), where=deviation > 0)
         left.append(one * scale)
         right.append(other * scale)
@@ -102,8 +104,9 @@ def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmS
 def measure_euclidean(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
     """Euclidean distances float64 (Q, N) of vectors (Q, D) and (N, D)."""
     queries, cases = np.asarray(queries, np.float64), np.asarray(cases, np.float64)
-    squared = (queries**2).sum(axis=1)[:, None] + (cases**2).sum(axis=1)[None, :] - 2 * queries @ cases.T
-    return np.sqrt(np.maximum(squared, 0.0))
+    sizes = (queries**2).sum(axis=1)[:, None] + (cases**2).sum(axis=1)[None, :]
+    distances = np.sqrt(np.maximum(sizes - 2 * queries @ cases.T, 0.0))
+    return clear_rounding(distances, np.sqrt(sizes))
 
 
 def rank_cases(distances: np.ndarray, allowed: np.ndarray) -> list[np.ndarray]:
@@ -119,5 +122,4 @@ def _get(source: VectorSource, films: FilmSet, part: str) -> np.ndarray:
 
 
 def _normalise(matrix: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.divide(matrix, length, out=np.zeros_like(matrix), where=length > 0)
+    return matrix * invert_lengths(matrix)[:, None]

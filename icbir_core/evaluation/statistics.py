@@ -9,6 +9,7 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from icbir_core.errors import EvaluationError
+from icbir_core.rounding import DOUBLE
 
 Statistic = Callable[[np.ndarray], float]
 
@@ -107,7 +108,7 @@ def compare_paired(
     _, position = np.unique(kept, return_inverse=True)
     sums = np.bincount(position, values)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(repeats, len(sums)))
-    as_large = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12
+    as_large = np.abs(signs @ sums) >= abs(sums.sum()) - DOUBLE * np.abs(sums).sum()
     return PairedDifference(*names, metric, interval, float((1 + as_large.sum()) / (1 + repeats)))
 
 
@@ -141,7 +142,7 @@ def permute_chance(
 
 def chance_p_value(observed: float, chance_means: np.ndarray) -> float:
     """One-sided p: part of the permutations whose mean is at least the observed one, counting the observed itself."""
-    return float((1 + (np.asarray(chance_means) >= observed - 1e-12).sum()) / (1 + len(chance_means)))
+    return float((1 + (np.asarray(chance_means) >= observed - DOUBLE).sum()) / (1 + len(chance_means)))
 
 
 def _known(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

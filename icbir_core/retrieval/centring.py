@@ -17,6 +17,7 @@ import numpy as np
 
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import sha256_of_bytes, write_bytes_atomically
+from icbir_core.rounding import invert_lengths
 
 FILE = "centre.npz"
 
@@ -43,10 +44,12 @@ class Centre:
         return sha256_of_bytes(self._to_bytes())
 
     def transform(self, features: np.ndarray) -> np.ndarray:
-        """Unit vectors float32 (N, D) of features (N, D); a film that is the mean itself stays at zero."""
-        moved = np.asarray(features, np.float64) - self.mean
-        length = np.linalg.norm(moved, axis=1, keepdims=True)
-        return np.divide(moved, length, out=np.zeros_like(moved), where=length > 0).astype(np.float32)
+        """Unit vectors float32 (N, D) of features (N, D); a film that is the mean itself, but for
+        rounding, stays at zero."""
+        features = np.asarray(features, np.float64)
+        moved = features - self.mean
+        sizes = np.hypot(np.linalg.norm(features, axis=1), np.linalg.norm(self.mean))
+        return (moved * invert_lengths(moved, sizes)[:, None]).astype(np.float32)
 
     def _to_bytes(self) -> bytes:
         buffer = io.BytesIO()

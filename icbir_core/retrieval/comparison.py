@@ -14,6 +14,7 @@ import numpy as np
 
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.methods import SearchMethod
+from icbir_core.rounding import COARSE, clear_distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,8 @@ class Comparison:
 def measure_distances(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
     """Euclidean distances float64 (n,) of a description (C,) to the best place of each of n cases (n, P, C)."""
     difference = placed - described
-    return np.sqrt(np.einsum("npc,npc->np", difference, difference, dtype=np.float64)).min(axis=1)
+    distances = np.sqrt(np.einsum("npc,npc->np", difference, difference, dtype=np.float64)).min(axis=1)
+    return clear_distances(distances, described, COARSE)  # region features are kept in half precision
 
 
 def measure_nearest(

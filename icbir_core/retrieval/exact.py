@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from icbir_core.rounding import SINGLE, clear_distances
+
 BLOCK = 8192
 """Vectors taken at a time: 32 MB of 1024 float32, so that memory does not grow with the catalogue."""
 
 
-def measure_distances(vectors: np.ndarray, positions: np.ndarray, query: np.ndarray) -> np.ndarray:
+def measure_distances(
+    vectors: np.ndarray, positions: np.ndarray, query: np.ndarray, share: float = SINGLE
+) -> np.ndarray:
     """Euclidean distances float64 (P,) of `query` (D,) to `vectors[positions]`.
 
     The difference is formed before it is squared, in double precision: an identical vector has distance exactly 0,
-    which the faster form |a|² + |b|² − 2ab does not give.
+    which the faster form |a|² + |b|² − 2ab does not give, and so has one that only rounding parts from the query
+    (`share` of its length, see `icbir_core.rounding`).
     """
     difference = np.asarray(vectors[positions], dtype=np.float64) - np.asarray(query, dtype=np.float64)
-    return np.sqrt(np.einsum("pd,pd->p", difference, difference))
+    return clear_distances(np.sqrt(np.einsum("pd,pd->p", difference, difference)), query, share)
 
 
 def compute_squared_norms(vectors: np.ndarray) -> np.ndarray:

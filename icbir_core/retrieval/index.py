@@ -32,6 +32,7 @@ from icbir_core.retrieval.index_files import (
     open_manifest,
     publish_manifest,
 )
+from icbir_core.rounding import SINGLE
 
 MERGE_SHARE = 0.1
 FEW_ELIGIBLE = 50_000
@@ -46,6 +47,8 @@ class Index:
     thread-safe."""
 
     metric = METRIC
+    rounding = SINGLE
+    """What share of their length counts as rounding where two vectors are compared."""
 
     def __init__(self, directory: Path, manifest: Mapping[str, Any]):
         self.directory, self.manifest = Path(directory), dict(manifest)
@@ -204,7 +207,7 @@ class Index:
         return find_nearest(self._tail_vectors, self._tail_norms, vector, k, allowed)[0] + merged
 
     def _rank(self, vector: np.ndarray, k: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distances = measure_distances(self._take(positions), np.arange(len(positions)), vector)
+        distances = measure_distances(self._take(positions), np.arange(len(positions)), vector, self.rounding)
         order = order_nearest(distances, self.rows[positions], k)
         return self.rows[positions][order], distances[order]
 

@@ -22,7 +22,8 @@ from icbir_core.retrieval.methods import SEARCH_METHODS, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
 from icbir_core.retrieval.regions import weigh_cells
-from icbir_core.retrieval.target_engine import TargetEngine, list_targets, make_saliency_map
+from icbir_core.retrieval.target_engine import TargetEngine, list_targets
+from icbir_core.saliency.registry import make_saliency_map
 from icbir_core.saliency.similarity import PairExplanation
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap

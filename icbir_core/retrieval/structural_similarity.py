@@ -26,6 +26,7 @@ from icbir_core.retrieval.index_files import (
     open_manifest,
     publish_manifest,
 )
+from icbir_core.rounding import clear_rounding
 
 SIDE = 64
 SIGMA, TRUNCATE = 1.5, 3.5
@@ -80,6 +81,11 @@ def compare(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances
     return (numerator / denominator).mean(axis=(1, 2), dtype=np.float64)
 
 
+def measure_distances(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """1 − SSIM float64 (N,) in [0, 2], 0 where it is only rounding; takes what `compare` takes."""
+    return np.maximum(clear_rounding(1.0 - compare(query, reduced, means, variances), 1.0), 0.0)
+
+
 def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
     """1 - SSIM float64 (Q, N) of reduced images (Q, 64, 64) and (N, 64, 64)."""
     distances = np.empty((len(queries), len(cases)))
@@ -87,7 +93,7 @@ def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
         part = cases[start : start + _BLOCK]
         means, variances = describe_windows(part)
         for place, query in enumerate(queries):
-            distances[place, start : start + len(part)] = 1 - compare(query, part, means, variances)
+            distances[place, start : start + len(part)] = measure_distances(query, part, means, variances)
     return distances
 
 
@@ -137,8 +143,8 @@ class StructuralSimilarityIndex:
         distances = np.empty(len(positions))
         for start in range(0, len(positions), _BLOCK):
             part = positions[start : start + _BLOCK]
-            similarity = compare(query, self._images[part], self._means[part], self._variances[part])
-            distances[start : start + _BLOCK] = np.maximum(1.0 - similarity, 0.0)
+            stored = (self._images[part], self._means[part], self._variances[part])
+            distances[start : start + _BLOCK] = measure_distances(query, *stored)
         order = order_nearest(distances, self.rows[positions], int(k)) if len(positions) and k > 0 else slice(0, 0)
         return self.rows[positions][order], distances[order], "exact"
 

@@ -27,8 +27,7 @@ from icbir_core.retrieval.model_choice import Models, load_models
 from icbir_core.retrieval.neighbours import measure_compared_neighbours, read_neighbours
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
-from icbir_core.saliency.registry import METHODS as SALIENCY_METHODS
-from icbir_core.types import SaliencyMap
+from icbir_core.rounding import choose_share
 
 ARTEFACT = "index:"
 STORE = "store.zarr"
@@ -62,12 +61,6 @@ def get_catalogue_sha256(workspace: Workspace) -> str:
     """The catalogue's hash as its last ingest recorded it (`verify` computes it anew)."""
     entry = workspace.read_manifest()["artefacts"].get("catalogue")
     return entry["sha256"] if entry else workspace.catalogue.sha256()
-
-
-def make_saliency_map(values: np.ndarray, method: str, finding: str) -> SaliencyMap:
-    """A raw attribution (S, S) as a `SaliencyMap` with its state."""
-    state = "zero" if not values.any() else "flat" if np.ptp(values) == 0 else "ok"
-    return SaliencyMap(np.asarray(values, np.float32), method, finding, SALIENCY_METHODS[method].signed, state=state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +122,9 @@ class TargetEngine:
             )
             for method in methods
         }
+        for name, index in indexes.items():
+            if isinstance(index, Index):
+                index.rounding = choose_share(name)
         return cls(workspace, models, store, indexes, map_method, centre)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency.composite import CompositeRelevance
 from icbir_core.saliency.deep_taylor import DeepTaylor
-from icbir_core.saliency.encoding import name_state
+from icbir_core.saliency.encoding import OK, name_state
 from icbir_core.saliency.faithfulness import measure_faithfulness
 from icbir_core.saliency.gradients import GradientExplainer
 from icbir_core.saliency.localisation import CONTROL_MAPS, LOCALISATION, make_control_maps
@@ -186,7 +186,7 @@ def run_checks(
         maps = _list_maps(classifier, films.images, films.finding, options)
         rows += check_localisation(maps, films)
         for name, values in maps.items():
-            empty = [float(name_state(one) != "ok") for one in values]
+            empty = [float(name_state(one) != OK) for one in values]
             rows.append(CheckRow("states", name, films.source, *bootstrap(empty, films.groups), len(empty), "lower"))
         if done == 0:
             if progress:

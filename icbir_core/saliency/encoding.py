@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from icbir_core.errors import SaliencyError
+from icbir_core.rounding import SINGLE
 
 OK, FLAT, ZERO = "ok", "flat", "zero"
 
@@ -24,9 +25,10 @@ def require_maps(attributions: np.ndarray) -> np.ndarray:
 
 
 def name_state(values: np.ndarray) -> str:
-    """ "zero" for a map (H, W) of zeros, "flat" for any other constant, else "ok"."""
+    """ "zero" for a map (H, W) of zeros, "flat" for one that is constant but for rounding, else "ok"."""
     low, high = float(np.min(values)), float(np.max(values))
-    return OK if high > low else FLAT if high else ZERO
+    largest = max(abs(low), abs(high))
+    return ZERO if largest == 0 else FLAT if high - low <= SINGLE * largest else OK
 
 
 def encode_map(attributions: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from tf_explain.core.gradients_inputs import GradientsInputs
 from tf_explain.core.integrated_gradients import IntegratedGradients
 
 from icbir_core.errors import SaliencyError
+from icbir_core.rounding import clear_rounding
 
 LAYER = "relu"
 LOGITS = "logits"
@@ -127,8 +128,10 @@ class GradientExplainer:
                 covered = np.repeat(one[None], len(part), axis=0)
                 for picture, (top, left) in zip(covered, part, strict=True):
                     picture[top : top + patch, left : left + patch] = 0.0
-                for (top, left), lower in zip(part, self.score(covered, index), strict=True):
-                    values[top : top + patch, left : left + patch] += score - lower
+                # a log-odds of 1 is the least that a logit is measured by, where it is itself near 0
+                falls = clear_rounding(score - self.score(covered, index), max(1.0, abs(float(score))))
+                for (top, left), fall in zip(part, falls, strict=True):
+                    values[top : top + patch, left : left + patch] += fall
                     cover[top : top + patch, left : left + patch] += 1
             values /= cover
         return maps

@@ -11,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 from skimage.filters import sobel, threshold_otsu
 
+from icbir_core.rounding import SINGLE
+from icbir_core.saliency.encoding import OK, name_state
+
 CONTROL_MAPS = ("random", "edges", "lung_bases")
 
 
@@ -19,7 +22,7 @@ def point_into(values: np.ndarray, mask: np.ndarray) -> float:
     top = values.max()
     if top <= 0:
         return 0.0
-    return float(mask[values == top].mean())
+    return float(mask[values >= top - SINGLE * top].mean())
 
 
 def measure_mass(values: np.ndarray, mask: np.ndarray) -> float:
@@ -32,7 +35,7 @@ def measure_mass(values: np.ndarray, mask: np.ndarray) -> float:
 def measure_overlap(values: np.ndarray, mask: np.ndarray) -> float:
     """Intersection over union of the mask and the map's positive part above Otsu's threshold, 0 … 1."""
     positive = np.maximum(values, 0)
-    if positive.max() == positive.min():
+    if name_state(positive) != OK:
         return 0.0
     hot = positive > threshold_otsu(positive)
     union = (hot | mask).sum()

@@ -177,8 +177,11 @@ def attribute(classifier, images: np.ndarray, finding: str, method: str = "deep_
 
 def explain(classifier, images: np.ndarray, finding: str, method: str = "deep_taylor") -> list[SaliencyMap]:
     """As `attribute`, as one SaliencyMap a film, with method, finding, layer, signedness and state written on it."""
-    chosen = require_method(method)
-    return [
-        SaliencyMap(values, method, finding, chosen.signed, chosen.needs, name_state(values))
-        for values in attribute(classifier, images, finding, method)
-    ]
+    require_method(method)
+    return [make_saliency_map(values, method, finding) for values in attribute(classifier, images, finding, method)]
+
+
+def make_saliency_map(values: np.ndarray, method: str, finding: str) -> SaliencyMap:
+    """A raw attribution (S, S) as a SaliencyMap; raises UnknownNameError for a method that is not in the registry."""
+    chosen, values = require_method(method), np.asarray(values, np.float32)
+    return SaliencyMap(values, method, finding, chosen.signed, chosen.needs, name_state(values))

@@ -15,6 +15,10 @@ is a mean over windows; each film gets half of a window's loss.
 
 Centred features: with u = (f - c)/|f - c| for a centre c, the squared distance |u1 - u2|^2 is (u1 - u2)·u1 - (u1 -
 u2)·u2, and each u is itself a mean over positions, so that it falls apart as exactly, half on each film.
+
+Two films that are the same to the network, but for rounding, have distance 0 and maps of zeros, state "zero": shared
+out, the rounding would fill a picture. What counts as rounding is measured by what was subtracted, |f1|^2 + |f2|^2;
+where a centre was subtracted before, by |f|^2 + |c|^2 for each film, at the scale |f - c| to which it was brought.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from skimage.metrics import structural_similarity
 
 from icbir_core.errors import SaliencyError, UnknownNameError
 from icbir_core.radiograph.network_input import standardise
+from icbir_core.rounding import choose_share, clear_rounding, invert_lengths
 from icbir_core.saliency.encoding import encode_map, name_state
 from icbir_core.saliency.gradients import LAYER
 from icbir_core.saliency.registry import SaliencyMethod, attribute
@@ -83,10 +88,16 @@ def _spread(coarse: np.ndarray, size: int) -> np.ndarray:
 
 
 def centre_features(features: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Feature maps float64 (N, h, w, C) whose means over the positions are the unit vectors about a centre (C,)."""
-    moved = np.asarray(features, np.float64) - centre
-    length = np.linalg.norm(moved.mean(axis=(1, 2)), axis=1)
-    return moved / np.where(length > 0, length, 1)[:, None, None, None]
+    """Feature maps float64 (N, h, w, C) whose means over the positions are the unit vectors about a centre (C,); zeros
+    for a film whose mean is the centre, but for rounding."""
+    features = np.asarray(features, np.float64)
+    means = features.mean(axis=(1, 2))
+    return (features - centre) * invert_lengths(means - centre, _measure_sizes(means, centre))[:, None, None, None]
+
+
+def _measure_sizes(means: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """What is subtracted where a centre (C,) is: (|f|² + |c|²)^½ of each film's features (N, C), float64 (N,)."""
+    return np.hypot(np.linalg.norm(means, axis=1), np.linalg.norm(centre))
 
 
 def share_distance(features: np.ndarray) -> np.ndarray:
@@ -118,7 +129,22 @@ def _share_structure(pictures: np.ndarray) -> tuple[np.ndarray, float]:
     loss = np.zeros_like(local)
     inside = (slice(margin, -margin),) * 2
     loss[inside] = (1.0 - local[inside]) / local[inside].size / 2
-    return loss, float(1.0 - similarity)
+    total = float(clear_rounding(1.0 - similarity, 1.0))
+    return (loss if total else np.zeros_like(loss)), total
+
+
+def _share_features(features: np.ndarray, rounding: float, centre: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """The shares (2, h, w) of the squared distance of two feature maps (2, h, w, C), about a centre where there is one,
+    and that distance; zeros where `rounding` is all of it."""
+    features = np.asarray(features, np.float64)
+    means = features.mean(axis=(1, 2))
+    sizes = np.linalg.norm(means, axis=1)
+    if centre is not None:
+        sizes = _measure_sizes(means, centre) * invert_lengths(means - centre)
+        features = centre_features(features, centre)
+        means = features.mean(axis=(1, 2))
+    distance = float(clear_rounding(np.linalg.norm(means[0] - means[1]), np.hypot(*sizes), rounding))
+    return share_distance(features) * (distance > 0), distance**2
 
 
 def explain_pair(
@@ -134,7 +160,8 @@ def explain_pair(
 
     method : "cnn" (the classifier's features), "ig_cbir" (the saliency classifier's features of the films' maps, which
     lie on the films: needs `saliency_classifier` and `target`), "cnn_centred" (needs its `centre` (C,)) or "ssim".
-    images : float32 (2, S, S) in [0, 1]. Swapping the films swaps the maps. Raises UnknownNameError, SaliencyError.
+    images : float32 (2, S, S) in [0, 1]. Swapping the films swaps the maps. Where only rounding parts the films, the
+    total is 0.0 and both maps are zeros, state "zero". Raises UnknownNameError, SaliencyError.
     """
     images = np.asarray(images, np.float32)
     if images.ndim != 3 or len(images) != 2 or images.shape[1] != images.shape[2]:
@@ -142,25 +169,24 @@ def explain_pair(
             f"Expected two films of shape (2, S, S), got {images.shape}; fit both to the network first."
         )
     size = images.shape[1]
+    # Equal films are computed once: through two places of a batch, rounding can part their saliency maps.
+    films, both = (images[:1], [0, 0]) if np.array_equal(images[0], images[1]) else (images, [0, 1])
     if method == "ssim":
         loss, total = _share_structure(images)
         shares, quantity, layer = (loss, loss), "1 - ssim", ""
     elif method in METHODS:
-        reader, pictures = classifier, images
+        reader, pictures = classifier, films
         if method == "ig_cbir":
             if saliency_classifier is None or target is None:
                 raise SaliencyError(
                     "Expected a saliency classifier and its target for ig_cbir; train both stages first."
                 )
-            reader, pictures = saliency_classifier, encode_map(attribute(classifier, images, target, map_method))
-        features = _read_features(reader, pictures)
-        if method == "cnn_centred":
-            if centre is None:
-                raise SaliencyError("Expected the centre of the ranking, got none; run the index command.")
-            features = centre_features(features, centre)
-        means = features.mean(axis=(1, 2), dtype=np.float64)
-        total = float(((means[0] - means[1]) ** 2).sum())
-        shares, quantity, layer = share_distance(features), "squared Euclidean distance", LAYER
+            reader, pictures = saliency_classifier, encode_map(attribute(classifier, films, target, map_method))
+        if method == "cnn_centred" and centre is None:
+            raise SaliencyError("Expected the centre of the ranking, got none; run the index command.")
+        about = centre if method == "cnn_centred" else None
+        shares, total = _share_features(_read_features(reader, pictures)[both], choose_share(method), about)
+        quantity, layer = "squared Euclidean distance", LAYER
     else:
         raise UnknownNameError("search method", method, METHODS)
     maps = []

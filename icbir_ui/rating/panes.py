@@ -50,7 +50,7 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     )  # fmt: skip
     if not maps:
         return options
-    scale = shared_scale(list(maps.values())) or 1.0
+    scale = shared_scale(list(maps.values()))
     return replace(options, colours=colour_table(name), colour_map=name, scale=scale, legend="Heat map, one scale")
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "icbir_core"
 
 # The rooms, each with the rooms that it may import. Everybody may import the words (`WORDS`).
-WORDS = {"errors", "types", "findings", "settings", "files", "plurals", "plugins", ""}
+WORDS = {"errors", "types", "findings", "settings", "files", "plurals", "plugins", "rounding", ""}
 MAY_IMPORT: dict[str, set[str]] = {
     "radiograph": set(),
     "phantom": {"radiograph"},

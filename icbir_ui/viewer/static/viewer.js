@@ -229,6 +229,7 @@ class Viewer {
   legendEnds() {
     // Both ends of the colours, in words and as values of the map.
     const value = Number(this.data.overlayScale), [low, high] = this.data.ends ?? ["", ""];
+    if (!value) return [low, high];
     const [digits, power] = value.toExponential(1).split("e");
     const raised = power.replace("-", "⁻").replace(/[+0-9]/g, (one) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[one] ?? "");
     const last = value < 0.001 ? `${digits} × 10${raised}` : String(Number(value.toPrecision(2)));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -54,3 +55,22 @@ def test_it_is_listed_apart_from_the_maps_of_a_finding(capsys):
     assert main(["explain", "--list"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("similarity")]
     assert "no map of a finding" in line
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_film_of_the_catalogue_has_distance_0_to_itself_and_an_empty_picture(retriever, tmp_path, capsys, method):
+    """The index computed it in a batch, the query alone, and the pair side by side: three orders of the same sums."""
+    film = retriever.workspace.catalogue.get_row(3)
+    path, out = str(retriever.workspace.path / film.path), tmp_path / "self.png"
+    query = Query("film", read_case_radiograph(retriever.workspace, film))
+    first = retriever.search(query, SearchSettings(method=method, identical_image=True)).hits[0]
+    assert (first.case.case_id, first.distance) == (film.case_id, 0.0)
+    words = ["--method", "similarity", "--hit", film.case_id, "--search-method", method, "--out", str(out), "--json"]
+    assert main(["explain", str(retriever.workspace.path), path, *words]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["state"], found["total"], found["explained"]) == ("zero", 0.0, 0.0) and "marks no place" in told.err
+    bare = np.rint(255 * query.radiograph.pixels).astype(np.uint8)
+    for file in (out, tmp_path / "self_hit.png"):
+        picture = cv2.imread(str(file))[-bare.shape[0] :, : bare.shape[1]]
+        np.testing.assert_array_equal(picture, np.repeat(bare[..., None], 3, axis=2), "the film alone, no colour")

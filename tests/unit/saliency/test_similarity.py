@@ -11,9 +11,12 @@ from skimage.metrics import structural_similarity
 
 from icbir_core.errors import SaliencyError, UnknownNameError
 from icbir_core.radiograph.network_input import standardise
+from icbir_core.radiograph.overlay import shared_scale
+from icbir_core.rounding import SINGLE
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.registry import attribute
-from icbir_core.saliency.similarity import explain_pair, share_distance
+from icbir_core.saliency.similarity import _share_features, explain_pair, share_distance
+from icbir_core.settings import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +28,12 @@ def saliency_classifier(small_classifier):
     return replace(small_classifier, model=model)
 
 
-def explain(method, films, small_classifier, saliency_classifier):
-    return explain_pair(method, small_classifier, films, saliency_classifier, "Edema")
+def explain(method, films, small_classifier, saliency_classifier, centre=None):
+    return explain_pair(method, small_classifier, films, saliency_classifier, "Edema", centre=centre)
+
+
+def read_features(model, pictures):
+    return keras.Model(model.input, model.get_layer("avg_pool").output)(standardise(pictures)).numpy()
 
 
 @pytest.mark.parametrize("method", ["cnn", "ig_cbir", "ssim"])
@@ -42,14 +49,11 @@ def test_both_maps_sum_to_the_distance_and_swap_with_the_films(method, films, sm
 
 
 def test_the_total_is_the_distance_that_the_search_uses(films, small_classifier, saliency_classifier):
-    def features(model, pictures):
-        return keras.Model(model.input, model.get_layer("avg_pool").output)(standardise(pictures)).numpy()
-
-    first, second = features(small_classifier.model, films[:2])
+    first, second = read_features(small_classifier.model, films[:2])
     expected = ((first - second) ** 2).sum()
     assert explain("cnn", films[:2], small_classifier, saliency_classifier).total == pytest.approx(expected, rel=1e-3)
     maps = encode_map(attribute(small_classifier, films[:2], "Edema"))
-    first, second = features(saliency_classifier.model, maps)
+    first, second = read_features(saliency_classifier.model, maps)
     expected = ((first - second) ** 2).sum()
     found = explain("ig_cbir", films[:2], small_classifier, saliency_classifier).total
     assert found == pytest.approx(expected, rel=1e-3)
@@ -67,9 +71,45 @@ def test_shares_by_hand():
     np.testing.assert_allclose(share_distance(features), [[[1.25, -0.75]], [[0.25, 0.25]]])
 
 
-def test_a_film_with_itself_is_a_named_zero_map(films, small_classifier, saliency_classifier):
-    pair = explain("cnn", films[[0, 0]], small_classifier, saliency_classifier)
-    assert pair.total == 0 and pair.first.state == "zero"
+def list_films_that_rounding_parts(film):
+    """The film twice, and beside itself after the least step up that single precision knows, in every other pixel."""
+    moved = film.copy()
+    moved.ravel()[::2] = np.minimum(np.nextafter(moved.ravel()[::2], np.float32(2)), 1)
+    return np.stack([film, film]), np.stack([film, moved])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_films_that_only_rounding_parts_have_a_named_zero_map(method, films, small_classifier, saliency_classifier):
+    centre = read_features(small_classifier.model, films).mean(axis=0)
+    for pair_of_films in list_films_that_rounding_parts(films[0]):
+        pair = explain(method, pair_of_films, small_classifier, saliency_classifier, centre)
+        assert (pair.total, pair.explained, pair.residual) == (0.0, 0.0, 0.0)
+        assert pair.first.state == pair.second.state == "zero"
+        assert shared_scale([pair.first.values, pair.second.values]) == 0.0, "nothing is left that could be coloured"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_small_change_that_is_no_rounding_keeps_its_map(method, films, small_classifier, saliency_classifier):
+    centre = read_features(small_classifier.model, films).mean(axis=0)
+    changed = films[0].copy()
+    changed[10:14, 10:14] = np.clip(changed[10:14, 10:14] + 0.1, 0, 1)
+    pair = explain(method, np.stack([films[0], changed]), small_classifier, saliency_classifier, centre)
+    assert pair.total > 0 and pair.first.state == pair.second.state == "ok"
+
+
+@pytest.mark.parametrize(("factor", "state"), [(0.5, "zero"), (2.0, "ok")])
+def test_what_counts_as_rounding_is_measured_by_what_was_subtracted(factor, state):
+    """Features worked out by hand: |f1|² + |f2|² is 2 · 9² for raw ones; about a centre (0, 8) each film lies at length
+    1, so that both lengths and the centre's count in full: 2 · (9² + 8²)."""
+    length = (2 * 9.0**2) ** 0.5
+    for centre, size in ((None, length), (np.array([0.0, 8.0]), (2 * (9.0**2 + 8.0**2)) ** 0.5)):
+        angle = factor * SINGLE * size / (9.0 if centre is None else 1.0)
+        other = 9.0 * np.array([np.sin(angle), np.cos(angle)]) if centre is None else centre + np.array(
+            [np.sin(angle), np.cos(angle)]
+        )  # fmt: skip
+        means = np.stack([[0.0, 9.0], other])
+        shares, total = _share_features(np.tile(means[:, None, None], (1, 2, 2, 1)), SINGLE, centre)
+        assert (total > 0) == bool(shares.any()) == (state == "ok")
 
 
 def test_errors_are_one_sentence(films, small_classifier):
