@@ -57,7 +57,7 @@ def test_it_is_listed_apart_from_the_maps_of_a_finding(capsys):
     assert "no map of a finding" in line
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCH_METHODS)
 def test_a_film_of_the_catalogue_has_distance_0_to_itself_and_an_empty_picture(retriever, tmp_path, capsys, method):
     """The index computed it in a batch, the query alone, and the pair side by side: three orders of the same sums."""
     film = retriever.workspace.catalogue.get_row(3)

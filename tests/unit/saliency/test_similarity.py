@@ -12,11 +12,11 @@ from skimage.metrics import structural_similarity
 from icbir_core.errors import SaliencyError, UnknownNameError
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.radiograph.overlay import shared_scale
+from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.rounding import SINGLE
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.registry import attribute
 from icbir_core.saliency.similarity import _share_features, explain_pair, share_distance
-from icbir_core.settings import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def list_films_that_rounding_parts(film):
     return np.stack([film, film]), np.stack([film, moved])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCH_METHODS)
 def test_films_that_only_rounding_parts_have_a_named_zero_map(method, films, small_classifier, saliency_classifier):
     centre = read_features(small_classifier.model, films).mean(axis=0)
     for pair_of_films in list_films_that_rounding_parts(films[0]):
@@ -88,7 +88,7 @@ def test_films_that_only_rounding_parts_have_a_named_zero_map(method, films, sma
         assert shared_scale([pair.first.values, pair.second.values]) == 0.0, "nothing is left that could be coloured"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEARCH_METHODS)
 def test_a_small_change_that_is_no_rounding_keeps_its_map(method, films, small_classifier, saliency_classifier):
     centre = read_features(small_classifier.model, films).mean(axis=0)
     changed = films[0].copy()
