@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -9,6 +10,7 @@ import streamlit as st
 from icbir_core.retrieval.methods import find_title
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import resources, state
+from icbir_ui.choices import show_choice
 from icbir_ui.resources import Engine
 from icbir_ui.searching import NO_MAP, get_trail
 from icbir_ui.state import Key
@@ -19,6 +21,7 @@ ANY = "any"
 VIEWS, SEXES = [ANY, "PA", "AP"], [ANY, "F", "M"]
 OLDEST = 100
 ALL_AGES = (0, OLDEST)
+FINDING_WORDS = {"present": Key.PRESENT_FILTER, "absent": Key.ABSENT_FILTER}
 
 
 def _ensure(key: Key, options: list, first: object = None) -> Any:
@@ -32,30 +35,33 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
     """Draw the controls into five columns; (settings, map method)."""
     read_settings(engine)
     target = state.get(Key.TARGET)
-    columns[0].selectbox(
+    show_choice(
+        columns[0].selectbox,
         "Target finding",
         engine.retriever.targets,
-        key=Key.TARGET.value,
+        key=Key.TARGET,
         disabled=get_trail().finding is not None,
         help="Without effect while a step of the trail names a finding: that one is searched and mapped.",
     )
-    columns[1].selectbox(
+    show_choice(
+        columns[1].selectbox,
         "Search by",
         engine.retriever.methods(target),
         format_func=find_title,
-        key=Key.METHOD.value,
+        key=Key.METHOD,
         disabled=get_trail().by_part,
         help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",
     )
     maps = resources.list_map_methods()
-    columns[2].selectbox(
+    show_choice(
+        columns[2].selectbox,
         "Heat map",
         [*maps, NO_MAP],
         format_func=lambda name: maps[name][0] if name in maps else "None",
-        key=Key.MAP.value,
+        key=Key.MAP,
         help="\n\n".join(f"**{title}.** {text}" for title, _, text in maps.values()),
     )
-    columns[3].selectbox("Cases", COUNTS, key=Key.COUNT.value)
+    show_choice(columns[3].selectbox, "Cases", COUNTS, key=Key.COUNT)
     choose_filter(engine, columns[4])
     return read_settings(engine)
 
@@ -71,14 +77,11 @@ def read_settings(engine: Engine) -> tuple[SearchSettings, str]:
     low, high = state.get(Key.AGE_FILTER) or ALL_AGES
     if state.get(Key.AGE_FILTER) is None or not 0 <= low <= high <= OLDEST:
         state.put(Key.AGE_FILTER, ALL_AGES)
-    offered, chosen = _list_finding_filters(engine), state.get(Key.FINDINGS_FILTER)
-    if chosen is None or not set(chosen) <= set(offered):
-        state.put(Key.FINDINGS_FILTER, [name for name in chosen or () if name in offered])
+    offered = engine.workspace.catalogue.findings
+    words = [f"{name} {word}" for name, word in _read_findings().items() if name in offered and word in FINDING_WORDS]
+    if state.get(Key.FINDINGS_FILTER) != words:
+        state.put(Key.FINDINGS_FILTER, words)
     return SearchSettings(top_k=count, method=method, target=target, filter=read_filter()), shown
-
-
-def _list_finding_filters(engine: Engine) -> list[str]:
-    return [f"{name} {word}" for name in engine.workspace.catalogue.findings for word in ("present", "absent")]
 
 
 def choose_filter(engine: Engine, column) -> None:
@@ -88,24 +91,29 @@ def choose_filter(engine: Engine, column) -> None:
     eligible, total = len(catalogue.eligible_rows(chosen)), catalogue.count()
     label = "Filters" if chosen.empty else f"Filters · {eligible} of {total}"
     with column.popover(label, width="stretch"):
-        st.segmented_control("View", VIEWS, key=Key.VIEW_FILTER.value, required=True)
-        st.segmented_control("Sex", SEXES, key=Key.SEX_FILTER.value, required=True)
-        st.slider("Age", 0, OLDEST, key=Key.AGE_FILTER.value)
-        st.multiselect(
-            "Findings", _list_finding_filters(engine), key=Key.FINDINGS_FILTER.value, on_change=_leave_opposites,
-            select_all=False,
-        )  # fmt: skip
         st.button("No filter", on_click=_clear_filter, disabled=chosen.empty)
         st.caption(f"{eligible} of {total} cases are eligible.")
+        show_choice(st.segmented_control, "View", VIEWS, key=Key.VIEW_FILTER, required=True)
+        show_choice(st.segmented_control, "Sex", SEXES, key=Key.SEX_FILTER, required=True)
+        show_choice(st.slider, "Age", 0, OLDEST, key=Key.AGE_FILTER)
+        for word, key in FINDING_WORDS.items():  # to be clicked: what is typed into a list may come too early for it
+            state.put(key, [name for name, found in _read_findings().items() if found == word])
+            show_choice(
+                st.pills, f"Findings {word}", catalogue.findings, selection_mode="multi", key=key,
+                on_choice=partial(_take_findings, word),
+            )  # fmt: skip
 
 
-def _leave_opposites() -> None:
-    """A finding cannot be present and absent: the word that was chosen last stays."""
-    state.put(Key.FINDINGS_FILTER, [f"{name} {word}" for name, word in _read_findings().items()])
+def _take_findings(word: str) -> None:
+    """What was chosen as present or absent. A finding cannot be both: the word that was chosen last stays."""
+    chosen = state.get(FINDING_WORDS[word])
+    kept = [f"{name} {found}" for name, found in _read_findings().items() if found != word and name not in chosen]
+    state.put(Key.FINDINGS_FILTER, kept + [f"{name} {word}" for name in chosen])
 
 
 def _read_findings() -> dict[str, str]:
-    return dict(text.rsplit(" ", 1) for text in state.get(Key.FINDINGS_FILTER) or [])
+    """Finding → "present" or "absent", of those that the filter names."""
+    return dict(text.rsplit(" ", 1) for text in state.get(Key.FINDINGS_FILTER) or [] if " " in text)
 
 
 def _clear_filter() -> None:

@@ -7,7 +7,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ LIMITS = ReadLimits()
 MAX_FILMS = 24
 MAX_MEMBERS = 60
 MAX_NAMED = 10
+UPLOAD = "uploaded film"
+"""The name of every uploaded query, whatever its file is called."""
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 """Of a zip, and of one without any member."""
 QUERY_FOLDERS = ("demonstration/queries", "queries")
@@ -41,19 +43,26 @@ _NUMBERED = re.compile(r"(?:sim)?[_-]?\d+")
 class Film:
     """A film that can be searched with.
 
-    key : its pixel hash; origin : "upload", "demonstration" or "catalogue"; named : words in place of its file name.
+    key : its pixel hash; origin : "upload", "demonstration" or "catalogue"; called : words in place of its query's
+    name; file_name : of an upload, for the reader's own list alone, because it may name a patient.
     """
 
     key: str
     query: Query
     warnings: tuple[str, ...]
     origin: str
-    named: str = ""
+    called: str = ""
+    file_name: str = ""
 
     @property
     def title(self) -> str:
-        """What the reader reads."""
-        return self.named or self.query.name
+        """What stands above the film, on the page and in everything that leaves it."""
+        return "Query" if self.origin == "upload" else f"Query · {self.called or self.query.name}"
+
+    @property
+    def entry(self) -> str:
+        """Its line in the reader's own list of films."""
+        return self.file_name or self.called or self.query.name
 
     @property
     def radiograph(self) -> Radiograph:
@@ -124,10 +133,27 @@ def _is_film_name(name: str) -> bool:
     return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
 
 
-def make_film(query: Query, origin: str, named: str = "") -> Film:
+def make_film(query: Query, origin: str, called: str = "", file_name: str = "") -> Film:
     """A film with its quality warnings."""
     warnings = tuple(one.text for one in assess_quality(query.radiograph).warnings)
-    return Film(query.radiograph.pixel_sha256, query, warnings, origin, named)
+    return Film(query.radiograph.pixel_sha256, query, warnings, origin, called, file_name)
+
+
+def number_equals(titles: Mapping[str, str]) -> dict[str, str]:
+    """The titles with a number after one that stood before: a list in which two are equal gives the wrong film."""
+    found: dict[str, str] = {}
+    for key, title in titles.items():
+        told, number = title, 1
+        while told in found.values():
+            number += 1
+            told = f"{title} ({number})"
+        found[key] = told
+    return found
+
+
+def list_held() -> dict[str, str]:
+    """Key → line in the reader's list of each film of her session, in the order in which they came."""
+    return number_equals({key: film.entry for key, film in state.get(Key.FILMS, {}).items()})
 
 
 def take_uploads(workspace: Workspace, files: list) -> list[str]:
@@ -144,31 +170,29 @@ def take_uploads(workspace: Workspace, files: list) -> list[str]:
         try:
             for name, data in expand_upload(file.name, file.getvalue()):
                 try:
-                    film = make_film(read_query(workspace, name, data), "upload")
+                    film = make_film(read_query(workspace, UPLOAD, data), "upload", file_name=name)
                 except IcbirError as error:
                     faults.append(f"{name}: {error}")
                     continue
                 held = taken.get(film.key, film)
-                if held.title != film.title:
-                    faults.append(f"'{name}' is the same film as '{held.title}' and stands in its place.")
+                if held.entry != film.entry:
+                    faults.append(f"'{name}' is the same film as '{held.entry}' and stands in its place.")
                 taken[film.key] = film
                 first = first or film.key
         except IcbirError as error:
             faults.append(f"{file.name}: {error}")
     state.put(Key.TAKEN, known)
-    if first:
-        taken[first] = taken.pop(first)  # the one that is searched with is not left out
-    if left_out := _keep(taken):
+    if left_out := _keep(taken, first or state.get(Key.CURRENT)):
         faults.append(left_out)
     if first:
         choose(taken[first])
     return faults
 
 
-def _keep(films: dict[str, Film]) -> str:
-    """Hold the newest films; a sentence about those that were left out, or ""."""
-    keys = list(films)[: max(0, len(films) - MAX_FILMS)]
-    titles = [films.pop(key).title for key in keys]
+def _keep(films: dict[str, Film], current: str | None) -> str:
+    """Hold the newest films and the current one; a sentence about those that were left out, or ""."""
+    keys = [key for key in films if key != current][: max(0, len(films) - MAX_FILMS)]
+    titles = [films.pop(key).entry for key in keys]
     state.put(Key.FILMS, films)
     if not titles:
         return ""
@@ -181,7 +205,7 @@ def choose(film: Film) -> None:
     """Make a film the current one; a new film starts a new search."""
     films = state.get(Key.FILMS, {})
     films[film.key] = film
-    if left_out := _keep(films):
+    if left_out := _keep(films, film.key):
         state.put(Key.WORD, left_out)
     if state.get(Key.CURRENT) != film.key:
         state.put(Key.CURRENT, film.key)
@@ -218,15 +242,15 @@ def title_demonstration(workspace: Workspace) -> dict[str, str]:
     for place, path in enumerate(list_demonstration(workspace), start=1):
         words = path.stem.replace("_", " ").replace("-", " ").capitalize()
         titles[path.stem] = f"Demonstration film {place}" if _NUMBERED.fullmatch(path.stem) else words
-    return titles
+    return number_equals(titles)
 
 
 def open_named(workspace: Workspace, name: str) -> Film | None:
     """The demonstration query or the catalogue case of that name, made current; None if there is none."""
     for path in list_demonstration(workspace):
         if path.stem == name:
-            named = title_demonstration(workspace)[name]
-            film = make_film(read_query(workspace, name, path), "demonstration", named)
+            called = title_demonstration(workspace)[name]
+            film = make_film(read_query(workspace, name, path), "demonstration", called)
             break
     else:
         try:

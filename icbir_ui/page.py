@@ -5,28 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from icbir_ui import state
 from icbir_ui.address import restore_search, write_search
 from icbir_ui.errors import shielded
 from icbir_ui.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.resources import GRACE, open_engine, open_workspace
-from icbir_ui.state import Key
 
-KEPT = (
-    Key.TARGET,
-    Key.METHOD,
-    Key.MAP,
-    Key.COUNT,
-    Key.VIEW_FILTER,
-    Key.SEX_FILTER,
-    Key.AGE_FILTER,
-    Key.FINDINGS_FILTER,
-    Key.COMPARE_MAP,
-)
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
 .stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
@@ -71,7 +59,6 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         PagesManager.uses_pages_directory = False
         st.rerun()
     st.html(STYLE)
-    state.keep(*KEPT)
     with shielded():
         if is_accepted():
             if film := restore_search(open_workspace()):
@@ -84,6 +71,14 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     show_foot()
     with shielded():
         open_engine().begin(GRACE)  # whatever page she reads first, the networks load behind it
+
+
+def empty_for_another(place: Any, another: bool) -> Any:
+    """`place`, for one element, emptied at once where `another` film or case comes there.
+
+    What stood there would stay until the page has run through, in sight and under the name of the new one.
+    """
+    return place.empty() if another else place
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from icbir_core.errors import IcbirError
 from icbir_core.findings import NO_FINDING
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import state
+from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown
 from icbir_ui.resources import Engine
 from icbir_ui.searching import get_trail
@@ -58,6 +59,8 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
     query can move towards them.
     """
     trail, marks = get_trail(), state.get(Key.MARKS) or {}
+    if not (marks or trail.steps or trail.undone):
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if marks and not movable:
             st.caption("The cases that you marked wait: this search compares pictures and cannot move towards them.")
@@ -83,9 +86,9 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
             st.caption(escape_markdown(words))
         others = [name for name in findings if trail.region is not None or name != trail.finding]
         if trail.steps and others:  # for the first step there are the bars under the query
-            st.selectbox(
-                "This finding", others, index=None, placeholder="This finding: …", width=220,
-                key=Key.FINDING_STEP.value, on_change=_take_chosen_finding, label_visibility="collapsed",
+            show_choice(
+                st.selectbox, "This finding", others, index=None, placeholder="This finding: …", width=220,
+                key=Key.FINDING_STEP, on_choice=_take_chosen_finding, label_visibility="collapsed",
             )  # fmt: skip
 
 
@@ -104,6 +107,5 @@ def take_finding(name: str) -> None:
 
 
 def _take_chosen_finding() -> None:
-    if chosen := state.get(Key.FINDING_STEP):
-        take_finding(chosen)
-        state.put(Key.FINDING_STEP, None)
+    take_finding(state.get(Key.FINDING_STEP))
+    state.put(Key.FINDING_STEP, None)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from icbir_core.catalogue import Workspace
 from icbir_ui import state
+from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.resources import Engine
 from icbir_ui.search_panes import describe_origin
@@ -22,7 +23,8 @@ def show_removing(engine: Engine, workspace: Workspace) -> None:
         state.put(Key.WORD, None)
     st.caption("A removed case is no longer found; its row is kept, so that old ratings still name it.")
     left, right = st.columns(2, gap="large")
-    name = left.text_input("Case to remove", placeholder="Its name, then Enter", key=Key.REMOVAL.value).strip()
+    asked = show_choice(left.text_input, "Case to remove", placeholder="Its name, then Enter", key=Key.REMOVAL)
+    name = (asked or "").strip()
     if name:
         with left, shielded():
             case = workspace.catalogue.get(name)

@@ -62,7 +62,7 @@ def query_pane(
     version = ranking.versions.get("model", "") if ranking else ""
     return Pane(
         key=QUERY_PANE,
-        title=more.pop("title", f"Query · {film.title}"),
+        title=film.title,
         film=film.picture,
         map=map_picture(film.key, maps.query, version, maps.identity) if maps else None,
         plain=plain,

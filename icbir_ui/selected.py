@@ -8,6 +8,7 @@ import streamlit as st
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_ui import films, state
+from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
 from icbir_ui.search_panes import describe_origin
 from icbir_ui.state import Key
@@ -30,7 +31,8 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
     word, first = f"**{len(ids)} selected**", 0
     if len(ids) > SHOWN:
         said = st.empty()
-        first = SHOWN * (st.pagination(-(-len(ids) // SHOWN), key=Key.SELECTION_PAGE.value) - 1)
+        page = show_choice(st.pagination, -(-len(ids) // SHOWN), key=Key.SELECTION_PAGE, first="default")
+        first = SHOWN * (page - 1)
         said.markdown(f"{word} · cases {first + 1}–{min(first + SHOWN, len(ids))} of {len(ids)}")
     else:
         st.markdown(word)

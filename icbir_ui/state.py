@@ -11,7 +11,7 @@ import streamlit as st
 
 
 class Key(StrEnum):
-    """Names in `st.session_state`. Widgets whose value must outlive their page are copied into one of these.
+    """Names in `st.session_state`. What widgets show is kept under them by `icbir_ui.choices`, not by Streamlit.
 
     `ANSWERS` is only the beginning of a name, which the token of an item ends.
     """
@@ -41,6 +41,8 @@ class Key(StrEnum):
     SEX_FILTER = "filter_sex"
     AGE_FILTER = "filter_age"
     FINDINGS_FILTER = "filter_findings"
+    PRESENT_FILTER = "filter_present"
+    ABSENT_FILTER = "filter_absent"
     SELECTION = "selected_cases"
     SELECTION_PAGE = "selected_page"
     PROGRESS = "ingest_progress"
@@ -61,6 +63,7 @@ class Key(StrEnum):
     RATE_VIEWER = "rate_viewer"
     CATALOGUE_VIEWER = "catalogue_viewer"
     DECIDED = "decided"
+    DRAWN = "drawn_widgets"
     FINDINGS_CHART = "findings"
     SEX_CHART = "sexes"
     AGE_CHART = "ages"
@@ -95,13 +98,6 @@ def get(key: Key, default: Any = None) -> Any:
 def put(key: Key, value: Any) -> None:
     """Set the value under `key`."""
     st.session_state[key.value] = value
-
-
-def keep(*keys: Key) -> None:
-    """Hold the values of widgets that this page does not draw: Streamlit drops them when the page changes."""
-    for key in keys:
-        if key.value in st.session_state:
-            st.session_state[key.value] = st.session_state[key.value]
 
 
 def write_address(values: Mapping[str, str]) -> None:

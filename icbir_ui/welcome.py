@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
+from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.resources import Engine
 from icbir_ui.searching import show_loading
@@ -119,10 +121,9 @@ def _open(workspace: Workspace, name: str) -> None:
 
 
 def _open_choice(workspace: Workspace) -> None:
-    """Once, at the choice: what she takes up after it is not put back, and the same film can be chosen again."""
-    if name := state.get(Key.OTHER_DEMONSTRATION):
-        _open(workspace, name)
-        state.put(Key.OTHER_DEMONSTRATION, None)
+    """The same film can be chosen again afterwards."""
+    _open(workspace, state.get(Key.OTHER_DEMONSTRATION))
+    state.put(Key.OTHER_DEMONSTRATION, None)
 
 
 def _take_held() -> None:
@@ -132,18 +133,18 @@ def _take_held() -> None:
 def offer_films(workspace: Workspace) -> None:
     """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name."""
     drop_films(workspace, "upload_another")
-    held = state.get(Key.FILMS, {})
+    held = films.list_held()
     if len(held) > 1:
         state.put(Key.SESSION_FILM, state.get(Key.CURRENT))
-        st.selectbox(
-            f"Films of this session ({len(held)})", list(held), format_func=lambda key: held[key].title,
-            key=Key.SESSION_FILM.value, on_change=_take_held,
+        show_choice(
+            st.selectbox, f"Films of this session ({len(held)})", list(held), format_func=held.get,
+            key=Key.SESSION_FILM, on_choice=_take_held,
         )  # fmt: skip
     titles = films.title_demonstration(workspace)
     if titles:
-        st.selectbox(
-            "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
-            key=Key.OTHER_DEMONSTRATION.value, on_change=_open_choice, args=(workspace,),
+        show_choice(
+            st.selectbox, "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
+            key=Key.OTHER_DEMONSTRATION, on_choice=partial(_open_choice, workspace),
         )  # fmt: skip
     case_id = st.text_input("Catalogue case", placeholder="Name of a case")
     if case_id and st.button("Search with this case"):

@@ -7,6 +7,7 @@ import streamlit as st
 from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
 from icbir_ui import films, ratings, resources, state
+from icbir_ui.choices import show_choice
 from icbir_ui.controls import read_settings
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
@@ -60,7 +61,7 @@ def draw() -> None:
     offered = [CLASS_MAP, NONE] if find_method(ranking.method).part else [CLASS_MAP, PAIR_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
-    shown = columns[1].segmented_control("Map", offered, key=Key.COMPARE_MAP.value, help=HELP, required=True)
+    shown = show_choice(columns[1].segmented_control, "Map", offered, key=Key.COMPARE_MAP, help=HELP, required=True)
     of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
     words = escape_markdown(f"{describe_hit(ranking, hit)}{of}")
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {words}")
@@ -89,7 +90,7 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
             tell("Computing which places bring the two films nearer …")
             maps = compute_pair(engine, film, case, ranking, tell)
     store = resources.open_ratings()
-    left = query_pane(film, ranking, maps, title="Query")
+    left = query_pane(film, ranking, maps)
     right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]
 
     def react(name: str, value: dict) -> None:

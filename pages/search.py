@@ -12,7 +12,7 @@ from icbir_ui.controls import choose_settings
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film, case_picture
-from icbir_ui.page import passing_word, run_page, show_facts
+from icbir_ui.page import empty_for_another, passing_word, run_page, show_facts
 from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
 from icbir_ui.searching import compute_maps, get_trail, is_known, search, show_loading, viewer_options
 from icbir_ui.state import PARAMETER_CASE, Key
@@ -27,31 +27,35 @@ def draw() -> None:
     engine, workspace = resources.open_engine(), resources.open_workspace()
     film = films.get_current()
     if film is None:
-        show_welcome(workspace, engine)
+        with st.container():
+            show_welcome(workspace, engine)
         return
+    st.empty()  # in the place of the first page, whose films would stay while the search runs
     columns = st.container(key="search_controls").columns(
         [1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom"
     )
     with columns[0].popover("Film", width="stretch", key=f"film_{film.key[:12]}"):  # shut again by another film
         offer_films(workspace)
-    if not engine.ready:
-        engine.begin()
-        show_loading(engine, "The search starts by itself.")
-        show_alone(film, st.empty())
-        return
-    findings = refining.list_findings(engine)
-    settings, method = choose_settings(engine, columns[1:6])
+    fresh = (state.get(Key.RANKING) or (None,))[0] != film.key  # of the same film the former cases stay meanwhile
+    export, word, steps = (empty_for_another(one, fresh) for one in (columns[6], st.container(), st.container()))
     with passing_word() as tell:
-        show_word()
-        refining.show_refinement(findings, get_trail().by_part or find_method(settings.method).points)
-        known = is_known(engine, film, settings)
-        fresh = not known and (state.get(Key.RANKING) or (None,))[0] != film.key
-        above, place = st.container(), st.container()
+        above, place, below = (empty_for_another(st.container(), fresh) for _ in range(3))
         if fresh:
-            place = place.empty()  # the film at once, while the search runs; of the same film the former cases stay
+            state.put(Key.RANKING, None)
             show_alone(film, place)
+        if not engine.ready:
+            engine.begin()
+            with word:
+                show_loading(engine, "The search starts by itself.")
+            return
+        findings = refining.list_findings(engine)
+        settings, method = choose_settings(engine, columns[1:6])
+        with word:
+            show_word()
+        with steps:
+            refining.show_refinement(findings, get_trail().by_part or find_method(settings.method).points)
         try:
-            if not known:
+            if not is_known(engine, film, settings):
                 tell("Searching …")
             ranking = search(engine, film, settings, tell)
             prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
@@ -90,9 +94,10 @@ def draw() -> None:
     said = [f"**{escape_markdown(describe_share(ranking))}** {ranking.eligible} of {ranking.total} cases eligible."]
     said += [f":orange[{caution}]" for caution in describe_cautions(ranking)]
     above.markdown(" ".join(said))
-    with columns[6].popover("Export", width="stretch"):
+    with export.popover("Export", width="stretch"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
-    show_background(film, engine, ranking.target)
+    with below:
+        show_background(film, engine, ranking.target)
 
 
 def show_alone(film: Film, place) -> None:

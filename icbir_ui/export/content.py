@@ -154,7 +154,7 @@ def gather_report(
     windows = view.get("panes", {})
     fault, drawn = _try_draw(lambda: film.radiograph, maps.query, maps, windows.get("query"), view, region)
     query = Picture(
-        f"Query · {film.title}" if film.address else "Query",  # the name of an uploaded file may name a patient
+        film.title,
         (*describe_film(film.radiograph), *_describe_map(maps.query), *fault),
         *drawn,
     )

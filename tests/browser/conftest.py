@@ -104,12 +104,17 @@ def find_port() -> int:
         return probe.getsockname()[1]
 
 
+def find_log(port: int | str) -> Path:
+    """Where the server at a port writes what it has to say."""
+    return Path(tempfile.gettempdir()) / f"icbir-server-{port}.log"
+
+
 def start_server(workspace: Path, *flags: str) -> tuple[subprocess.Popen, str]:
     """The application in a process of its own: (process, address), once it answers."""
     port = find_port()
     command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(workspace), str(port), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with (Path(tempfile.gettempdir()) / f"icbir-server-{port}.log").open("wb") as log:  # what a failed test needs
+    with find_log(port).open("wb") as log:  # what a failed test needs
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 90

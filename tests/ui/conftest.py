@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -87,6 +88,10 @@ class PageTest:
         self.app._run(states)
         assert not self.app.exception, self.app.exception
         return self
+
+    def widget(self, kind: str, key: str):
+        """The widget ("selectbox", …) that shows the value which the session keeps under `key`."""
+        return next(one for one in getattr(self.app, kind) if re.fullmatch(rf"{key}_\d+", one.key or ""))
 
     def press(self, label: str) -> PageTest:
         next(button for button in self.app.button if label in fakes.read_plain(button.label)).click()

@@ -61,10 +61,10 @@ def test_the_name_of_a_case_is_text(workspace, open_page):
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:
         connection.execute("UPDATE cases SET case_id = ? WHERE case_id = 'case_003'", (PICTURE,))
     page = open_page("catalogue")
-    page.app.text_input(key="case_to_remove").set_value(PICTURE)
+    page.widget("text_input", "case_to_remove").set_value(PICTURE)
     assert_plain(page.run(), f"{PICTURE}: Effusion")
     assert_plain(page.press("Remove"), f"{PICTURE} is removed")
-    page.app.text_input(key="case_to_remove").set_value("[nobody](http://192.0.2.1)")
+    page.widget("text_input", "case_to_remove").set_value("[nobody](http://192.0.2.1)")
     assert_plain(page.run(), "[nobody](http://192.0.2.1)")
 
 

@@ -68,7 +68,7 @@ def test_compare_leaves_out_a_case_that_was_removed_since(open_page, workspace):
 
 def test_compare_opens_without_maps_where_the_search_showed_none(open_page):
     search = open_page("search", film="effusion_1")
-    search.app.selectbox(key="map").set_value("none")
+    search.widget("selectbox", "map").set_value("none")
     search.run()
     compare = open_compare(open_page, search, "map")
     compare.run()
@@ -121,7 +121,7 @@ def test_compare_of_an_upload_says_after_a_reload_that_the_film_is_gone(open_pag
 def test_catalogue_counts_and_removes_a_case(open_page, workspace):
     page = open_page("catalogue")
     assert "14 cases" in page.text()
-    page.app.text_input(key="case_to_remove").set_value("case_003")
+    page.widget("text_input", "case_to_remove").set_value("case_003")
     page.run()
     assert "case_003: Effusion" in page.text()
     page.press("Remove")
@@ -133,7 +133,7 @@ def test_catalogue_counts_and_removes_a_case(open_page, workspace):
 
 def test_removing_an_unknown_case_is_one_sentence(open_page):
     page = open_page("catalogue")
-    page.app.text_input(key="case_to_remove").set_value("nobody")
+    page.widget("text_input", "case_to_remove").set_value("nobody")
     page.run()
     assert any("nobody" in one.value for one in page.app.error)
     assert not [button for button in page.app.button if button.label == "Remove"]
