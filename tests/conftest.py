@@ -14,7 +14,7 @@ def find_shared(variable: str, name: str) -> Path:
     """The folder that the environment variable names, else the one beside the checkout; skips where neither is."""
     folder = Path(os.environ.get(variable) or SHARED / name)
     if not folder.is_dir():
-        pytest.skip(f"real films not here: set {variable} to the folder '{name}'")
+        pytest.skip(f"films not here: set {variable} to the folder '{name}'")
     return folder
 
 
@@ -28,6 +28,12 @@ def nih_directory() -> Path:
 def nih_effusion_directory() -> Path:
     """The unnamed Effusion / No Finding films (images/, labels.csv)."""
     return find_shared("ICBIR_NIH_EFFUSION_DIR", "nih_effusion")
+
+
+@pytest.fixture(scope="session")
+def cases_directory() -> Path:
+    """Films that are read wrongly at times, with the pictures that are right (films/)."""
+    return find_shared("ICBIR_CASES_DIR", "cases")
 
 
 @pytest.fixture(scope="session")
