@@ -171,7 +171,7 @@ class _Ingest:
         if held is not None:
             if held.source != self.source:
                 self._skip(raw.label, f"the source '{held.source}' already has a case of this name")
-            elif held.size is not None and held.size != raw.file.stat().st_size:
+            elif held.size is not None and held.size != Path(raw.file).stat().st_size:
                 self._skip(raw.label, "the catalogue already has another film of this name")
             else:
                 self.already += 1
@@ -187,12 +187,12 @@ class _Ingest:
     def _store(self, case_id: str, raw: RawCase) -> dict[str, Any] | SkippedRow:
         """In a worker: decode, check the view, store the film. Returns the row's columns."""
         try:
-            size = raw.file.stat().st_size
+            size = Path(raw.file).stat().st_size
             if raw.private:
                 # Bytes have no name, so no message about them can tell one.
                 if size > self.limits.max_bytes:
                     raise RadiographTooLarge(f"Expected at most {self.limits.max_bytes:,} bytes, got {size:,}.")
-                radiograph = read_radiograph(raw.file.read_bytes(), self.limits)
+                radiograph = read_radiograph(Path(raw.file).read_bytes(), self.limits)
             else:
                 radiograph = read_radiograph(raw.file, self.limits)
         except RadiographError as error:
@@ -303,7 +303,7 @@ def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed:
     """Replace the rows of this source and folder in the list `name`; what other data sets left there stays."""
     path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.
-    own = (options.source or options.layout, workspace.hash_secretly(str(options.images.resolve())))
+    own = (options.source or options.layout, workspace.hash_secretly(str(Path(options.images).resolve())))
     with replace_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_LISTED_COLUMNS)

@@ -32,6 +32,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.schema import CreateColumn
 
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
 from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case
@@ -97,10 +98,10 @@ class Held(NamedTuple):
 class Catalogue:
     """The cases of one workspace. Removed cases keep their row (a tombstone) and are left out unless asked for."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: PathLike):
+        self.path = Path(path)
         self._digest: tuple[tuple, str] | None = None
-        self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
+        self._engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30})
         try:
             _METADATA.create_all(self._engine)
             missing = _find_missing_columns(self._engine)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from icbir_core.catalogue.layouts.rows import SkippedRow
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING, FindingState
 from icbir_core.types import UNKNOWN
 
@@ -36,7 +37,7 @@ OLDEST = 120
 _SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
-def read_table(path: Path | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
+def read_table(path: PathLike | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
     """Rows of a csv file (plain or .gz; comma, semicolon or tab) as dictionaries, one at a time.
 
     A row shorter than the header becomes a `SkippedRow`, since its last cell may be cut as well; where no column is
@@ -45,6 +46,7 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
     """
     if path is None:
         raise CatalogueError(f"Expected a table of labels for the layout '{layout}', got none; name its file.")
+    path = Path(path)
     try:
         open_table = gzip.open if path.suffix == ".gz" else open
         with open_table(path, "rt", encoding="utf-8-sig", newline="") as handle:

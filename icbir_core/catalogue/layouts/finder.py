@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", "")
 
@@ -17,7 +18,7 @@ class FileFinder:
     The first bare name that is not directly in the folder lists every file, which is then held: about 300 bytes a file.
     """
 
-    def __init__(self, root: Path, endings: tuple[str, ...] = ("",)):
+    def __init__(self, root: PathLike, endings: tuple[str, ...] = ("",)):
         self.root = Path(root)
         self.endings = endings
         self._by_name: dict[str, list[str]] | None = None
