@@ -88,9 +88,7 @@ def test_no_public_function_asks_for_one_kind_of_path():
 
 
 def test_the_walk_finds_what_it_looks_for():
-    source = (
-        "class A:\n def __init__(s, path: Path): ...\ndef b(*, folder: str | None): ...\ndef _c(path: Path): ..."
-    )
+    source = "class A:\n def __init__(s, path: Path): ...\ndef b(*, folder: str | None): ...\ndef _c(path: Path): ..."
     assert find_narrow(list_parameters(source, "m")) == ["m.A.__init__(path: Path)", "m.b(folder: str | None)"]
     good = "@dataclass\nclass A:\n file: PathLike\ndef b(path: bytes | PathLike) -> Path: ..."
     assert len(list_parameters(good, "m")) == 2 and find_narrow(list_parameters(good, "m")) == []
