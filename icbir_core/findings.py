@@ -20,7 +20,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "Emphysema": (),
     "Enlarged Cardiomediastinum": (),
     "Fibrosis": ("pulmonary fibrosis",),
-    "Fracture": ("rib fracture",),
+    "Fracture": ("rib fracture", "clavicle fracture"),
     "Hernia": ("hiatal hernia",),
     "Infiltration": ("infiltrate", "infiltrates"),
     "Interstitial Lung Disease": ("ild",),

@@ -42,14 +42,44 @@ class Radiograph:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FilmHeader:
+    """What a DICOM header says of a film, before its pixels are looked at.
+
+    number : the patient's number, None where none is written; issuer : who gave it, "" where that is not said.
+    instance : the SOP Instance UID, None where there is none. modality : "" where it is not said. burned_in : whether
+    it says that text is burned into the picture. has_picture : whether it describes one. view, age, sex : as of a
+    `Radiograph`. unreadable : the name of an element that decides on one of these and is damaged, else "".
+    """
+
+    number: str | None = field(repr=False)
+    issuer: str = field(repr=False)
+    instance: str | None = field(repr=False)
+    modality: str
+    burned_in: bool
+    has_picture: bool
+    view: str
+    age: int | None
+    sex: str
+    unreadable: str = ""
+
+    @property
+    def patient(self) -> str | None:
+        """The patient's number with its issuer, to be hashed: one number of two issuers is two patients, and a number
+        without an issuer is neither of them."""
+        return f"{self.number}^^^{self.issuer}" if self.number and self.issuer else self.number
+
+
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A film to search with. patient: hashed as in the workspace, or None; case_id: set if it is a catalogue case."""
+    """A film to search with. patient: hashed as in the workspace, or None; case_id: set if it is a catalogue case;
+    instance: hash of the SOP Instance UID, or None."""
 
     name: str
     radiograph: Radiograph
     patient: str | None = None
     case_id: str | None = None
+    instance: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +87,8 @@ class Case:
     """One row of the catalogue. `row` is its stable integer (never reused); `path` is relative to the workspace.
 
     orientation_verified : True only where the header of the original film stated the patient orientation.
+    instance : hash of the SOP Instance UID, or None. other_patients : hashes under which the film is known as well: in
+    another file of it, or in its header where the table names another patient.
     """
 
     row: int
@@ -74,6 +106,13 @@ class Case:
     diagnosis: str | None = None
     removed: bool = False
     orientation_verified: bool = False
+    instance: str | None = None
+    other_patients: tuple[str, ...] = ()
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Every hash that stands for this film's patient; none where the patient is not known."""
+        return tuple(dict.fromkeys((*([self.patient] if self.patient else []), *self.other_patients)))
 
     @property
     def present(self) -> tuple[str, ...]:

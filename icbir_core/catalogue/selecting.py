@@ -47,7 +47,7 @@ def check_data_set(options: IngestOptions) -> None:
 def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:
     """The wanted films with their files, not decoded, at most `options.limit`; for evaluation outside a workspace.
 
-    A film whose table does not say the view passes `options.view`; its header may still say another one.
+    A film of which neither table nor header says the view passes `options.view`.
     """
     wanted = ((row, row.file) for row in select_rows(options) if isinstance(row, RawCase))
     for number, pair in enumerate(wanted):
@@ -67,12 +67,11 @@ def give_reason_against_view(view: str, options: IngestOptions) -> str | None:
 
 def count_rows(options: IngestOptions) -> int:
     """About how many rows the table has (a line of a quoted report counts as one), 0 without a readable table."""
-    table = options.labels and Path(options.labels)
-    if not table or not table.is_file():
+    if options.labels is None or not options.labels.is_file():
         return 0
-    open_table = gzip.open if table.suffix == ".gz" else open
+    open_table = gzip.open if options.labels.suffix == ".gz" else open
     try:
-        with open_table(table, "rb") as handle:
+        with open_table(options.labels, "rb") as handle:
             return max(sum(1 for _ in handle) - 1, 0)
     except (OSError, EOFError, zlib.error):  # told by whoever reads the rows
         return 0
@@ -84,19 +83,19 @@ def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
     if options.split is None or options.part is None:
         raise CatalogueError("Expected --split and --part together, got only one of them; give both.")
     parts: dict[str, str] = {}
-    table = Path(options.split).name
     for row in read_table(options.split, (), "split"):
         patient = next((row[name] for name in _PATIENT_COLUMNS if name in row), None)
         part = next((row[name] for name in _PART_COLUMNS if name in row), None)
         if patient is None or part is None:
             raise CatalogueError(
-                f"Expected the columns 'Patient ID' and 'part' in '{table}', got: {', '.join(row)}; rename them."
+                f"Expected the columns 'Patient ID' and 'part' in '{options.split.name}', got: {', '.join(row)}; "
+                "rename them."
             )
         if parts.setdefault(patient, part) != part:
-            raise CatalogueError(f"Expected one part a patient in '{table}', got two for one; correct it.")
+            raise CatalogueError(f"Expected one part a patient in '{options.split.name}', got two for one; correct it.")
     if options.part not in parts.values():
         known = ", ".join(sorted(set(parts.values()))) or "none"
-        raise CatalogueError(f"Expected a part of '{table}', got '{options.part}'; it has: {known}.")
+        raise CatalogueError(f"Expected a part of '{options.split.name}', got '{options.part}'; it has: {known}.")
     return parts
 
 
@@ -105,7 +104,9 @@ def _give_reason_against_part(row: RawCase, options: IngestOptions, parts: Mappi
         return None
     if row.patient is None:
         return "patient unknown, so in no part of the split"
-    part = parts.get(row.patient.removeprefix(f"{options.layout}:"))
+    number = row.patient.removeprefix(f"{options.layout}:")
+    # A DICOM header may name the number's issuer, a split seldom does.
+    part = parts.get(number, parts.get(number.split("^^^")[0]))
     if part is None:
         return "patient not in the split"
     return None if part == options.part else f"part {part}, asked for {options.part}"

@@ -20,7 +20,6 @@ from icbir_core.catalogue.table import Catalogue
 from icbir_core.errors import ManifestMismatch, WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
-    PathLike,
     read_json,
     sha256_of_file,
     sha256_of_tree,
@@ -40,12 +39,12 @@ class Workspace:
     Make it with `create` or `open`. Every path in a manifest is relative to the folder, so that it can be moved.
     """
 
-    def __init__(self, path: PathLike):
+    def __init__(self, path: Path):
         # absolute at once: an artefact's path is either below it or relative to it, never to the current folder
-        self.path = Path(path).absolute()
+        self.path = path.absolute()
 
     @classmethod
-    def create(cls, path: PathLike) -> Workspace:
+    def create(cls, path: str | Path) -> Workspace:
         """Make a workspace in a new or empty folder; a folder that already is one is opened.
 
         Raises `WorkspaceError` if the folder holds other files.
@@ -67,7 +66,7 @@ class Workspace:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: PathLike) -> Workspace:
+    def open(cls, path: str | Path) -> Workspace:
         """Open a workspace. Raises `WorkspaceError` if the folder is none, or is of another format version."""
         path = Path(path)
         if not (path / MANIFEST).is_file():
@@ -207,6 +206,10 @@ class Workspace:
         """
         plain = "" if text is None else str(text).strip().strip("\0").strip()
         return None if plain.casefold() in _BLANK else self.hash_secretly(plain)
+
+    def hash_instance(self, uid: str | None) -> str | None:
+        """16 hexadecimal digits that stand for a DICOM instance in this workspace only; None if there is no UID."""
+        return None if not uid else self.hash_secretly(f"instance:{uid}")
 
     def hash_secretly(self, text: str) -> str:
         """16 hexadecimal digits of HMAC-SHA256 of `text` under the workspace's salt."""

@@ -4,7 +4,6 @@ hostile bytes the native decoders below can end a process, hang or swell.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 from icbir_core.errors import RadiographError, RadiographTooLarge
 from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
 from icbir_core.settings import ReadLimits
+from icbir_core.types import FilmHeader
 
 # First element of a DICOM file without preamble: group 0002 or 0008, in either byte order.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
@@ -23,8 +23,8 @@ _LONGEST_TEXT = 290
 
 @dataclass(frozen=True, eq=False)
 class DecodedFilm:
-    """levels : uint16 (H, W), 0 … 65535. fields : of a `Radiograph`, from the header. patient : the number as the
-    archive wrote it, None where none was; it names a person and is only to be hashed.
+    """levels : uint16 (H, W), 0 … 65535. fields : of a `Radiograph`, from the header. header : what it says of the
+    patient and the film, None where there is none.
     """
 
     levels: np.ndarray
@@ -32,7 +32,7 @@ class DecodedFilm:
     stored_bits: int
     facts: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
-    patient: str | None = None
+    header: FilmHeader | None = None
 
 
 def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
@@ -71,20 +71,16 @@ def _decode(data: bytes, limits: ReadLimits) -> DecodedFilm:
         from icbir_core.radiograph.dicom import read_dicom  # brings all decoders: only when a film needs them
 
         levels, bits, facts, fields = read_dicom(data, limits)
-        return DecodedFilm(levels, "DICOM", bits, facts, fields, _read_patient(data))
+        return DecodedFilm(levels, "DICOM", bits, facts, fields, _read_header(data, limits))
     raise RadiographError("Expected a PNG, JPEG or DICOM film, got something else; export the film as one of these.")
 
 
-def _read_patient(data: bytes) -> str | None:
-    """The patient's number; None where it cannot be read, since an unreadable number must not cost the film."""
-    from pydicom import dcmread
-
-    from icbir_core.radiograph.dicom_header import read_patient_number
+def _read_header(data: bytes, limits: ReadLimits) -> FilmHeader | None:
+    """The header; None where it cannot be read, since an unreadable number must not cost the film."""
+    from icbir_core.radiograph.identity import read_film_header
 
     try:
-        # By force, because films without a preamble are read too.
-        header = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=["PatientID"])
-        return read_patient_number(header)
+        return read_film_header(data, limits)
     except Exception:
         return None
 

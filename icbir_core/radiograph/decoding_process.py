@@ -28,6 +28,7 @@ from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge
 from icbir_core.radiograph.decoding import DecodedFilm
 from icbir_core.radiograph.decoding_worker import LENGTHS, MAX_HEAD, OUT_OF_MEMORY, receive_exactly
 from icbir_core.settings import DecodingLimits, ReadLimits, count_decoders, get_environment
+from icbir_core.types import FilmHeader
 
 _ROOT = Path(__file__).resolve().parents[2]
 # What a child inherits of the environment: enough to start and to find its libraries, no passwords.
@@ -173,8 +174,9 @@ class DecodingProcess:
             view = view[taken:]
         # JSON has no tuples.
         fields = {name: tuple(one) if isinstance(one, list) else one for name, one in described["fields"].items()}
-        others = {name: described[name] for name in ("source_format", "stored_bits", "facts", "patient")}
-        return DecodedFilm(levels=levels, fields=fields, **others)
+        others = {name: described[name] for name in ("source_format", "stored_bits", "facts")}
+        header = described["header"] and FilmHeader(**described["header"])
+        return DecodedFilm(levels=levels, fields=fields, header=header, **others)
 
 
 class DecodingPool:

@@ -12,6 +12,7 @@ import json
 import os
 import struct
 import sys
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -157,7 +158,7 @@ def _describe_film(film: DecodedFilm) -> dict[str, Any]:
         "stored_bits": int(film.stored_bits),
         "facts": {name: _make_sendable(text) for name, text in film.facts.items()},
         "fields": dict(film.fields),
-        "patient": film.patient,
+        "header": film.header and asdict(film.header),
     }
 
 

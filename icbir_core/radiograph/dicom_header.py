@@ -9,19 +9,11 @@ from typing import Any
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from icbir_core.radiograph.facts import VERIFIED
+from icbir_core.radiograph.ages import compute_age, parse_age
+from icbir_core.radiograph.facts import VERIFIED, name_modality
+from icbir_core.radiograph.views import DECUBITUS, choose_view, parse_code, parse_description, parse_header_view
 from icbir_core.types import UNKNOWN
 
-_VIEWS = {
-    "PA": "PA",
-    "AP": "AP",
-    "LL": "LATERAL",
-    "RL": "LATERAL",
-    "LAT": "LATERAL",
-    "LATERAL": "LATERAL",
-    "LLAT": "LATERAL",
-    "RLAT": "LATERAL",
-}
 # ImagerPixelSpacing is measured at the detector; PixelSpacing may have been corrected for magnification.
 _SPACINGS = {
     "ImagerPixelSpacing": "at the detector",
@@ -29,40 +21,36 @@ _SPACINGS = {
     "NominalScannedPixelSpacing": "of the film scanner",
 }
 _DIRECTIONS = {"L": "left", "R": "right", "A": "front", "P": "back", "H": "head", "F": "feet"}
-_DAYS = {"Y": 365.25, "M": 365.25 / 12, "W": 7.0, "D": 1.0}
-MAX_AGE = 130
-# What archives write for "no number": one patient for all of these would exclude strangers from each other.
-_NOBODY = {
-    "",
-    "ANONYMOUS",
-    "ANON",
-    "ANONYMIZED",
-    "ANONYMISED",
-    "DEIDENTIFIED",
-    "DE-IDENTIFIED",
-    "REMOVED",
-    "UNKNOWN",
-    "0",
-}
+# Where a film says how it was taken, in free words: of the film itself, of its series, of the procedure step.
+_DESCRIPTIONS = (
+    "AcquisitionDeviceProcessingDescription",
+    "ProtocolName",
+    "SeriesDescription",
+    "PerformedProcedureStepDescription",
+)
+_STUDY_DATES = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
 
 
 def describe_header(dataset: Dataset) -> tuple[dict[str, Any], dict[str, str]]:
     """(fields of a `Radiograph`: view, age, sex, spacing, orientation_verified; facts in words)."""
     facts: dict[str, str] = {}
-    orientation, sex = read_orientation(dataset), get_text(dataset, "PatientSex").upper()
+    orientation = read_orientation(dataset)
     fields = {
         "view": read_view(dataset),
-        "age": read_age(get_text(dataset, "PatientAge")),
-        "sex": sex if sex in ("M", "F") else UNKNOWN,
+        "age": read_age(dataset),
+        "sex": read_sex(dataset),
         "spacing": _read_spacing(dataset, facts),
         "orientation_verified": orientation == ("L", "F"),
     }
     if orientation:
         facts["orientation"] = _describe_orientation(orientation)
-    for key, keyword in (("modality", "Modality"), ("body_part", "BodyPartExamined")):
-        text = get_text(dataset, keyword).upper()
-        if re.fullmatch(r"[A-Z0-9_ ]{1,16}", text):
-            facts[key] = text
+    body_part, modality = get_text(dataset, "BodyPartExamined").upper(), get_text(dataset, "Modality").upper()
+    if re.fullmatch(r"[A-Z0-9_ ]{1,16}", body_part):
+        facts["body_part"] = body_part
+    if modality:
+        facts["modality"] = name_modality(modality)
+    if is_burned_in(dataset):
+        facts["burned_in"] = "burned into the picture, as the header says"
     if get_text(dataset, "LossyImageCompression") == "01":
         ratio = get_text(dataset, "LossyImageCompressionRatio")
         facts["lossy"] = "compressed with loss" + (f", about {ratio} : 1" if re.fullmatch(r"[0-9.]+", ratio) else "")
@@ -113,35 +101,61 @@ def get_numbers(dataset: Dataset, keyword: str) -> list[float]:
     return known if len(known) == len(numbers) else []
 
 
-def read_patient_number(dataset: Dataset) -> str | None:
-    """The patient's number as the archive wrote it, None where it wrote none. It names a person: only to be hashed."""
-    patient = get_text(dataset, "PatientID")
-    return None if patient.upper() in _NOBODY else patient
+def get_items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; [] where it is missing or malformed."""
+    try:
+        return [item for item in dataset.get(keyword) or [] if isinstance(item, Dataset)]
+    except Exception:  # as above
+        return []
 
 
-def read_age(text: str) -> int | None:
-    """Whole years from an age string ("057Y", "018M", "003W", "012D", or bare years); None where it says nothing."""
-    match = re.fullmatch(r"(\d{1,3})\s*([YMWD]?)", text.strip().upper())
-    if not match:
-        return None
-    years = int(int(match[1]) * _DAYS[match[2] or "Y"] / _DAYS["Y"] + 1e-9)
-    return years if years <= MAX_AGE else None
+def is_burned_in(dataset: Dataset) -> bool:
+    """Whether the header says that text is burned into the picture. That it does not say so proves nothing."""
+    return get_text(dataset, "BurnedInAnnotation").upper() in ("YES", "Y", "TRUE")
+
+
+def read_sex(dataset: Dataset) -> str:
+    """ "M", "F" or "unknown"."""
+    sex = get_text(dataset, "PatientSex").upper()
+    return sex if sex in ("M", "F") else UNKNOWN
+
+
+def read_age(dataset: Dataset) -> int | None:
+    """Whole years from PatientAge, else from the dates of birth and of the study; None where neither says it."""
+    stated = parse_age(get_text(dataset, "PatientAge"))
+    if stated is not None:
+        return stated
+    study = next((text for text in (get_text(dataset, keyword) for keyword in _STUDY_DATES) if text), "")
+    return compute_age(get_text(dataset, "PatientBirthDate"), study)
 
 
 def read_view(dataset: Dataset) -> str:
-    """ "PA", "AP", "LATERAL" or "unknown", from ViewPosition, else the view code's meaning, else the orientation."""
-    view = _VIEWS.get(get_text(dataset, "ViewPosition").upper())
-    if view:
-        return view
-    try:
-        meaning = str(dataset.ViewCodeSequence[0].CodeMeaning).lower().replace("-", "").replace(" ", "")
-    except (AttributeError, IndexError, KeyError, TypeError):
-        meaning = ""
-    for word, name in (("posteroanterior", "PA"), ("anteroposterior", "AP"), ("lateral", "LATERAL")):
-        if word in meaning:
-            return name
+    """ "PA", "AP", "LATERAL", "unknown" or the name of another projection, as `choose_view` weighs what is said.
+
+    Asked are ViewPosition, the coded view, the patient's orientation and position; where they say nothing, the
+    descriptions of the film, its series and its procedure step.
+    """
+    stated = [parse_header_view(get_text(dataset, "ViewPosition"))]
+    stated += [read_code(item) for item in get_items(dataset, "ViewCodeSequence")]
     orientation = read_orientation(dataset)
-    return "LATERAL" if orientation and orientation[0] in "AP" and orientation[1] == "F" else UNKNOWN
+    if orientation and {"A", "P"}.intersection(orientation) and {"H", "F"}.intersection(orientation):
+        stated.append("LATERAL")
+    for item in get_items(dataset, "PatientOrientationCodeSequence"):
+        codes = [read_code(one) for one in (item, *get_items(item, "PatientOrientationModifierCodeSequence"))]
+        stated += [code for code in codes if code == DECUBITUS]
+    if re.fullmatch(r"[HF]FD[LR]", get_text(dataset, "PatientPosition").upper()):
+        stated.append(DECUBITUS)
+    view = choose_view(stated)
+    if view != UNKNOWN:
+        return view
+    return choose_view([parse_description(get_text(dataset, keyword)) for keyword in _DESCRIPTIONS])
+
+
+def read_code(item: Dataset) -> str:
+    """The view that a coded entry names, as `parse_code`."""
+    values = (get_text(item, keyword) for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue"))
+    value = next((text for text in values if text), "")
+    return parse_code(value, get_text(item, "CodeMeaning"))
 
 
 def read_orientation(dataset: Dataset) -> tuple[str, str] | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from icbir_core.types import UNKNOWN, Radiograph
 
 VERIFIED = "patient's right on the viewer's left, as the header states"
+# Computed, digital and scanned radiography, fluoroscopy; DR and XR are written for DX. Secondary captures are often
+# screens.
+MODALITIES = ("CR", "DX", "RG", "RF", "DR", "XR")
 _SEXES = {"M": "male", "F": "female"}
 _FACT_LABELS = {
     "window": "Window",
@@ -19,6 +24,7 @@ _FACT_LABELS = {
     "exif": "Orientation in file",
     "modality": "Modality",
     "body_part": "Body part",
+    "burned_in": "Text",
 }
 
 
@@ -37,6 +43,11 @@ def describe_facts(radiograph: Radiograph) -> list[tuple[str, str]]:
         ("Format", facts.get("encoding", radiograph.source_format)),
     ]
     return lines + [(label, facts[key]) for key, label in _FACT_LABELS.items() if key in facts]
+
+
+def name_modality(modality: str) -> str:
+    """The modality, where it is one by its form: the field may hold any text, which may name a person."""
+    return modality if re.fullmatch(r"[A-Z]{2}", modality) else "of another kind"
 
 
 def _describe_sides(radiograph: Radiograph) -> str:

@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch
-from icbir_core.files import PathLike, find_program_folder, read_json
+from icbir_core.files import find_program_folder, read_json
+from icbir_core.radiograph.facts import MODALITIES
 from icbir_core.radiograph.network_input import equalise_contrast, resize_film
-from icbir_core.types import Radiograph
+from icbir_core.radiograph.views import FRONTAL
+from icbir_core.types import UNKNOWN, Radiograph
 
 MODEL_PATH = find_program_folder() / "assets" / "quality_gate.json"
 THUMBNAIL = 64
@@ -41,7 +43,8 @@ _CHEST_PARTS = ("CHEST", "THORAX", "LUNG", "RIB")
 
 @dataclass(frozen=True)
 class QualityWarning:
-    """One doubt. kind : "not_chest", "lateral", "inverted" or "rotated". text : one sentence for the reader.
+    """One doubt. kind : "not_chest", "lateral", "inverted", "rotated", "modality" or
+    "burned_in". text : one sentence for the reader.
 
     score : at least 1; the squared distance from ordinary films over its limit (for a lateral: 1 + margin of log odds);
     1 where the header says so. Not comparable between kinds.
@@ -125,7 +128,20 @@ def assess_quality(radiograph: Radiograph, model: QualityModel | None = None) ->
     warnings = _judge_header(radiograph)
     if not warnings:
         warnings = _judge_grey(distances, float(model.score_lateral(features)[0]))
-    return QualityReport(tuple(warnings), distance)
+    return QualityReport((*warnings, *_judge_identity(radiograph)), distance)
+
+
+def _judge_identity(radiograph: Radiograph) -> list[QualityWarning]:
+    """What the header says against showing the film, whatever its grey levels are."""
+    found = []
+    modality = radiograph.facts.get("modality", "")
+    if modality and modality not in MODALITIES:
+        text = f"The header says that this is no radiograph (modality {modality}): choose a chest film."
+        found.append(QualityWarning("modality", text, 1.0))
+    if "burned_in" in radiograph.facts:
+        text = "The header says that text is burned into the picture: it may name the patient."
+        found.append(QualityWarning("burned_in", text, 1.0))
+    return found
 
 
 def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
@@ -135,6 +151,9 @@ def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
     found = []
     if radiograph.view == "LATERAL":
         found.append(("lateral", "The header says that this is a lateral film: choose a frontal one (PA or AP)."))
+    elif radiograph.view not in (*FRONTAL, UNKNOWN):
+        text = f"The header says that the view is {radiograph.view}: choose a frontal one (PA or AP)."
+        found.append(("lateral", text))
     if body_part and not any(part in body_part for part in _CHEST_PARTS):
         found.append(("not_chest", f"The header says that the body part is {body_part}: choose a chest film."))
     if "colour" in radiograph.facts:
@@ -194,12 +213,12 @@ def parse_quality_model(model: dict) -> QualityModel:
 
 
 @cache
-def load_quality_model(path: PathLike = MODEL_PATH) -> QualityModel:
+def load_quality_model(path: Path = MODEL_PATH) -> QualityModel:
     """The model of the asset file, read once. Raises `ManifestMismatch` where it is not what its manifest says."""
     content = read_json(path)
     if hash_model(content["model"]) != content["manifest"]["model_sha256"]:
         raise ManifestMismatch(
-            f"Expected the model that the manifest in '{Path(path).name}' names, got another; "
+            f"Expected the model that the manifest in '{path.name}' names, got another; "
             "restore the file or make it again with benchmarks/quality_gate.py."
         )
     return parse_quality_model(content["model"])

@@ -1,5 +1,7 @@
 """CheXpert (Irvin et al., AAAI 2019): train.csv or valid.csv and the folders CheXpert-v1.0[-small]/train, /valid.
 
+The full-size set comes in parts: "CheXpert-v1.0 batch 1 (validate & csv)" holds valid/, the others hold the patients of
+train/ directly.
 Labels: 1 present, 0 absent, −1 uncertain, blank not mentioned (unknown, unless "No Finding" denies it). Age 0 is
 unknown.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from icbir_core.catalogue.layouts.fields import (
     apply_no_finding,
@@ -28,19 +30,22 @@ LABELS = (
     *("Fracture", "Support Devices"),
 )
 FINDINGS = tuple(require_canonical_name(label) for label in LABELS)
+_PART = re.compile(r"chexpert|batch|\b(?:train|valid|test)", re.IGNORECASE)
 _PATIENT = re.compile(r"patient\d+")
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is the path below the data set's folder without its ending, "/" as "_"."""
-    finder = FileFinder(options.images)
+    finders = [FileFinder(folder) for folder in list_parts(options.images)]
     for row in read_table(options.labels, ("Path", "Frontal/Lateral", "AP/PA", *LABELS), "chexpert"):
         if isinstance(row, SkippedRow):
             yield row
             continue
         name = row["Path"]
-        # Paths start with the data set's folder, which may have been renamed or left out when unpacking.
-        file = finder.find(name, strip=1)
+        # Paths start with the data set's folder, which may have been renamed or left out when unpacking; the parts of
+        # the full-size set lack train/ as well.
+        found = (finder.find(name, strip=2) for finder in finders)
+        file = next((one for one in found if isinstance(one, Path)), finders[0].find(name))
         states = read_states(row)
         reason = file if isinstance(file, str) else states if isinstance(states, str) else None
         if reason is not None:
@@ -59,6 +64,15 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
             age=age or None,
             sex=parse_sex(row.get("Sex")),
         )
+
+
+def list_parts(images: Path, depth: int = 2) -> list[Path]:
+    """The folder, and those below it that hold a part of the set by their names, as deep as archives nest them."""
+    try:
+        below = sorted(entry for entry in images.iterdir() if _PART.search(entry.name) and entry.is_dir())
+    except OSError:
+        below = []
+    return [images, *(part for folder in below if depth for part in list_parts(folder, depth - 1))]
 
 
 def read_states(row: Mapping[str, str]) -> dict[str, FindingState] | str:

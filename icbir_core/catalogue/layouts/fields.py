@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import re
@@ -9,49 +10,68 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import TextIO, cast
 
 from icbir_core.catalogue.layouts.rows import SkippedRow
 from icbir_core.errors import CatalogueError
-from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING, FindingState
+from icbir_core.radiograph.ages import parse_age
+from icbir_core.radiograph.views import BLANK_WORDS, FRONTAL, is_blank, parse_view
 from icbir_core.types import UNKNOWN
 
-FRONTAL = ("PA", "AP")
+__all__ = [
+    "FRONTAL",
+    "apply_no_finding",
+    "is_blank",
+    "parse_age",
+    "parse_sex",
+    "parse_state",
+    "parse_text",
+    "parse_view",
+    "read_table",
+]
+
 # A device on the film is no pathology: "No Finding" does not deny it.
 NOT_DENIED_BY_NO_FINDING = ("Support Devices",)
 
-_BLANK = {"", "nan", "none", "null", "na", "n/a"}
 _STATES = (
     {text: FindingState.PRESENT for text in ("1", "1.0", "yes", "true", "present", "positive")}
     | {text: FindingState.ABSENT for text in ("0", "0.0", "no", "false", "absent", "negative")}
     | {text: FindingState.UNCERTAIN for text in ("-1", "-1.0", "uncertain")}
-    | dict.fromkeys(_BLANK | {"unknown"}, FindingState.UNKNOWN)
-)
-_VIEWS = {"POSTEROANTERIOR": "PA", "ANTEROPOSTERIOR": "AP", "POSTERO-ANTERIOR": "PA", "ANTERO-POSTERIOR": "AP"} | (
-    dict.fromkeys(("L", "LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL"), "LATERAL")
+    | dict.fromkeys(BLANK_WORDS | {"unknown"}, FindingState.UNKNOWN)
 )
 _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([YMWD]?)", re.IGNORECASE)
-_YEARS_IN = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-OLDEST = 120
+_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEAD, _CHUNK = 4096, 1 << 15
+# Of text decoded with "surrogateescape": bytes that are no UTF-8, and letters that are.
+_BROKEN, _WHOLE = re.compile("[\udc80-\udcff]"), re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 _SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
-def read_table(path: PathLike | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
-    """Rows of a csv file (plain or .gz; comma, semicolon or tab) as dictionaries, one at a time.
+def read_table(path: Path | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
+    """Rows of a csv file (plain or .gz; comma, semicolon or tab) as dictionaries, one at a time; empty rows left out.
 
+    Read as spreadsheets write it: UTF-8, UTF-16 or Windows-1252, with or without a first line "sep=;".
     A row shorter than the header becomes a `SkippedRow`, since its last cell may be cut as well; where no column is
     required (tables made by hand often leave out what is blank at the end) its other cells are "".
-    Raises `CatalogueError` if the file is missing, not text, or lacks a required column.
+    Raises `CatalogueError` if the file is missing, no such table, or lacks a required column.
     """
     if path is None:
-        raise CatalogueError(f"Expected a table of labels for the layout '{layout}', got none; name its file.")
-    path = Path(path)
+        raise CatalogueError(f"The layout '{layout}' needs a table of labels; name its file.")
     try:
-        open_table = gzip.open if path.suffix == ".gz" else open
-        with open_table(path, "rt", encoding="utf-8-sig", newline="") as handle:
-            header = handle.readline()
-            delimiter = max(",;\t", key=header.count)
+        with open_table(path) as handle:
+            header, line = handle.readline(), 2
+            separator = _SEPARATOR.fullmatch(header.strip("\r\n"))
+            if separator is not None:
+                header, line = handle.readline(), 3
+            delimiter = separator[1] if separator else max(",;\t", key=header.count)
             names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
             missing = [name for name in required if name not in names]
             if missing:
@@ -60,14 +80,15 @@ def read_table(path: PathLike | None, required: Sequence[str], layout: str) -> I
                     f"{', '.join(names[:12]) or 'an empty file'}; check the layout and the table."
                 )
             named = max((place for place, name in enumerate(names, start=1) if name), default=0)
-            reader, line = csv.reader(handle, delimiter=delimiter), 2
+            reader, first = csv.reader(handle, delimiter=delimiter), line
             for values in reader:
-                if required and 0 < len(values) < named:
-                    yield SkippedRow(f"line {line}", _SHORT)
-                elif values:
-                    cells = zip_longest(names, values[: len(names)], fillvalue="")
-                    yield {name: value.strip() for name, value in cells if name}
-                line = reader.line_num + 2
+                if any(value.strip() for value in values):
+                    if required and len(values) < named:
+                        yield SkippedRow(f"line {line}", _SHORT)
+                    else:
+                        cells = zip_longest(names, values[: len(names)], fillvalue="")
+                        yield {name: value.strip() for name, value in cells if name}
+                line = reader.line_num + first
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise CatalogueError(
             f"Expected a whole gzip file in '{path.name}', got a damaged or truncated one; download it again, or name "
@@ -75,17 +96,44 @@ def read_table(path: PathLike | None, required: Sequence[str], layout: str) -> I
         ) from None
     except OSError as error:
         raise CatalogueError(
-            f"Expected a readable table '{path}', got: {error.strerror or error}; name one that is on this machine."
+            f"The table '{path}' cannot be read ({error.strerror or error}); name one that is on this machine."
         ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeError, csv.Error) as error:
         raise CatalogueError(
-            f"Expected a csv table in UTF-8 in '{path.name}', got: {error}; save it as such."
+            f"The table '{path.name}' is damaged or no csv table ({error}); save it again as csv in UTF-8."
         ) from None
 
 
-def is_blank(text: str | None) -> bool:
-    """True for the ways in which tables write "nothing here"."""
-    return text is None or text.strip().casefold() in _BLANK
+def open_table(path: Path) -> TextIO:
+    """A table opened as text, plain or .gz, in the encoding that its bytes show.
+
+    Raises OSError, EOFError, zlib.error.
+    """
+    encoding = _find_encoding(path)
+    if path.suffix == ".gz":
+        return cast(TextIO, gzip.open(path, "rt", encoding=encoding, newline=""))
+    return path.open(encoding=encoding, newline="")
+
+
+def _find_encoding(path: Path) -> str:
+    """UTF-32 or UTF-16 by their mark or their zeros; else UTF-8, unless every byte above 127 speaks against it: then
+    Windows-1252, as spreadsheets write it. A table that is UTF-8 for the most part is a damaged one."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
+        head = handle.read(_HEAD)
+        for mark, encoding in _MARKS:
+            if head.startswith(mark):
+                return encoding
+        if head.count(0) > len(head) // 4:
+            return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+        decoder, whole, broken = codecs.getincrementaldecoder("utf-8")("surrogateescape"), False, False
+        chunk = head
+        while chunk:
+            text = decoder.decode(chunk)
+            if not text.isascii():
+                broken = broken or _BROKEN.search(text) is not None
+                whole = whole or _WHOLE.search(text) is not None
+            chunk = handle.read(_CHUNK)
+    return "cp1252" if broken and not whole else "utf-8"
 
 
 def parse_text(text: str | None) -> str | None:
@@ -93,37 +141,14 @@ def parse_text(text: str | None) -> str | None:
     return None if is_blank(text) else str(text).strip()
 
 
-def parse_age(text: str | None) -> int | None:
-    """Whole years from "57", "057Y", "018M" or "57.0"; None if blank, unreadable or beyond 120 (a typing error)."""
-    found = _AGE.fullmatch((text or "").strip())
-    if found is None:
-        return None
-    years = int(float(found[1]) * _YEARS_IN[found[2].upper()])
-    return years if years <= OLDEST else None
-
-
 def parse_sex(text: str | None) -> str:
     """ "M", "F" or "unknown"."""
     return _SEXES.get((text or "").strip().upper(), UNKNOWN)
 
 
-def parse_view(text: str | None) -> str:
-    """ "PA", "AP", "LATERAL", "unknown" if blank, or another projection's own name in capitals."""
-    if is_blank(text):
-        return UNKNOWN
-    view = " ".join(str(text).replace("_", " ").upper().split())
-    if view == UNKNOWN.upper():
-        return UNKNOWN
-    if view in _VIEWS:
-        return _VIEWS[view]
-    first = view.split()[0]
-    # "AP SUPINE", "AP HORIZONTAL", "PA LLD" are frontal; "AP AXIAL" (lordotic) shows another picture.
-    return first if first in FRONTAL and "AXIAL" not in view else view
-
-
 def parse_state(text: str | None) -> FindingState | None:
-    """State of a label cell: 1 / 0 / −1 / blank and their words; None if it is none of them."""
-    return _STATES.get((text or "").strip().casefold())
+    """State of a label cell: 1 / 0 / −1 ("1.0", "1,0") / blank and their words; None if it is none of them."""
+    return _STATES.get((text or "").strip().casefold().replace(",", "."))
 
 
 def apply_no_finding(states: Mapping[str, FindingState], findings: Iterable[str]) -> dict[str, FindingState]:

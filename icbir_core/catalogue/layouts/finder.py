@@ -1,53 +1,79 @@
-"""Finding a film's file in the images folder, however the data set was unpacked."""
+"""Finding a film's file in the images folder, however the data set was unpacked and whoever wrote the table."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
+import unicodedata
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
 from icbir_core.errors import CatalogueError
-from icbir_core.files import PathLike
+from icbir_core.radiograph.decoding import looks_like_dicom
+from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", "")
+ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".ima", ".dic", "")
+OUTSIDE = "the table's path leads outside the images folder"
+MISSING = "the film is not in the images folder"
+_LINKED_OUTSIDE = "a link that leads outside the images folder"
+# "C:\\", "\\\\server", "file:///": the start of a path that is whole on some machine.
+_ABSOLUTE = re.compile(r"(?:file:/*(?=/|[A-Za-z]:))?(?:/|[A-Za-z]:(?:/|$))")
+# The folders whose listings are kept at a time, to find a name in other capitals.
+_LISTED_FOLDERS = 16
 
 
 class FileFinder:
     """Finds files under one folder: by relative path first, then by bare name anywhere below it.
 
+    A name in other capitals, or with its accents composed in another way, is found where only one file can be meant. A
+    path that is whole on this or another machine is followed from where the images folder can be recognised in it.
     The first bare name that is not directly in the folder lists every file, which is then held: about 300 bytes a file.
     """
 
-    def __init__(self, root: PathLike, endings: tuple[str, ...] = ("",)):
+    def __init__(self, root: Path, endings: tuple[str, ...] = ("",)):
         self.root = Path(root)
         self.endings = endings
         self._by_name: dict[str, list[str]] | None = None
+        self._list_folder = lru_cache(_LISTED_FOLDERS)(_list_folder)
         if not self.root.is_dir():
-            raise CatalogueError(f"Expected a folder of films, got '{root}'; name one that is on this machine.")
+            raise CatalogueError(f"There is no folder '{root}' on this machine; name the folder of the films.")
 
     def find(self, name: str, strip: int = 0) -> Path | str:
         """The file's path, or a sentence (str) that says why there is none.
 
-        name : a relative path as the table writes it. strip : how many leading folders may be missing on disk; one that
-        is called like the images folder itself always may.
+        name : a path as the table writes it. strip : how many leading folders may be missing on disk; one that is
+        called like the images folder itself always may.
         """
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-            return "the table's path leads outside the images folder"
-        strip = max(strip, int(parts[0] == self.root.absolute().name))
+        plain = name.replace("\\", "/")
+        if "\0" in name or not plain.strip("/. "):
+            return OUTSIDE
+        if _ABSOLUTE.match(plain):
+            return self._find_absolute(plain)
+        parts = PurePosixPath(os.path.normpath(plain)).parts
+        if ".." in parts:
+            return OUTSIDE
+        strip = max(strip, int(_fold(parts[0]) == _fold(self._own_name)))
         for start in range(min(strip + 1, len(parts))):
-            candidate = self.root.joinpath(*parts[start:])
-            for ending in self.endings:
-                file = candidate if not ending else candidate.with_name(candidate.name + ending)
-                if file.is_file():
-                    return file
-        if len(parts) > 1:
-            # A name such as view1_frontal.jpg repeats in every folder: the bare name would find another patient's film.
-            return "the film is not in the images folder"
-        found = [path for ending in self.endings for path in self._index().get(parts[-1] + ending, [])]
-        if len(found) > 1:
-            return f"{len(found)} files of the images folder have this name"
-        return self.root / found[0] if found else "the film is not in the images folder"
+            found = self._find_relative(parts[start:], exactly=len(parts) == 1)
+            if found is not None:
+                return found
+        # A name such as view1_frontal.jpg repeats in every folder: the bare name would find another patient's film.
+        return MISSING if len(parts) > 1 else self._find_bare(parts[0])
+
+    def is_relative(self, name: str) -> bool:
+        """Whether the table's path is relative to the folder, not whole on some machine."""
+        return _ABSOLUTE.match(name.replace("\\", "/")) is None
+
+    def check(self, file: Path) -> str | None:
+        """Why a file below the folder is not to be opened (a sentence), or None: a link out of it, or no plain file."""
+        try:
+            if not file.resolve().is_relative_to(self._resolved):
+                return _LINKED_OUTSIDE
+            return None if stat.S_ISREG(file.stat().st_mode) else "not a file that holds a film"
+        except (OSError, RuntimeError, ValueError):
+            return "the file cannot be opened"
 
     def walk(self) -> Iterator[Path]:
         """Every file below the folder, hidden ones left out: by name, the files of a folder before its subfolders."""
@@ -57,9 +83,108 @@ class FileFinder:
                 if not name.startswith("."):
                     yield Path(folder) / name
 
+    @cached_property
+    def _own_name(self) -> str:
+        return self.root.absolute().name
+
+    @cached_property
+    def _resolved(self) -> Path:
+        return self.root.resolve()
+
+    def _find_relative(self, parts: tuple[str, ...], exactly: bool = False) -> Path | str | None:
+        """The file of exactly this path, else the only one whose path differs in capitals; None where there is none."""
+        for ending in self.endings:
+            file = self.root.joinpath(*parts[:-1], parts[-1] + ending)
+            if _is_file(file):
+                return self.check(file) or file
+        for ending in () if exactly else self.endings:
+            found = self._descend((*parts[:-1], parts[-1] + ending))
+            if len(found) > 1:
+                return f"{len(found)} files of the images folder have this name in other capitals"
+            if found:
+                return self.check(found[0]) or found[0]
+        return None
+
+    def _descend(self, parts: tuple[str, ...]) -> list[Path]:
+        places = [self.root]
+        for part in parts:
+            exact = [place / part for place in places if _exists(place / part)]
+            places = exact or [
+                place / name for place in places for name in self._list_folder(place).get(_fold(part), ())
+            ]
+        return [place for place in places if _is_file(place)]
+
+    def _find_absolute(self, plain: str) -> Path | str:
+        """A whole path: one of this machine below the folder, else what stands in it after the folder's own name, else
+        its longest end, of a folder and a name at least, that is there."""
+        own = Path(os.path.normpath(re.sub(r"^file:/*(?=/)", "", plain)))
+        for root in (Path(os.path.abspath(self.root)), self._resolved):
+            if own.is_relative_to(root) and own != root:
+                return self._find_relative(own.relative_to(root).parts) or MISSING
+        if _exists(own):
+            return OUTSIDE
+        parts = PurePosixPath(os.path.normpath(plain)).parts[1:]
+        places = [place for place, part in enumerate(parts[:-1], start=1) if _fold(part) == _fold(self._own_name)]
+        starts = [*reversed(places), *range(len(parts) - 1)]
+        found = (self._find_relative(parts[start:]) for start in starts)
+        return next((one for one in found if one is not None), OUTSIDE)
+
+    def _find_bare(self, name: str) -> Path | str:
+        listed = [path for ending in self.endings for path in self._index().get(_fold(name + ending), [])]
+        exact = [path for path in listed if PurePosixPath(path).name in {name + ending for ending in self.endings}]
+        found = exact or listed
+        if len(found) > 1:
+            return f"{len(found)} files of the images folder have this name"
+        return MISSING if not found else self.check(self.root / found[0]) or self.root / found[0]
+
     def _index(self) -> dict[str, list[str]]:
         if self._by_name is None:
             self._by_name = {}
             for file in self.walk():
-                self._by_name.setdefault(file.name, []).append(str(file.relative_to(self.root)))
+                self._by_name.setdefault(_fold(file.name), []).append(str(file.relative_to(self.root)))
         return self._by_name
+
+
+def has_film_ending(name: str) -> bool:
+    """Whether a file is a film by its name: a film's ending, none, or the last number of a UID."""
+    ending = Path(name).suffix.lower()
+    return ending in ENDINGS or ending[1:].isdigit()
+
+
+def begins_like_film(file: Path) -> bool:
+    """Whether a file is a film by its first bytes; False where it cannot be opened."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(133)
+    except OSError:
+        return False
+    return head.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)) or looks_like_dicom(head)
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _list_folder(folder: Path) -> dict[str, list[str]]:
+    """Names in a folder by what is the same for all capitals; empty where it is none."""
+    names: dict[str, list[str]] = {}
+    try:
+        for name in sorted(os.listdir(folder)):
+            names.setdefault(_fold(name), []).append(name)
+    except OSError:
+        return {}
+    return names
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # such as a name longer than the file system allows
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

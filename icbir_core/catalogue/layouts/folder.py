@@ -18,7 +18,7 @@ from icbir_core.catalogue.layouts.fields import (
     parse_view,
     read_table,
 )
-from icbir_core.catalogue.layouts.finder import ENDINGS, FileFinder
+from icbir_core.catalogue.layouts.finder import ENDINGS, FileFinder, begins_like_film, has_film_ending
 from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, OtherFile, RawCase, SkippedRow
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import FindingState, find_canonical_name
@@ -33,18 +33,21 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "diagnosis": ("diagnosis", "proven diagnosis"),
     "listed": ("finding", "findings", "label", "labels", "finding labels"),
 }
+_LEFT_OUT_OF_NAMES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 _ROLES = {name: role for role, names in SYNONYMS.items() for name in names}
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
-    """One `RawCase` a film; `case_id` is the path below the images folder without its ending, "/" as "__"."""
+    """One `RawCase` a film; `case_id` is the path below the images folder without a usual film ending, "/" as "__"."""
     finder = FileFinder(options.images, endings=("", *(ending for ending in ENDINGS if ending)))
     if options.labels is None:
         for number, file in enumerate(finder.walk(), start=1):
-            if file.suffix.lower() in ENDINGS:
-                name = file.relative_to(finder.root).as_posix()
-                item = f"file {number}" if options.private else ""
-                yield RawCase(case_id=_name_case(name), file=file, private=options.private, item=item)
+            case_id = _name_case(file.relative_to(finder.root).as_posix())
+            item = f"file {number}" if options.private else ""
+            if (reason := finder.check(file)) is not None:
+                yield SkippedRow(item or case_id, reason)
+            elif has_film_ending(file.name) or begins_like_film(file):
+                yield RawCase(case_id=case_id, file=file, private=options.private, item=item)
             else:
                 yield OtherFile()
         return
@@ -106,7 +109,7 @@ def _read_row(
             return
         states[role] = state
     yield RawCase(
-        case_id=_name_case(name),
+        case_id=_name_case(name if finder.is_relative(name) else file.relative_to(finder.root).as_posix()),
         file=file,
         patient=parse_text(values.get("patient")),
         findings=apply_no_finding(states, findings),
@@ -135,6 +138,8 @@ def _list_findings(options: IngestOptions) -> tuple[str, ...]:
 
 
 def _name_case(name: str) -> str:
-    path = PurePosixPath(name.replace("\\", "/"))
-    stem = path.with_suffix("") if path.suffix.lower() in ENDINGS else path
+    # A name whose bytes are no UTF-8 is held with stand-ins, which neither the case table nor a list can store.
+    plain = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    path = PurePosixPath(plain if plain != name else name.replace("\\", "/"))
+    stem = path.with_suffix("") if path.suffix.lower() in _LEFT_OUT_OF_NAMES else path
     return "__".join(part for part in stem.parts if part != ".")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from icbir_core.files import PathLike
 from icbir_core.findings import FindingState
 from icbir_core.types import UNKNOWN
 
@@ -17,16 +17,17 @@ class IngestOptions:
     layout : name in `LAYOUTS`. images : folder of the films. labels : the table of labels, where the layout has one.
     view : keep only this view ("AP", "PA"). limit : at most so many cases of this data set, those already in included.
     include_laterals : keep views that are not frontal. split, part : table of patients and parts, and the part to keep.
-    source : name recorded with each case (default: the layout). private : hash case identifiers and paths.
+    source : name recorded with each case (default: the layout). private : hash case identifiers and paths, and refuse
+    films whose header says that text is burned into the picture.
     """
 
     layout: str
-    images: PathLike
-    labels: PathLike | None = None
+    images: Path
+    labels: Path | None = None
     view: str | None = None
     limit: int | None = None
     include_laterals: bool = False
-    split: PathLike | None = None
+    split: Path | None = None
     part: str | None = None
     source: str | None = None
     private: bool = False
@@ -37,12 +38,14 @@ class RawCase:
     """One film as the data set describes it, before anything is decoded or hashed.
 
     case_id : the data set's own name for the film. patient : the data set's text, prefixed by the name of a public data
-    set (two sets may both have a patient 1), or None. findings : unknown ones may be left out. private : whether
-    `case_id` must be hashed before it is stored. item : what a report calls the film, where `case_id` may not be shown.
+    set (two sets may both have a patient 1), or None. findings : unknown ones may be left out. usual_view : the view
+    where neither the table nor a header says it. private : whether `case_id` must be hashed before it is stored. item :
+    what a report calls the film, where `case_id` may not be shown.
+    header_patient, instance : the patient and the SOP Instance UID that a DICOM header names; only to be hashed.
     """
 
     case_id: str
-    file: PathLike
+    file: Path
     patient: str | None = None
     findings: Mapping[str, FindingState] = field(default_factory=dict)
     view: str = UNKNOWN
@@ -50,8 +53,11 @@ class RawCase:
     sex: str = UNKNOWN
     report: str | None = None
     diagnosis: str | None = None
+    usual_view: str = UNKNOWN
     private: bool = False
     item: str = ""
+    header_patient: str | None = field(default=None, repr=False)
+    instance: str | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:

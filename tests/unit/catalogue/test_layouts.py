@@ -310,7 +310,7 @@ def test_a_wrong_table_is_named(tmp_path, layout):
     table = write_table(tmp_path / "labels.csv", "a,b\n1,2")
     with pytest.raises(CatalogueError, match=f"of the layout '{layout}' in 'labels.csv', got: a, b"):
         read(layout, tmp_path, table)
-    with pytest.raises(CatalogueError, match=f"for the layout .{layout}., got none; name its file"):
+    with pytest.raises(CatalogueError, match=f"layout '{layout}' needs a table of labels; name its file"):
         read(layout, tmp_path)
 
 

@@ -17,9 +17,9 @@ from pydicom.sequence import Sequence
 
 from icbir_core.errors import MultiFrameError, RadiographError, RadiographTooLarge, UndecodableTransferSyntax
 from icbir_core.radiograph import describe_facts, read_radiograph, write_lossless
+from icbir_core.radiograph.ages import parse_age
 from icbir_core.radiograph.codestream import DeclaredFrame, read_declared_frame
 from icbir_core.radiograph.decoding import decode_film
-from icbir_core.radiograph.dicom_header import read_age
 from icbir_core.settings import ReadLimits
 
 FILM12 = (np.add.outer(np.arange(40) * 50, np.arange(64) * 30) % 4096).astype(np.uint16)
@@ -195,7 +195,7 @@ def test_colour_secondary_capture(tmp_path):
     ],
 )
 def test_ages(text, years):
-    assert read_age(text) == years
+    assert parse_age(text) == years
 
 
 def test_header_facts():
@@ -371,7 +371,7 @@ def test_real_film_with_window_and_inversion(dicom_directory):
     assert radiograph.pixels.shape == (1955, 1841) and radiograph.stored_bits == 15
     assert_levels(radiograph.pixels, 1.0 - np.clip((stored - 14999.5) / 29999.0 + 0.5, 0, 1))
     assert (radiograph.view, radiograph.sex, radiograph.orientation_verified) == ("PA", "F", True)
-    assert radiograph.spacing is None and radiograph.age is None
+    assert radiograph.spacing is None and radiograph.age == 64, "from the dates of birth and of the study"
     # Air outside the body is dark, the spine bright.
     assert radiograph.pixels[:, 900:940].mean() > radiograph.pixels[400:900, 400:700].mean()
 

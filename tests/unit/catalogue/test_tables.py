@@ -1,0 +1,254 @@
+"""Tables as people write them: encodings, separators, paths of other machines, names in other capitals, odd cells."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+from made_data_sets import write_dicom, write_film, write_table
+
+from icbir_core.catalogue import IngestOptions, RawCase, ingest
+from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
+from icbir_core.catalogue.layouts.fields import parse_state, read_table
+from icbir_core.catalogue.layouts.finder import FileFinder
+from icbir_core.errors import CatalogueError
+from icbir_core.findings import FindingState
+
+PRESENT, ABSENT, UNCERTAIN = FindingState.PRESENT, FindingState.ABSENT, FindingState.UNCERTAIN
+TEXT = "image;patient;report;Effusion\r\na.png;Müller;Erguß, 3 cm;1\r\n;;;\r\n"
+ROWS = [{"image": "a.png", "patient": "Müller", "report": "Erguß, 3 cm", "Effusion": "1"}]
+
+
+def read(layout: str, images: Path, labels: Path | None = None, **more) -> tuple[dict[str, RawCase], dict[str, str]]:
+    """(cases by identifier, reasons by item)."""
+    rows = list(read_rows(IngestOptions(layout, images, labels, **more)))
+    return (
+        {row.case_id: row for row in rows if isinstance(row, RawCase)},
+        {row.item: row.reason for row in rows if isinstance(row, SkippedRow)},
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT.encode(),
+        codecs.BOM_UTF8 + TEXT.encode(),
+        TEXT.encode("cp1252"),
+        TEXT.encode("utf-16"),
+        codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+        TEXT.encode("utf-16-le"),
+        TEXT.encode("utf-32"),
+        TEXT.replace(";", "\t").encode("utf-16"),
+        b"sep=;\r\n" + TEXT.encode("cp1252"),
+        ("SEP=;\r\n" + TEXT).encode("utf-16"),
+        b'"sep=|"\r\n' + TEXT.replace(";", "|").encode(),
+        TEXT.replace("\r\n", "\r").encode("cp1252"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, data):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(data)
+    assert list(read_table(path, ("image",), "folder")) == ROWS
+
+
+def test_the_line_is_counted_below_the_separator(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("sep=,\nimage,Effusion\na.png,1\nb.png\n")
+    assert list(read_table(path, ("image",), "nih"))[1].item == "line 4"
+
+
+def test_a_table_in_two_encodings_is_a_damaged_one(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes("image,report\na.png,Erguß\n".encode() + "b.png,Erguß\n".encode("cp1252"))
+    with pytest.raises(CatalogueError, match="save it again as csv in UTF-8"):
+        list(read_table(path, (), "folder"))
+
+
+@pytest.mark.parametrize(("text", "state"), [("1,0", PRESENT), ("0,0", ABSENT), ("-1,0", UNCERTAIN), ("2,0", None)])
+def test_states_with_a_decimal_comma(text, state):
+    assert parse_state(text) is state
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """images/A.PNG, images/ward1/b.png, images/ward2/b.png, images/Ward3/c.png and a film outside."""
+    folder = tmp_path / "images"
+    for seed, name in enumerate(("A.PNG", "ward1/b.png", "ward2/b.png", "Ward3/c.png", "../outside.png")):
+        write_film(folder / name, seed=seed)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.png", "A.PNG"),
+        ("a", "A.PNG"),
+        ("ward3/C.PNG", "Ward3/c.png"),
+        ("./ward1/b.png", "ward1/b.png"),
+        ("ward2/../ward1/b.png", "ward1/b.png"),
+        ("images/ward1/b.png", "ward1/b.png"),
+        ("{root}/ward1/b.png", "ward1/b.png"),
+        ("{root}/a.png", "A.PNG"),
+        ("{root}/ward1/../ward2/b.png", "ward2/b.png"),
+        ("file://{root}/ward1/b.png", "ward1/b.png"),
+        ("C:\\export\\images\\ward1\\b.png", "ward1/b.png"),
+        ("c:/export/Images/a.png", "A.PNG"),
+        ("\\\\server\\share\\images\\ward2\\b.png", "ward2/b.png"),
+        ("D:\\films\\ward2\\b.png", "ward2/b.png"),
+        ("/mnt/elsewhere/ward1/b.png", "ward1/b.png"),
+        ("file:///C:/export/images/ward1/b.png", "ward1/b.png"),
+    ],
+)
+def test_paths_that_lie_in_the_folder(images, name, found):
+    finder = FileFinder(images, endings=("", ".png"))
+    assert finder.find(name.format(root=images)) == images / found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{root}/../outside.png", "../outside.png", "/etc/passwd", "C:\\outside.png", "a/../../outside.png", "..", "/",
+        ".", "", "x\0y", "{root}", "C:\\films\\b.png",
+    ],
+)  # fmt: skip
+def test_paths_that_lead_outside(images, name):
+    assert FileFinder(images).find(name.format(root=images)) == "the table's path leads outside the images folder"
+
+
+def test_other_capitals_only_where_one_file_can_be_meant(images):
+    write_film(images / "D.png")
+    write_film(images / "d.PNG")
+    finder = FileFinder(images)
+    assert finder.find("d.png") == "2 files of the images folder have this name"
+    assert finder.find("D.png") == images / "D.png"
+    write_film(images / "WARD1" / "b.png")
+    assert finder.find("ward1/b.png") == images / "ward1" / "b.png"
+    assert finder.find("Ward1/b.png") == "2 files of the images folder have this name in other capitals"
+    assert finder.find("ward1/c.png") == "the film is not in the images folder"
+
+
+def test_letters_composed_in_another_way(tmp_path):
+    write_film(tmp_path / unicodedata.normalize("NFD", "Müller") / unicodedata.normalize("NFD", "é.png"))
+    for name in ("é.png", "Müller/é.png"):
+        found = FileFinder(tmp_path).find(unicodedata.normalize("NFC", name))
+        assert isinstance(found, Path) and found.is_file()
+
+
+def test_a_path_of_another_machine_names_the_case_by_its_place_in_the_folder(images, tmp_path):
+    table = write_table(tmp_path / "l.csv", f"image,Effusion\nC:\\x\\images\\ward1\\b.png,1\n{images}/ward2/b.png,0")
+    assert list(read("folder", images, table)[0]) == ["ward1__b", "ward2__b"]
+
+
+def test_a_long_cell_costs_its_row_only(workspace, images, tmp_path):
+    table = write_table(
+        tmp_path / "l.csv", f"image,Effusion\n{'x' * 300}.png,1\n{'y/' * 3000}z.png,1\nA.PNG,1\n{'/y' * 3000},1"
+    )
+    report = ingest(workspace, IngestOptions("folder", images, table))
+    assert report.added == 1 and len(report.skipped) == 3
+
+
+@pytest.mark.parametrize("layout", ["folder", "dicom"])
+def test_odd_entries_of_a_folder_cost_one_row_each(workspace, tmp_path, layout):
+    films = tmp_path / "films"
+    good = write_dicom(films / "z.dcm", seed=1)
+    outside = write_dicom(tmp_path / "outside.dcm", seed=2)
+    (films / "a.dcm").symlink_to(outside)
+    (films / "b.dcm").symlink_to(tmp_path / "nowhere.dcm")
+    (films / "c.dcm").symlink_to("c.dcm")
+    (films / "d.dcm").symlink_to(good)
+    os.mkfifo(films / "e.dcm")
+    (films / "f.dcm").write_bytes(b"")
+    with open(os.fsencode(films) + b"/g\xff.dcm", "wb") as handle:
+        handle.write(b"no film")
+    (films / "loop").symlink_to(films)
+    report = ingest(workspace, IngestOptions(layout, films))
+    assert (report.added, len(report.skipped)) == (1, 7)
+    reasons = [reason for _, reason in report.skipped]
+    assert reasons.count("a link that leads outside the images folder") == 2
+    doubled = "a copy of the case 'd'" if layout == "folder" else "listed twice"
+    assert "not a file that holds a film" in reasons and doubled in reasons
+    assert (workspace.path / "skipped.csv").read_text(encoding="utf-8").count("\n") == 8
+
+
+def test_a_film_whose_name_is_no_text_is_taken(workspace, tmp_path):
+    write_film(tmp_path / "films" / "a.png")
+    os.rename(tmp_path / "films" / "a.png", os.fsencode(tmp_path / "films") + b"/g\xff.png")
+    assert ingest(workspace, IngestOptions("folder", tmp_path / "films")).added == 1
+    assert workspace.catalogue.get_row(0).case_id == "g\\xff"
+    assert ingest(workspace, IngestOptions("folder", tmp_path / "films")).already == 1
+
+
+def test_a_link_in_a_table_does_not_lead_outside(images, tmp_path):
+    (images / "link.png").symlink_to(tmp_path / "outside.png")
+    (images / "ward9").symlink_to(tmp_path)
+    finder = FileFinder(images)
+    for name in ("link.png", "ward9/outside.png", f"{images}/link.png"):
+        assert finder.find(name) == "a link that leads outside the images folder"
+
+
+CHEXPERT = (
+    "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,"
+    "Edema,Consolidation,Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,Support Devices"
+)
+
+
+@pytest.mark.parametrize("nested", ["", "chexpertchestxrays-u20210408/", "CheXpert-v1.0 batch 2 (train 1)/"])
+def test_chexpert_in_full_size_as_it_is_downloaded(tmp_path, nested):
+    places = {
+        "CheXpert-v1.0/valid/patient64541/study1/view1_frontal.jpg": (
+            "CheXpert-v1.0 batch 1 (validate & csv)/valid/patient64541/study1/view1_frontal.jpg"
+        ),
+        "CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg": (
+            "CheXpert-v1.0 batch 2 (train 1)/patient00001/study1/view1_frontal.jpg"
+        ),
+        "CheXpert-v1.0/train/patient30000/study2/view1_frontal.jpg": (
+            "CheXpert-v1.0 batch 3 (train 2)/patient30000/study2/view1_frontal.jpg"
+        ),
+    }
+    for seed, place in enumerate(places.values()):
+        write_film(tmp_path / "images" / (nested + place), seed=seed)
+    rows = "\n".join(f"{name},Male,50,Frontal,PA{',' * 14}" for name in places)
+    table = write_table(tmp_path / "train.csv", f"{CHEXPERT}\n{rows}")
+    cases, reasons = read("chexpert", tmp_path / "images", table)
+    assert not reasons and [str(case.file).removeprefix(str(tmp_path)) for case in cases.values()] == [
+        f"/images/{nested}{place}" for place in places.values()
+    ]
+    assert list(cases)[0] == "valid_patient64541_study1_view1_frontal"
+    one = tmp_path / "images" / (nested + "CheXpert-v1.0 batch 3 (train 2)")
+    assert list(read("chexpert", one, table)[0]) == ["train_patient30000_study2_view1_frontal"]
+
+
+def test_vindr_with_a_column_a_finding(tmp_path):
+    for seed, name in enumerate(("img0", "img1", "img2")):
+        write_film(tmp_path / "train" / f"{name}.png", seed=seed)
+    table = write_table(
+        tmp_path / "image_labels_train.csv",
+        """image_id,rad_id,Pleural effusion,Cardiomegaly,Clavicle fracture,Rib fracture,Lung cyst,No finding
+        img0,R1,1,0,1,0,0,0
+        img0,R2,1,1,0,0,0,0
+        img0,R3,0,0,0,1,0,0
+        img1,R1,0,0,0,0,0,1
+        img1,R2,0.0,,0,0,0,1
+        img1,R3,0,0,0,0,0,1
+        img2,R1,2,0,0,0,0,0""",
+    )
+    cases, reasons = read("vindr", tmp_path, table)
+    states = {"Effusion": PRESENT, "Cardiomegaly": UNCERTAIN, "Fracture": PRESENT, "No Finding": ABSENT}
+    assert dict(cases["img0"].findings) == states, "what the table has no column of stays unknown"
+    assert set(cases["img1"].findings.values()) == {ABSENT, PRESENT}
+    assert cases["img1"].findings["No Finding"] is PRESENT and cases["img1"].view == "PA"
+    assert reasons == {"img2": "expected 1, 0, -1 or blank in column 'Pleural effusion', got '2'"}
+    ignored = [row.name for row in read_rows(IngestOptions("vindr", tmp_path, table)) if isinstance(row, IgnoredLabel)]
+    assert ignored == ["column 'Lung cyst'"]
+
+
+def test_vindr_of_the_test_part_names_no_reader(tmp_path):
+    write_film(tmp_path / "img0.png")
+    table = write_table(tmp_path / "image_labels_test.csv", "image_id,Pneumothorax,No finding\nimg0,1,0")
+    assert dict(read("vindr", tmp_path, table)[0]["img0"].findings) == {"Pneumothorax": PRESENT, "No Finding": ABSENT}
+    wrong = write_table(tmp_path / "wrong.csv", "image_id,ward\nimg0,1")
+    with pytest.raises(CatalogueError, match="'class_name' or a column a finding"):
+        read("vindr", tmp_path, wrong)
