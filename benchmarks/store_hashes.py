@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from processor import describe_processor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -49,5 +48,4 @@ def run(count: int) -> str:
 
 
 if __name__ == "__main__":
-    print(describe_processor())
     print(run(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icbir_core.catalogue.asking import read_query
-from icbir_core.catalogue.ingesting import read_case_radiograph
 from icbir_core.catalogue.layouts.finder import ENDINGS
+from icbir_core.catalogue.storing import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.radiograph.decoding import looks_like_dicom

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import csv
-import re
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from icbir_core.catalogue.copies import COPY_OF, Copy
 from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, OtherFile, RawCase, SkippedRow
-from icbir_core.catalogue.selecting import count_rows, give_reason_against_view, select_rows
-from icbir_core.catalogue.table import Held
+from icbir_core.catalogue.selecting import count_rows, select_rows
+from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
+from icbir_core.catalogue.table import Held, Kept
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.errors import RadiographError, RadiographTooLarge, WorkspaceError
-from icbir_core.files import remove_partial_files, replace_atomically, sha256_of_bytes, sha256_of_file
-from icbir_core.findings import FindingState
+from icbir_core.files import remove_partial_files, replace_atomically
 from icbir_core.plurals import count_of
-from icbir_core.radiograph import assess_quality, read_radiograph, write_lossless
 from icbir_core.settings import FILM_LIMITS, ReadLimits
-from icbir_core.types import UNKNOWN, Case, Radiograph
 
 SKIPPED_FILE = "skipped.csv"
 DOUBTFUL_FILE = "doubtful.csv"
@@ -32,7 +29,7 @@ _LISTED_COLUMNS = ("item", "reason", "source", "folder")
 WORKERS = 2
 _BATCH = 16
 _LOOK_AHEAD = 64
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
+_COPY = "a copy of a film that the catalogue holds"
 
 Progress = Callable[[int, int, str], None]
 
@@ -55,8 +52,13 @@ class IngestReport:
     others: int = 0
 
     def count_reasons(self) -> dict[str, int]:
-        """Reason → number of rows, commonest first."""
-        return dict(Counter(reason for _, reason in self.skipped).most_common())
+        """Reason → number of rows, commonest first; all copies together."""
+        reasons = (_COPY if reason.startswith(COPY_OF) else reason for _, reason in self.skipped)
+        return dict(Counter(reasons).most_common())
+
+    def count_copies(self) -> int:
+        """How many of the skipped rows are copies of films that the catalogue holds."""
+        return sum(reason.startswith(COPY_OF) for _, reason in self.skipped)
 
     def describe_others(self) -> str:
         """ "1 other file was left alone.", or "" where there is none."""
@@ -73,11 +75,12 @@ def ingest(
 ) -> IngestReport:
     """Add the films of a data set to the workspace's catalogue; films that are already there are left alone.
 
-    Each film is stored before its row, and rows are committed in small batches in the data set's order: a run that was
-    killed goes on with the same call and ends with the same catalogue. Memory does not grow with the films, only (some
-    hundred bytes each) with the skipped rows and the doubtful films, which are returned and written to `skipped.csv`
-    and `doubtful.csv` of the workspace, and with the files of the folder where the table names films without their
-    folder (see `FileFinder`).
+    A file that holds the film of a case again, by its grey levels or by the instance that its header names, is skipped
+    as a copy of it. Each film is stored before its row, and rows are committed in small batches in the data set's
+    order: a run that was killed goes on with the same call and ends with the same catalogue. Memory does not grow with
+    the films, only (some hundred bytes each) with the skipped rows and the doubtful films, which are returned and
+    written to `skipped.csv` and `doubtful.csv` of the workspace, and with the files of the folder where the table names
+    films without their folder (see `FileFinder`).
     Raises `CatalogueError` if the data set is not as its layout says, `WorkspaceError` if another ingest is running.
     """
     with workspace.lock("catalogue", seconds=2.0):
@@ -97,29 +100,13 @@ def record_catalogue(workspace: Workspace) -> dict[str, Any]:
     )
 
 
-def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
-    """The stored film of a case, with the view, age, sex and verified orientation of its row.
-
-    Raises `WorkspaceError` if the file is missing or is not the one that was stored.
-    """
-    path = workspace.path / case.path
-    if not path.is_file():
-        raise WorkspaceError(f"Expected the film '{case.path}' of case '{case.case_id}', which is missing; restore it.")
-    radiograph = read_radiograph(path)
-    if radiograph.sha256 != case.sha256:
-        raise WorkspaceError(f"Expected the film of case '{case.case_id}' as it was stored, got another; restore it.")
-    return replace(
-        radiograph, view=case.view, age=case.age, sex=case.sex, orientation_verified=case.orientation_verified
-    )
-
-
 class _Ingest:
     """One run: a window of films being decoded by the workers, taken out in order."""
 
     def __init__(self, workspace: Workspace, options: IngestOptions, progress: Progress, limits: ReadLimits):
         self.workspace, self.options, self.progress, self.limits = workspace, options, progress, limits
         self.source = options.source or options.layout
-        self.added = self.already = self.seen_rows = self.others = 0
+        self.added = self.already = self.seen_rows = self.other_files = 0
         self.skipped: list[tuple[str, str]] = []
         self.doubtful: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
@@ -127,7 +114,9 @@ class _Ingest:
         self.seen = sqlite3.connect("")
         self.seen.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
         self.pending: deque[Future] = deque()
-        self.records: list[dict[str, Any]] = []
+        self.records: list[StoredFilm] = []
+        self.copies: list[Copy] = []
+        self.others: list[tuple[str, str]] = []
         self.total = options.limit if options.limit is not None else count_rows(options)
 
     def run(self) -> IngestReport:
@@ -141,11 +130,13 @@ class _Ingest:
                     self._collect()
             finally:
                 self._wind_up()
-        return IngestReport(self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.others)
+        return IngestReport(self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.other_files)
 
     def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
         named = [(self._name(row.case_id, row.private) if isinstance(row, RawCase) else "", row) for row in batch]
-        held = self.workspace.catalogue.find_identifiers([case_id for case_id, _ in named if case_id])
+        names = [case_id for case_id, _ in named if case_id]
+        held = self.workspace.catalogue.find_identifiers(names)
+        copies = self.workspace.catalogue.copies.find(names)
         for case_id, row in named:
             if self._is_full():
                 return
@@ -157,77 +148,35 @@ class _Ingest:
                 self.ignored[row.name] += 1
             elif isinstance(row, OtherFile):
                 self.seen_rows -= 1
-                self.others += 1
+                self.other_files += 1
             elif not self._is_first(case_id):
                 self._skip(row.label, "listed twice")
             else:
-                self._take_case(case_id, row, held.get(case_id), workers)
+                self._take_case(case_id, row, held.get(case_id) or copies.get(case_id), workers)
 
     def _is_first(self, case_id: str) -> bool:
         name = case_id.encode("utf-8", "surrogateescape")
         return self.seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
-    def _take_case(self, case_id: str, raw: RawCase, held: Held | None, workers) -> None:
-        if held is not None:
-            if held.source != self.source:
-                self._skip(raw.label, f"the source '{held.source}' already has a case of this name")
-            elif held.size is not None and held.size != Path(raw.file).stat().st_size:
+    def _take_case(self, case_id: str, raw: RawCase, known: Held | Copy | None, workers: ThreadPoolExecutor) -> None:
+        if isinstance(known, Held):
+            if known.source != self.source:
+                self._skip(raw.label, f"the source '{known.source}' already has a case of this name")
+            elif known.size is not None and known.size != measure_file(raw.file):
                 self._skip(raw.label, "the catalogue already has another film of this name")
             else:
                 self.already += 1
-                self._doubt(case_id, held.doubt)
+                self._doubt(case_id, known.doubt)
                 self._tell()
+            return
+        if known is not None and (known.source, known.source_bytes) == (self.source, measure_file(raw.file)):
+            self._skip(raw.label, known.reason)
             return
         # Never more films under way than the limit leaves: a film that is stored but not wanted would be litter.
         while self.pending and (len(self.pending) >= 2 * WORKERS or self._count_under_way() >= self._limit()):
             self._collect()
         if not self._is_full():
-            self.pending.append(workers.submit(self._store, case_id, raw))
-
-    def _store(self, case_id: str, raw: RawCase) -> dict[str, Any] | SkippedRow:
-        """In a worker: decode, check the view, store the film. Returns the row's columns."""
-        try:
-            size = Path(raw.file).stat().st_size
-            if raw.private:
-                # Bytes have no name, so no message about them can tell one.
-                if size > self.limits.max_bytes:
-                    raise RadiographTooLarge(f"Expected at most {self.limits.max_bytes:,} bytes, got {size:,}.")
-                radiograph = read_radiograph(Path(raw.file).read_bytes(), self.limits)
-            else:
-                radiograph = read_radiograph(raw.file, self.limits)
-        except RadiographError as error:
-            return SkippedRow(raw.label, str(error))
-        except OSError as error:
-            return SkippedRow(raw.label, f"the file cannot be read ({error.strerror})")
-        view = raw.view if raw.view != UNKNOWN else radiograph.view
-        if (reason := give_reason_against_view(view, self.options)) is not None:
-            return SkippedRow(raw.label, reason)
-        path = self.workspace.images / name_image(case_id)
-        try:
-            write_lossless(radiograph, path)
-        except OSError as error:
-            raise WorkspaceError(
-                f"Expected to write '{path}', got: {error.strerror}; make room and run the same command again."
-            ) from error
-        return {
-            "case_id": case_id,
-            "path": path.relative_to(self.workspace.path).as_posix(),
-            "sha256": sha256_of_file(path),
-            "pixel_sha256": radiograph.pixel_sha256,
-            "patient": self.workspace.hash_patient(raw.patient),
-            "view": view,
-            "age": raw.age if raw.age is not None else radiograph.age,
-            "sex": raw.sex if raw.sex != UNKNOWN else radiograph.sex,
-            "source": self.source,
-            "findings": {
-                name: state.value for name, state in raw.findings.items() if state is not FindingState.UNKNOWN
-            },
-            "report": raw.report,
-            "diagnosis": raw.diagnosis,
-            "source_bytes": size,
-            "orientation_verified": radiograph.orientation_verified,
-            "doubt": _find_doubt(radiograph, view),
-        }
+            self.pending.append(workers.submit(store_film, self.workspace, self.options, self.limits, case_id, raw))
 
     def _wind_up(self) -> None:
         """Keep what was done when the run ends early: films already begun are taken in, up to the first that fails."""
@@ -245,17 +194,34 @@ class _Ingest:
         if isinstance(result, SkippedRow):
             self._skip(result.item, result.reason)
             return
-        self.records.append(result)
+        kept = find_kept(self.workspace, result, self.records)
+        if isinstance(kept, Kept):
+            self._leave_out(result, kept)
+            return
+        stored = result if kept is None else result.with_doubt(kept)
+        self.records.append(stored)
         self.added += 1
-        self._doubt(result["case_id"], result["doubt"])
-        if len(self.records) >= _BATCH:
+        self._doubt(stored.case_id, stored.record["doubt"])
+        if len(self.records) + len(self.copies) >= _BATCH:
             self._flush()
         self._tell()
 
+    def _leave_out(self, stored: StoredFilm, kept: Kept) -> None:
+        """A copy of a case: the film is taken out again, and remembered with the patients that it names."""
+        (self.workspace.path / stored.record["path"]).unlink(missing_ok=True)
+        patient = stored.record["patient"]
+        other = patient is not None and kept.patient is not None and patient != kept.patient
+        copy = Copy(stored.case_id, kept.case_id, self.source, stored.record["source_bytes"], other)
+        self.copies.append(copy)
+        self.others += [(kept.case_id, one) for one in stored.patients if one != kept.patient]
+        self._skip(stored.label, copy.reason)
+        if len(self.records) + len(self.copies) >= _BATCH:
+            self._flush()
+
     def _flush(self) -> None:
-        if self.records:
-            self.workspace.catalogue.add(self.records)
-            self.records = []
+        others = [(stored.case_id, one) for stored in self.records for one in stored.other_patients]
+        self.workspace.catalogue.add([stored.record for stored in self.records], self.copies, others + self.others)
+        self.records, self.copies, self.others = [], [], []
 
     def _limit(self) -> float:
         return float("inf") if self.options.limit is None else self.options.limit
@@ -274,7 +240,8 @@ class _Ingest:
             self.doubtful.append((case_id, doubt))
 
     def _skip(self, item: str, reason: str) -> None:
-        self.skipped.append((item, reason))
+        # A file's name may be no text, which no list can store.
+        self.skipped.append((_make_storable(item), _make_storable(reason)))
         self._tell()
 
     def _tell(self) -> None:
@@ -285,25 +252,11 @@ class _Ingest:
         return f"case-{self.workspace.hash_secretly(f'{self.source}:{case_id}')}" if private else case_id
 
 
-def name_image(case_id: str) -> str:
-    """A safe and unique file name for a case's stored film."""
-    if _PLAIN_NAME.fullmatch(case_id):
-        return f"{case_id}.png"
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:80]}-{sha256_of_bytes(case_id.encode())[:12]}.png"
-
-
-def _find_doubt(radiograph: Radiograph, view: str) -> str | None:
-    """What the quality gate warns of, or None. A lateral is here because it was asked for: to be one is no doubt."""
-    lateral = view == "LATERAL"
-    found = assess_quality(replace(radiograph, view=view) if lateral else radiograph).warnings
-    return " ".join(one.text for one in found if not (lateral and one.kind == "lateral")) or None
-
-
 def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed: list[tuple[str, str]]) -> None:
     """Replace the rows of this source and folder in the list `name`; what other data sets left there stays."""
     path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.
-    own = (options.source or options.layout, workspace.hash_secretly(str(Path(options.images).resolve())))
+    own = (options.source or options.layout, workspace.hash_secretly(str(options.images.resolve())))
     with replace_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_LISTED_COLUMNS)
@@ -315,6 +268,10 @@ def _read_list(path: Path) -> Iterator[list[str]]:
     if path.is_file():
         with path.open(newline="", encoding="utf-8", errors="replace") as handle:
             yield from (row for row in islice(csv.reader(handle), 1, None) if len(row) == len(_LISTED_COLUMNS))
+
+
+def _make_storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _be_silent(done: int, total: int, text: str) -> None:

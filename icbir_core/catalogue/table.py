@@ -10,60 +10,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import (
-    JSON,
     URL,
-    Boolean,
-    Column,
-    Integer,
-    MetaData,
-    String,
-    Table,
     Text,
     create_engine,
     func,
     insert,
     inspect,
     select,
-    text,
     type_coerce,
     update,
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.schema import CreateColumn
 
+from icbir_core.catalogue.copies import Copies, Copy
+from icbir_core.catalogue.schema import (
+    CASES,
+    DEFAULTS,
+    METADATA,
+    VOCABULARY,
+    find_missing_columns,
+    find_missing_tables,
+)
 from icbir_core.errors import CatalogueError
-from icbir_core.files import PathLike
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
 from icbir_core.settings import SearchFilter
-from icbir_core.types import UNKNOWN, Case
-
-_METADATA = MetaData()
-
-CASES = Table(
-    "cases",
-    _METADATA,
-    Column("row", Integer, primary_key=True, autoincrement=False),
-    Column("case_id", String, nullable=False, unique=True),
-    Column("path", String, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("pixel_sha256", String(64), nullable=False, index=True),
-    Column("patient", String(16), index=True),
-    Column("view", String, nullable=False, default=UNKNOWN),
-    Column("age", Integer),
-    Column("sex", String, nullable=False, default=UNKNOWN),
-    Column("source", String, nullable=False, default=UNKNOWN),
-    Column("findings", JSON, nullable=False),
-    Column("report", Text),
-    Column("diagnosis", Text),
-    Column("source_bytes", Integer),
-    Column("removed", Boolean, nullable=False, default=False, index=True),
-    # From here on columns that came later: a catalogue without them gets them when it is opened.
-    Column("orientation_verified", Boolean, nullable=False, default=False, server_default=text("0")),
-    Column("doubt", Text),
-)
-_DEFAULTS = {column.name: column.default.arg if column.default else None for column in CASES.columns}
-# The findings that any case names, so that a label matrix has its columns without a walk over all rows.
-VOCABULARY = Table("vocabulary", _METADATA, Column("name", String, primary_key=True))
+from icbir_core.types import Case
 
 _CHUNK = 500
 _ORDER = {name: place for place, name in enumerate(KNOWN_FINDINGS)}
@@ -95,22 +67,32 @@ class Held(NamedTuple):
     doubt: str | None
 
 
+class Kept(NamedTuple):
+    """A case that holds a film: its name, its patient (hashed), and whether its grey levels are the same."""
+
+    case_id: str
+    patient: str | None
+    same_pixels: bool
+
+
 class Catalogue:
     """The cases of one workspace. Removed cases keep their row (a tombstone) and are left out unless asked for."""
 
-    def __init__(self, path: PathLike):
-        self.path = Path(path)
+    def __init__(self, path: Path):
+        self.path = path
         self._digest: tuple[tuple, str] | None = None
-        self._engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30})
+        self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
+        self.copies = Copies(self._engine)
         try:
-            _METADATA.create_all(self._engine)
-            missing = _find_missing_columns(self._engine)
+            if not inspect(self._engine).has_table(CASES.name):
+                METADATA.create_all(self._engine)
+            missing = bool(find_missing_columns(self._engine) or find_missing_tables(self._engine))
         except (OperationalError, DatabaseError) as error:
             raise CatalogueError(
                 f"Expected a catalogue in '{path}', got a damaged file ({error.orig}); restore it."
             ) from None
         if missing:
-            self._add_missing_columns()
+            self._add_what_came_later()
 
     # Reading
 
@@ -135,9 +117,9 @@ class Catalogue:
         if rows is None:
             return [case for batch in self.iterate(include_removed=include_removed) for case in batch]
         wanted = [int(row) for row in rows]
-        names, found = self.findings, {}
+        found: dict[int, Case] = {}
         for chunk in _chunks(wanted):
-            found |= {record.row: _to_case(record, names) for record in self._fetch(CASES.c.row.in_(chunk))}
+            found |= {case.row: case for case in self._make_cases(self._fetch(CASES.c.row.in_(chunk)))}
         missing = [row for row in wanted if row not in found]
         if missing:
             raise CatalogueError(
@@ -147,14 +129,13 @@ class Catalogue:
 
     def iterate(self, batch: int = 256, include_removed: bool = False, after: int = -1) -> Iterator[list[Case]]:
         """Lists of at most `batch` cases ordered by row, from the row after `after`; memory stays bounded."""
-        names = self.findings
         while True:
             query = _shown(select(CASES).where(CASES.c.row > after), include_removed).order_by(CASES.c.row).limit(batch)
             with self._engine.connect() as connection:
                 records = connection.execute(query).all()
             if not records:
                 return
-            yield [_to_case(record, names) for record in records]
+            yield self._make_cases(records)
             after = records[-1].row
 
     def get(self, case_id: str) -> Case:
@@ -162,7 +143,7 @@ class Catalogue:
         records = self._fetch(CASES.c.case_id == case_id)
         if not records:
             raise CatalogueError(f"Expected a case of this catalogue, got '{case_id}', which it lacks; check its name.")
-        return _to_case(records[0], self.findings)
+        return self._make_cases(records)[0]
 
     def get_row(self, row: int) -> Case:
         """The case with this row number, removed or not. Raises `CatalogueError` if there is none."""
@@ -178,6 +159,18 @@ class Catalogue:
                 for case_id, source, size, doubt, removed in connection.execute(query):
                     found[case_id] = Held(source, size, None if removed else doubt)
         return found
+
+    def find_film(self, pixel_sha256: str, instance: str | None) -> Kept | None:
+        """The case, removed or not, that holds a film: by its grey levels, else by its hashed instance; None if none
+        does."""
+        columns = CASES.c.case_id, CASES.c.patient, CASES.c.pixel_sha256
+        same = CASES.c.pixel_sha256 == pixel_sha256
+        with self._engine.connect() as connection:
+            for condition in (same,) if instance is None else (same, CASES.c.instance == instance):
+                query = select(*columns).where(condition).order_by(CASES.c.row).limit(1)
+                if (found := connection.execute(query).one_or_none()) is not None:
+                    return Kept(found.case_id, found.patient, found.pixel_sha256 == pixel_sha256)
+        return None
 
     def eligible_rows(self, search_filter: SearchFilter | None = None) -> np.ndarray:
         """int64 (n,): rows, ascending, of the cases not removed that pass the filter; an unknown age fails a limit."""
@@ -238,15 +231,22 @@ class Catalogue:
 
     # Writing
 
-    def add(self, records: Sequence[Mapping[str, Any]]) -> list[int]:
+    def add(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        copies: Sequence[Copy] = (),
+        patients: Sequence[tuple[str, str]] = (),
+    ) -> list[int]:
         """Add cases in one transaction and return their rows.
 
         records : columns of `CASES` without "row" and "removed"; "findings" maps a finding to its state's text, unknown
-        ones left out. Raises `CatalogueError` if an identifier is taken.
+        ones left out. copies : files that are copies of a case. patients : pairs of a case and another patient of it.
+        Raises `CatalogueError` if an identifier is taken.
         """
-        if not records:
-            return []
         with self._engine.begin() as connection:
+            self.copies.write(connection, copies, patients)
+            if not records:
+                return []
             first = int(connection.execute(select(func.coalesce(func.max(CASES.c.row), -1))).scalar_one()) + 1
             rows = list(range(first, first + len(records)))
             taken = [record["case_id"] for record in records]
@@ -255,7 +255,7 @@ class Catalogue:
                 raise CatalogueError(f"Expected new cases, got '{clash or taken[0]}' twice; list each film once.")
             # One statement for all: a column that the first record lacks would be lost for every other.
             numbered = zip(rows, records, strict=True)
-            complete = [{**_DEFAULTS, **record, **_sort_findings(record), "row": row} for row, record in numbered]
+            complete = [{**DEFAULTS, **record, **_sort_findings(record), "row": row} for row, record in numbered]
             connection.execute(insert(CASES), complete)
             known = set(connection.execute(select(VOCABULARY.c.name)).scalars())
             fresh = {name for record in records for name in record["findings"]} - known
@@ -275,20 +275,29 @@ class Catalogue:
         """Close the connections to the file."""
         self._engine.dispose()
 
-    def _add_missing_columns(self) -> None:
+    def _add_what_came_later(self) -> None:
         try:
             with self._engine.connect() as connection:
                 # One process at a time, and looked at again: another may have added them in the meantime.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                for column in _find_missing_columns(connection):
+                for column in find_missing_columns(connection):
                     definition = CreateColumn(column).compile(connection)
                     connection.exec_driver_sql(f"ALTER TABLE {CASES.name} ADD COLUMN {definition}")
+                for index in CASES.indexes:
+                    index.create(connection, checkfirst=True)
+                for table in find_missing_tables(connection):
+                    table.create(connection)
                 connection.commit()
         except DatabaseError as error:
             raise CatalogueError(
-                f"Expected to add to '{self.path}' the columns that came later, got: {error.orig}; open it once where "
-                "it can be written."
+                f"Expected to add to '{self.path}' what came later, got: {error.orig}; open it once where it can be "
+                "written."
             ) from None
+
+    def _make_cases(self, records: Sequence[Any]) -> list[Case]:
+        names = self.findings
+        others = self.copies.find_other_patients([record.case_id for record in records])
+        return [_to_case(record, names, others.get(record.case_id, ())) for record in records]
 
     def _mark(self, case_id: str, removed: bool) -> Case:
         with self._engine.begin() as connection:
@@ -318,12 +327,6 @@ class Catalogue:
         return found
 
 
-def _find_missing_columns(bind) -> list[Column]:
-    """The columns of `CASES` that the file's table lacks; bind : the engine or a connection."""
-    found = {column["name"] for column in inspect(bind).get_columns(CASES.name)}
-    return [column for column in CASES.columns if column.name not in found]
-
-
 def _shown(query, include_removed: bool):
     return query if include_removed else query.where(CASES.c.removed.is_(False))
 
@@ -337,8 +340,8 @@ def _chunks(values: list) -> Iterator[list]:
         yield values[start : start + _CHUNK]
 
 
-def _to_case(record, names: tuple[str, ...]) -> Case:
+def _to_case(record, names: tuple[str, ...], other_patients: tuple[str, ...]) -> Case:
     states = {name: FindingState(record.findings.get(name, FindingState.UNKNOWN)) for name in names}
     values = record._asdict()
     del values["source_bytes"], values["doubt"]
-    return Case(**{**values, "findings": states})
+    return Case(**{**values, "findings": states, "other_patients": other_patients})

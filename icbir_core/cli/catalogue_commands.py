@@ -73,6 +73,7 @@ def ingest(
     result = {
         "added": report.added,
         "already": report.already,
+        "copies": report.count_copies(),
         "skipped": [{"item": item, "reason": reason} for item, reason in report.skipped],
         "doubtful": [{"item": item, "reason": reason} for item, reason in report.doubtful],
         "other_files": report.others,

@@ -23,6 +23,7 @@ class FilmSet:
     """N films, decoded when asked for.
 
     names, films (hash of the grey levels), patients (hashed as in the workspace, or None), views : each of length N.
+    others : the other patients' hashes under which each film is known, (N,) or empty where none has any.
     findings : F names; labels : float64 (N, F) of 1 present, 0 absent, NaN unknown. rows : catalogue rows, or None for
     films from outside. read : number → `Radiograph`. skipped : films that could not be read.
     """
@@ -36,6 +37,7 @@ class FilmSet:
     read: Callable[[int], Radiograph]
     rows: np.ndarray | None = None
     skipped: tuple[str, ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -65,6 +67,7 @@ class FilmSet:
             take(self.names), take(self.films), take(self.patients), take(self.views), self.findings,
             self.labels[numbers], lambda i: self.read(numbers[i]),
             None if self.rows is None else self.rows[numbers], self.skipped,
+            take(self.others) if self.others else (),
         )  # fmt: skip
 
 
@@ -96,6 +99,9 @@ def collect_layout(workspace: Workspace, options: IngestOptions, progress: Progr
         if options.view is not None and radiograph.view not in ("unknown", options.view.upper()):
             skipped.append(f"{case.label}: the header says {radiograph.view}")
             continue
+        if radiograph.pixel_sha256 in hashes:
+            skipped.append(f"{case.label}: a copy of another of these films")
+            continue
         kept.append((case, path))
         hashes.append(radiograph.pixel_sha256)
     if not kept:
@@ -107,7 +113,8 @@ def collect_layout(workspace: Workspace, options: IngestOptions, progress: Progr
     cases = [
         Case(
             row=-1, case_id=case.case_id, path="", sha256="", pixel_sha256=pixels, findings=case.findings,
-            patient=workspace.hash_patient(case.patient) if case.patient else None, view=case.view,
+            patient=workspace.hash_patient(case.patient), view=case.view,
+            other_patients=tuple(one for one in (workspace.hash_patient(case.header_patient),) if one),
         )
         for (case, _), pixels in zip(kept, hashes, strict=True)
     ]  # fmt: skip
@@ -132,15 +139,27 @@ def _make(
         read=read,
         rows=rows,
         skipped=skipped,
+        others=tuple(case.other_patients for case in cases) if any(case.other_patients for case in cases) else (),
     )
 
 
 def find_allowed(queries: FilmSet, catalogue: FilmSet) -> np.ndarray:
-    """bool (Q, N): False where case and query share a patient or are the same film (so also the query itself)."""
-    numbers = {name: i for i, name in enumerate({*catalogue.patients, *queries.patients} - {None})}
-    patients = np.array([numbers.get(name, -1) for name in catalogue.patients])
+    """bool (Q, N): False where case and query share a patient, under any of their names, or are the same film (so also
+    the query itself)."""
     films = np.array(catalogue.films)
+    places: dict[str, list[int]] = {}
+    for place, names in enumerate(_list_patients(catalogue)):
+        for name in names:
+            places.setdefault(name, []).append(place)
     allowed = np.ones((len(queries), len(catalogue)), dtype=bool)
-    for i, (patient, film) in enumerate(zip(queries.patients, queries.films, strict=True)):
-        allowed[i] = (films != film) & (patients != numbers.get(patient, -2))
+    for i, (names, film) in enumerate(zip(_list_patients(queries), queries.films, strict=True)):
+        allowed[i] = films != film
+        for name in names:
+            allowed[i, places.get(name, [])] = False
     return allowed
+
+
+def _list_patients(films: FilmSet) -> list[set[str]]:
+    """Every name of each film's patient; an empty set where the patient is not known."""
+    others = films.others or ((),) * len(films)
+    return [{name for name in (patient, *more) if name} for patient, more in zip(films.patients, others, strict=True)]

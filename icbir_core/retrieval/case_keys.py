@@ -1,4 +1,4 @@
-"""Which cases are the same patient or the same image, for a whole catalogue, in 24 bytes a case."""
+"""Which cases are the same patient or the same image, for a whole catalogue, in 32 bytes a case."""
 
 from __future__ import annotations
 
@@ -16,41 +16,72 @@ def shorten(text: str | None) -> np.uint64:
 
 
 class CaseKeys:
-    """rows int64 (N,) ascending, removed cases included; patients and pixels uint64 (N,)."""
+    """rows int64 (N,) ascending, removed cases included; patients, pixels and instances uint64 (N,). others : pairs of
+    a row and another patient of it, int64 (M,) and uint64 (M,)."""
 
-    def __init__(self, rows: np.ndarray, patients: np.ndarray, pixels: np.ndarray):
+    def __init__(
+        self,
+        rows: np.ndarray,
+        patients: np.ndarray,
+        pixels: np.ndarray,
+        instances: np.ndarray | None = None,
+        others: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
         self.rows, self.patients, self.pixels = rows, patients, pixels
+        self.instances = np.zeros(len(rows), np.uint64) if instances is None else instances
+        self.others = others or (np.empty(0, np.int64), np.empty(0, np.uint64))
 
     @classmethod
     def read(cls, catalogue: Any) -> CaseKeys:
         """Read from a catalogue, batch by batch."""
-        rows, patients, pixels = [], [], []
+        rows, patients, pixels, instances = [], [], [], []
+        others: list[tuple[int, np.uint64]] = []
         for batch in catalogue.iterate(batch=1024, include_removed=True):
             rows.extend(case.row for case in batch)
             patients.extend(shorten(case.patient) for case in batch)
             pixels.extend(shorten(case.pixel_sha256) for case in batch)
-        return cls(np.array(rows, np.int64), np.array(patients, np.uint64), np.array(pixels, np.uint64))
+            instances.extend(shorten(case.instance) for case in batch)
+            others.extend((case.row, shorten(patient)) for case in batch for patient in case.other_patients)
+        return cls(
+            np.array(rows, np.int64),
+            np.array(patients, np.uint64),
+            np.array(pixels, np.uint64),
+            np.array(instances, np.uint64),
+            (np.array([row for row, _ in others], np.int64), np.array([one for _, one in others], np.uint64)),
+        )
 
     def _place(self, row: int) -> int | None:
         place = int(np.searchsorted(self.rows, row))
         return place if place < len(self.rows) and self.rows[place] == row else None
 
     def find_patient(self, patient: str | None) -> np.ndarray:
-        """Rows of a patient (hashed text); empty for an unknown one."""
-        return self.rows[:0] if patient is None else self.rows[self.patients == shorten(patient)]
+        """Rows of a patient (hashed text), also those that are known under that name besides; empty for an unknown
+        one."""
+        return self.rows[:0] if patient is None else self._find(shorten(patient))
 
     def find_image(self, pixel_sha256: str) -> np.ndarray:
         """Rows whose decoded grey levels are identical."""
         return self.rows[self.pixels == shorten(pixel_sha256)]
 
+    def find_instance(self, instance: str | None) -> np.ndarray:
+        """Rows that come from a DICOM instance (hashed text); empty for an unknown one."""
+        return self.rows[:0] if instance is None else self.rows[self.instances == shorten(instance)]
+
     def find_same_patient(self, row: int) -> np.ndarray:
-        """Rows of the same known patient as a row, itself included; empty if its patient is not known."""
+        """Rows of the same known patient as a row, under any of its names, itself included; empty if its patient is not
+        known."""
         place = self._place(row)
-        if place is None or self.patients[place] == 0:
+        if place is None:
             return self.rows[:0]
-        return self.rows[self.patients == self.patients[place]]
+        keys = {int(self.patients[place]), *self.others[1][self.others[0] == row].tolist()} - {0}
+        found = [self._find(np.uint64(key)) for key in sorted(keys)]
+        return np.unique(np.concatenate([self.rows[:0], *found]))
 
     def find_identical(self, row: int) -> np.ndarray:
         """Rows with the same grey levels as a row, itself included."""
         place = self._place(row)
         return self.rows[:0] if place is None else self.rows[self.pixels == self.pixels[place]]
+
+    def _find(self, patient: np.uint64) -> np.ndarray:
+        own = self.rows[self.patients == patient]
+        return np.union1d(own, self.others[0][self.others[1] == patient]) if len(self.others[0]) else own

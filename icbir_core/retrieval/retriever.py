@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue.storing import is_same_picture
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
-from icbir_core.files import PathLike
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.comparison import Comparison, measure_distances
@@ -60,7 +61,7 @@ class Retriever:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, workspace: Workspace | PathLike, target: str | None = None, device: str = "auto") -> Retriever:
+    def open(cls, workspace: Workspace | str | Path, target: str | None = None, device: str = "auto") -> Retriever:
         """Open an indexed workspace for searching.
 
         target : the default target finding; None takes the one that was indexed first. Raises `WorkspaceError` if
@@ -204,7 +205,7 @@ class Retriever:
 
     def _find_excluded(self, query: Query, settings: SearchSettings) -> np.ndarray:
         """Rows that must not come back because they are the query, its patient or its image."""
-        same = self._keys.find_image(query.radiograph.pixel_sha256)
+        same = np.union1d(self._keys.find_image(query.radiograph.pixel_sha256), self._find_instance(query))
         if query.case_id is not None:
             same = np.union1d(same, [self.workspace.catalogue.get(query.case_id).row])
         parts = [np.empty(0, np.int64)] if settings.identical_image else [same]
@@ -214,6 +215,13 @@ class Retriever:
             known = [self._keys.find_patient(query.patient), *(self._keys.find_same_patient(int(row)) for row in same)]
             parts.append(np.setdiff1d(np.concatenate(known), same))
         return np.unique(np.concatenate(parts))
+
+    def _find_instance(self, query: Query) -> np.ndarray:
+        """Rows that hold the query's DICOM instance in other grey levels; some exporters give all films one instance,
+        so the pictures decide."""
+        rows = self._keys.find_instance(query.instance)
+        films = (read_case_radiograph(self.workspace, self.workspace.catalogue.get_row(int(row))) for row in rows)
+        return rows[[is_same_picture(query.radiograph, film) for film in films]] if len(rows) else rows
 
     # ---------------------------------------------------------------------------------------------- refinement
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def data_set(tmp_path: Path) -> IngestOptions:
-    """Films big enough that an ingest takes a while, of twenty patients."""
+    """Films big enough that an ingest takes a while, of twenty patients, some of them twice under another patient."""
     images = tmp_path / "films"
     images.mkdir()
     generator = np.random.default_rng(5)
@@ -33,6 +33,9 @@ def data_set(tmp_path: Path) -> IngestOptions:
         pixels = generator.integers(0, 65535, (400, 400), dtype=np.uint16)
         assert cv2.imwrite(str(images / f"{number:03d}.png"), pixels)
         rows.append(f"{number:03d}.png,{number % 20},PA,{number % 2}")
+        if number % 5 == 0:
+            shutil.copy(images / f"{number:03d}.png", images / f"{number:03d}-copy.png")
+            rows.append(f"{number:03d}-copy.png,old {number % 20},PA,{number % 2}")
     table = tmp_path / "labels.csv"
     table.write_text("\n".join(rows) + "\n")
     return IngestOptions("folder", images, table)
@@ -70,5 +73,8 @@ def test_killed_again_and_again_gives_the_same_catalogue(data_set, tmp_path):
     assert process.returncode == 0, errors
     assert killed.catalogue.count() == FILMS
     assert killed.catalogue.sha256() == whole.catalogue.sha256()
+    patients = [case.patients for case in whole.catalogue.cases()]
+    assert [case.patients for case in killed.catalogue.cases()] == patients and max(map(len, patients)) == 2
+    assert (killed.path / "skipped.csv").read_text().count("a copy of the case") == 10
     assert all(check.passed for check in verify_workspace(killed))
     assert not [name for name in os.listdir(killed.images) if ".partial" in name]

@@ -234,5 +234,11 @@ def test_a_new_dicom_film_does_not_bring_back_its_own_patient(tmp_path, models, 
         assert main([*asked, *more]) == 0
         answers.append(capsys.readouterr().out)
     assert [json.loads(answer)["eligible"] for answer in answers] == [2, 3]
+    # All these films bear one instance; only the one that is also the same picture is known by it.
+    copy = tmp_path / "new" / "IM9"
+    copy.write_bytes(encode_dataset(make_dataset(simulate_film(1, 128).pixels ** 1.5, PatientID="Secret-80")))
+    assert main(["query", str(workspace.path), str(copy), "--json"]) == 0
+    answers.append(capsys.readouterr().out)
+    assert json.loads(answers[-1])["eligible"] == 2
     assert not any("Secret" in answer for answer in answers)
     assert not [file for file in workspace.path.rglob("*") if file.is_file() and b"Secret" in file.read_bytes()]

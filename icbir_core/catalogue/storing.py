@@ -1,0 +1,206 @@
+"""One film from its file into the workspace: decoded, judged, stored without loss, and compared with what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
+from icbir_core.catalogue.selecting import give_reason_against_view
+from icbir_core.catalogue.table import Kept
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge, WorkspaceError
+from icbir_core.files import sha256_of_bytes, sha256_of_file
+from icbir_core.findings import FindingState
+from icbir_core.radiograph import assess_quality, read_radiograph, write_lossless
+from icbir_core.radiograph.network_input import resize_film
+from icbir_core.radiograph.views import FRONTAL
+from icbir_core.settings import ReadLimits
+from icbir_core.types import UNKNOWN, Case, Radiograph
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
+# Two pictures are one film shown twice where what is finer than a sixteenth of them correlates so much, either sign.
+# `benchmarks/same_picture.py` prints both kinds of pairs.
+SAME_PICTURE = 0.65
+_SIDE = 64
+
+
+@dataclass(frozen=True)
+class StoredFilm:
+    """A film that is stored. label : what a report calls it; record : its columns of the case table; other_patients :
+    hashes that its header names beside the patient of the record."""
+
+    label: str
+    record: dict[str, Any]
+    other_patients: tuple[str, ...] = ()
+
+    @property
+    def case_id(self) -> str:
+        """The name of its case."""
+        return str(self.record["case_id"])
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """All hashes that it names."""
+        return tuple(one for one in (self.record["patient"], *self.other_patients) if one is not None)
+
+    def with_doubt(self, text: str) -> StoredFilm:
+        """The same film with one more sentence of doubt, and without the instance that it shares with another film."""
+        doubts = [one for one in (self.record["doubt"], text) if one]
+        return replace(self, record=self.record | {"doubt": " ".join(doubts), "instance": None})
+
+
+def store_film(
+    workspace: Workspace, options: IngestOptions, limits: ReadLimits, case_id: str, raw: RawCase
+) -> StoredFilm | SkippedRow:
+    """Decode, judge and store a film; may run beside others. A film that cannot be had is a `SkippedRow`.
+
+    Raises `WorkspaceError` where the film cannot be written or the salt is lost.
+    """
+    try:
+        size = raw.file.stat().st_size
+        radiograph = _read(raw, size, limits)
+        view = raw.view if raw.view != UNKNOWN else radiograph.view
+        if (reason := give_reason_against_view(view, options)) is not None:
+            return SkippedRow(raw.label, reason)
+        doubts = _find_doubts(radiograph, view)
+    except RadiographError as error:
+        return SkippedRow(raw.label, str(error))
+    except OSError as error:
+        return SkippedRow(raw.label, f"the file cannot be read ({error.strerror})")
+    except Exception as error:  # whatever one odd file raises, it must not cost the others
+        return SkippedRow(raw.label, f"the film cannot be read ({type(error).__name__}); export it again")
+    path = workspace.images / name_image(case_id)
+    try:
+        write_lossless(radiograph, path)
+    except OSError as error:
+        raise WorkspaceError(
+            f"The film '{path}' cannot be written ({error.strerror}); make room and run the same command again."
+        ) from error
+    patient, header_patient = workspace.hash_patient(raw.patient), workspace.hash_patient(raw.header_patient)
+    if _contradict(raw, options):
+        doubts.append("The table names another patient than the header: the table's is kept.")
+    record = {
+        "case_id": case_id,
+        "path": path.relative_to(workspace.path).as_posix(),
+        "sha256": sha256_of_file(path),
+        "pixel_sha256": radiograph.pixel_sha256,
+        "patient": patient,
+        "view": view,
+        "age": raw.age if raw.age is not None else radiograph.age,
+        "sex": raw.sex if raw.sex != UNKNOWN else radiograph.sex,
+        "source": options.source or options.layout,
+        "findings": {name: state.value for name, state in raw.findings.items() if state is not FindingState.UNKNOWN},
+        "report": raw.report,
+        "diagnosis": raw.diagnosis,
+        "source_bytes": size,
+        "orientation_verified": radiograph.orientation_verified,
+        "doubt": " ".join(doubts) or None,
+        "instance": workspace.hash_instance(raw.instance),
+    }
+    others = () if header_patient in (None, patient) else (header_patient,)
+    return StoredFilm(raw.label, record, others)
+
+
+def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[StoredFilm]) -> Kept | str | None:
+    """The case that holds the film already, in the catalogue or among those that wait for it, by the same grey levels
+    or the same instance; None if there is none; a sentence if another picture bears the film's instance."""
+    pixels, instance = stored.record["pixel_sha256"], stored.record["instance"]
+    records = [one.record for one in waiting]
+    same = next((one for one in records if one["pixel_sha256"] == pixels), None)
+    if same is None and instance is not None:
+        same = next((one for one in records if one["instance"] == instance), None)
+    held = workspace.catalogue.find_film(pixels, instance)
+    if same is not None and (held is None or (same["pixel_sha256"] == pixels and not held.same_pixels)):
+        held, path = Kept(same["case_id"], same["patient"], same["pixel_sha256"] == pixels), same["path"]
+    elif held is not None:
+        path = workspace.catalogue.get(held.case_id).path
+    if held is None or held.same_pixels:
+        return held
+    try:
+        pictures = [read_radiograph(workspace.path / one) for one in (path, stored.record["path"])]
+    except IcbirError:
+        return held
+    if is_same_picture(*pictures):
+        return held
+    return f"The header gives it the identifier of the case '{held.case_id}', which shows another picture."
+
+
+def is_same_picture(first: Radiograph, second: Radiograph) -> bool:
+    """Whether two decoded films are one, compressed, scaled, windowed or inverted in another way."""
+    return compare_pictures(first, second) >= SAME_PICTURE
+
+
+def compare_pictures(first: Radiograph, second: Radiograph) -> float:
+    """Correlation, without its sign, of what is finer than a sixteenth of two films: 0 … 1."""
+    return abs(float(_sketch(first.pixels) @ _sketch(second.pixels)))
+
+
+def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
+    """The stored film of a case, with the view, age, sex and verified orientation of its row.
+
+    Raises `WorkspaceError` if the file is missing or is not the one that was stored.
+    """
+    path = workspace.path / case.path
+    if not path.is_file():
+        raise WorkspaceError(f"Expected the film '{case.path}' of case '{case.case_id}', which is missing; restore it.")
+    radiograph = read_radiograph(path)
+    if radiograph.sha256 != case.sha256:
+        raise WorkspaceError(f"Expected the film of case '{case.case_id}' as it was stored, got another; restore it.")
+    return replace(
+        radiograph, view=case.view, age=case.age, sex=case.sex, orientation_verified=case.orientation_verified
+    )
+
+
+def measure_file(file: Path) -> int | None:
+    """The file's size in bytes; None where it cannot be told."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
+
+
+def name_image(case_id: str) -> str:
+    """A safe and unique file name for a case's stored film."""
+    if _PLAIN_NAME.fullmatch(case_id):
+        return f"{case_id}.png"
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', case_id)[:80]}-{sha256_of_bytes(case_id.encode())[:12]}.png"
+
+
+def _read(raw: RawCase, size: int, limits: ReadLimits) -> Radiograph:
+    if not raw.private:
+        return read_radiograph(raw.file, limits)
+    # Bytes have no name, so no message about them can tell one.
+    if size > limits.max_bytes:
+        raise RadiographTooLarge(f"Expected at most {limits.max_bytes:,} bytes, got {size:,}.")
+    return read_radiograph(raw.file.read_bytes(), limits)
+
+
+def _find_doubts(radiograph: Radiograph, view: str) -> list[str]:
+    """What the quality gate warns of. A lateral is here because it was asked for: to be one is no doubt."""
+    special = view not in (*FRONTAL, UNKNOWN)
+    found = assess_quality(replace(radiograph, view=view) if special else radiograph).warnings
+    return [one.text for one in found if not (special and one.kind == "lateral")]
+
+
+def _contradict(raw: RawCase, options: IngestOptions) -> bool:
+    """Whether the table names another patient than the header; not where only the issuer or zeros in front differ."""
+    if raw.patient is None or raw.header_patient is None:
+        return False
+    numbers = (raw.patient.removeprefix(f"{options.layout}:"), raw.header_patient)
+    plain = {number.split("^^^")[0].strip().casefold().lstrip("0") for number in numbers}
+    return len(plain) > 1
+
+
+def _sketch(pixels: np.ndarray) -> np.ndarray:
+    """float64 (4096,) of length 1: the film at 64 × 64 without what is coarser than a sixteenth of it."""
+    small = resize_film(pixels, _SIDE, _SIDE)
+    fine = (small - cv2.GaussianBlur(small, (0, 0), _SIDE / 16)).astype(np.float64)
+    fine -= fine.mean()
+    return fine.ravel() / max(float(np.linalg.norm(fine)), 1e-9)
