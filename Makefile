@@ -10,7 +10,7 @@ FUZZ_SEED ?= 1
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help check-system install wheel test test-slow test-browser fuzz lint app chain screenshots clean
+.PHONY: help check-system install wheel test test-slow test-machines test-browser fuzz lint app chain screenshots clean
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
@@ -35,6 +35,9 @@ test: install ## the tests (under ten minutes on two cores)
 
 test-slow: install ## the tests that take minutes each
 	$(PY) -m pytest -m slow --timeout 1800
+
+test-machines: install ## the tests as other machines run them: instruction sets, one thread, another order
+	PY=$(PY) sh scripts/test-machines $(TESTS)
 
 test-browser: install ## the tests in a real Chromium (Debian: apt-get install chromium)
 	$(PY) -m pytest -m browser tests/browser --timeout 600

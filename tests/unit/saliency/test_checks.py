@@ -88,7 +88,7 @@ def test_cascade_goes_from_the_head_down_and_leaves_the_network_alone(small_mode
     original = small_model.get_layer("conv1_conv").kernel.numpy()
     assert (whole != original).any()
     np.testing.assert_array_equal(np.sort(whole.ravel()), np.sort(original.ravel()))
-    np.testing.assert_array_equal(small_model(inputs).numpy(), before)
+    np.testing.assert_allclose(small_model(inputs).numpy(), before, rtol=1e-5)
 
 
 def test_random_heads_share_the_features(small_model, films):
