@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 
 from conftest import ARGUMENTS, CHROMIUM, find_port, remember_reader  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from processor import describe_processor  # noqa: E402
 
 from icbir_core.settings import make_app_environment  # noqa: E402
 
@@ -87,6 +88,7 @@ def read_arguments(text: str, **counted: int) -> argparse.Namespace:
 
 def main() -> None:
     given = read_arguments(__doc__, servers=5)
+    print(describe_processor())
     times: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         bare = Path(folder) / "bare.py"

@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "benchmar
 from conftest import ARGUMENTS, CHROMIUM, find_port, remember_reader  # noqa: E402
 from first_page import read_arguments, start, stop  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from processor import describe_processor  # noqa: E402
 
 from icbir_core.catalogue import Workspace  # noqa: E402
 from icbir_core.radiograph.reading import read_radiograph  # noqa: E402
@@ -114,6 +115,7 @@ def compare(title: str, films: list[Path], ask_one, ask_other) -> None:
 
 def main() -> None:
     given = read_arguments(__doc__, films=10, servers=5)
+    print(describe_processor())
     workspace = Workspace.open(given.workspace)
     first, *films = list_demonstration(workspace)[:SHOWN][: given.films + given.servers + 1]  # those that it can click
     cold, warm = films[: given.servers], films[given.servers :]

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
 
 from icbir_core.pipeline.index_workspace import embed_catalogue, list_fields
@@ -47,6 +48,7 @@ def main() -> None:
             ratios.append(spent / options.films / (4 * unit))
             computing.append(alone / BATCH / (4 * unit))
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(describe_processor())
         print(f"one forward pass in batches of {BATCH}: {1000 * unit[0]:.0f} ms a film (last round)")
         print(f"indexing a film / four forward passes: {describe_ratios(ratios)}")
         print(f"  of it map and embeddings alone:      {describe_ratios(computing)}")

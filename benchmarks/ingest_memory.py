@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from processor import describe_processor
+
 
 def measure(images: Path, table: Path, count: int) -> dict[str, float]:
     """One ingest in this process: films, seconds, seconds of a second run, peak memory in MiB."""
@@ -46,6 +48,7 @@ def main() -> None:
     if sys.argv[1] == "--one":
         print(json.dumps(measure(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
         return
+    print(describe_processor())
     images, table, counts = sys.argv[1], sys.argv[2], sys.argv[3:] or ["100", "400", "1500"]
     print("films  films/s  per film / decoding alone  second run, s  peak memory, MiB")
     for count in counts:

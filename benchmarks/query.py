@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
 
 from icbir_core.pipeline.index_workspace import index_workspace
@@ -67,6 +68,7 @@ def main() -> None:
         batches = [time_call(lambda: embedder.embed(images)) for _ in range(2)]
         published = np.mean(batches, axis=0) / 8 * PUBLISHED_CASES
         ours = np.median([ratio * 5 * unit for ratio, unit in zip(ratios, units, strict=True)], axis=0)
+        print(describe_processor())
         print(f"one forward pass at batch 1: {1000 * np.median(units, axis=0)[0]:.0f} ms")
         print(f"warm query with map / five forward passes: {describe_ratios(ratios)}")
         print("stages, median ms: " + ", ".join(f"{stage} {np.median(v):.1f}" for stage, v in stages.items()))

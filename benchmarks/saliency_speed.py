@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from processor import describe_processor
 
 QUICK = ("deep_taylor", "lrp_composite", "grad_cam", "gradients_inputs")
 SLOW = ("smooth_grad", "integrated_gradients", "occlusion")
@@ -91,6 +92,7 @@ def main() -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     peer = Peer(options.peer, options.threads) if options.peer else None
+    print(f"{describe_processor()}, {options.threads} threads\n")
     print("| method | batch | first call, s | ms a film | passes, wall (range) | passes, processor |")
     print("|---|---|---|---|---|---|")
     for films in (int(part) for part in options.batches.split(",")):

@@ -24,6 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402
+from processor import describe_processor  # noqa: E402
 
 DIMENSION, CLUSTERS, BLOCK, K = 1024, 500, 20_000, 10
 ENGINES = ("exact", "icbir", "hnswlib", "faiss_ivf")
@@ -202,6 +203,7 @@ def main() -> None:
         folder = Path(name)
         make_data(folder, options.count, options.queries, options.latent)
         intrinsic = float(np.load(folder / "intrinsic.npy"))
+        print(describe_processor())
         print(
             f"{options.count} × {DIMENSION}, latent {options.latent}, estimated intrinsic dimension {intrinsic:.1f}\n"
         )

@@ -14,6 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from processor import describe_processor
+
 from icbir_core.phantom import simulate_film, simulate_films
 
 
@@ -24,7 +26,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    print(f"{arguments.workers} processes on {os.cpu_count()} cores; load average at the start {load:.1f}")
+    print(f"{arguments.workers} processes on: {describe_processor()}; load average at the start {load:.1f}")
     for size in arguments.sizes:
         began = time.process_time()
         for seed in range(20):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from processor import describe_processor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -48,4 +49,5 @@ def run(count: int) -> str:
 
 
 if __name__ == "__main__":
+    print(describe_processor())
     print(run(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

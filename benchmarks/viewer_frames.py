@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 from conftest import ARGUMENTS, CHROMIUM  # noqa: E402
 from harness import Harness, address  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
+from processor import describe_processor  # noqa: E402
 
 from icbir_core.radiograph.overlay import colour_table  # noqa: E402
 from icbir_ui.viewer.payload import pack_film, pack_map  # noqa: E402
@@ -70,6 +71,7 @@ def main() -> None:
     given = parser.parse_args()
     if not CHROMIUM:
         raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+    print(describe_processor())
     print(f"{PANES} panes of {COLUMNS} × {ROWS}, 16 bits, window of {given.width} × {given.height}")
     with make_harness() as harness, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

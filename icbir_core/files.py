@@ -18,6 +18,9 @@ from typing import Any
 
 from icbir_core.errors import WorkspaceError
 
+PathLike = str | os.PathLike[str]
+"""What every public function takes for a path: a string, a `Path`, or anything else that names one."""
+
 PARTIAL_MARK = ".partial"
 _CHUNK = 1 << 20
 _PACKAGE = Path(__file__).resolve().parent
@@ -34,7 +37,7 @@ def find_program_folder() -> Path:
 
 
 @contextmanager
-def replace_atomically(path: str | Path, mode: int | None = None) -> Iterator[Path]:
+def replace_atomically(path: PathLike, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path; when the block ends without error, flush it to disk and rename it to `path`.
 
     On an error the temporary file is removed and `path` stays as it was. mode : permission bits of the new file.
@@ -54,7 +57,7 @@ def replace_atomically(path: str | Path, mode: int | None = None) -> Iterator[Pa
         raise
 
 
-def write_bytes_atomically(path: str | Path, data: bytes, mode: int | None = None) -> None:
+def write_bytes_atomically(path: PathLike, data: bytes, mode: int | None = None) -> None:
     """Write `data` to `path`, whole or not at all. mode : permission bits, set before the name appears."""
     with replace_atomically(path, mode) as aside:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
@@ -62,18 +65,18 @@ def write_bytes_atomically(path: str | Path, data: bytes, mode: int | None = Non
             handle.write(data)
 
 
-def write_text_atomically(path: str | Path, text: str, mode: int | None = None) -> None:
+def write_text_atomically(path: PathLike, text: str, mode: int | None = None) -> None:
     """As `write_bytes_atomically`, for UTF-8 text."""
     write_bytes_atomically(path, text.encode("utf-8"), mode)
 
 
-def write_json_atomically(path: str | Path, value: Any, mode: int | None = None) -> None:
+def write_json_atomically(path: PathLike, value: Any, mode: int | None = None) -> None:
     """Write `value` as indented JSON with sorted keys (so that equal values give equal bytes); NaN is refused."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     write_text_atomically(path, text, mode)
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: PathLike) -> Any:
     """The value in a JSON file. Raises `WorkspaceError` if it is missing or not JSON."""
     path = Path(path)
     try:
@@ -93,7 +96,7 @@ def sha256_of_bytes(data: bytes | bytearray | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_of_file(path: str | Path) -> str:
+def sha256_of_file(path: PathLike) -> str:
     """SHA-256 of a file's bytes, read in pieces, as 64 lower-case hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
@@ -102,7 +105,7 @@ def sha256_of_file(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_of_tree(path: str | Path) -> str:
+def sha256_of_tree(path: PathLike) -> str:
     """SHA-256 of a folder: of its files' relative names and contents in sorted order; temporary files do not count."""
     path = Path(path)
     digest = hashlib.sha256()
@@ -113,7 +116,7 @@ def sha256_of_tree(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def remove_partial_files(folder: str | Path) -> int:
+def remove_partial_files(folder: PathLike) -> int:
     """Remove the temporary files that a killed writer left directly in `folder`; returns how many."""
     left = [entry for entry in Path(folder).glob(f".*{PARTIAL_MARK}*") if entry.is_file()]
     for entry in left:

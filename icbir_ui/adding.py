@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from icbir_core.catalogue import LAYOUTS, Workspace
@@ -44,7 +46,7 @@ def show_growth(workspace: Workspace) -> None:
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
         return
-    named = f"of '{growth.options.labels.name}' are taken" if growth.options.labels else "are taken"
+    named = f"of '{Path(growth.options.labels).name}' are taken" if growth.options.labels else "are taken"
     st.caption(escape_markdown(f"The films {named} from '{growth.options.images}'."))
     if growth.running:
         known = f": {growth.done:,} of {growth.total:,}" if growth.total else " …"

@@ -14,7 +14,7 @@ def find_shared(variable: str, name: str) -> Path:
     """The folder that the environment variable names, else the one beside the checkout; skips where neither is."""
     folder = Path(os.environ.get(variable) or SHARED / name)
     if not folder.is_dir():
-        pytest.skip(f"real films not here: set {variable} to the folder '{name}'")
+        pytest.skip(f"films not here: set {variable} to the folder '{name}'")
     return folder
 
 
@@ -31,6 +31,12 @@ def nih_effusion_directory() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases_directory() -> Path:
+    """Films that are read wrongly at times, with the pictures that are right (films/)."""
+    return find_shared("ICBIR_CASES_DIR", "cases")
+
+
+@pytest.fixture(scope="session")
 def dicom_directory() -> Path:
     """Three real DICOM films."""
     return find_shared("ICBIR_DICOM_DIR", "dicom")
@@ -40,9 +46,3 @@ def dicom_directory() -> Path:
 def hostile_directory() -> Path:
     """Small damaged films that once raised foreign exceptions or ended the process."""
     return find_shared("ICBIR_HOSTILE_DIR", "cases/hostile")
-
-
-@pytest.fixture(scope="session")
-def cases_directory() -> Path:
-    """Odd films and tables with their right values (films/<kind>/, hostile/)."""
-    return find_shared("ICBIR_CASES_DIR", "cases")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.files import PathLike
 from icbir_core.radiograph.reading import read_film
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import Query
 
 
-def read_query(workspace: Workspace, name: str, source: bytes | str | Path, limits: ReadLimits = FILM_LIMITS) -> Query:
+def read_query(workspace: Workspace, name: str, source: bytes | PathLike, limits: ReadLimits = FILM_LIMITS) -> Query:
     """The film as a `Query`; patient and instance are hashed as `ingest` hashes them, None where no header tells one.
 
     source : the file's bytes, or a path. Raises `RadiographError` as `read_radiograph` does, `WorkspaceError` if the

@@ -256,7 +256,7 @@ def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed:
     """Replace the rows of this source and folder in the list `name`; what other data sets left there stays."""
     path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.
-    own = (options.source or options.layout, workspace.hash_secretly(str(options.images.resolve())))
+    own = (options.source or options.layout, workspace.hash_secretly(str(Path(options.images).resolve())))
     with replace_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_LISTED_COLUMNS)

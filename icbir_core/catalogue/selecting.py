@@ -67,11 +67,12 @@ def give_reason_against_view(view: str, options: IngestOptions) -> str | None:
 
 def count_rows(options: IngestOptions) -> int:
     """About how many rows the table has (a line of a quoted report counts as one), 0 without a readable table."""
-    if options.labels is None or not options.labels.is_file():
+    table = options.labels and Path(options.labels)
+    if not table or not table.is_file():
         return 0
-    open_table = gzip.open if options.labels.suffix == ".gz" else open
+    open_table = gzip.open if table.suffix == ".gz" else open
     try:
-        with open_table(options.labels, "rb") as handle:
+        with open_table(table, "rb") as handle:
             return max(sum(1 for _ in handle) - 1, 0)
     except (OSError, EOFError, zlib.error):  # told by whoever reads the rows
         return 0
@@ -83,19 +84,19 @@ def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
     if options.split is None or options.part is None:
         raise CatalogueError("Expected --split and --part together, got only one of them; give both.")
     parts: dict[str, str] = {}
+    table = Path(options.split).name
     for row in read_table(options.split, (), "split"):
         patient = next((row[name] for name in _PATIENT_COLUMNS if name in row), None)
         part = next((row[name] for name in _PART_COLUMNS if name in row), None)
         if patient is None or part is None:
             raise CatalogueError(
-                f"Expected the columns 'Patient ID' and 'part' in '{options.split.name}', got: {', '.join(row)}; "
-                "rename them."
+                f"Expected the columns 'Patient ID' and 'part' in '{table}', got: {', '.join(row)}; rename them."
             )
         if parts.setdefault(patient, part) != part:
-            raise CatalogueError(f"Expected one part a patient in '{options.split.name}', got two for one; correct it.")
+            raise CatalogueError(f"Expected one part a patient in '{table}', got two for one; correct it.")
     if options.part not in parts.values():
         known = ", ".join(sorted(set(parts.values()))) or "none"
-        raise CatalogueError(f"Expected a part of '{options.split.name}', got '{options.part}'; it has: {known}.")
+        raise CatalogueError(f"Expected a part of '{table}', got '{options.part}'; it has: {known}.")
     return parts
 
 

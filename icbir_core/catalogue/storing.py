@@ -16,7 +16,7 @@ from icbir_core.catalogue.selecting import give_reason_against_view
 from icbir_core.catalogue.table import Kept
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge, WorkspaceError
-from icbir_core.files import sha256_of_bytes, sha256_of_file
+from icbir_core.files import PathLike, sha256_of_bytes, sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import assess_quality, read_radiograph, write_lossless
 from icbir_core.radiograph.network_input import resize_film
@@ -64,7 +64,7 @@ def store_film(
     Raises `WorkspaceError` where the film cannot be written or the salt is lost.
     """
     try:
-        size = raw.file.stat().st_size
+        size = Path(raw.file).stat().st_size
         radiograph = _read(raw, size, limits)
         view = raw.view if raw.view != UNKNOWN else radiograph.view
         if (reason := give_reason_against_view(view, options)) is not None:
@@ -158,10 +158,10 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
     )
 
 
-def measure_file(file: Path) -> int | None:
+def measure_file(file: PathLike) -> int | None:
     """The file's size in bytes; None where it cannot be told."""
     try:
-        return file.stat().st_size
+        return Path(file).stat().st_size
     except OSError:
         return None
 
@@ -179,7 +179,7 @@ def _read(raw: RawCase, size: int, limits: ReadLimits) -> Radiograph:
     # Bytes have no name, so no message about them can tell one.
     if size > limits.max_bytes:
         raise RadiographTooLarge(f"Expected at most {limits.max_bytes:,} bytes, got {size:,}.")
-    return read_radiograph(raw.file.read_bytes(), limits)
+    return read_radiograph(Path(raw.file).read_bytes(), limits)
 
 
 def _find_doubts(radiograph: Radiograph, view: str) -> list[str]:

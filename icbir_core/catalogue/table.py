@@ -33,6 +33,7 @@ from icbir_core.catalogue.schema import (
     find_missing_tables,
 )
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
 from icbir_core.settings import SearchFilter
 from icbir_core.types import Case
@@ -78,10 +79,10 @@ class Kept(NamedTuple):
 class Catalogue:
     """The cases of one workspace. Removed cases keep their row (a tombstone) and are left out unless asked for."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: PathLike):
+        self.path = Path(path)
         self._digest: tuple[tuple, str] | None = None
-        self._engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 30})
+        self._engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30})
         self.copies = Copies(self._engine)
         try:
             if not inspect(self._engine).has_table(CASES.name):

@@ -20,6 +20,7 @@ from icbir_core.catalogue.table import Catalogue
 from icbir_core.errors import ManifestMismatch, WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
+    PathLike,
     read_json,
     sha256_of_file,
     sha256_of_tree,
@@ -39,12 +40,12 @@ class Workspace:
     Make it with `create` or `open`. Every path in a manifest is relative to the folder, so that it can be moved.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: PathLike):
         # absolute at once: an artefact's path is either below it or relative to it, never to the current folder
-        self.path = path.absolute()
+        self.path = Path(path).absolute()
 
     @classmethod
-    def create(cls, path: str | Path) -> Workspace:
+    def create(cls, path: PathLike) -> Workspace:
         """Make a workspace in a new or empty folder; a folder that already is one is opened.
 
         Raises `WorkspaceError` if the folder holds other files.
@@ -66,7 +67,7 @@ class Workspace:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Workspace:
+    def open(cls, path: PathLike) -> Workspace:
         """Open a workspace. Raises `WorkspaceError` if the folder is none, or is of another format version."""
         path = Path(path)
         if not (path / MANIFEST).is_file():

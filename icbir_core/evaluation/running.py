@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from icbir_core.evaluation.protocols import (
 )
 from icbir_core.evaluation.retraining import SUFFIX, retrain
 from icbir_core.evaluation.vectors import VectorSource
+from icbir_core.files import PathLike
 
 Progress = Callable[[int, int, str], None]
 PROTOCOLS = ("held-out", "silva2020", "simulated")
@@ -40,7 +40,7 @@ class EvaluationOptions:
     films: IngestOptions | None = None
     methods: tuple[str, ...] = ()
     single_query: bool = False
-    truth: tuple[Path, ...] = ()
+    truth: tuple[PathLike, ...] = ()
     ks: tuple[int, ...] = (1, 5, 10)
     permutations: int = 200
     retrain: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
-from icbir_core.files import write_bytes_atomically
+from icbir_core.files import PathLike, write_bytes_atomically
 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
@@ -36,7 +36,7 @@ class VectorSource:
     def __init__(
         self,
         engine: TargetEngine,
-        folder: Path,
+        folder: PathLike,
         progress: Progress | None = None,
         retrained: Mapping[str, Classifier] | None = None,
     ):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import TrainingError
-from icbir_core.files import replace_atomically
+from icbir_core.files import PathLike, replace_atomically
 from icbir_core.model.network import load_matching_weights, named_weights
 
 FILE_NAME = "checkpoint.npz"
@@ -28,7 +28,7 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    directory: Path, identity: dict, state: Checkpoint, model: keras.Model, optimizer: keras.optimizers.Optimizer
+    directory: PathLike, identity: dict, state: Checkpoint, model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> None:
     """Writes weights, optimizer variables (with their moving averages) and `state` atomically."""
     arrays = {f"model:{name}": values for name, values in named_weights(model).items()}
@@ -38,18 +38,18 @@ def write_checkpoint(
         "identity": identity, "epoch": state.epoch, "best_score": state.best_score, "best_epoch": state.best_epoch,
         "history": state.history,
     }  # fmt: skip
-    with replace_atomically(directory / FILE_NAME) as aside:
+    with replace_atomically(Path(directory) / FILE_NAME) as aside:
         np.savez(aside, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
 
 
 def read_checkpoint(
-    directory: Path, identity: dict, model: keras.Model, optimizer: keras.optimizers.Optimizer
+    directory: PathLike, identity: dict, model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> Checkpoint | None:
     """Puts a stored run back into model and optimizer; None if there is none.
 
     Raises `TrainingError` if the checkpoint belongs to a run with other data, recipe, network or seed.
     """
-    path = directory / FILE_NAME
+    path = Path(directory) / FILE_NAME
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as stored:
@@ -69,9 +69,9 @@ def read_checkpoint(
     return Checkpoint(facts["epoch"], facts["best_score"], facts["best_epoch"], best, facts["history"])
 
 
-def forget_checkpoint(directory: Path) -> None:
+def forget_checkpoint(directory: PathLike) -> None:
     """Removes the checkpoint of a run that is done; its history stays."""
-    (directory / FILE_NAME).unlink(missing_ok=True)
+    (Path(directory) / FILE_NAME).unlink(missing_ok=True)
 
 
 def _select(stored: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:

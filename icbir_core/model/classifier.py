@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
-from icbir_core.files import replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import PathLike, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.calibration import Calibration
 from icbir_core.model.network import PENULTIMATE_LAYER, build_network, load_matching_weights, read_named_weights
 from icbir_core.radiograph.network_input import standardise
@@ -96,7 +96,7 @@ class Classifier:
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> Classifier:
+    def load(cls, path: PathLike) -> Classifier:
         """Reads a `.keras` model or a starter's `.npz` together with the manifest `<stem>.json` beside it.
 
         Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of
@@ -121,12 +121,12 @@ class Classifier:
         return cls(model, manifest)
 
 
-def manifest_path(path: Path) -> Path:
+def manifest_path(path: PathLike) -> Path:
     """Where the manifest of a weights file lies."""
     return Path(path).with_suffix(".json")
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: PathLike) -> dict[str, Any]:
     """The manifest of a weights file. Raises `ModelError` if either is missing or the manifest lacks an entry."""
     path = Path(path)
     if not path.is_file():
@@ -147,7 +147,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def save_classifier(model: keras.Model, path: str | Path, manifest: Mapping[str, Any]) -> Classifier:
+def save_classifier(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Classifier:
     """Writes `model` to `path` (.keras) and its manifest, with the hash added, beside it; returns the classifier.
 
     The manifest goes last: a kill between the two leaves a mismatch that loading names, never a wrong pair.

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import ModelError, UnknownNameError
+from icbir_core.files import PathLike
 
 FEATURE_LAYER = "relu"
 PENULTIMATE_LAYER = "avg_pool"
@@ -77,7 +78,7 @@ def _build_densenet121(size: int, weights: str | None) -> keras.Model:
 NETWORKS: tuple[str, ...] = ("densenet121", "densenet_small")
 
 
-def build_network(name: str, outputs: int, size: int, weights: str | Path = "none") -> keras.Model:
+def build_network(name: str, outputs: int, size: int, weights: PathLike = "none") -> keras.Model:
     """A network from (N, size, size, 3) standardised input to (N, outputs) probabilities in (0, 1).
 
     weights : "none" (random), "imagenet" (densenet121 only) or a file: a `.keras` model or a starter `.npz` whose
@@ -118,8 +119,9 @@ def named_weights(model: keras.Model) -> dict[str, np.ndarray]:
     return {name_of(variable): keras.ops.convert_to_numpy(variable.value) for variable in model.variables}
 
 
-def read_named_weights(path: Path) -> dict[str, np.ndarray]:
+def read_named_weights(path: PathLike) -> dict[str, np.ndarray]:
     """Weights by name from a `.keras` model or an `.npz` file. Raises `ModelError` if there is none."""
+    path = Path(path)
     if not path.is_file():
         raise ModelError(f"Expected a weights file, got '{path}', which does not exist; use imagenet, none or a file.")
     if path.suffix == ".npz":

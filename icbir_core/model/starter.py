@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import ModelError
-from icbir_core.files import find_program_folder, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import PathLike, find_program_folder, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.classifier import FORMAT_VERSION, Classifier, manifest_path
 from icbir_core.model.network import named_weights
 
@@ -19,9 +19,9 @@ CLASSIFIER_FILE = "starter_classifier.npz"
 SALIENCY_FILE = "starter_saliency_classifier.npz"
 
 
-def starter_path(saliency: bool = False, directory: Path = STARTER_DIRECTORY) -> Path:
+def starter_path(saliency: bool = False, directory: PathLike = STARTER_DIRECTORY) -> Path:
     """Where the starter's weights lie. Raises `ModelError` if the program came without them."""
-    path = directory / (SALIENCY_FILE if saliency else CLASSIFIER_FILE)
+    path = Path(directory) / (SALIENCY_FILE if saliency else CLASSIFIER_FILE)
     if not path.is_file():
         raise ModelError(
             f"Expected the starter model {path.name} in {directory}, got none; install the program again or train."
@@ -29,7 +29,7 @@ def starter_path(saliency: bool = False, directory: Path = STARTER_DIRECTORY) ->
     return path
 
 
-def load_starter(directory: Path = STARTER_DIRECTORY) -> tuple[Classifier, Classifier]:
+def load_starter(directory: PathLike = STARTER_DIRECTORY) -> tuple[Classifier, Classifier]:
     """The pair (classifier, saliency classifier), hashes checked.
 
     The saliency classifier's manifest names the classifier whose maps it reads; `ModelError` if it is another one.
@@ -41,7 +41,7 @@ def load_starter(directory: Path = STARTER_DIRECTORY) -> tuple[Classifier, Class
     return classifier, saliency_classifier
 
 
-def save_starter(model: keras.Model, path: Path, manifest: Mapping[str, Any]) -> Classifier:
+def save_starter(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Classifier:
     """Writes a network as float16 arrays (`.npz`) with its manifest; returns it as it will load, rounded to float16.
 
     Raises `ModelError` if a weight does not fit into float16.

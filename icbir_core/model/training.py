@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import TrainingError
-from icbir_core.files import sha256_of_bytes
+from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.model.augmentation import resize_image
 from icbir_core.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from icbir_core.model.network import build_network, load_matching_weights, named_weights, precision
@@ -127,11 +128,11 @@ def _average_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) 
 def train(
     training_set: TrainingSet,
     recipe: Recipe,
-    directory: Path,
+    directory: PathLike,
     *,
     network: str = "densenet121",
     size: int = 224,
-    weights: str | Path | None = None,
+    weights: PathLike | None = None,
     seed: int = 0,
     policy: str = "float32",
     made_from: str = "",
@@ -147,8 +148,9 @@ def train(
     Raises `TrainingError` if the directory holds a checkpoint of another run or the loss diverges. `forget_checkpoint`
     frees the room (five times the weights) when what was trained is safely stored.
     """
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    start = str(weights or recipe.start)
+    start = os.fspath(weights or recipe.start)
     keras.utils.set_random_seed(seed)
     with precision(policy):
         model = build_network(network, len(training_set.findings), size, start)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from icbir_core.files import write_bytes_atomically, write_text_atomically
+from icbir_core.files import PathLike, write_bytes_atomically, write_text_atomically
 from icbir_core.findings import NO_FINDING
 
 from .film import SIMULATED_FINDINGS, simulate_films
@@ -25,7 +25,7 @@ def image_name(seed: int) -> str:
 
 
 def write_simulated(
-    directory: str | Path,
+    directory: PathLike,
     count: int,
     seed: int,
     size: int = 512,
@@ -81,7 +81,7 @@ def write_simulated(
     return directory
 
 
-def read_truth(directory: str | Path) -> list[SimulatedTruth]:
+def read_truth(directory: PathLike) -> list[SimulatedTruth]:
     """The truths of a directory of `write_simulated`, in order of seed."""
     path = Path(directory) / "truth.jsonl"
     if not path.is_file():

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
+from icbir_core.files import PathLike
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.index import MERGE_SHARE
 from icbir_core.retrieval.store import CaseStore
 
 
-def renew_centre(store: CaseStore, rows: np.ndarray, directory: Path, identity: dict[str, str]) -> Centre:
+def renew_centre(store: CaseStore, rows: np.ndarray, directory: PathLike, identity: dict[str, str]) -> Centre:
     """The centre in `directory`, measured on the cases `rows` if there is none that fits.
 
     One of the same models stays until the catalogue has grown or shrunk by a tenth since, so that an addition does not

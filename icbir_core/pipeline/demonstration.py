@@ -18,6 +18,7 @@ import numpy as np
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
 from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.files import (
+    PathLike,
     find_program_folder,
     read_json,
     replace_atomically,
@@ -69,10 +70,10 @@ class DemonstrationReport:
 
 
 def build_demonstration(
-    path: str | Path,
+    path: PathLike,
     device: str = "auto",
     plan: DemonstrationPlan = DemonstrationPlan(),
-    assets: Path = ASSETS,
+    assets: PathLike = ASSETS,
     models=None,
     progress: Progress | None = None,
 ) -> DemonstrationReport:
@@ -156,10 +157,10 @@ def decode_maps(encoded: np.ndarray) -> np.ndarray:
 
 
 def make_demonstration_assets(
-    path: str | Path,
+    path: PathLike,
     device: str = "auto",
     plan: DemonstrationPlan = DemonstrationPlan(),
-    assets: Path = ASSETS,
+    assets: PathLike = ASSETS,
     models=None,
     progress: Progress | None = None,
 ) -> Path:
@@ -187,6 +188,7 @@ def make_demonstration_assets(
     }
     for name in _EXACT:
         values[name] = store.read(name, rows).astype(np.float32 if name == "scales" else np.float16)
+    assets = Path(assets)
     assets.mkdir(parents=True, exist_ok=True)
     with replace_atomically(assets / DATA) as aside, open(aside, "wb") as handle:
         np.savez_compressed(handle, **values)
@@ -205,8 +207,9 @@ def make_demonstration_assets(
     return assets / DATA
 
 
-def take_shipped(workspace: Workspace, models, assets: Path, progress: Progress) -> int:
+def take_shipped(workspace: Workspace, models, assets: PathLike, progress: Progress) -> int:
     """Put shipped values into the store for the films that they fit; returns how many. None if made by other models."""
+    assets = Path(assets)
     if not (assets / MANIFEST).is_file() or not (assets / DATA).is_file():
         return 0
     manifest = read_json(assets / MANIFEST)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.errors import FetchError, UnknownNameError, WorkspaceError
-from icbir_core.files import PARTIAL_MARK, read_json, sha256_of_file, write_json_atomically
+from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file, write_json_atomically
 
 ADDRESSES = Path(__file__).with_name("public_data_sets.json")
 RECORD = "fetched.json"
@@ -59,9 +59,9 @@ def parse_parts(text: str) -> tuple[int, ...] | None:
 def fetch_data_set(
     data_set: str,
     parts: Sequence[int] | None,
-    to: str | Path,
+    to: PathLike,
     progress: Progress | None = None,
-    manifest: str | Path | None = None,
+    manifest: PathLike | None = None,
     base_url: str | None = None,
     unpack: bool = True,
     pause: float = 1.0,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.files import read_json, sha256_of_bytes, write_json_atomically
+from icbir_core.files import PathLike, read_json, sha256_of_bytes, write_json_atomically
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.settings import InputSettings
 from icbir_core.types import Case
@@ -21,7 +21,7 @@ _EVERY = 64
 
 
 def cache_rows(
-    folder: Path,
+    folder: PathLike,
     name: str,
     identity: dict,
     count: int,
@@ -35,6 +35,7 @@ def cache_rows(
 
     What an earlier run of the same `identity` wrote is kept, so a killed run goes on; another identity starts anew.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pixels, journal = folder / f"{name}.uint8", folder / f"{name}.json"
     stored = read_json(journal) if journal.is_file() else {}

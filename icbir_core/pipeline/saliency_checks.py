@@ -11,6 +11,7 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import SaliencyError
+from icbir_core.files import PathLike
 from icbir_core.findings import find_canonical_name
 from icbir_core.phantom import SIMULATED_FINDINGS, simulate_films
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
@@ -45,7 +46,7 @@ def simulate_marked(finding: str, count: int, settings: InputSettings) -> Marked
     return MarkedFilms(source, finding, np.stack(images), np.stack(masks), tuple(groups))
 
 
-def read_boxes(path: Path) -> dict[str, dict[str, list[tuple[float, ...]]]]:
+def read_boxes(path: PathLike) -> dict[str, dict[str, list[tuple[float, ...]]]]:
     """Case name → finding → boxes (left, top, width, height), from a table as NIH's BBox_List_2017.csv.
 
     Raises SaliencyError on a table without those columns.
@@ -69,7 +70,7 @@ def read_boxes(path: Path) -> dict[str, dict[str, list[tuple[float, ...]]]]:
 
 
 def collect_boxed(
-    workspace: Workspace, path: Path, findings: tuple[str, ...], settings: InputSettings, frame: int = FRAME
+    workspace: Workspace, path: PathLike, findings: tuple[str, ...], settings: InputSettings, frame: int = FRAME
 ) -> list[MarkedFilms]:
     """The workspace's cases that have boxes of one of `findings`: one set a finding, most films first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import TrainingError
-from icbir_core.files import sha256_of_file
+from icbir_core.files import PathLike, sha256_of_file
 from icbir_core.findings import require_canonical_name
 from icbir_core.model.checkpoint import forget_checkpoint
 from icbir_core.model.classifier import Classifier, manifest_path, read_manifest, save_classifier
@@ -43,7 +44,7 @@ class TrainingOptions:
     target: str
     recipe: Recipe
     findings: tuple[str, ...] = ()
-    weights: str | None = None
+    weights: PathLike | None = None
     stage: str = "both"
     network: str = "densenet121"
     input: InputSettings = InputSettings()
@@ -209,7 +210,7 @@ def _is_of_run(path: Path, run: str) -> bool:
 
 
 def _find_start(options: TrainingOptions) -> str:
-    start = options.weights or options.recipe.start
+    start = os.fspath(options.weights or options.recipe.start)
     if start == "starter":
         from icbir_core.model.starter import starter_path
 

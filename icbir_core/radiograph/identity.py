@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from icbir_core.errors import RadiographTooLarge
+from icbir_core.files import PathLike
 from icbir_core.radiograph.decoding import looks_like_dicom
 from icbir_core.radiograph.dicom_header import get_items, get_text, is_burned_in, read_age, read_sex, read_view
 from icbir_core.settings import FILM_LIMITS, ReadLimits
@@ -42,7 +43,7 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _HEAD = 4096
 
 
-def read_film_header(source: bytes | str | Path, limits: ReadLimits = FILM_LIMITS) -> FilmHeader | None:
+def read_film_header(source: bytes | PathLike, limits: ReadLimits = FILM_LIMITS) -> FilmHeader | None:
     """The header of a DICOM film, found by its content; None for any other file.
 
     Raises `RadiographError` where it cannot be read, `RadiographTooLarge`, OSError for a file that cannot be opened.
@@ -61,14 +62,14 @@ def read_film_header(source: bytes | str | Path, limits: ReadLimits = FILM_LIMIT
     return header if header is not None and header.has_picture else _describe(_parse_whole(source, limits))
 
 
-def _read_head(source: bytes | str | Path) -> bytes:
+def _read_head(source: bytes | PathLike) -> bytes:
     if isinstance(source, bytes):
         return source[:_HEAD]
     with open(source, "rb") as file:
         return file.read(_HEAD)
 
 
-def _parse_whole(source: bytes | str | Path, limits: ReadLimits) -> Dataset:
+def _parse_whole(source: bytes | PathLike, limits: ReadLimits) -> Dataset:
     from icbir_core.radiograph.dicom import parse_dicom  # brings all decoders: only where it is needed
 
     if not isinstance(source, bytes):

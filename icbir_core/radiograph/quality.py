@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch
-from icbir_core.files import find_program_folder, read_json
+from icbir_core.files import PathLike, find_program_folder, read_json
 from icbir_core.radiograph.facts import MODALITIES
 from icbir_core.radiograph.network_input import equalise_contrast, resize_film
 from icbir_core.radiograph.views import FRONTAL
@@ -213,12 +213,12 @@ def parse_quality_model(model: dict) -> QualityModel:
 
 
 @cache
-def load_quality_model(path: Path = MODEL_PATH) -> QualityModel:
+def load_quality_model(path: PathLike = MODEL_PATH) -> QualityModel:
     """The model of the asset file, read once. Raises `ManifestMismatch` where it is not what its manifest says."""
     content = read_json(path)
     if hash_model(content["model"]) != content["manifest"]["model_sha256"]:
         raise ManifestMismatch(
-            f"Expected the model that the manifest in '{path.name}' names, got another; "
+            f"Expected the model that the manifest in '{Path(path).name}' names, got another; "
             "restore the file or make it again with benchmarks/quality_gate.py."
         )
     return parse_quality_model(content["model"])

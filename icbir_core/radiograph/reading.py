@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from icbir_core.errors import RadiographError, RadiographTooLarge
-from icbir_core.files import sha256_of_bytes
+from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.radiograph.decoding_process import get_pool
 from icbir_core.radiograph.levels import hash_levels, levels_to_pixels
 from icbir_core.settings import ReadLimits
@@ -14,7 +14,7 @@ from icbir_core.types import FilmHeader, Radiograph
 DEFAULT_LIMITS = ReadLimits()
 
 
-def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph:
+def read_radiograph(source: bytes | PathLike, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph:
     """Read a PNG, JPEG or DICOM film, found by its content and never by its name.
 
     source : the file's bytes, or a path. limits : checked before anything is decoded.
@@ -25,7 +25,7 @@ def read_radiograph(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIM
     return read_film(source, limits)[0]
 
 
-def read_film(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[Radiograph, FilmHeader | None]:
+def read_film(source: bytes | PathLike, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[Radiograph, FilmHeader | None]:
     """As `read_radiograph`, and what a DICOM header says of the patient and the film; None where there is none. It
     names a person: its numbers are only to be hashed.
     """
@@ -48,7 +48,7 @@ def read_film(source: bytes | str | Path, limits: ReadLimits = DEFAULT_LIMITS) -
     return radiograph, film.header
 
 
-def _read_bytes(source: bytes | str | Path, limits: ReadLimits) -> bytes:
+def _read_bytes(source: bytes | PathLike, limits: ReadLimits) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         data, size = bytes(source), len(source)
     else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from icbir_core.errors import RadiographError
-from icbir_core.files import write_bytes_atomically
+from icbir_core.files import PathLike, write_bytes_atomically
 from icbir_core.radiograph.levels import pixels_to_levels
 from icbir_core.types import Radiograph
 
@@ -32,7 +31,7 @@ def encode_lossless(radiograph: Radiograph) -> bytes:
     return data if eight_bit else data[:_HEADER_END] + _ALL_BITS_COUNT + data[_HEADER_END:]
 
 
-def write_lossless(radiograph: Radiograph, path: str | Path) -> None:
+def write_lossless(radiograph: Radiograph, path: PathLike) -> None:
     """Write the film to `path`, whole or not at all; reading it back gives equal pixels and an equal `pixel_sha256`.
 
     View, age, sex and spacing are not written: the pixels carry no header.

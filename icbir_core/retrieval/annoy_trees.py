@@ -6,13 +6,14 @@ guards it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from annoy import AnnoyIndex
 
+from icbir_core.files import PathLike
 from icbir_core.retrieval.exact import find_nearest, measure_distances
 
 METRIC = "euclidean"
@@ -50,11 +51,11 @@ class Probe:
     distances: np.ndarray
 
 
-def build_trees(vectors: np.ndarray, path: Path, trees: int, seed: int) -> None:
+def build_trees(vectors: np.ndarray, path: PathLike, trees: int, seed: int) -> None:
     """Write an Annoy file of `vectors` (N, D) to `path`. One thread: only then is a seeded build the same byte for
     byte."""
     index = AnnoyIndex(vectors.shape[1], METRIC)
-    index.on_disk_build(str(path))
+    index.on_disk_build(os.fspath(path))
     index.set_seed(seed)
     for start in range(0, len(vectors), 1024):
         for offset, vector in enumerate(np.asarray(vectors[start : start + 1024]).tolist()):
@@ -63,10 +64,10 @@ def build_trees(vectors: np.ndarray, path: Path, trees: int, seed: int) -> None:
     index.unload()
 
 
-def load_trees(path: Path, dimension: int) -> AnnoyIndex:
+def load_trees(path: PathLike, dimension: int) -> AnnoyIndex:
     """The Annoy file, mapped into memory (pages are read when a search touches them)."""
     index = AnnoyIndex(dimension, METRIC)
-    index.load(str(path))
+    index.load(os.fspath(path))
     return index
 
 
@@ -106,7 +107,7 @@ def measure_recall(index: AnnoyIndex, vectors: np.ndarray, probes: list[Probe], 
 def choose_trees(
     vectors: np.ndarray,
     squared_norms: np.ndarray,
-    path: Path,
+    path: PathLike,
     seed: int,
     recall_target: float = RECALL_TARGET,
     sample: int = SAMPLE,

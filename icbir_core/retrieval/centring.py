@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import sha256_of_bytes, write_bytes_atomically
+from icbir_core.files import PathLike, sha256_of_bytes, write_bytes_atomically
 from icbir_core.rounding import invert_lengths
 
 FILE = "centre.npz"
@@ -57,12 +57,12 @@ class Centre:
         np.savez(buffer, mean=self.mean, cases=np.array(self.cases), identity=np.array(identity))
         return buffer.getvalue()
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: PathLike) -> None:
         """Write it as `centre.npz` into a target's folder."""
         write_bytes_atomically(Path(directory) / FILE, self._to_bytes())
 
     @classmethod
-    def open(cls, directory: Path, identity: dict[str, str]) -> Centre:
+    def open(cls, directory: PathLike, identity: dict[str, str]) -> Centre:
         """Read it. Raises `IndexMismatch` if there is none, or one of other models."""
         path = Path(directory) / FILE
         if not path.is_file():

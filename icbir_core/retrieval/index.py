@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.files import PathLike
 from icbir_core.retrieval.annoy_trees import METRIC, RECALL_TARGET, choose_trees, load_trees, propose
 from icbir_core.retrieval.exact import compute_squared_norms, find_nearest, measure_distances, order_nearest
 from icbir_core.retrieval.index_files import (
@@ -50,7 +51,7 @@ class Index:
     rounding = SINGLE
     """What share of their length counts as rounding where two vectors are compared."""
 
-    def __init__(self, directory: Path, manifest: Mapping[str, Any]):
+    def __init__(self, directory: PathLike, manifest: Mapping[str, Any]):
         self.directory, self.manifest = Path(directory), dict(manifest)
         files = self.manifest["files"]
         self._vectors = self._load(files["vectors"])
@@ -216,7 +217,7 @@ class Index:
     @classmethod
     def build(
         cls,
-        directory: Path,
+        directory: PathLike,
         vectors: np.ndarray,
         rows: np.ndarray,
         made_from: Mapping[str, str],
@@ -266,7 +267,7 @@ class Index:
     @classmethod
     def update(
         cls,
-        directory: Path,
+        directory: PathLike,
         vectors: np.ndarray,
         rows: np.ndarray,
         removed: np.ndarray,
@@ -303,7 +304,7 @@ class Index:
         return cls(directory, publish_manifest(directory, manifest))
 
     @classmethod
-    def open(cls, directory: Path, expected: Mapping[str, str] | None = None) -> Index:
+    def open(cls, directory: PathLike, expected: Mapping[str, str] | None = None) -> Index:
         """Open the index for searching.
 
         expected: hashes that `made_from` must hold ("model", "catalogue"). Raises `IndexMismatch` by name if there is

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import read_json, sha256_of_bytes, sha256_of_file, write_json_atomically
+from icbir_core.files import PathLike, read_json, sha256_of_bytes, sha256_of_file, write_json_atomically
 
 FORMAT = 1
 HASH_AT_OPEN = 256 * 1024 * 1024
@@ -21,8 +21,9 @@ _ASIDE = ".building-"
 
 
 @contextmanager
-def make_aside(directory: Path) -> Iterator[Path]:
+def make_aside(directory: PathLike) -> Iterator[Path]:
     """A folder inside `directory` in which files are written before they are adopted; what a killed build left goes."""
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(f"{_ASIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -30,9 +31,10 @@ def make_aside(directory: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def open_manifest(directory: Path, facts: Mapping[str, Any], made_from: Mapping[str, str]) -> dict[str, Any]:
+def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapping[str, str]) -> dict[str, Any]:
     """The manifest, after its facts ("kind", "metric"), its origin and its files have been compared with what is there.
     Raises `IndexMismatch` naming the first difference."""
+    directory = Path(directory)
     if not (directory / "manifest.json").is_file():
         raise IndexMismatch(f"Expected an index in '{directory.name}', got no manifest; run the index command.")
     manifest = read_json(directory / "manifest.json")
@@ -70,7 +72,7 @@ class Selection:
         return np.asarray(self.array[low:high])[chosen - low]
 
 
-def copy_vectors(vectors: Any, rows: np.ndarray, path: Path) -> None:
+def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike) -> None:
     """Write `vectors` as float32 .npy, 1,024 at a time. Raises `IndexMismatch` naming the row with a bad value."""
     target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=tuple(vectors.shape))
     for start in range(0, len(rows), 1024):
@@ -86,8 +88,9 @@ def copy_vectors(vectors: Any, rows: np.ndarray, path: Path) -> None:
     target.flush()
 
 
-def adopt_file(directory: Path, aside: Path) -> dict[str, Any]:
+def adopt_file(directory: PathLike, aside: PathLike) -> dict[str, Any]:
     """Move a finished file into the index's directory under a name that holds its hash; its manifest entry."""
+    directory, aside = Path(directory), Path(aside)
     digest = sha256_of_file(aside)
     name = f"{aside.stem}-{digest[:12]}{aside.suffix}"
     entry = {"name": name, "sha256": digest, "bytes": aside.stat().st_size}
@@ -95,8 +98,9 @@ def adopt_file(directory: Path, aside: Path) -> dict[str, Any]:
     return entry
 
 
-def publish_manifest(directory: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def publish_manifest(directory: PathLike, manifest: dict[str, Any]) -> dict[str, Any]:
     """Make the manifest the current one (one atomic step), then delete files that it does not name."""
+    directory = Path(directory)
     parts = ",".join(f"{name}:{entry['sha256']}" for name, entry in sorted(manifest["files"].items()))
     manifest["sha256"] = sha256_of_bytes(parts.encode())
     write_json_atomically(directory / "manifest.json", manifest)
@@ -107,11 +111,11 @@ def publish_manifest(directory: Path, manifest: dict[str, Any]) -> dict[str, Any
     return manifest
 
 
-def check_files(directory: Path, manifest: Mapping[str, Any], hash_up_to: int | None) -> None:
+def check_files(directory: PathLike, manifest: Mapping[str, Any], hash_up_to: int | None) -> None:
     """Compare the files with the manifest: all sizes, and the hashes of files up to `hash_up_to` bytes (None: all).
     Raises `IndexMismatch` naming the file."""
     for entry in manifest["files"].values():
-        path = directory / entry["name"]
+        path = Path(directory) / entry["name"]
         size = path.stat().st_size if path.is_file() else None
         if size != entry["bytes"]:
             raise IndexMismatch(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import replace_atomically
+from icbir_core.files import PathLike, replace_atomically
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.comparison import Comparison, measure_nearest
 
@@ -49,13 +49,13 @@ def _find_own(row: int, keys: CaseKeys) -> np.ndarray:
     return np.unique(np.concatenate([[row], keys.find_same_patient(row), keys.find_identical(row)]))
 
 
-def write_neighbours(directory: Path, index_sha256: str, distances: np.ndarray) -> None:
+def write_neighbours(directory: PathLike, index_sha256: str, distances: np.ndarray) -> None:
     """Keep the distances beside the index that they were measured with."""
     with replace_atomically(Path(directory) / FILE) as aside, open(aside, "wb") as handle:
         np.savez(handle, distances=distances, index=np.array(index_sha256))
 
 
-def read_neighbours(directory: Path, index_sha256: str) -> np.ndarray:
+def read_neighbours(directory: PathLike, index_sha256: str) -> np.ndarray:
     """The distances, ascending. Raises `IndexMismatch` if they are missing or belong to another index."""
     path = Path(directory) / FILE
     if not path.is_file():

@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.storing import is_same_picture
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
+from icbir_core.files import PathLike
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.comparison import Comparison, measure_distances
@@ -61,7 +61,7 @@ class Retriever:
         self._lock = threading.RLock()
 
     @classmethod
-    def open(cls, workspace: Workspace | str | Path, target: str | None = None, device: str = "auto") -> Retriever:
+    def open(cls, workspace: Workspace | PathLike, target: str | None = None, device: str = "auto") -> Retriever:
         """Open an indexed workspace for searching.
 
         target : the default target finding; None takes the one that was indexed first. Raises `WorkspaceError` if

@@ -18,7 +18,7 @@ import numpy as np
 import zarr
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.files import write_bytes_atomically
+from icbir_core.files import PathLike, write_bytes_atomically
 
 BATCH = 8
 LEDGER = "ledger.int64"
@@ -32,12 +32,12 @@ class CaseStore:
     identity : what the values were made by (hashes of the models, names of the methods); a store is never mixed.
     """
 
-    def __init__(self, path: Path, group: zarr.Group):
+    def __init__(self, path: PathLike, group: zarr.Group):
         self.path, self._group = Path(path), group
         self._ledger = self.path / LEDGER
 
     @classmethod
-    def open(cls, path: Path, identity: Mapping[str, str] | None = None) -> CaseStore:
+    def open(cls, path: PathLike, identity: Mapping[str, str] | None = None) -> CaseStore:
         """Open a store. Raises `IndexMismatch` if there is none or its identity is not the given one."""
         path = Path(path)
         if not (path / "zarr.json").is_file():
@@ -55,7 +55,7 @@ class CaseStore:
 
     @classmethod
     def create(
-        cls, path: Path, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
+        cls, path: PathLike, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
     ) -> CaseStore:
         """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype)."""
         path = Path(path)
@@ -72,7 +72,7 @@ class CaseStore:
 
     @classmethod
     def open_or_create(
-        cls, path: Path, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
+        cls, path: PathLike, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
     ) -> tuple[CaseStore, bool]:
         """(store, whether it is new): an existing one only if its identity is the given one; otherwise it starts anew,
         because values made by another model are of no use."""

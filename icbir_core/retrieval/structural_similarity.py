@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.files import PathLike
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.index_files import (
     FORMAT,
@@ -103,7 +104,7 @@ class StructuralSimilarityIndex:
     metric = METRIC
     tail = 0
 
-    def __init__(self, directory: Path, manifest: Mapping[str, Any]):
+    def __init__(self, directory: PathLike, manifest: Mapping[str, Any]):
         self.directory, self.manifest = Path(directory), dict(manifest)
         names = {name: entry["name"] for name, entry in self.manifest["files"].items()}
         self._images, self._means, self._variances, rows = (
@@ -150,7 +151,7 @@ class StructuralSimilarityIndex:
 
     @classmethod
     def update(
-        cls, directory: Path, reduced: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str]
+        cls, directory: PathLike, reduced: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str]
     ) -> StructuralSimilarityIndex:
         """Write the index of reduced images (N, 64, 64), any array that can be sliced, read 256 at a time; the rows in
         `removed` are left out. Raises `IndexMismatch` for a value that is not finite."""
@@ -190,7 +191,7 @@ class StructuralSimilarityIndex:
         return cls(directory, publish_manifest(directory, manifest))
 
     @classmethod
-    def open(cls, directory: Path, expected: Mapping[str, str] | None = None) -> StructuralSimilarityIndex:
+    def open(cls, directory: PathLike, expected: Mapping[str, str] | None = None) -> StructuralSimilarityIndex:
         """Open for searching; as `Index.open`. Raises `IndexMismatch`."""
         directory = Path(directory)
         return cls(

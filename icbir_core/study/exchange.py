@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from icbir_core.errors import StudyError
-from icbir_core.files import write_bytes_atomically
+from icbir_core.files import PathLike, write_bytes_atomically
 from icbir_core.study.design import Study
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
@@ -31,7 +32,7 @@ class ImportReport:
     already: int
 
 
-def export_study(store: RatingsStore, name: str, path: Path) -> int:
+def export_study(store: RatingsStore, name: str, path: PathLike) -> int:
     """Write the study and EVERY rating ever stored for it (not only the newest) to a zip; the number of ratings.
 
     Parts: study.json, ratings.jsonl, manifest.json (format, counts, sha256 of each part). Raises `StudyError`.
@@ -59,7 +60,7 @@ def export_study(store: RatingsStore, name: str, path: Path) -> int:
     return len(ratings)
 
 
-def import_study(store: RatingsStore, path: Path | BinaryIO) -> ImportReport:
+def import_study(store: RatingsStore, path: PathLike | BinaryIO) -> ImportReport:
     """Add a study and its ratings; what is there already is not doubled. Raises `StudyError`, adding nothing."""
     parts = _read_parts(path)
     study = Study.from_dict(json.loads(parts["study.json"]))
@@ -88,8 +89,8 @@ def save_study(store: RatingsStore, study: Study) -> None:
     store.add_study(study.name, study.as_dict(), study.sha256)
 
 
-def _read_parts(path: Path | BinaryIO) -> Mapping[str, bytes]:
-    name = Path(path).name if isinstance(path, (str, Path)) else "the upload"
+def _read_parts(path: PathLike | BinaryIO) -> Mapping[str, bytes]:
+    name = Path(path).name if isinstance(path, str | os.PathLike) else "the upload"
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LIMIT:

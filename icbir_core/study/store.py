@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from icbir_core.errors import StudyError
+from icbir_core.files import PathLike
 from icbir_core.study.rating import Rating
 
 _METADATA = MetaData()
@@ -98,9 +100,9 @@ class RatingsStore:
         self._engine = engine
 
     @classmethod
-    def open(cls, target: str | Path) -> RatingsStore:
+    def open(cls, target: PathLike) -> RatingsStore:
         """The store at a file's path (SQLite, made if missing) or at a database URL. Raises `StudyError`."""
-        text = str(target)
+        text = os.fspath(target)
         is_url = "://" in text
         if not is_url:
             Path(text).parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ _PATIENT = re.compile(r"patient\d+")
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is the path below the data set's folder without its ending, "/" as "_"."""
-    finders = [FileFinder(folder) for folder in list_parts(options.images)]
+    finders = [FileFinder(folder) for folder in _list_parts(Path(options.images))]
     for row in read_table(options.labels, ("Path", "Frontal/Lateral", "AP/PA", *LABELS), "chexpert"):
         if isinstance(row, SkippedRow):
             yield row
@@ -66,13 +66,13 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
         )
 
 
-def list_parts(images: Path, depth: int = 2) -> list[Path]:
+def _list_parts(images: Path, depth: int = 2) -> list[Path]:
     """The folder, and those below it that hold a part of the set by their names, as deep as archives nest them."""
     try:
         below = sorted(entry for entry in images.iterdir() if _PART.search(entry.name) and entry.is_dir())
     except OSError:
         below = []
-    return [images, *(part for folder in below if depth for part in list_parts(folder, depth - 1))]
+    return [images, *(part for folder in below if depth for part in _list_parts(folder, depth - 1))]
 
 
 def read_states(row: Mapping[str, str]) -> dict[str, FindingState] | str:

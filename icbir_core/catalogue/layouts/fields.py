@@ -14,6 +14,7 @@ from typing import TextIO, cast
 
 from icbir_core.catalogue.layouts.rows import SkippedRow
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING, FindingState
 from icbir_core.radiograph.ages import parse_age
 from icbir_core.radiograph.views import BLANK_WORDS, FRONTAL, is_blank, parse_view
@@ -55,7 +56,7 @@ _BROKEN, _WHOLE = re.compile("[\udc80-\udcff]"), re.compile("[\x80-\ud7ff\ue000-
 _SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
-def read_table(path: Path | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
+def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
     """Rows of a csv file (plain or .gz; comma, semicolon or tab) as dictionaries, one at a time; empty rows left out.
 
     Read as spreadsheets write it: UTF-8, UTF-16 or Windows-1252, with or without a first line "sep=;".
@@ -63,8 +64,9 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
     required (tables made by hand often leave out what is blank at the end) its other cells are "".
     Raises `CatalogueError` if the file is missing, no such table, or lacks a required column.
     """
-    if path is None:
+    if table is None:
         raise CatalogueError(f"The layout '{layout}' needs a table of labels; name its file.")
+    path = Path(table)
     try:
         with open_table(path) as handle:
             header, line = handle.readline(), 2
@@ -104,11 +106,12 @@ def read_table(path: Path | None, required: Sequence[str], layout: str) -> Itera
         ) from None
 
 
-def open_table(path: Path) -> TextIO:
+def open_table(table: PathLike) -> TextIO:
     """A table opened as text, plain or .gz, in the encoding that its bytes show.
 
     Raises OSError, EOFError, zlib.error.
     """
+    path = Path(table)
     encoding = _find_encoding(path)
     if path.suffix == ".gz":
         return cast(TextIO, gzip.open(path, "rt", encoding=encoding, newline=""))

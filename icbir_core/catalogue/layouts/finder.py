@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 from icbir_core.radiograph.decoding import looks_like_dicom
 from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE
 
@@ -32,7 +33,7 @@ class FileFinder:
     The first bare name that is not directly in the folder lists every file, which is then held: about 300 bytes a file.
     """
 
-    def __init__(self, root: Path, endings: tuple[str, ...] = ("",)):
+    def __init__(self, root: PathLike, endings: tuple[str, ...] = ("",)):
         self.root = Path(root)
         self.endings = endings
         self._by_name: dict[str, list[str]] | None = None
@@ -66,9 +67,10 @@ class FileFinder:
         """Whether the table's path is relative to the folder, not whole on some machine."""
         return _ABSOLUTE.match(name.replace("\\", "/")) is None
 
-    def check(self, file: Path) -> str | None:
+    def check(self, file: PathLike) -> str | None:
         """Why a file below the folder is not to be opened (a sentence), or None: a link out of it, or no plain file."""
         try:
+            file = Path(file)
             if not file.resolve().is_relative_to(self._resolved):
                 return _LINKED_OUTSIDE
             return None if stat.S_ISREG(file.stat().st_mode) else "not a file that holds a film"
@@ -151,10 +153,10 @@ def has_film_ending(name: str) -> bool:
     return ending in ENDINGS or ending[1:].isdigit()
 
 
-def begins_like_film(file: Path) -> bool:
+def begins_like_film(file: PathLike) -> bool:
     """Whether a file is a film by its first bytes; False where it cannot be opened."""
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb") as opened:
             head = opened.read(133)
     except OSError:
         return False

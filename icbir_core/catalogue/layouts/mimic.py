@@ -18,6 +18,7 @@ from icbir_core.catalogue.layouts.fields import parse_text, parse_view, read_tab
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.rows import IngestOptions, LayoutRow, RawCase, SkippedRow
 from icbir_core.errors import CatalogueError
+from icbir_core.files import PathLike
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
@@ -52,7 +53,7 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
             )
 
 
-def _store_labels(path: Path | None) -> sqlite3.Connection:
+def _store_labels(path: PathLike | None) -> sqlite3.Connection:
     """The cells of every study in a temporary database; SQLite keeps it on disk and removes it when it is closed."""
     rows = read_table(path, ("subject_id", "study_id", *LABELS), "mimic")
     database = sqlite3.connect("")
@@ -68,7 +69,8 @@ def _store_labels(path: Path | None) -> sqlite3.Connection:
     return database
 
 
-def _find_metadata(labels: Path) -> Path:
+def _find_metadata(table: PathLike) -> Path:
+    labels = Path(table)
     names = ("mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-metadata.csv")
     for name in names:
         if (labels.parent / name).is_file():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from icbir_core.files import PathLike
 from icbir_core.findings import FindingState
 from icbir_core.types import UNKNOWN
 
@@ -22,12 +22,12 @@ class IngestOptions:
     """
 
     layout: str
-    images: Path
-    labels: Path | None = None
+    images: PathLike
+    labels: PathLike | None = None
     view: str | None = None
     limit: int | None = None
     include_laterals: bool = False
-    split: Path | None = None
+    split: PathLike | None = None
     part: str | None = None
     source: str | None = None
     private: bool = False
@@ -45,7 +45,7 @@ class RawCase:
     """
 
     case_id: str
-    file: Path
+    file: PathLike
     patient: str | None = None
     findings: Mapping[str, FindingState] = field(default_factory=dict)
     view: str = UNKNOWN

@@ -289,3 +289,21 @@ def test_a_lossless_jpeg_whose_headers_are_broken_is_refused_before_a_decoder_se
         dataset.PixelData = encapsulate([broken])
         with pytest.raises(RadiographError, match="pixel data are damaged"):
             read_radiograph(encode_dataset(dataset))
+
+
+@pytest.mark.parametrize("keyword, kind", [("Modality", b"UV"), ("ViewPosition", b"FD"), ("ViewCodeSequence", b"FD")])
+def test_what_decides_on_a_film_must_be_readable(keyword, kind):
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    dataset = make_dataset(FILM)
+    dataset.add_new(tag, "LO", "CR")
+    mark = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+    data = encode_dataset(dataset)
+    assert mark + b"LO" in data
+    with pytest.raises(RadiographError, match=f"{keyword} is damaged|cut short or damaged"):
+        read_radiograph(data.replace(mark + b"LO", mark + kind))
+
+
+def test_a_transfer_syntax_of_several_values_is_refused():
+    data = make_dicom(FILM).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840\\10008.1.2.1\0", 1)
+    with pytest.raises(RadiographError, match="does not name one transfer syntax"):
+        read_radiograph(data)
