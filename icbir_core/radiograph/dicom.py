@@ -39,7 +39,7 @@ from icbir_core.settings import ReadLimits
 _PIXEL_ITEMS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\x00\x00\xff{4}(?=\xfe\xff\x00\xe0)")
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 # What decides whether a picture is a film for this catalogue: not to be guessed at where it is damaged.
-_DECISIVE = ("Modality", "ViewPosition", "ViewCodeSequence")
+_DECISIVE = ("Modality", "ViewPosition", "ViewCodeSequence", "PixelData")
 
 
 def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str], dict[str, Any]]:
@@ -133,7 +133,10 @@ def _find_transfer_syntax(dataset: Dataset) -> UID:
     named = get_texts(meta, "TransferSyntaxUID")
     if len(named) != 1:
         raise RadiographError("The DICOM does not name one transfer syntax; export the film again.")
-    return UID(named[0])
+    uid = UID(named[0])
+    if not uid.is_transfer_syntax:
+        raise RadiographError("The DICOM names a transfer syntax that is none; export the film again.")
+    return uid
 
 
 def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> tuple[PixelFormat, EncodedFrame]:

@@ -54,10 +54,11 @@ def read_pixel_format(dataset: Dataset, native_bytes: int | None) -> PixelFormat
     rows, columns = _read_whole(dataset, "Rows"), _read_whole(dataset, "Columns")
     if rows is None or columns is None:
         raise RadiographError(f"The DICOM does not say {'Rows' if rows is None else 'Columns'}; export the film again.")
-    photometric = " ".join(get_text(dataset, "PhotometricInterpretation").replace("\0", " ").upper().split())
-    if not photometric:
+    written = _keep_letters(get_text(dataset, "PhotometricInterpretation"))
+    if not written:
         raise RadiographError("The DICOM does not say PhotometricInterpretation; export the film again.")
-    if photometric not in (*MONOCHROME, PALETTE, *_COLOUR):
+    photometric = next((known for known in (*MONOCHROME, PALETTE, *_COLOUR) if _keep_letters(known) == written), None)
+    if photometric is None:
         raise RadiographError("The colours of this DICOM are of a kind that cannot be read; export the film in grey.")
     samples = _read_whole(dataset, "SamplesPerPixel")
     missing = samples is None
@@ -81,6 +82,11 @@ def read_pixel_format(dataset: Dataset, native_bytes: int | None) -> PixelFormat
     if missing and native_bytes is not None and not needed <= native_bytes <= needed + 1:
         raise RadiographError("The DICOM does not say SamplesPerPixel; export the film again.")
     return pixel_format
+
+
+def _keep_letters(text: str) -> str:
+    """Letters and digits only, as capitals: some writers use small letters, others a blank or a line between words."""
+    return "".join(letter for letter in text.upper() if letter.isalnum())
 
 
 def _read_whole(dataset: Dataset, keyword: str) -> int | None:

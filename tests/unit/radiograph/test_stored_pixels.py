@@ -124,7 +124,7 @@ def test_an_element_that_is_missing_where_the_data_leave_two_meanings():
         read_radiograph(save(dataset))
 
 
-@pytest.mark.parametrize("text", ["monochrome2", "Monochrome2 ", "MONOCHROME2\0"])
+@pytest.mark.parametrize("text", ["monochrome2", "Monochrome2 ", "MONOCHROME2\0", "MONOCHROME 2"])
 def test_the_photometric_interpretation_in_any_letters(text):
     film = read_radiograph(make_dicom(FILM, BitsStored=12, PhotometricInterpretation=text, **WINDOW))
     assert_film(film, through_window(FILM.astype(float)))
@@ -301,6 +301,15 @@ def test_what_decides_on_a_film_must_be_readable(keyword, kind):
     assert mark + b"LO" in data
     with pytest.raises(RadiographError, match=f"{keyword} is damaged|cut short or damaged"):
         read_radiograph(data.replace(mark + b"LO", mark + kind))
+
+
+def test_a_transfer_syntax_that_is_none_is_refused():
+    data = make_dicom(FILM).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.1.1\0", 1)
+    with pytest.raises(RadiographError, match="transfer syntax that is none"):
+        read_radiograph(data)
+    kind = make_dicom(FILM).replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0Ox")
+    with pytest.raises(RadiographError, match="PixelData is damaged|cut short or damaged"):
+        read_radiograph(kind)
 
 
 def test_a_transfer_syntax_of_several_values_is_refused():
