@@ -47,9 +47,9 @@ wheel: install ## a wheel and a source archive into dist
 
 fuzz: install ## damaged films for FUZZ_SECONDS (60), by Hypothesis, by mutation and, where it installs, by Atheris
 	ICBIR_FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --timeout 1800
-	$(PY) -W ignore tests/fuzz/run_reader.py build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	$(PY) -W ignore -m tests.fuzz.run_reader build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 	if $(PY) -m pip install --quiet --disable-pip-version-check atheris==3.0.0; then \
-	  $(PY) tests/fuzz/atheris_reader.py -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
+	  $(PY) -m tests.fuzz.atheris_reader -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
 	else echo "no Atheris for this machine: Hypothesis and mutation alone"; fi
 
 lint: install ## ruff
@@ -65,7 +65,7 @@ chain: install ## the whole job on 60 real films with a small network (needs the
 	sh scripts/chain
 
 screenshots: install ## pictures of every page into build/screenshots
-	$(PY) tests/browser/screenshots.py build/screenshots $(if $(FILM),--film $(FILM))
+	$(PY) -m tests.browser.screenshots build/screenshots $(if $(FILM),--film $(FILM))
 
 clean: ## removes what was built here, keeps workspaces and .venv
 	rm -rf build dist .pytest_cache .ruff_cache

@@ -10,27 +10,23 @@ together, which is what a reader sees. Intervals: Wilson, 95 %.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from quality_gate import list_films
+from quality_gate_stand_ins import iterate_photographs, make_noise
 from statsmodels.stats.proportion import proportion_confint
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-
-from quality_gate import list_films  # noqa: E402
-from quality_gate_stand_ins import iterate_photographs, make_noise  # noqa: E402
-
-from icbir_core.catalogue import Workspace  # noqa: E402
-from icbir_core.files import write_text_atomically  # noqa: E402
-from icbir_core.radiograph import read_radiograph  # noqa: E402
-from icbir_core.radiograph.quality import assess_quality  # noqa: E402
-from icbir_core.retrieval.retriever import Retriever  # noqa: E402
-from icbir_core.settings import SearchSettings  # noqa: E402
-from icbir_core.types import Query, Radiograph  # noqa: E402
-from icbir_ui.words import is_far  # noqa: E402
+from icbir_core.catalogue import Workspace
+from icbir_core.files import write_text_atomically
+from icbir_core.radiograph import read_radiograph
+from icbir_core.radiograph.quality import assess_quality
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Query, Radiograph
+from icbir_ui.words import is_far
 
 CROPS, NOISES = 5, 100
 

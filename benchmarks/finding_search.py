@@ -11,14 +11,9 @@ the classifier was trained on matters: name a workspace whose patients it has no
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from region_search import read_options
 
 from icbir_core.catalogue import Workspace, read_case_radiograph

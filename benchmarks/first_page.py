@@ -17,21 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from playwright.sync_api import Browser, sync_playwright
+from processor import describe_processor
+
+from icbir_core.settings import make_app_environment
+from scripts.chromium import ARGUMENTS, CHROMIUM, NO_CHROMIUM, find_port, remember_reader, wait_for_server
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
-
-from conftest import ARGUMENTS, CHROMIUM, find_port, remember_reader  # noqa: E402
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
-from processor import describe_processor  # noqa: E402
-
-from icbir_core.settings import make_app_environment  # noqa: E402
-
 BARE = 'import streamlit as st\n\nst.button("I understand")\n'
 PICTURES = "() => document.querySelectorAll('.stImage img').length && [...document.querySelectorAll('.stImage img')].every(one => one.complete)"  # noqa: E501
 
@@ -40,15 +36,12 @@ def start(command: list[str], workspace: Path, port: int) -> subprocess.Popen:
     """A server in a process of its own, once it answers."""
     process = subprocess.Popen(command, cwd=ROOT, env=make_app_environment(workspace), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2)
-            return process
-        except OSError:
-            time.sleep(0.1)
-    stop(process)
-    raise RuntimeError("the server did not answer within 120 s")
+    try:
+        wait_for_server(process, f"http://127.0.0.1:{port}", 120)
+    except RuntimeError:
+        stop(process)
+        raise
+    return process
 
 
 def open_page(browser: Browser, address: str, pictures: bool = False) -> float:
@@ -82,7 +75,7 @@ def read_arguments(text: str, **counted: int) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     if not CHROMIUM:
-        raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+        raise SystemExit(NO_CHROMIUM)
     return given
 
 

@@ -19,21 +19,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+from first_page import read_arguments, start, stop
+from playwright.sync_api import Browser, sync_playwright
+from processor import describe_processor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "benchmarks")]
-
-from conftest import ARGUMENTS, CHROMIUM, find_port, remember_reader  # noqa: E402
-from first_page import read_arguments, start, stop  # noqa: E402
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
-from processor import describe_processor  # noqa: E402
-
-from icbir_core.catalogue import Workspace  # noqa: E402
-from icbir_core.radiograph.reading import read_radiograph  # noqa: E402
-from icbir_core.settings import SearchSettings  # noqa: E402
-from icbir_core.types import Query  # noqa: E402
-from icbir_ui.films import list_demonstration  # noqa: E402
-from icbir_ui.welcome import SHOWN  # noqa: E402
+from icbir_core.catalogue import Workspace
+from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Query
+from icbir_ui.films import list_demonstration
+from icbir_ui.welcome import SHOWN
+from scripts.chromium import ARGUMENTS, CHROMIUM, find_port, remember_reader
 
 CASES, MAP = 8, "deep_taylor"
 PAINTED = """(least) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {
@@ -85,12 +81,13 @@ def ask_cold_page(browser: Browser, workspace: Path, film: Path) -> float:
 def ask_cold_engine(workspace: Path, film: Path) -> float:
     """Seconds of the same film in a process of its own, from the import of the engine."""
     code = (
-        "import sys, time; before = time.perf_counter(); sys.path.insert(0, sys.argv[1]); import first_result as f; "
-        "from pathlib import Path; f.ask_engine(f.open_engine(sys.argv[2]), Path(sys.argv[3])); "
+        "import sys, time; before = time.perf_counter(); import first_result as f; "
+        "from pathlib import Path; f.ask_engine(f.open_engine(sys.argv[1]), Path(sys.argv[2])); "
         "print(time.perf_counter() - before)"
     )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(workspace), str(film)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    command = [sys.executable, "-c", code, str(workspace.absolute()), str(film.absolute())]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return float(done.stdout.split()[-1])
 
 
 def open_engine(workspace: Path | str):

@@ -11,13 +11,10 @@ others. Intervals are 95 % bootstrap intervals over the queries.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.evaluation.page import show_interval

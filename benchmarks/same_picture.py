@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
-
-from icbir_core.catalogue.storing import SAME_PICTURE, compare_pictures  # noqa: E402
-from icbir_core.files import write_text_atomically  # noqa: E402
-from icbir_core.radiograph import read_radiograph  # noqa: E402
-from icbir_core.types import Radiograph  # noqa: E402
+from icbir_core.catalogue.storing import SAME_PICTURE, compare_pictures
+from icbir_core.files import write_text_atomically
+from icbir_core.radiograph import read_radiograph
+from icbir_core.types import Radiograph
 
 COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "JPEG of quality 20": lambda film: compress(film),

@@ -83,7 +83,6 @@ def time_queries(search, queries: np.ndarray, vectors: np.ndarray, tenth: np.nda
 
 
 def run_icbir(folder: Path, vectors: np.ndarray, measure, wanted: float) -> dict:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from icbir_core.retrieval.index import Index
 
     directory = folder / "icbir"
@@ -100,7 +99,6 @@ def run_icbir(folder: Path, vectors: np.ndarray, measure, wanted: float) -> dict
 
 
 def run_exact(folder: Path, vectors: np.ndarray, measure, wanted: float) -> dict:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from icbir_core.retrieval.exact import compute_squared_norms, find_nearest
 
     start = time.perf_counter()

@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 from processor import describe_processor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 FIELDS = {

@@ -10,22 +10,16 @@ from __future__ import annotations
 
 import argparse
 import base64
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
+from playwright.sync_api import sync_playwright
+from processor import describe_processor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
-
-from conftest import ARGUMENTS, CHROMIUM  # noqa: E402
-from harness import Harness, address  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
-from processor import describe_processor  # noqa: E402
-
-from icbir_core.radiograph.overlay import colour_table  # noqa: E402
-from icbir_ui.viewer.payload import pack_film, pack_map  # noqa: E402
+from icbir_core.radiograph.overlay import colour_table
+from icbir_ui.viewer.payload import pack_film, pack_map
+from scripts.chromium import ARGUMENTS, CHROMIUM
+from scripts.viewer_harness import Harness, address
 
 PANES, ROWS, COLUMNS = 12, 2500, 2000
 MEASURE = """async ([kind, overlay, frames]) => {

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui"), str(Path(__file__).parent)]
+from scripts.chromium import ARGUMENTS, CHROMIUM, NO_CHROMIUM, find_port, wait_for_server
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--force-color-profile=srgb"]
+ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "http://localhost", "ws://localhost", "blob:", "data:", "about:")
 STREAMLIT_ASKS = re.compile(
     r"http://(127\.0\.0\.1|localhost):\d+/(search|compare|rate|results|catalogue|about)/_stcore/(health|host-config)"
@@ -32,7 +26,7 @@ then at the root, where it is. The browser notes both 404s; no setting keeps the
 def chromium():
     """The browser; skips with a word where there is none."""
     if not CHROMIUM:
-        pytest.skip("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+        pytest.skip(NO_CHROMIUM)
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -64,13 +58,6 @@ def watch(context, expected: str = "") -> list[str]:
     return faults
 
 
-def remember_reader(context, address: str, reader: str) -> None:
-    """Make a browser context one in which `reader` has accepted the notice before."""
-    from icbir_ui.notice import COOKIE
-
-    context.add_cookies([{"name": COOKIE, "value": reader, "url": address}])
-
-
 @pytest.fixture
 def open_window(chromium):
     """open_window() is a page in a watched context of its own; a fault in any of them fails the test at its end.
@@ -97,13 +84,6 @@ def page(open_window):
     return open_window()
 
 
-def find_port() -> int:
-    """A free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def find_log(port: int | str) -> Path:
     """Where the server at a port writes what it has to say."""
     return Path(tempfile.gettempdir()) / f"icbir-server-{port}.log"
@@ -112,26 +92,23 @@ def find_log(port: int | str) -> Path:
 def start_server(workspace: Path, *flags: str) -> tuple[subprocess.Popen, str]:
     """The application in a process of its own: (process, address), once it answers."""
     port = find_port()
-    command = [sys.executable, str(Path(__file__).with_name("serve.py")), str(workspace), str(port), *flags]
+    command = [sys.executable, "-m", "tests.browser.serve", str(workspace), str(port), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with find_log(port).open("wb") as log:  # what a failed test needs
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=2)
-            return process, address
-        except OSError:
-            time.sleep(0.3)
-    process.terminate()
-    raise RuntimeError("the server did not answer within 90 s")
+    try:
+        wait_for_server(process, address, 90)
+    except RuntimeError:
+        process.terminate()
+        raise
+    return process, address
 
 
 @pytest.fixture(scope="session")
 def served(chromium, tmp_path_factory):
     """The application over drawn films and the stand-in retriever: (address, workspace)."""
-    import fakes
+    from tests.helpers import fakes
 
     workspace = fakes.make_workspace(tmp_path_factory.mktemp("served") / "workspace")
     process, address = start_server(workspace.path, "--fake")

@@ -1,4 +1,4 @@
-"""Pictures of every page at two sizes: `python tests/browser/screenshots.py FOLDER [--workspace W] [--film NAME]`.
+"""Pictures of every page at two sizes: `python -m tests.browser.screenshots FOLDER [--workspace W] [--film NAME]`.
 
 The ratings that the tour gives go to a file of its own, never to those of the workspace.
 """
@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
+from playwright.sync_api import Page, sync_playwright
 
-from conftest import ARGUMENTS, CHROMIUM, start_server  # noqa: E402
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from scripts.chromium import ARGUMENTS, CHROMIUM, NO_CHROMIUM
+from tests.browser.conftest import start_server
 
 SIZES = ((1280, 720), (2560, 1080))
 TIME = 400_000
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--fake", action="store_true", help="the tests' stand-in retriever instead of the networks")
     given = parser.parse_args()
     if not CHROMIUM:
-        raise SystemExit("no Chromium here: apt-get install chromium, or set CHROMIUM to its path")
+        raise SystemExit(NO_CHROMIUM)
     if not (given.workspace / "manifest.json").is_file():
         raise SystemExit(f"Expected a workspace at '{given.workspace}', got none; make one with `make app`.")
     given.folder.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "ui")]
-
-from icbir_ui.serving import serve  # noqa: E402
+from icbir_ui.serving import serve
 
 
 def main() -> None:
@@ -22,9 +17,8 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["ICBIR_WORKSPACE"] = given.workspace
     if given.fake:
-        import fakes
-
         from icbir_ui import resources
+        from tests.helpers import fakes
 
         fakes.FakeRetriever.pause = given.pause
         resources.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)

@@ -9,7 +9,8 @@ import re
 import cv2
 import numpy as np
 import pytest
-from conftest import remember_reader
+
+from scripts.chromium import remember_reader
 
 pytestmark = pytest.mark.browser
 TIME = 60_000
@@ -22,9 +23,10 @@ READY = (
 
 def make_dicom(seed: int) -> bytes:
     """A small film as most archives hand it out: 12 bits, MONOCHROME1, no ending."""
-    import fakes
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+
+    from tests.helpers import fakes
 
     pixels = fakes.make_radiograph(seed, (300, 260)).pixels
     dataset = Dataset()
@@ -203,7 +205,7 @@ def test_the_overlay_the_window_and_the_zoom_run_nothing_again_and_the_export_ha
 
 def draw_demonstration_film() -> np.ndarray:
     """The demonstration film, float (H, W) in [0, 1]."""
-    import fakes
+    from tests.helpers import fakes
 
     return fakes.make_radiograph(100).pixels
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import find_log, remember_reader, start_server
-from test_application import TIME, VIEWER, accept, make_dicom, wait_for_panes
+
+from scripts.chromium import remember_reader
+from tests.browser.conftest import find_log, start_server
+from tests.browser.test_application import TIME, VIEWER, accept, make_dicom, wait_for_panes
 
 pytestmark = pytest.mark.browser
 WAYS = ("upload on the first page", "tile", "address")
@@ -16,9 +18,8 @@ FILM_OF = f"({VIEWER})().panes[0].film.hash"
 @pytest.fixture(scope="module")
 def shown(chromium, tmp_path_factory):
     """The application with five demonstration films, over the stand-in: (address, file of what the server logs)."""
-    import fakes
-
     from icbir_core.radiograph.writing import write_lossless
+    from tests.helpers import fakes
 
     workspace = fakes.make_workspace(tmp_path_factory.mktemp("shown") / "workspace")
     for number in range(2, 6):

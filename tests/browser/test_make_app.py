@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-import urllib.request
 
 import pytest
-from conftest import ROOT, find_port, remember_reader
-from test_application import wait_for_panes
+
+from scripts.chromium import find_port, remember_reader, wait_for_server
+from tests.browser.conftest import ROOT
+from tests.browser.test_application import wait_for_panes
 
 pytestmark = pytest.mark.browser
 TIME = 180_000
@@ -22,15 +22,8 @@ def made(chromium):
     port = find_port()
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(["make", "app", f"PORT={port}"], cwd=ROOT, env=environment, start_new_session=True)
-    deadline, address = time.monotonic() + 400, f"http://127.0.0.1:{port}"
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=2)
-            break
-        except OSError:
-            time.sleep(0.5)
-    else:
-        pytest.fail("`make app` did not answer within 400 s")
+    address = f"http://127.0.0.1:{port}"
+    wait_for_server(process, address, 400)
     yield address
     os.killpg(process.pid, signal.SIGTERM)
     process.wait(30)

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import remember_reader
+
+from scripts.chromium import remember_reader
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 TIME = 60_000
@@ -56,13 +57,12 @@ def take_picture(page, name: str) -> None:
 
 
 def test_three_readers_and_eight_queries(served, open_window, tmp_path):
-    import fakes
-
     from icbir_core.study.analysis import analyse_study
     from icbir_core.study.creating import create_workspace_study, open_store
     from icbir_core.study.exchange import export_study, import_study, load_study
     from icbir_core.study.report import render_report
     from icbir_core.study.store import RatingsStore
+    from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
@@ -118,9 +118,8 @@ def test_three_readers_and_eight_queries(served, open_window, tmp_path):
 
 
 def test_no_answer_is_taken_before_the_films_are_on_the_screen(served, page):
-    import fakes
-
     from icbir_core.study.creating import create_workspace_study, open_store
+    from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
@@ -152,9 +151,8 @@ def test_no_answer_is_taken_before_the_films_are_on_the_screen(served, page):
 
 
 def test_an_order_is_made_by_keys_and_by_drag(served, page):
-    import fakes
-
     from icbir_core.study.creating import create_workspace_study, open_store
+    from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
@@ -201,9 +199,8 @@ def test_an_order_is_made_by_keys_and_by_drag(served, page):
 
 
 def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page):
-    import fakes
-
     from icbir_core.study.creating import create_workspace_study, open_store
+    from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
@@ -238,10 +235,9 @@ def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page)
 
 
 def test_she_goes_back_and_forward_by_keys_and_a_name_that_she_types_answers_nothing(served, page):
-    import fakes
-
     from icbir_core.study.creating import create_workspace_study, open_store
     from icbir_core.study.exchange import load_study
+    from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)

@@ -12,8 +12,9 @@ import sys
 import zipfile
 
 import pytest
-from conftest import ROOT, start_server
-from test_application import accept, drag, order, wait_for_panes
+
+from tests.browser.conftest import ROOT, start_server
+from tests.browser.test_application import accept, drag, order, wait_for_panes
 
 pytestmark = pytest.mark.browser
 TIME = 180_000

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from viewer_page import (
+
+from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
+from tests.browser.viewer_page import (
     SIDE,
     make_films,
     make_harness,
@@ -14,8 +16,6 @@ from viewer_page import (
     read,
     show_exactly,
 )
-
-from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from viewer_page import (
+
+from tests.browser.viewer_page import (
     drag,
     make_films,
     make_harness,

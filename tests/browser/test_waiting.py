@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import start_server
-from test_application import TIME, VIEWER, accept, make_dicom, order, wait_for_panes
+
+from tests.browser.conftest import start_server
+from tests.browser.test_application import TIME, VIEWER, accept, make_dicom, order, wait_for_panes
 
 pytestmark = pytest.mark.browser
 SEEDS = (4, 7, 9)
@@ -14,7 +15,7 @@ ALONE = "() => { const v = (VIEWER)(); return v && v.panes.length === 1 && v.pan
 @pytest.fixture
 def slow(chromium, tmp_path):
     """The application over a stand-in whose search takes three seconds."""
-    import fakes
+    from tests.helpers import fakes
 
     workspace = fakes.make_workspace(tmp_path / "workspace")
     process, address = start_server(workspace.path, "--fake", "--pause", "3")
@@ -46,11 +47,10 @@ def windows(open_window):
 
 
 def test_one_who_waits_sees_her_film_and_the_queue_and_everyone_gets_her_own_ranking(slow, windows):
-    import fakes
-
     from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.settings import SearchSettings
     from icbir_core.types import Query
+    from tests.helpers import fakes
 
     address, workspace = slow
     films = [make_dicom(seed) for seed in SEEDS]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import watch
-from test_application import TIME, accept
+
+from tests.browser.conftest import watch
+from tests.browser.test_application import TIME, accept
 
 pytestmark = pytest.mark.browser
 

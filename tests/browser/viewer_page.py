@@ -6,10 +6,10 @@ import base64
 
 import numpy as np
 import pytest
-from harness import Harness, address
 
 from icbir_core.radiograph.overlay import colour_table
 from icbir_ui.viewer.payload import pack_film, pack_map
+from scripts.viewer_harness import Harness, address
 
 SIDE = 256
 READ = """([pane, x, y, w, h]) => { const v = root.viewer, p = v.panes[pane];

@@ -1,6 +1,6 @@
 """The reader under Atheris, which looks for inputs that reach new lines of the parsers.
 
-    python tests/fuzz/atheris_reader.py -max_total_time=60 FOLDER [more folders of inputs]
+    python -m tests.fuzz.atheris_reader -max_total_time=60 FOLDER [more folders of inputs]
 
 Decoding runs in this process, so that its lines are seen; a film for GDCM, which can end the process, goes to the
 decoding process as everywhere else. Ends with a traceback if anything but a film or a `RadiographError` comes out.
@@ -17,16 +17,14 @@ from random import Random
 
 import atheris
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
-
 with atheris.instrument_imports(include=["icbir_core", "pydicom", "PIL"]):
     from icbir_core.errors import RadiographError
     from icbir_core.radiograph import read_radiograph
     from icbir_core.radiograph.decoding import decode_film
     from icbir_core.settings import ReadLimits
 
-from mutations import change_bytes, change_dicom, change_jpeg, change_png  # noqa: E402
-from seeds import list_seeds  # noqa: E402
+from tests.fuzz.mutations import change_bytes, change_dicom, change_jpeg, change_png
+from tests.fuzz.seeds import list_seeds
 
 # Small, because libFuzzer's own limit of memory counts here.
 LIMITS = ReadLimits(max_pixels=1_000_000)

@@ -1,6 +1,6 @@
 """The smallest input found that comes to the same end as a given one: pieces are cut out as long as it does.
 
-    python tests/fuzz/reduce.py INPUT OUTPUT
+    python -m tests.fuzz.reduce INPUT OUTPUT
 
 What counts as its end: the exception that the decoders raised (its type and the line of this project's code), or the
 signal that ended the decoding process.
@@ -13,12 +13,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
-
-from icbir_core.errors import RadiographError  # noqa: E402
-from icbir_core.radiograph import decoding  # noqa: E402
-from icbir_core.radiograph.decoding_process import get_pool  # noqa: E402
-from icbir_core.settings import ReadLimits  # noqa: E402
+from icbir_core.errors import RadiographError
+from icbir_core.radiograph import decoding
+from icbir_core.radiograph.decoding_process import get_pool
+from icbir_core.settings import ReadLimits
 
 
 def find_end(data: bytes) -> str:

@@ -1,7 +1,7 @@
 """Damaged films without end: each must become a grey film or one sentence. Counts what came of them, and goes on where
 an earlier run of the same folder stopped.
 
-    python tests/fuzz/run_reader.py FOLDER [--inputs 1000000] [--seconds S] [--seed 1]
+    python -m tests.fuzz.run_reader FOLDER [--inputs 1000000] [--seconds S] [--seed 1]
 
 FOLDER gets `reader.json` (the counts) and every failing input. Input number N of a seed is always the same bytes. Ends
 with 1 if anything but a film or a `RadiographError` of one line came out.
@@ -17,15 +17,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+import numpy as np
 
-import numpy as np  # noqa: E402
-from mutations import mutate  # noqa: E402
-from seeds import list_seeds  # noqa: E402
-
-from icbir_core.errors import RadiographError, RadiographTooLarge  # noqa: E402
-from icbir_core.files import write_json_atomically  # noqa: E402
-from icbir_core.radiograph import read_radiograph  # noqa: E402
+from icbir_core.errors import RadiographError, RadiographTooLarge
+from icbir_core.files import write_json_atomically
+from icbir_core.radiograph import read_radiograph
+from tests.fuzz.mutations import mutate
+from tests.fuzz.seeds import list_seeds
 
 _SAVE_EVERY, _KEPT = 1000, 200
 

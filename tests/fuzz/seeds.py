@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import tempfile
 import warnings
 from functools import cache
@@ -15,8 +14,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "radiograph"))
-from dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, transcode
+from tests.helpers.dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, transcode
 
 FILM16 = (np.add.outer(np.arange(24) * 1300, np.arange(32) * 900) % 65536).astype(np.uint16)
 FILM12, FILM8 = (FILM16 // 16).astype(np.uint16), (FILM16 // 256).astype(np.uint8)

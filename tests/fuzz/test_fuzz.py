@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import mutate
-from run_reader import judge, run
-from seeds import list_seeds
+
+from tests.fuzz.mutations import mutate
+from tests.fuzz.run_reader import judge, run
+from tests.fuzz.seeds import list_seeds
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.bin"))
 EXAMPLES = int(os.environ.get("ICBIR_FUZZ_EXAMPLES", "100"))

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "retrieval")]
-
-from small_workspace import FINDINGS, ingest_films, make_classifier, write_films  # noqa: E402
-
-from icbir_core.catalogue import Workspace  # noqa: E402
-from icbir_core.phantom import simulate_film  # noqa: E402
-from icbir_core.radiograph.reading import read_radiograph  # noqa: E402
-from icbir_core.radiograph.writing import write_lossless  # noqa: E402
-from icbir_core.retrieval import target_engine  # noqa: E402
-from icbir_core.retrieval.model_choice import Models  # noqa: E402
-from icbir_core.retrieval.retriever import Retriever  # noqa: E402
-from icbir_core.settings import SearchSettings  # noqa: E402
-from icbir_core.types import Query, Radiograph  # noqa: E402
-from icbir_ui import resources  # noqa: E402
-from icbir_ui.resources import Engine  # noqa: E402
+from icbir_core.catalogue import Workspace
+from icbir_core.phantom import simulate_film
+from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.radiograph.writing import write_lossless
+from icbir_core.retrieval import target_engine
+from icbir_core.retrieval.model_choice import Models
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Query, Radiograph
+from icbir_ui import resources
+from icbir_ui.resources import Engine
+from tests.helpers.small_workspace import FINDINGS, ingest_films, make_classifier, write_films
 
 READERS, TARGET = 8, "Effusion"
 

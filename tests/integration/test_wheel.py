@@ -60,7 +60,7 @@ def commands(tmp_path_factory) -> Path:
 
 def test_the_demonstration_runs_from_the_wheel(commands, tmp_path):
     made = json.loads(run(commands / "icbir", "demo", "demo", "--json", folder=tmp_path))
-    assert made["cases"] == 300 and made["computed"] == 0, "the starter models and the shipped embeddings were not found"
+    assert made["cases"] == 300 and made["computed"] == 0, "what is shipped was not found"
     film = sorted((tmp_path / "demo" / made["query_folder"]).glob("*.png"))[0]
     ranking = json.loads(run(commands / "icbir", "query", "demo", film, "--top-k", "5", "--json", folder=tmp_path))
     assert len(ranking["hits"]) == 5

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import streamlit as st
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.testing.v1 import AppTest
+
+from icbir_core.catalogue import Workspace
+from icbir_ui import resources
+from icbir_ui.notice import COOKIE
+from tests.helpers import fakes
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
-
-import fakes  # noqa: E402
-import streamlit as st  # noqa: E402
-from streamlit.proto.WidgetStates_pb2 import WidgetState  # noqa: E402
-from streamlit.testing.v1 import AppTest  # noqa: E402
-
-from icbir_core.catalogue import Workspace  # noqa: E402
-from icbir_ui import resources  # noqa: E402
-from icbir_ui.notice import COOKIE  # noqa: E402
 
 
 @pytest.fixture(scope="session")

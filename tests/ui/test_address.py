@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-import fakes
 import pytest
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, Region
 from icbir_ui.address import MISSING, UNREADABLE, read_search
+from tests.helpers import fakes
 
 
 def refine(page) -> dict[str, str]:

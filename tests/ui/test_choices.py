@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 
-import fakes
 import pytest
-from conftest import ROOT
 from streamlit.testing.v1 import AppTest
 
 from icbir_core.radiograph.writing import encode_lossless
+from tests.helpers import fakes
+from tests.ui.conftest import ROOT
 
 DEFAULTS = {"selectbox", "multiselect", "text_input", "slider", "segmented_control", "pills", "pagination", "checkbox"}
 

@@ -6,13 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import fakes
 import pytest
 
 from icbir_core.errors import RetrievalError
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from icbir_ui.resources import Engine
+from tests.helpers import fakes
 
 
 @pytest.fixture

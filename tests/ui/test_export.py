@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
-import fakes
 import numpy as np
 import pytest
 import streamlit as st
@@ -36,6 +35,7 @@ from icbir_ui.films import Film
 from icbir_ui.searching import Maps
 from icbir_ui.state import NOTICE
 from icbir_ui.words import FAR_AWAY, SIMULATED
+from tests.helpers import fakes
 
 
 @pytest.fixture

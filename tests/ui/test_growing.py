@@ -7,13 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import fakes
 import numpy as np
 import pytest
 
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.writing import write_lossless
 from icbir_ui import growing, resources
+from tests.helpers import fakes
 
 
 @pytest.fixture

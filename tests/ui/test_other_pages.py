@@ -7,13 +7,13 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-import fakes
 import numpy as np
 import pytest
 import streamlit as st
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import resources
+from tests.helpers import fakes
 
 ROOT = Path(__file__).resolve().parents[2]
 

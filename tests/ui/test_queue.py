@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 
-import fakes
 import pytest
 from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.study.creating import create_workspace_study, open_store
 from icbir_ui import resources
+from tests.helpers import fakes
 
 QUEUE = "You are in a queue: 1 reader is before you. Your turn comes by itself."
 

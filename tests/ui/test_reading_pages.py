@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import fakes
 import pytest
 
 from icbir_core.errors import StudyError
@@ -15,6 +14,7 @@ from icbir_core.study.rating import Rating
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_ui import resources
+from tests.helpers import fakes
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 import zipfile
 from dataclasses import replace
 
-import fakes
 import pytest
 
 from icbir_core.errors import RetrievalError
@@ -17,6 +16,7 @@ from icbir_core.study.rating import SEARCH
 from icbir_ui import resources
 from icbir_ui.state import NOTICE
 from icbir_ui.viewer import component
+from tests.helpers import fakes
 
 
 def list_films(page) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fakes
-
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.creating import create_workspace_study, open_store
 from icbir_core.study.rating import SEARCH
+from tests.helpers import fakes
 
 
 def test_upload_results_refine_rate_results(workspace, open_page):

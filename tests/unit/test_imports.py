@@ -126,6 +126,24 @@ def test_tensorflow_stays_in_its_rooms():
     assert not offences, "\n".join(offences)
 
 
+def test_benchmarks_and_scripts_import_no_test():
+    files = list_files(ROOT / "benchmarks", ROOT / "scripts", ROOT / "research")
+    offences = find_offences(files, {"tests", "conftest"})
+    assert not offences, "\n".join(offences)
+
+
+def test_nobody_changes_where_python_looks():
+    """`make install` installs the project, and pytest knows its top folder: nothing else has to lead Python there."""
+    places = ("app.py", "pages", "tests", "benchmarks", "scripts", "research")
+    changed = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in list_files(*(ROOT / place for place in places))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
+    ]
+    assert not changed, "sys.path is used in " + ", ".join(changed)
+
+
 def test_only_the_page_rooms_import_streamlit():
     files = list_files(*(entry for entry in (ROOT / "benchmarks", ROOT / "scripts") if entry.exists()))
     offences = find_offences(files, {"streamlit"})

@@ -1,4 +1,4 @@
-"""What the package says of itself: dependencies, licence, command. test_wheel.py builds and runs it."""
+"""What the package says of itself. `tests/integration/test_wheel.py` builds it and runs it."""
 
 from __future__ import annotations
 

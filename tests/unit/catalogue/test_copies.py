@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_data_sets import write_dicom, write_film, write_table
 from pydicom import dcmread
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_query
@@ -18,6 +17,7 @@ from icbir_core.catalogue.workspace import SALT
 from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import read_radiograph
 from icbir_core.retrieval.case_keys import CaseKeys
+from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
 UID = "1.2.826.0.1.3680043.8.498.200.0"
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from made_data_sets import write_dicom, write_film, write_table
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, iterate_layout, read_query
 from icbir_core.radiograph import assess_quality
+from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
 DOORS = ("dicom", "folder", "private", "table", "vindr")
 

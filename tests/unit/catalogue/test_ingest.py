@@ -13,7 +13,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from made_data_sets import write_dicom, write_film, write_table
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph, read_query, storing
 from icbir_core.catalogue.storing import name_image
@@ -23,6 +22,7 @@ from icbir_core.findings import FindingState
 from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import describe_facts, read_radiograph
 from icbir_core.settings import ReadLimits
+from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
 
 @pytest.fixture

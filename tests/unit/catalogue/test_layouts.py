@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from made_data_sets import write_dicom, write_film, write_table
 
 from icbir_core.catalogue import LAYOUTS, IngestOptions, RawCase, iterate_layout
 from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
@@ -16,6 +15,7 @@ from icbir_core.catalogue.layouts.fields import apply_no_finding, parse_age, par
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.errors import CatalogueError, UnknownNameError
 from icbir_core.findings import FindingState
+from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
 PRESENT, ABSENT, UNCERTAIN, UNKNOWN = (
     FindingState.PRESENT,

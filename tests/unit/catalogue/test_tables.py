@@ -8,7 +8,6 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from made_data_sets import write_dicom, write_film, write_table
 
 from icbir_core.catalogue import IngestOptions, RawCase, ingest
 from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
@@ -16,6 +15,7 @@ from icbir_core.catalogue.layouts.fields import parse_state, read_table
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import FindingState
+from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
 PRESENT, ABSENT, UNCERTAIN = FindingState.PRESENT, FindingState.ABSENT, FindingState.UNCERTAIN
 TEXT = "image;patient;report;Effusion\r\na.png;Müller;Erguß, 3 cm;1\r\n;;;\r\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from made_data_sets import write_film
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.catalogue.verifying import verify_workspace
@@ -19,6 +18,7 @@ from icbir_core.files import (
     write_bytes_atomically,
     write_json_atomically,
 )
+from tests.helpers.made_data_sets import write_film
 
 
 def test_create_and_open(tmp_path):

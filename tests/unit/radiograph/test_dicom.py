@@ -9,7 +9,6 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, make_table, transcode
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_windowing
@@ -21,6 +20,7 @@ from icbir_core.radiograph.ages import parse_age
 from icbir_core.radiograph.codestream import DeclaredFrame, read_declared_frame
 from icbir_core.radiograph.decoding import decode_film
 from icbir_core.settings import ReadLimits
+from tests.helpers.dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, make_table, transcode
 
 FILM12 = (np.add.outer(np.arange(40) * 50, np.arange(64) * 30) % 4096).astype(np.uint16)
 FILM8 = (FILM12 // 16).astype(np.uint8)

@@ -7,13 +7,13 @@ import io
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import encode_dataset, make_dataset, make_dicom, transcode
 from PIL import Image
-from test_raster import make_png
 
 from icbir_core.errors import RadiographError, RadiographTooLarge
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.codestream import count_scans
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, transcode
+from tests.unit.radiograph.test_raster import make_png
 
 FILM8 = (np.add.outer(np.arange(40) * 3, np.arange(48) * 2) % 256).astype(np.uint8)
 

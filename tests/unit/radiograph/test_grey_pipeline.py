@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dicom_files import encode_dataset, make_dataset, make_dicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -13,6 +12,7 @@ from icbir_core.phantom import simulate_film
 from icbir_core.radiograph import describe_facts, read_radiograph
 from icbir_core.radiograph.dicom_header import read_number
 from icbir_core.radiograph.polarity import looks_right_as_it_is
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"

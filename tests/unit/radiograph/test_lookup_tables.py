@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dicom_files import encode_dataset, make_dataset, make_table, pack_bytes, to_words
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.lookup_tables import BrokenTable, measure_depth, read_lookup_table
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_table, pack_bytes, to_words
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"

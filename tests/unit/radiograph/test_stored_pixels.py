@@ -8,11 +8,11 @@ import io
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import encode_dataset, make_dataset, make_dicom, pack_bits, transcode
 from pydicom.encaps import encapsulate, get_frame
 
 from icbir_core.errors import MultiFrameError, RadiographError
 from icbir_core.radiograph import read_radiograph
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, pack_bits, transcode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_workspace import CASES, FINDINGS, ingest_films, make_classifier, write_films
 
 from icbir_core.catalogue import Workspace
 from icbir_core.retrieval.model_choice import Models
+from tests.helpers.small_workspace import CASES, FINDINGS, ingest_films, make_classifier, write_films
 
 
 @pytest.fixture(scope="session")

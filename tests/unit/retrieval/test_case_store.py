@@ -21,7 +21,7 @@ IDENTITY = {"model": "a", "map_method": "deep_taylor"}
 WRITER = """
 import sys
 import numpy as np
-from test_case_store import FIELDS, IDENTITY, make_values
+from tests.unit.retrieval.test_case_store import FIELDS, IDENTITY, make_values
 from icbir_core.retrieval.store import CaseStore
 store, _ = CaseStore.open_or_create(sys.argv[1], IDENTITY, FIELDS)
 done = set(store.get_completed().tolist())
@@ -93,7 +93,7 @@ def test_a_half_written_ledger_record_is_ignored_and_overwritten(tmp_path):
 
 def test_kill_and_resume_gives_what_an_unbroken_run_gives(tmp_path):
     path = tmp_path / "store.zarr"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     generator = np.random.default_rng(0)
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, env=environment)

@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from small_workspace import CASES, ingest_films, write_films
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch
@@ -15,6 +14,7 @@ from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.saliency.similarity import centre_features, share_distance
+from tests.helpers.small_workspace import CASES, ingest_films, write_films
 
 
 def test_vectors_are_the_unit_directions_from_the_mean_of_all_pieces():

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_workspace import CASES, ingest_films, make_classifier, write_films
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.cli import main
@@ -20,6 +19,7 @@ from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_engine import TargetEngine
 from icbir_core.types import Query
+from tests.helpers.small_workspace import CASES, ingest_films, make_classifier, write_films
 
 
 @pytest.fixture

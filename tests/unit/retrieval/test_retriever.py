@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +20,7 @@ from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Regi
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_core.types import Query
-
-sys.path.append(str(Path(__file__).parents[1] / "radiograph"))
-
-from dicom_files import encode_dataset, make_dataset
+from tests.helpers.dicom_files import encode_dataset, make_dataset
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from icbir_core.errors import UnknownNameError
 from icbir_core.settings import InputSettings
 
 REFERENCE = Path(__file__).resolve().parents[2] / "reference"
-sys.path.insert(0, str(REFERENCE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,8 @@ def reference_directory() -> Path:
 def small_model():
     """A DenseNet with two blocks and random weights, biases and shifts, sigmoid outputs."""
     import keras
-    from small_densenet import build, random_weights
+
+    from tests.reference.small_densenet import build, random_weights
 
     model = build(keras)
     model.set_weights(random_weights(model, seed=5))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from small_densenet import build, random_weights
 
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency import rules
 from icbir_core.saliency.composite import CompositeRelevance
+from tests.reference.small_densenet import build, random_weights
 
 
 def read_scale(layer) -> np.ndarray:

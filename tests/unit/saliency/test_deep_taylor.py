@@ -5,11 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from small_densenet import build
 
 from icbir_core.errors import SaliencyError, UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency.deep_taylor import DeepTaylor
+from tests.reference.small_densenet import build
 
 
 def share_out(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, relevance: np.ndarray) -> np.ndarray:

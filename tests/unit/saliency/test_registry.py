@@ -7,13 +7,13 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from small_densenet import build, random_weights
 
 from icbir_core.errors import SaliencyError, UnknownNameError
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency import registry
 from icbir_core.saliency.encoding import encode_map, name_state
 from icbir_core.saliency.gradients import GradientExplainer
+from tests.reference.small_densenet import build, random_weights
 
 
 @pytest.mark.parametrize("method", sorted(registry.METHODS))

@@ -21,7 +21,7 @@ from icbir_core.saliency.similarity import _share_features, explain_pair, share_
 
 @pytest.fixture(scope="module")
 def saliency_classifier(small_classifier):
-    from small_densenet import build, random_weights
+    from tests.reference.small_densenet import build, random_weights
 
     model = build(keras)
     model.set_weights(random_weights(model, seed=8))
