@@ -41,21 +41,33 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory) -> Path:
-    """The folder of programs of an environment in which nothing but the wheel is installed."""
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT, folder=folder)
-    (wheel,) = (folder / "dist").glob("*.whl")
-    run(sys.executable, "-m", "venv", "--without-pip", folder / "empty", folder=folder)
-    programs = folder / "empty" / "bin"
+def make_environment(folder: Path, *options: str | Path) -> Path:
+    """The folder of programs of a new environment in which pip has installed what the options say, and nothing else."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder, folder=folder.parent)
+    programs = folder / "bin"
     question = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     packages = Path(run(programs / "python", "-c", question, folder=folder).strip())
     (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     pip = (programs / "python", "-m", "pip", "--disable-pip-version-check")
-    run(*pip, "install", "--no-index", "--no-deps", "--ignore-installed", wheel, folder=folder)
+    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--ignore-installed")
+    run(*pip, "install", *offline, *options, folder=folder)
     run(*pip, "check", folder=folder)  # every dependency that the metadata name is there, in a version they allow
     return programs
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT, folder=folder)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return make_environment(folder / "empty", wheel)
+
+
+def test_an_editable_installation_uses_the_checkout_itself(tmp_path):
+    programs = make_environment(tmp_path / "empty", "-e", ROOT)
+    question = "from icbir_core.files import find_program_folder as find; print(find())"
+    assert Path(run(programs / "python", "-c", question, folder=tmp_path).strip()) == ROOT
+    assert "query" in run(programs / "icbir", "--help", folder=tmp_path)
 
 
 def test_the_demonstration_runs_from_the_wheel(commands, tmp_path):
