@@ -6,7 +6,17 @@ from collections.abc import Iterable
 
 
 class IcbirError(Exception):
-    """Base of all errors of this package; its text is one sentence fit for a reader."""
+    """Base of all errors of this package; its text is one sentence fit for a reader.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> try:
+    ...     icbir.open_retriever("no such folder")
+    ... except icbir.IcbirError as error:
+    ...     print("no such folder" in str(error))
+    True
+    """
 
 
 class RadiographError(IcbirError):

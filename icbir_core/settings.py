@@ -52,7 +52,14 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class SearchFilter:
-    """Which cases may be returned; empty means no restriction. Ages in years, inclusive; findings: name → state."""
+    """Which cases may be returned; empty means no restriction. Ages in years, inclusive; findings: name → state.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> icbir.SearchFilter.parse("view=PA, age=40-60").age_max
+    60
+    """
 
     view: str | None = None
     sex: str | None = None
@@ -118,7 +125,15 @@ def _parse_ages(value: str) -> tuple[int | None, int | None]:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What a search returns. method: None is the target's default. search: "auto", "annoy" or "exact"."""
+    """What a search returns. method: None is the target's default. search: "auto", "annoy" or "exact".
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> settings = icbir.SearchSettings(top_k=5, filter=icbir.SearchFilter(view="PA"))
+    >>> settings.same_patient
+    False
+    """
 
     top_k: int = 10
     method: str | None = None

@@ -26,7 +26,14 @@ class Radiograph:
     view : "PA", "AP", "LATERAL" or "unknown"; age in years or None; sex "M", "F" or "unknown".
     spacing : (row, column) in millimetres at the detector, or None.
     orientation_verified : True only where the header states the patient orientation.
-    facts : other things worth telling the reader (source format, transfer syntax, window used, …), strings only.
+    facts : what else a reader should know (source format, transfer syntax, window used, …), strings only.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> radiograph = icbir.read_film(icbir.open_retriever("workspaces/demo"), "film.png").radiograph
+    >>> radiograph.source_format, str(radiograph.pixels.dtype), radiograph.pixels.ndim
+    ('PNG', 'float32', 2)
     """
 
     pixels: np.ndarray
@@ -73,7 +80,14 @@ class FilmHeader:
 @dataclass(frozen=True, eq=False)
 class Query:
     """A film to search with. patient: hashed as in the workspace, or None; case_id: set if it is a catalogue case;
-    instance: hash of the SOP Instance UID, or None."""
+    instance: hash of the SOP Instance UID, or None.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> icbir.read_film(icbir.open_retriever("workspaces/demo"), "film.png").name
+    'film'
+    """
 
     name: str
     radiograph: Radiograph
@@ -89,6 +103,13 @@ class Case:
     orientation_verified : True only where the header of the original film stated the patient orientation.
     instance : hash of the SOP Instance UID, or None. other_patients : hashes under which the film is known as well: in
     another file of it, or in its header where the table names another patient.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> case = icbir.Workspace.open("workspaces/demo").catalogue.cases()[0]
+    >>> case.row, case.removed, isinstance(case.present, tuple)
+    (0, False, True)
     """
 
     row: int
@@ -148,7 +169,16 @@ class SaliencyMap:
 
 @dataclass(frozen=True)
 class Hit:
-    """One retrieved case: rank from 1, distance in the metric of its ranking (smaller is closer)."""
+    """One retrieved case: rank from 1, distance in the metric of its ranking (smaller is closer).
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> retriever = icbir.open_retriever("workspaces/demo")
+    >>> first, second = retriever.search(icbir.read_film(retriever, "film.png")).hits[:2]
+    >>> first.rank, second.rank, first.distance <= second.distance
+    (1, 2, True)
+    """
 
     rank: int
     distance: float
@@ -167,6 +197,14 @@ class Ranking:
     percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
     timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes (no
     "index" where none had a say).
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> retriever = icbir.open_retriever("workspaces/demo")
+    >>> ranking = retriever.search(icbir.read_film(retriever, "film.png"))
+    >>> ranking.query, ranking.target, ranking.eligible <= ranking.total
+    ('film', 'Effusion', True)
     """
 
     query: str

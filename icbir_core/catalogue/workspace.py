@@ -38,6 +38,13 @@ class Workspace:
     """One folder: manifest.json, catalogue.db, images/, models/, targets/<finding>/.
 
     Make it with `create` or `open`. Every path in a manifest is relative to the folder, so that it can be moved.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> workspace = icbir.Workspace.open("workspaces/demo")
+    >>> len(workspace.catalogue.cases()) > 0
+    True
     """
 
     def __init__(self, path: PathLike):

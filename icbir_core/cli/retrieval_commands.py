@@ -195,29 +195,17 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
     """Write the query's and the hits' films with their maps, all at the scale of the query's map."""
     import re
 
-    import cv2
+    from icbir_core.api import save_overlay
 
-    from icbir_core.catalogue import read_case_radiograph
-    from icbir_core.files import write_bytes_atomically
-    from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
-    from icbir_core.saliency.registry import METHODS
+    def name(text: str) -> str:
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
 
     method = retriever.get_engine(ranking.target).map_method
-    own = retriever.map_of(asked, method, ranking.target)
-    style, scale = OverlayStyle(signed=own.signed), shared_scale([own.values])
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(ranking.query).stem)
-    films = [("query", asked.radiograph, own)]
+    stem = name(Path(ranking.query).stem)
+    scale = save_overlay(retriever, asked, folder / f"{stem}_query.png", method, ranking.target)
     for hit in ranking.hits:
-        name = f"{hit.rank:02d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', hit.case.case_id)}"
-        radiograph = read_case_radiograph(retriever.workspace, hit.case)
-        films.append((name, radiograph, retriever.map_of(hit.case, method, ranking.target)))
-    title = f"{METHODS[method].title}, map of {ranking.target}"
-    for name, radiograph, saliency in films:
-        picture = attach_legend(render_overlay(radiograph.pixels, saliency.values, style, scale), style, scale, title)
-        done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        if not done:
-            raise OSError(f"the overlay of {name} could not be encoded")
-        write_bytes_atomically(folder / f"{stem}_{name}.png", data.tobytes())
+        path = folder / f"{stem}_{hit.rank:02d}_{name(hit.case.case_id)}.png"
+        save_overlay(retriever, hit.case, path, method, ranking.target, scale)
 
 
 def demo(

@@ -46,7 +46,17 @@ class QueryEmbedding:
 
 
 class Retriever:
-    """Searches one workspace. Safe to share between threads; networks are loaded once per target and kept."""
+    """Searches one workspace. Safe to share between threads; networks are loaded once per target and kept.
+
+    Examples
+    --------
+    >>> import icbir_core as icbir
+    >>> retriever = icbir.open_retriever("workspaces/demo")
+    >>> film = icbir.read_film(retriever, "film.png")
+    >>> ranking = retriever.search(film, icbir.SearchSettings(top_k=3))
+    >>> [hit.rank for hit in ranking.hits]
+    [1, 2, 3]
+    """
 
     def __init__(self, workspace: Workspace, target: str | None = None):
         self.workspace = workspace
