@@ -132,7 +132,7 @@ def test_remove_and_restore(ingested, capsys):
         (["ingest", "WORKSPACE", "--layout", "nothing", "--images", "."], "known: chexpert"),
         (
             ["ingest", "WORKSPACE", "--layout", "nih", "--images", "."],
-            "Expected a table of labels for the layout 'nih'",
+            "The layout 'nih' needs a table of labels",
         ),
         (["ingest", "WORKSPACE"], "Missing option '--layout'"),
         (["ingest", "WORKSPACE", "--layout", "folder", "--images", ".", "--limit", "none"], "--limit"),

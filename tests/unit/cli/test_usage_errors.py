@@ -65,7 +65,7 @@ def test_no_workspace_there(command, tmp_path, capsys):
     "changed, part",
     [
         ({"--layout": "nihh"}, "Expected a known layout, got 'nihh'; known: chexpert,"),
-        ({"--images": "/nowhere"}, "Expected a folder of films, got '/nowhere'; name one that is on this machine."),
+        ({"--images": "/nowhere"}, "There is no folder '/nowhere' on this machine; name the folder of the films."),
     ],
 )
 def test_a_slip_in_ingest_leaves_no_workspace(changed, part, tmp_path, capsys):
