@@ -52,9 +52,10 @@ fuzz: install ## damaged films for FUZZ_SECONDS (60), by Hypothesis, by mutation
 	  $(PY) -m tests.fuzz.atheris_reader -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
 	else echo "no Atheris for this machine: Hypothesis and mutation alone"; fi
 
-lint: install ## ruff
+lint: install ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 app: install ## builds the demonstration once and opens the application
 	@# `demo` finishes what was begun and returns at once when all is there; another workspace is served as it is.

@@ -36,7 +36,8 @@ class Lungs:
     def clear(cls, chest: Chest) -> Lungs:
         """Lungs without any finding."""
         shape = chest.lung.shape
-        return cls(*(np.zeros(shape, np.float32) for _ in range(3)), np.ones(shape, np.float32))
+        fluid, free_air, tissue = (np.zeros(shape, np.float32) for _ in range(3))
+        return cls(fluid, free_air, tissue, np.ones(shape, np.float32))
 
     def flood(self, share: np.ndarray) -> None:
         """Replaces `share` of what air is left by water; markings vanish with it."""
@@ -67,7 +68,7 @@ def _sides(side: str) -> tuple[str, ...]:
 
 
 def _tissue_of(chest: Chest, share: np.ndarray) -> np.ndarray:
-    return chest.lung * share * np.float32(1 - chest.anatomy.aerated)
+    return np.asarray(chest.lung * share * np.float32(1 - chest.anatomy.aerated))
 
 
 def _share_of_lung(chest: Chest, share: np.ndarray, side: str) -> float:
@@ -171,7 +172,7 @@ def _opacity(
         focus = focus * chest.side_mask(each) * strength * random.uniform(0.75, 1.15)
         total = np.maximum(total, focus.astype(np.float32))
     total = canvas.blur(np.clip(total * (1 + 0.22 * texture), 0, 0.95), random.uniform(0.6, 4.0))
-    return (total * (chest.lung > 2)).astype(np.float32)
+    return np.asarray(total * (chest.lung > 2), dtype=np.float32)
 
 
 def _bronchograms(chest: Chest, random: np.random.Generator, share: np.ndarray, side: str) -> np.ndarray:
@@ -188,7 +189,7 @@ def _bronchograms(chest: Chest, random: np.random.Generator, share: np.ndarray, 
                 np.sin(angle),
             )
             canvas.stroke(layer, [curve(hilum + steps, 12)], random.uniform(2, 4), 200)
-    return canvas.blur(layer, 0.8).astype(np.float32) * np.float32(4.0 / 255) * share
+    return np.asarray(canvas.blur(layer, 0.8).astype(np.float32) * np.float32(4.0 / 255) * share)
 
 
 def consolidation(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
@@ -281,7 +282,7 @@ def edema(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: flo
         for sign in (-1, 1):
             for _ in range(int(random.integers(4, 12))):
                 y = a.height * random.uniform(0.6, 1.02)
-                wall = float(chest.wall_at(np.float32([y]))[0]) - 3
+                wall = float(chest.wall_at(np.array([y], np.float32))[0]) - 3
                 x = sign * (wall - random.uniform(8, 20))
                 canvas.stroke(layer, [np.array([(sign * wall, y), (x, y + random.uniform(-2, 4))])], 0.9, 220)
         lungs.tissue += layer.astype(np.float32) * np.float32(1.8 / 255) * (chest.lung > 2)
@@ -294,7 +295,7 @@ def _place_in_lung(chest: Chest, random: np.random.Generator, side: str) -> tupl
     sign = -1 if side == "right" else 1
     for _ in range(20):
         y = a.height * random.uniform(0.1, 1.0)
-        wall = float(chest.wall_at(np.float32([y]))[0])
+        wall = float(chest.wall_at(np.array([y], np.float32))[0])
         x = sign * random.uniform(0.3, 0.92) * wall
         column = int((x - chest.canvas.left) / chest.canvas.spacing)
         row = int((y - chest.canvas.top) / chest.canvas.spacing)
@@ -326,7 +327,7 @@ def _growth(lungs: Lungs, chest: Chest, random: np.random.Generator, diameter: f
     added = canvas.blur(added.astype(np.float32), random.uniform(0.4, 1.6))
     added = np.minimum(added, chest.lung * np.float32(1 - chest.anatomy.aerated))
     lungs.tissue += added
-    return added
+    return np.asarray(added)
 
 
 def nodule(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:

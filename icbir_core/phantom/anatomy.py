@@ -176,7 +176,7 @@ class Chest:
         medial = np.clip(-outward / peak, 0, 1)
         scallop = random.uniform(0, 3) * np.sin(x / random.uniform(14, 25) + random.uniform(0, 6))
         fall = sulcus * lateral**a.dome_power + random.uniform(8, 22) * medial**2
-        return (top + fall + scallop * (lateral < 1)).astype(np.float32)
+        return np.asarray(top + fall + scallop * (lateral < 1), dtype=np.float32)
 
     def _above_diaphragm(self) -> np.ndarray:
         """Share of the depth of the cage that holds lung: 1 above the dome, less where the sulci reach below it."""
@@ -184,11 +184,11 @@ class Chest:
         below = np.maximum(self.canvas.y - self.dome, 0)
         front = np.clip(1 - np.sqrt(below / a.anterior_drop), 0, 1)
         back = np.clip(1 - np.sqrt(below / a.posterior_drop), 0, 1)
-        return (0.72 * front + 0.28 * back).astype(np.float32)
+        return np.asarray(0.72 * front + 0.28 * back, dtype=np.float32)
 
     def _draw_heart(self, random: np.random.Generator) -> None:
         a, canvas = self.anatomy, self.canvas
-        thoracic = 2 * float(np.max(self.wall_at(np.float32([a.height * 0.9, a.height]))))
+        thoracic = 2 * float(np.max(self.wall_at(np.array([a.height * 0.9, a.height], np.float32))))
         width = a.ratio * thoracic
         sway = a.rotation * 60
         right, left = a.right_share * width - sway, (1 - a.right_share) * width + sway
@@ -342,7 +342,7 @@ class Chest:
             inside = smooth_step((outline[:, None] * 1.05 - np.abs(self.lateral)) / 8).astype(np.float32)
             body = body + breasts * inside
         self.outline = outline[:, None].astype(np.float32)
-        return body
+        return np.asarray(body)
 
     def side_mask(self, side: str) -> np.ndarray:
         """Float32 (N, N): 1 on one side ("right", "left"), fading over the midline; 1 everywhere for "both"."""

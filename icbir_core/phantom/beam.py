@@ -69,7 +69,7 @@ def expose(attenuation: np.ndarray, beam: Beam, canvas: Canvas, random: np.rando
         grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * np.float32(1.9)
     count = np.float32(beam.photons * canvas.spacing**2)
     light += grain * cv2.sqrt(light / count)
-    return -cv2.log(np.maximum(light, np.float32(1e-5)))
+    return np.asarray(-cv2.log(np.maximum(light, np.float32(1e-5))))
 
 
 @dataclass(frozen=True)
@@ -136,4 +136,4 @@ def develop(signal: np.ndarray, tone: Tone, canvas: Canvas, dark: float, bright:
     rolled = knee + (1 - knee) * (1 - cv2.exp(-(np.maximum(picture - knee, 0)) / (1 - knee)))
     rolled = np.where(picture > knee, rolled, picture)
     picture = picture + np.float32(tone.shoulder) * (rolled - picture)
-    return np.clip(picture, 0, 1) * np.float32(255)
+    return np.asarray(np.clip(picture, 0, 1) * np.float32(255))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 _FRACTION_BITS = 4
 
@@ -39,7 +40,7 @@ class Canvas:
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) in mm as int32 fixed-point pixels, as OpenCV's `shift` wants them."""
         scaled = (np.asarray(points) - self._corner) * (2**_FRACTION_BITS / self.spacing)
-        return np.rint(scaled).astype(np.int32)
+        return np.asarray(np.rint(scaled), dtype=np.int32)
 
     def fill(self, layer: np.ndarray, points: np.ndarray, value: float = 255) -> None:
         """Fills one closed polygon (n, 2) in mm on a uint8 layer, antialiased."""
@@ -131,7 +132,7 @@ class Canvas:
         return field / np.float32(np.sqrt(max(total, 1e-6)))
 
 
-def curve(points: Sequence[tuple[float, float]], count: int = 24) -> np.ndarray:
+def curve(points: ArrayLike, count: int = 24) -> np.ndarray:
     """A smooth line (count, 2) through control points (Catmull–Rom spline)."""
     control = np.asarray(points, np.float64)
     padded = np.concatenate([2 * control[:1] - control[1:2], control, 2 * control[-1:] - control[-2:-1]])
@@ -139,7 +140,8 @@ def curve(points: Sequence[tuple[float, float]], count: int = 24) -> np.ndarray:
     index = np.minimum(position.astype(int), len(control) - 2)
     t = (position - index)[:, None]
     a, b, c, d = (padded[index + k] for k in range(4))
-    return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    line = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    return np.asarray(line)
 
 
 def band(line: np.ndarray, width: np.ndarray | float) -> np.ndarray:
@@ -155,4 +157,4 @@ def band(line: np.ndarray, width: np.ndarray | float) -> np.ndarray:
 def smooth_step(value: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, and a smooth cubic between; float32 like its input."""
     value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)
+    return np.asarray(value * value * (3 - 2 * value))

@@ -52,7 +52,8 @@ def write_simulated(
     done = {}
     for known, line in lines.items():
         if known in seeds and (images / image_name(known)).is_file():
-            shape = SimulatedTruth.from_json(line).lung_mask.shape
+            mask = SimulatedTruth.from_json(line).lung_mask
+            shape = (0, 0) if mask is None else mask.shape
             if shape != (size, size):
                 raise SimulationError(
                     f"{directory} holds films of {shape[0]} pixels but {size} were asked for; choose another directory."

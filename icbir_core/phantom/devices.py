@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .anatomy import Chest
 from .canvas import curve
@@ -24,14 +25,14 @@ def belly_gas(chest: Chest, random: np.random.Generator) -> np.ndarray:
             level = centre[1] + height * random.uniform(0.0, 0.7)
             gas *= smooth_edge(level - canvas.y, canvas.spacing)
     bowel = np.zeros_like(gas)
-    for _ in range(int(max(0, random.integers(-5, 5)))):
+    for _ in range(max(0, int(random.integers(-5, 5)))):
         size = random.uniform(7, 24) * s
         centre = (a.half_width * random.uniform(-0.75, 0.85), dome + random.uniform(35, 130))
         canvas.ellipsoid(
             bowel, centre, (size * random.uniform(1, 1.8), size), random.uniform(-1, 1), random.uniform(3, 16)
         )
     gas = np.maximum(gas, bowel)
-    return canvas.blur(gas, 2.4) * np.clip((canvas.y - chest.dome - 2) / 3, 0, 1).astype(np.float32)
+    return np.asarray(canvas.blur(gas, 2.4) * np.clip((canvas.y - chest.dome - 2) / 3, 0, 1).astype(np.float32))
 
 
 def smooth_edge(distance: np.ndarray, spacing: float) -> np.ndarray:
@@ -56,7 +57,7 @@ def draw_devices(chest: Chest, random: np.random.Generator) -> np.ndarray | None
         layer[:] = 0
         used = True
 
-    def wander(start: tuple[float, float], end: tuple[float, float], sway: float, bends: int = 3) -> np.ndarray:
+    def wander(start: ArrayLike, end: ArrayLike, sway: float, bends: int = 3) -> np.ndarray:
         steps = np.linspace(0, 1, bends + 2)[:, None]
         points = np.array(start) * (1 - steps) + np.array(end) * steps
         points[1:-1] += random.normal(0, sway, (bends, 2))
@@ -101,7 +102,9 @@ def draw_devices(chest: Chest, random: np.random.Generator) -> np.ndarray | None
         canvas.fill(layer, box + shape * 0.8, 190)
         for _ in range(int(random.integers(1, 4))):
             tip = (random.uniform(-25, 60) * s, a.height * random.uniform(0.65, 0.95))
-            lead = curve([box, (side * 30, a.height * 0.1), (-18, a.height * 0.35), (-24, a.height * 0.6), tip], 50)
+            lead = curve(
+                [tuple(box), (side * 30, a.height * 0.1), (-18, a.height * 0.35), (-24, a.height * 0.6), tip], 50
+            )
             canvas.stroke(layer, [lead], 1.8, 160)
         add(random.uniform(1.2, 2.6))
     if random.random() < 0.06:
@@ -113,37 +116,37 @@ def draw_devices(chest: Chest, random: np.random.Generator) -> np.ndarray | None
             )
             canvas.stroke(layer, [curve(ring, 20)], 1.2, 220)
         for _ in range(int(random.integers(0, 8))):
-            spot = np.array([random.uniform(-15, 60) * s, a.height * random.uniform(0.35, 0.8)])
-            canvas.stroke(layer, [np.array([spot, spot + random.normal(0, 4, 2)])], 1.4, 220)
+            middle = np.array([random.uniform(-15, 60) * s, a.height * random.uniform(0.35, 0.8)])
+            canvas.stroke(layer, [np.array([middle, middle + random.normal(0, 4, 2)])], 1.4, 220)
         add(random.uniform(0.8, 2.0))
     if random.random() < (0.08 if portable else 0.01):
         side = random.choice([-1, 1])
         start = (side * a.half_width * 1.3, a.height * random.uniform(0.6, 0.95))
-        end = (side * a.half_width * random.uniform(0.3, 0.8), a.height * random.uniform(0.05, 0.7))
-        line = wander(start, end, 12)
+        target = (side * a.half_width * random.uniform(0.3, 0.8), a.height * random.uniform(0.05, 0.7))
+        line = wander(start, target, 12)
         canvas.stroke(layer, [line], random.uniform(4, 8), 70)
         canvas.stroke(layer, [line], 1.2, 220)
         add(random.uniform(0.2, 0.6))
     if random.random() < (0.25 if portable else 0.08):
         for _ in range(int(random.integers(1, 4))):
             start = (random.uniform(low, high) / 2, random.choice([-0.35, 1.35]) * a.height)
-            end = (random.choice([low, high]) * 0.55, a.height * random.uniform(-0.2, 1.2))
-            canvas.stroke(layer, [wander(start, end, 30)], random.uniform(1, 6), random.uniform(50, 200))
+            target = (random.choice([low, high]) * 0.55, a.height * random.uniform(-0.2, 1.2))
+            canvas.stroke(layer, [wander(start, target, 30)], random.uniform(1, 6), random.uniform(50, 200))
         add(random.uniform(0.15, 0.9))
     if random.random() < 0.05:
         for _ in range(int(random.integers(1, 5))):
-            spot = np.array([random.uniform(-1, 1) * a.half_width, a.height * random.uniform(-0.05, 1.2)])
+            middle = np.array([random.uniform(-1, 1) * a.half_width, a.height * random.uniform(-0.05, 1.2)])
             turn = np.linspace(0, 2 * np.pi, 16)
             radius = random.uniform(1.5, 6)
-            canvas.fill(layer, spot + radius * np.stack([np.cos(turn), np.sin(turn)], 1), 255)
+            canvas.fill(layer, middle + radius * np.stack([np.cos(turn), np.sin(turn)], 1), 255)
             if random.random() < 0.5:
-                canvas.fill(layer, spot + 0.5 * radius * np.stack([np.cos(turn), np.sin(turn)], 1), 30)
+                canvas.fill(layer, middle + 0.5 * radius * np.stack([np.cos(turn), np.sin(turn)], 1), 30)
         add(random.uniform(0.4, 2.0))
     if random.random() < 0.08:
         for sign in (-1, 1):
-            spot = np.array([sign * a.half_width * 0.62, a.height * random.uniform(0.72, 0.85) + random.normal(0, 4)])
+            middle = np.array([sign * a.half_width * 0.62, a.height * random.uniform(0.72, 0.85) + random.normal(0, 4)])
             turn = np.linspace(0, 2 * np.pi, 16)
-            canvas.fill(layer, spot + random.uniform(3.5, 6) * np.stack([np.cos(turn), np.sin(turn)], 1), 200)
+            canvas.fill(layer, middle + random.uniform(3.5, 6) * np.stack([np.cos(turn), np.sin(turn)], 1), 200)
         add(random.uniform(0.08, 0.22), 1.0)
     return amount if used else None
 

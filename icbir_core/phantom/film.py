@@ -108,7 +108,7 @@ def simulate_film(seed: int, size: int = 512, findings: Sequence[str] | None = N
 
     lungs = Lungs.clear(chest)
     turn = cv2.getRotationMatrix2D(((pixels - 1) / 2, (pixels - 1) / 2), anatomy.tilt, 1.0)
-    turn[:, 2] -= (pixels - size) / 2
+    turn[:, 2] = turn[:, 2] - (pixels - size) / 2
     found = []
     if "Cardiomegaly" in names:
         size_and_unit = (round(chest.ratio, 4), "cardiothoracic ratio")
@@ -173,7 +173,7 @@ def _photograph(seed: int, chest: Chest, lungs: Lungs, turn: np.ndarray, size: i
     signal = expose(attenuation, beam, film, _stream(seed, "noise"))
     dark, bright = _reference_levels(healthy, bone, beam, chest)
     tone = draw_tone(_stream(seed, "tone"))
-    return np.rint(develop(signal, tone, film, dark, bright)).astype(np.uint8)
+    return np.asarray(np.rint(develop(signal, tone, film, dark, bright)), dtype=np.uint8)
 
 
 def _reference_levels(healthy: np.ndarray, bone: np.ndarray, beam: Beam, chest: Chest) -> tuple[float, float]:

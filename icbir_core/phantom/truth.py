@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class SimulatedFinding:
             other.unit,
         ) and np.array_equal(self.mask, other.mask)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class SimulatedTruth:
     lung_mask: np.ndarray | None = None
     heart_mask: np.ndarray | None = None
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return self.to_json() == other.to_json() if isinstance(other, SimulatedTruth) else NotImplemented
@@ -103,7 +104,7 @@ class SimulatedTruth:
     def to_json(self) -> str:
         """One line of JSON, masks as run lengths; `from_json` reads it back."""
 
-        def mask(value: np.ndarray | None) -> dict | None:
+        def mask(value: np.ndarray | None) -> dict[str, Any] | None:
             return None if value is None else {"shape": list(value.shape), "runs": encode_runs(value)}
 
         findings = [
@@ -134,7 +135,7 @@ class SimulatedTruth:
     def from_json(cls, text: str) -> SimulatedTruth:
         """The truth that `to_json` wrote; raises `SimulationError` on any other text."""
 
-        def mask(value: dict | None) -> np.ndarray | None:
+        def mask(value: dict[str, Any] | None) -> np.ndarray | None:
             return None if value is None else decode_runs(value["runs"], tuple(value["shape"]))
 
         try:

@@ -9,6 +9,7 @@ there the separate process and the limit of time remain.
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import queue
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -69,7 +70,8 @@ class DecodingProcess:
             )
         except OSError as error:
             raise RadiographError(_explain_no_start(error.strerror or type(error).__name__)) from None
-        self._input, self._output = self._child.stdin, self._child.stdout
+        self._input = cast(BinaryIO, self._child.stdin)
+        self._output = cast(BinaryIO, self._child.stdout)
         for pipe in (self._input, self._output):
             _widen(pipe)
 
@@ -166,9 +168,9 @@ class DecodingProcess:
         if not (0 < rows * columns <= limits.max_pixels and self._body == 2 * rows * columns):
             raise ValueError
         levels = np.empty((rows, columns), np.uint16)
-        view = memoryview(levels).cast("B")
+        view = levels.data.cast("B")
         while len(view):
-            taken = self._output.readinto(view)
+            taken = cast(io.FileIO, self._output).readinto(view)
             if not taken:
                 raise EOFError
             view = view[taken:]
@@ -292,7 +294,7 @@ def _make_environment() -> dict[str, str]:
     return kept | one | {"PYTHONPATH": path, "PYTHONUTF8": "1"}
 
 
-def _widen(pipe: IO[bytes] | None) -> None:
+def _widen(pipe: BinaryIO) -> None:
     """Let more bytes into a pipe at once, so that the two processes take turns less often."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl

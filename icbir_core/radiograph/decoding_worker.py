@@ -68,7 +68,7 @@ def main() -> None:
         except RadiographError as error:
             answer, body = {"error": _describe_error(error)}, memoryview(b"")
         else:
-            answer, body = {"film": _describe_film(film)}, memoryview(np.ascontiguousarray(film.levels)).cast("B")
+            answer, body = {"film": _describe_film(film)}, np.ascontiguousarray(film.levels).data.cast("B")
         # From here on nothing foreign is computed; without memory no answer could be written.
         _lift_memory_limit()
         send_message(answers, answer, body)

@@ -161,7 +161,9 @@ def read_code(item: Dataset) -> str:
 def read_orientation(dataset: Dataset) -> tuple[str, str] | None:
     """Where the rows run and where the columns run: letters of L R A P H F, main direction only; None if not said."""
     letters = [text[0].upper() for text in get_texts(dataset, "PatientOrientation") if text]
-    return tuple(letters) if len(letters) == 2 and all(letter in _DIRECTIONS for letter in letters) else None
+    if len(letters) != 2 or not all(letter in _DIRECTIONS for letter in letters):
+        return None
+    return letters[0], letters[1]
 
 
 def _describe_orientation(orientation: tuple[str, str]) -> str:

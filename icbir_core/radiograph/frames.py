@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_fragments
-from pydicom.pixels import convert_color_space, get_decoder
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -171,14 +173,15 @@ def _read_native(frame: EncodedFrame, pixel_format: PixelFormat) -> np.ndarray:
 
 def _unpack_bits(data: bytes, bits: int, count: int) -> np.ndarray:
     """Words of `bits` bits that lie one after another, lowest bit first: uint16 or uint32 (count,)."""
-    words = np.zeros(count, dtype=np.uint32 if bits > 16 else np.uint16)
+    kind = np.dtype(np.uint32 if bits > 16 else np.uint16)
+    words: np.ndarray = np.zeros(count, dtype=kind)
     step = 8 * 65536  # a multiple of 8, so that each part begins with a byte
     for start in range(0, count, step):
         part = min(step, count - start)
         stream = np.frombuffer(data, np.uint8, -(-part * bits // 8), start * bits // 8)
         places = np.unpackbits(stream, bitorder="little", count=part * bits).reshape(part, bits)
         for place in range(bits):
-            words[start : start + part] |= places[:, place].astype(words.dtype) << place
+            words[start : start + part] += places[:, place].astype(kind) << place
     return words
 
 
@@ -188,7 +191,7 @@ def _convert_to_rgb(words: np.ndarray, pixel_format: PixelFormat) -> np.ndarray:
         return np.asarray(convert_color_space(words, "YBR_FULL", "RGB"))
     maximum = 2**pixel_format.stored - 1
     eight = np.rint(words * (255 / maximum)).astype(np.uint8)
-    return np.rint(convert_color_space(eight, "YBR_FULL", "RGB") * (maximum / 255)).astype(words.dtype)
+    return np.asarray(np.rint(convert_color_space(eight, "YBR_FULL", "RGB") * (maximum / 255)), dtype=words.dtype)
 
 
 def _decompress(frame: EncodedFrame, declared: DeclaredFrame, pixel_format: PixelFormat) -> np.ndarray:
@@ -212,23 +215,22 @@ def _ask_library(frame: EncodedFrame, pixel_format: PixelFormat, raw: bool = Fal
     where the others raise an error. raw : colours as they are, else RGB."""
     decoder = get_decoder(frame.decoder)
     careful = "pylibjpeg" if frame.decoder in JPEG2000TransferSyntaxes else _CAREFUL.get(frame.decoder, "")
-    words, _ = decoder.as_array(
-        encapsulate([frame.data], has_bot=False),
-        index=0,
-        raw=raw,
-        decoding_plugin=careful if careful in decoder.available_plugins else "",
-        rows=pixel_format.rows,
-        columns=pixel_format.columns,
-        samples_per_pixel=pixel_format.samples,
-        bits_allocated=pixel_format.allocated,
-        bits_stored=pixel_format.stored,
-        pixel_representation=int(pixel_format.signed),
-        photometric_interpretation=pixel_format.photometric,
-        planar_configuration=0,
-        number_of_frames=1,
-        pixel_keyword="PixelData",
-        pixel_vr="OB",
-    )
+    options: dict[str, Any] = {
+        "rows": pixel_format.rows,
+        "columns": pixel_format.columns,
+        "samples_per_pixel": pixel_format.samples,
+        "bits_allocated": pixel_format.allocated,
+        "bits_stored": pixel_format.stored,
+        "pixel_representation": int(pixel_format.signed),
+        "photometric_interpretation": pixel_format.photometric,
+        "planar_configuration": 0,
+        "number_of_frames": 1,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": "OB",
+    }
+    plugin = careful if careful in decoder.available_plugins else ""
+    data = encapsulate([frame.data], has_bot=False)
+    words, _ = decoder.as_array(data, index=0, raw=raw, decoding_plugin=plugin, **options)
     return np.asarray(words)
 
 

@@ -14,18 +14,18 @@ def to_levels(values: np.ndarray, maximum: int) -> np.ndarray:
     if maximum == MAX_LEVEL:
         return np.ascontiguousarray(values, dtype=np.uint16)
     if MAX_LEVEL % maximum == 0:
-        return np.asarray(values, dtype=np.uint16) * np.uint16(MAX_LEVEL // maximum)
-    return np.rint(np.asarray(values, dtype=np.float64) * (MAX_LEVEL / maximum)).astype(np.uint16)
+        return np.asarray(np.asarray(values, dtype=np.uint16) * np.uint16(MAX_LEVEL // maximum))
+    return np.asarray(np.rint(np.asarray(values, dtype=np.float64) * (MAX_LEVEL / maximum)), dtype=np.uint16)
 
 
 def levels_to_pixels(levels: np.ndarray) -> np.ndarray:
     """uint16 levels (H, W) as float32 in [0, 1]; the division is correctly rounded, so it can be undone exactly."""
-    return np.divide(levels, np.float32(MAX_LEVEL), dtype=np.float32)
+    return np.asarray(np.divide(levels, np.float32(MAX_LEVEL), dtype=np.float32))
 
 
 def pixels_to_levels(pixels: np.ndarray) -> np.ndarray:
     """float32 (H, W) in [0, 1] as uint16 levels; inverse of `levels_to_pixels`, values outside are clipped."""
-    return np.rint(np.clip(pixels, 0.0, 1.0) * np.float32(MAX_LEVEL)).astype(np.uint16)
+    return np.asarray(np.rint(np.clip(pixels, 0.0, 1.0) * np.float32(MAX_LEVEL)), dtype=np.uint16)
 
 
 def hash_levels(levels: np.ndarray) -> str:

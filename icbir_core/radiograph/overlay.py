@@ -138,7 +138,7 @@ def legend(style: OverlayStyle, scale: float, width: int = 24) -> Legend:
     low = -1.0 if style.signed else 0.0
     relative = np.linspace(1.0, low, 256, dtype=np.float32)
     bar = colour_table(style.table_name)[_to_index(relative, style)].copy()
-    places = (low, 0.0, 1.0) if style.signed else (0.0, 0.5, 1.0)
+    places: tuple[float, ...] = (low, 0.0, 1.0) if style.signed else (0.0, 0.5, 1.0)
     if style.contour:
         bar[:] = _GREY
         places = tuple(sign * level for sign in ((-1.0, 1.0) if style.signed else (1.0,)) for level in style.levels)
@@ -219,8 +219,10 @@ def _draw_contours(film: np.ndarray, relative: np.ndarray, style: OverlayStyle) 
 def _line_colour(level: float, style: OverlayStyle) -> tuple[int, int, int]:
     """The colour of a contour: from the brighter part of the map, because the lower part does not show on a film."""
     brighter = np.sign(level) * (0.4 + 0.6 * abs(level))
-    return tuple(int(part) for part in colour_table(style.table_name)[int(_to_index(np.float32(brighter), style))])
+    row = int(_to_index(np.array([brighter], np.float32), style)[0])
+    red, green, blue = (int(part) for part in colour_table(style.table_name)[row])
+    return red, green, blue
 
 
 def _blend(film: np.ndarray, colour: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
-    return np.rint(film + weight * (colour.astype(np.float32) - film)).astype(np.uint8)
+    return np.asarray(np.rint(film + weight * (colour.astype(np.float32) - film)), dtype=np.uint8)

@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -82,11 +83,11 @@ class QualityModel:
     def measure(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances over the limit of features (N, F): float64 (N,)."""
         away = np.atleast_2d(features) - self.mean
-        return np.einsum("nf,fg,ng->n", away, self.precision, away) / self.limit
+        return np.asarray(np.einsum("nf,fg,ng->n", away, self.precision, away) / self.limit)
 
     def score_lateral(self, features: np.ndarray) -> np.ndarray:
         """The larger margin of log odds of the lateral stand-ins: float64 (N,), above 0 where it warns."""
-        return (np.atleast_2d(features) @ self.lateral_weights.T + self.lateral_offsets).max(axis=1)
+        return np.asarray((np.atleast_2d(features) @ self.lateral_weights.T + self.lateral_offsets).max(axis=1))
 
 
 def describe_grey(pixels: np.ndarray) -> np.ndarray:
@@ -194,12 +195,12 @@ def _judge_grey(distances: dict[tuple[bool, int], float], lateral: float) -> lis
     return []
 
 
-def hash_model(model: dict) -> str:
+def hash_model(model: dict[str, Any]) -> str:
     """sha256 of the model's part of the asset file, as its manifest holds it."""
     return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
-def parse_quality_model(model: dict) -> QualityModel:
+def parse_quality_model(model: dict[str, Any]) -> QualityModel:
     """The model from its part of the asset file; the precision is stored as its upper triangle, row by row."""
     upper = np.zeros((FEATURES, FEATURES))
     upper[np.triu_indices(FEATURES)] = model["precision_upper"]
