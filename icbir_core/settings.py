@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from icbir_core.errors import FilterError
 
@@ -76,7 +77,7 @@ class SearchFilter:
         """Read "view=AP, sex=F, age=40-60, Effusion=present". Raises `FilterError`, which names what it is about."""
         from icbir_core.findings import find_canonical_name
 
-        values: dict = {"findings": {}}
+        values: dict[str, Any] = {"findings": {}}
         named: set[str] = set()
         for part in text.split(",") if text and text.strip() else ():
             key, separator, value = (piece.strip() for piece in part.partition("="))

@@ -113,7 +113,7 @@ class _Ingest:
         # A database without a name is a temporary file, which SQLite removes when it is closed.
         self.seen = sqlite3.connect("")
         self.seen.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
-        self.pending: deque[Future] = deque()
+        self.pending: deque[Future[StoredFilm | SkippedRow]] = deque()
         self.records: list[StoredFilm] = []
         self.copies: list[Copy] = []
         self.others: list[tuple[str, str]] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     inspect,
     text,
 )
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from icbir_core.types import UNKNOWN
 
@@ -44,7 +47,10 @@ CASES = Table(
     Column("doubt", Text),
     Column("instance", String(16), index=True),
 )
-DEFAULTS = {column.name: column.default.arg if column.default else None for column in CASES.columns}
+DEFAULTS = {
+    column.name: column.default.arg if isinstance(column.default, ScalarElementColumnDefault) else None
+    for column in CASES.columns
+}
 # The findings that any case names, so that a label matrix has its columns without a walk over all rows.
 VOCABULARY = Table("vocabulary", METADATA, Column("name", String, primary_key=True))
 
@@ -66,7 +72,7 @@ OTHER_PATIENTS = Table(
 )
 
 
-def find_missing_columns(bind: Engine | Connection) -> list[Column]:
+def find_missing_columns(bind: Engine | Connection) -> list[Column[Any]]:
     """The columns of `CASES` that the file's table lacks; bind : the engine or a connection."""
     found = {column["name"] for column in inspect(bind).get_columns(CASES.name)}
     return [column for column in CASES.columns if column.name not in found]

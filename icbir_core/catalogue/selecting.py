@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from icbir_core.catalogue.layouts import IngestOptions, LayoutRow, RawCase, Remark, SkippedRow, read_rows
-from icbir_core.catalogue.layouts.fields import FRONTAL, read_table
+from icbir_core.catalogue.layouts.fields import FRONTAL, read_loose_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN
 
@@ -49,7 +49,7 @@ def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:
 
     A film of which neither table nor header says the view passes `options.view`.
     """
-    wanted = ((row, row.file) for row in select_rows(options) if isinstance(row, RawCase))
+    wanted = ((row, Path(row.file)) for row in select_rows(options) if isinstance(row, RawCase))
     for number, pair in enumerate(wanted):
         if options.limit is not None and number >= options.limit:
             return
@@ -67,8 +67,8 @@ def give_reason_against_view(view: str, options: IngestOptions) -> str | None:
 
 def count_rows(options: IngestOptions) -> int:
     """About how many rows the table has (a line of a quoted report counts as one), 0 without a readable table."""
-    table = options.labels and Path(options.labels)
-    if not table or not table.is_file():
+    table = Path(options.labels) if options.labels else None
+    if table is None or not table.is_file():
         return 0
     open_table = gzip.open if table.suffix == ".gz" else open
     try:
@@ -85,7 +85,7 @@ def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
         raise CatalogueError("Expected --split and --part together, got only one of them; give both.")
     parts: dict[str, str] = {}
     table = Path(options.split).name
-    for row in read_table(options.split, (), "split"):
+    for row in read_loose_table(options.split, "split"):
         patient = next((row[name] for name in _PATIENT_COLUMNS if name in row), None)
         part = next((row[name] for name in _PART_COLUMNS if name in row), None)
         if patient is None or part is None:

@@ -90,9 +90,10 @@ def analyse_study(study: Study, ratings: Iterable[Rating], *, simulated: bool = 
 
 
 def _tabulate(
-    ratings: Sequence[Rating], readers: Sequence[str], items: Sequence[tuple], stage: int, repetition: int = 0
+    ratings: Sequence[Rating], readers: Sequence[str], items: Sequence[tuple[str, ...]], stage: int, repetition: int = 0
 ) -> np.ndarray:
     """Scores float64 (readers, items); NaN where there is none or the reader could not judge."""
+    place: dict[tuple[str | None, ...], tuple[int, int]]
     place = {(reader, *item): (i, j) for i, reader in enumerate(readers) for j, item in enumerate(items)}
     table = np.full((len(readers), len(items)), np.nan)
     for rating in ratings:
@@ -119,7 +120,9 @@ def _warn(study: Study, readers: Sequence[str], scores: np.ndarray) -> list[str]
     return notes
 
 
-def _over_queries(measure: Callable[[np.ndarray], float], scores: np.ndarray, groups: np.ndarray, seed: int) -> dict:
+def _over_queries(
+    measure: Callable[[np.ndarray], float], scores: np.ndarray, groups: np.ndarray, seed: int
+) -> dict[str, Any]:
     return asdict(bootstrap_statistic(lambda chosen: measure(scores[:, chosen]), groups, repeats=500, seed=seed))
 
 
@@ -181,7 +184,9 @@ def _compare_repeats(ratings: Sequence[Rating], readers: Sequence[str]) -> dict[
     return found
 
 
-def _judge_methods(study: Study, scores: np.ndarray, groups: np.ndarray, seed: int) -> tuple[tuple, dict[str, Any]]:
+def _judge_methods(
+    study: Study, scores: np.ndarray, groups: np.ndarray, seed: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Each method's order of the pool against the readers' mean score, beside the band between readers."""
     if not np.isfinite(scores).any():
         return (), {}
@@ -245,8 +250,8 @@ def _band_between_readers(scores: np.ndarray, groups: np.ndarray, seed: int) -> 
 
 
 def _measure_maps(
-    ratings: Sequence[Rating], readers: Sequence[str], items: Sequence[tuple], first: np.ndarray, groups: np.ndarray,
-    seed: int,
+    ratings: Sequence[Rating], readers: Sequence[str], items: Sequence[tuple[str, ...]], first: np.ndarray,
+    groups: np.ndarray, seed: int,
 ) -> dict[str, Any] | None:  # fmt: skip
     """What seeing the maps changed: stage 2 minus stage 1 of the same reader and item."""
     second = _tabulate(ratings, readers, items, stage=2)
@@ -273,7 +278,8 @@ def _judge_rankings(
     }
     if not given:
         return None
-    concordances, by_method = [], {method: [] for method in study.methods}
+    concordances: list[float] = []
+    by_method: dict[str, list[np.ndarray]] = {method: [] for method in study.methods}
     for query in study.queries:
         cases = [c.case_id for c in query.candidates]
         rows = [given.get((reader, query.case_id)) for reader in readers]
@@ -291,16 +297,17 @@ def _judge_rankings(
 
 def _count_choices(study: Study, ratings: Sequence[Rating]) -> dict[str, Any] | None:
     """Forced choice of two: how often the case that a method ranks higher was chosen, 0.5 being chance."""
-    chosen = [r for r in ratings if r.task == "choice" and r.stage == 1 and r.answer and r.answer.get("chosen")]
+    given = [(r.query, r.answer) for r in ratings if r.task == "choice" and r.stage == 1 and r.answer]
+    chosen = [(query, answer) for query, answer in given if answer.get("chosen")]
     if not chosen:
         return None
     ranks = {(q.case_id, c.case_id): c.ranks for q in study.queries for c in q.candidates}
     names = [q.case_id for q in study.queries]
-    groups = np.array([names.index(r.query) for r in chosen])
+    groups = np.array([names.index(query) for query, _ in chosen])
     table: dict[str, Any] = {}
     for method in study.methods:
         agreed = np.array(
-            [ranks[r.query, r.answer["chosen"]][method] < ranks[r.query, r.answer["other"]][method] for r in chosen],
+            [ranks[query, one["chosen"]][method] < ranks[query, one["other"]][method] for query, one in chosen],
             dtype=np.float64,
         )
         table[method] = asdict(bootstrap_mean(agreed, groups, seed=0))
@@ -333,4 +340,5 @@ def _nan_mean(table: np.ndarray) -> np.ndarray:
     """Mean over readers (axis 0), NaN where all are, without numpy's warning about it."""
     known = np.isfinite(table)
     total = np.where(known, table, 0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(table.shape[1:], np.nan), where=known.any(axis=0))
+    empty = np.full(table.shape[1:], np.nan)
+    return np.asarray(np.divide(total, known.sum(axis=0), out=empty, where=known.any(axis=0)))

@@ -71,7 +71,8 @@ class Study:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
-        return json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @property
     def sha256(self) -> str:
@@ -138,7 +139,9 @@ class Study:
             steps.insert(place, self._make_step(reader, task, stage, 1, query, (case,)))
         return steps
 
-    def _make_step(self, reader: str, task: str, stage: int, repetition: int, query: str, cases: tuple) -> Step:
+    def _make_step(
+        self, reader: str, task: str, stage: int, repetition: int, query: str, cases: tuple[str, ...]
+    ) -> Step:
         text = json.dumps([reader, task, stage, repetition, query, cases])
         token = hmac.new(self.salt.encode(), text.encode(), hashlib.sha256).hexdigest()[:20]
         return Step(token, task, stage, repetition, query, tuple(cases))
@@ -270,7 +273,7 @@ def _pool(
     pairs: list[tuple[str, str]] = []
     if with_pairs:  # the best of each method against the best of each other method, where they differ
         best = [next((c for c in top[method] if c in chosen), None) for method in rankings]
-        pairs = sorted({tuple(sorted((a, b))) for a in best for b in best if a and b and a != b})
+        pairs = sorted({(min(a, b), max(a, b)) for a in best for b in best if a and b and a != b})
         if not pairs:
             pairs = [(chosen[0], chosen[-1])]
     return StudyQuery(query, candidates, tuple(pairs))

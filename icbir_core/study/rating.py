@@ -81,7 +81,7 @@ class Rating:
         return self
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """What a later rating with the same key replaces in `RatingsStore.latest`."""
         return (self.study, self.reader, self.simulated, self.task, self.stage, self.repetition, self.query,
                 self.case_id, self.pair, self.blinded)  # fmt: skip

@@ -145,13 +145,13 @@ class ReadingSession:
         )  # fmt: skip
 
 
-def _key_of_step(step: Step) -> tuple:
+def _key_of_step(step: Step) -> tuple[Any, ...]:
     cases = step.cases if step.task == "similarity" else tuple(sorted(step.cases)) if step.task == "choice" else ()
     return step.task, step.stage, step.repetition, step.query, cases
 
 
-def _key_of_rating(rating: Rating) -> tuple:
-    cases: tuple = ()
+def _key_of_rating(rating: Rating) -> tuple[Any, ...]:
+    cases: tuple[str | None, ...] = ()
     if rating.task == "similarity":
         cases = (rating.case_id,)
     elif rating.task == "choice":

@@ -45,11 +45,10 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
         # Paths start with the data set's folder, which may have been renamed or left out when unpacking; the parts of
         # the full-size set lack train/ as well.
         found = (finder.find(name, strip=2) for finder in finders)
-        file = next((one for one in found if isinstance(one, Path)), finders[0].find(name))
+        file: Path | str = next((one for one in found if isinstance(one, Path)), finders[0].find(name))
         states = read_states(row)
-        reason = file if isinstance(file, str) else states if isinstance(states, str) else None
-        if reason is not None:
-            yield SkippedRow(name, reason)
+        if isinstance(file, str) or isinstance(states, str):
+            yield SkippedRow(name, file if isinstance(file, str) else str(states))
             continue
         path = PurePosixPath(name)
         inner = path.parts[1:] if path.parts[0].startswith("CheXpert") else path.parts

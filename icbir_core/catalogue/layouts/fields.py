@@ -29,6 +29,7 @@ __all__ = [
     "parse_state",
     "parse_text",
     "parse_view",
+    "read_loose_table",
     "read_table",
 ]
 
@@ -104,6 +105,11 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
         raise CatalogueError(
             f"The table '{path.name}' is damaged or no csv table ({error}); save it again as csv in UTF-8."
         ) from None
+
+
+def read_loose_table(path: PathLike | None, layout: str) -> Iterator[dict[str, str]]:
+    """As `read_table` for a table in which no column is required: a row that ends early has blank cells."""
+    return (row for row in read_table(path, (), layout) if not isinstance(row, SkippedRow))
 
 
 def open_table(table: PathLike) -> TextIO:

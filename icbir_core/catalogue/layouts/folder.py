@@ -16,7 +16,7 @@ from icbir_core.catalogue.layouts.fields import (
     parse_state,
     parse_text,
     parse_view,
-    read_table,
+    read_loose_table,
 )
 from icbir_core.catalogue.layouts.finder import ENDINGS, FileFinder, begins_like_film, has_film_ending
 from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, OtherFile, RawCase, SkippedRow
@@ -53,7 +53,7 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
         return
     findings = _list_findings(options)
     roles: dict[str, str] | None = None
-    for number, row in enumerate(read_table(options.labels, (), "folder"), start=2):
+    for number, row in enumerate(read_loose_table(options.labels, "folder"), start=2):
         if roles is None:
             roles = find_roles(list(row))
             yield from (IgnoredLabel(f"column '{column}'") for column in row if column not in roles)
@@ -126,7 +126,7 @@ def _read_row(
 def _list_findings(options: IngestOptions) -> tuple[str, ...]:
     """The findings of the table: which others "No Finding" denies depends on all rows, so they are listed first."""
     found: dict[str, None] = {}
-    for row in read_table(options.labels, (), "folder"):
+    for row in read_loose_table(options.labels, "folder"):
         roles = find_roles(list(row))
         found |= dict.fromkeys(role for role in roles.values() if role not in SYNONYMS)
         listed = [column for column, role in roles.items() if role == "listed"]

@@ -10,8 +10,8 @@ from dataclasses import replace
 from icbir_core.catalogue.layouts.rows import IngestOptions, RawCase, SkippedRow
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph.facts import MODALITIES, name_modality
-from icbir_core.radiograph.identity import FilmHeader, read_film_header
-from icbir_core.types import UNKNOWN
+from icbir_core.radiograph.identity import read_film_header
+from icbir_core.types import UNKNOWN, FilmHeader
 
 
 def ask_header(raw: RawCase, options: IngestOptions) -> RawCase | SkippedRow:

@@ -39,9 +39,8 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
             folder = f"files/p{subject[:2]}/p{subject}/s{study}"
             file = finder.find(f"{folder}/{name}.jpg", strip=1)
             states = read_states(dict(zip(LABELS, json.loads(found[0]), strict=True)))
-            reason = file if isinstance(file, str) else states if isinstance(states, str) else None
-            if reason is not None:
-                yield SkippedRow(name, reason)
+            if isinstance(file, str) or isinstance(states, str):
+                yield SkippedRow(name, file if isinstance(file, str) else str(states))
                 continue
             yield RawCase(
                 case_id=name,
@@ -69,8 +68,9 @@ def _store_labels(path: PathLike | None) -> sqlite3.Connection:
     return database
 
 
-def _find_metadata(table: PathLike) -> Path:
-    labels = Path(table)
+def _find_metadata(table: PathLike | None) -> Path:
+    # Without a table the reading of the labels has failed before.
+    labels = Path(table or "")
     names = ("mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-metadata.csv")
     for name in names:
         if (labels.parent / name).is_file():
