@@ -10,7 +10,7 @@ FUZZ_SEED ?= 1
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help check-system install wheel test test-slow test-machines test-browser fuzz lint app chain screenshots clean
+.PHONY: help check-system install wheel test test-slow test-machines test-browser fuzz lint app chain screenshots reference clean
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
@@ -67,6 +67,9 @@ chain: install ## the whole job on 60 real films with a small network (needs the
 
 screenshots: install ## pictures of every page into build/screenshots
 	$(PY) -m tests.browser.screenshots build/screenshots $(if $(FILM),--film $(FILM))
+
+reference: install ## writes docs/commands.md from the commands
+	$(PY) -m scripts.command_reference
 
 clean: ## removes what was built here, keeps workspaces and .venv
 	rm -rf build dist .pytest_cache .ruff_cache
