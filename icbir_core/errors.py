@@ -36,7 +36,7 @@ class UndecodableTransferSyntax(RadiographError):
 
     def __init__(self, uid: str, name: str, advice: str):
         self.uid = uid
-        super().__init__(f"Expected a decodable DICOM, got transfer syntax {uid} ({name}); {advice}")
+        super().__init__(f"Nothing here decodes the DICOM's transfer syntax {uid} ({name}); {advice}")
 
 
 class CatalogueError(IcbirError):

@@ -147,7 +147,7 @@ class SimulatedTruth:
             content["heart_mask"] = mask(content.get("heart_mask"))
             return cls(**content)
         except (ValueError, KeyError, TypeError) as error:
-            raise SimulationError(f"Expected one line of a truth.jsonl file, got something else ({error}).") from error
+            raise SimulationError(f"This is no line of a truth.jsonl file ({error}).") from error
 
 
 def similarity_grade(a: SimulatedTruth, b: SimulatedTruth) -> float:

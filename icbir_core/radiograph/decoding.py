@@ -50,9 +50,7 @@ def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
             "Decoding this film needs more memory than one film may use; export it with fewer pixels."
         ) from None
     except Exception as error:
-        raise RadiographError(
-            f"Expected a whole film, got a damaged one ({type(error).__name__}); export the film again."
-        ) from error
+        raise RadiographError(f"The film is damaged ({type(error).__name__}); export it again.") from error
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -72,7 +70,7 @@ def _decode(data: bytes, limits: ReadLimits) -> DecodedFilm:
 
         levels, bits, facts, fields = read_dicom(data, limits)
         return DecodedFilm(levels, "DICOM", bits, facts, fields, _read_header(data, limits))
-    raise RadiographError("Expected a PNG, JPEG or DICOM film, got something else; export the film as one of these.")
+    raise RadiographError("This is no PNG, JPEG or DICOM film; export it as one of these.")
 
 
 def _read_header(data: bytes, limits: ReadLimits) -> FilmHeader | None:
@@ -89,11 +87,13 @@ def _check(film: DecodedFilm, limits: ReadLimits) -> DecodedFilm:
     """The film as promised: one grey level a pixel, no more pixels than allowed."""
     shape = film.levels.shape
     if len(shape) != 2 or min(shape) < 1:
-        raise RadiographError(f"Expected one grey film, got pixels of shape {shape}; export the film again.")
+        raise RadiographError(
+            f"The file holds no single grey film, but pixels of the shape {shape}; export the film again."
+        )
     if shape[0] * shape[1] > limits.max_pixels:
-        raise RadiographTooLarge(f"Expected at most {limits.max_pixels:,} pixels, got more; reduce the film.")
+        raise RadiographTooLarge(f"The film has more than {limits.max_pixels:,} pixels; reduce it.")
     if film.levels.dtype != np.uint16:
-        raise RadiographError("Expected grey levels of 16 bits, got others; export the film again.")
+        raise RadiographError("The film's grey levels are not of 16 bits; export the film again.")
     return film
 
 

@@ -75,7 +75,7 @@ def _parse_whole(source: bytes | PathLike, limits: ReadLimits) -> Dataset:
     if not isinstance(source, bytes):
         size = Path(source).stat().st_size
         if size > limits.max_bytes:
-            raise RadiographTooLarge(f"Expected at most {limits.max_bytes:,} bytes, got {size:,}; reduce the file.")
+            raise RadiographTooLarge(f"The file has {size:,} bytes, more than {limits.max_bytes:,}; reduce it.")
         source = Path(source).read_bytes()
     return parse_dicom(source, limits)
 

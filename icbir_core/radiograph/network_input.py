@@ -38,7 +38,7 @@ class Letterbox:
         """The letterbox of a film of `shape` (H, W) in a square of side `size`; `ValueError` on an empty film."""
         rows, columns = (int(side) for side in shape)
         if rows < 1 or columns < 1 or size < 1:
-            raise ValueError(f"Expected a film and a square of at least one pixel, got {shape} and {size}.")
+            raise ValueError(f"A film and its square need at least one pixel; they have {shape} and {size}.")
         scale = size / max(rows, columns)
         height, width = (min(size, max(1, round(side * scale))) for side in (rows, columns))
         return cls((rows, columns), size, (size - height) // 2, (size - width) // 2, height, width)
@@ -61,7 +61,7 @@ class Letterbox:
     def to_film(self, values: np.ndarray) -> np.ndarray:
         """Values of the square (S, S), such as a saliency map, on the film (H, W): float32, interpolated linearly."""
         if values.shape != (self.size, self.size):
-            raise ValueError(f"Expected values of shape {(self.size, self.size)}, got {values.shape}.")
+            raise ValueError(f"The values must have the shape {(self.size, self.size)}, not {values.shape}.")
         rows, columns = self.shape
         area = np.ascontiguousarray(self.crop(values), dtype=np.float32)
         return cv2.resize(area, (columns, rows), interpolation=cv2.INTER_LINEAR)
@@ -110,7 +110,7 @@ def fit_to_network(pixels: np.ndarray, settings: InputSettings) -> np.ndarray:
     never part of a histogram. Deterministic. Raises `ValueError` on another number of dimensions or an empty film.
     """
     if pixels.ndim != 2:
-        raise ValueError(f"Expected a film (H, W), got an array of shape {pixels.shape}.")
+        raise ValueError(f"A film has two dimensions (H, W), not the shape {pixels.shape}.")
     box = Letterbox.of(pixels.shape, settings.size)
     film = resize_film(pixels, box.height, box.width)
     if settings.equalise:

@@ -57,9 +57,9 @@ class OverlayStyle:
         colour_table(self.table_name)
         if self.table_name not in fitting:
             kind = "diverging map for signed values" if self.signed else "sequential map for unsigned values"
-            raise ValueError(f"Expected a {kind} ({', '.join(fitting)}), got '{self.colour_map}'.")
+            raise ValueError(f"'{self.colour_map}' is no {kind}; choose one of {', '.join(fitting)}.")
         if not (0.0 <= self.opacity <= 1.0 and 0.0 <= self.threshold <= 1.0):
-            raise ValueError(f"Expected opacity and threshold in 0 … 1, got {self.opacity} and {self.threshold}.")
+            raise ValueError(f"The opacity and threshold must lie in 0 … 1, not be {self.opacity}, {self.threshold}.")
 
     @property
     def table_name(self) -> str:
@@ -117,7 +117,7 @@ def render_overlay(
     style = style or OverlayStyle()
     scale = shared_scale([values]) if scale is None else float(scale)
     if not (np.isfinite(scale) and scale >= 0.0):
-        raise ValueError(f"Expected a finite scale of 0 or more, got {scale}.")
+        raise ValueError(f"The scale must be a finite number of 0 or more, not {scale}.")
     film = np.repeat(np.rint(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)[..., None], 3, axis=2)
     if scale == 0.0 or style.opacity == 0.0:
         return film
@@ -187,7 +187,7 @@ def _write_title(text: str, width: int, size: float) -> np.ndarray:
 def _check_finite(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("Expected finite attributions, got NaN or infinity.")
+        raise ValueError("The attributions hold NaN or infinity; they must be finite.")
     return values
 
 
@@ -196,7 +196,7 @@ def _fit_to_film(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if values.shape == tuple(shape):
         return values
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"Expected values of shape {tuple(shape)} or a square (S, S), got {values.shape}.")
+        raise ValueError(f"The values must have the shape {tuple(shape)} or be a square (S, S), not {values.shape}.")
     return Letterbox.of(shape, values.shape[0]).to_film(values)
 
 

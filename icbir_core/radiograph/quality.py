@@ -219,7 +219,7 @@ def load_quality_model(path: PathLike = MODEL_PATH) -> QualityModel:
     content = read_json(path)
     if hash_model(content["model"]) != content["manifest"]["model_sha256"]:
         raise ManifestMismatch(
-            f"Expected the model that the manifest in '{Path(path).name}' names, got another; "
+            f"The quality gate's model in '{Path(path).name}' is not the one that its manifest names; "
             "restore the file or make it again with benchmarks/quality_gate.py."
         )
     return parse_quality_model(content["model"])

@@ -17,10 +17,32 @@ DEFAULT_LIMITS = ReadLimits()
 def read_radiograph(source: bytes | PathLike, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph:
     """Read a PNG, JPEG or DICOM film, found by its content and never by its name.
 
-    source : the file's bytes, or a path. limits : checked before anything is decoded.
-    Returns a `Radiograph` with pixels float32 (H, W) in [0, 1] at full resolution, each a multiple of 1 / 65535.
-    Raises `RadiographError` (not a film, damaged, not found) or one of its kinds: `RadiographTooLarge`,
-    `MultiFrameError`, `UndecodableTransferSyntax`; and nothing else, whatever the bytes are.
+    Parameters
+    ----------
+    source : bytes or path
+        The file's bytes, or where it is.
+    limits : ReadLimits
+        The most that a film may take, and the least; checked before anything is decoded.
+
+    Returns
+    -------
+    Radiograph
+        `pixels` float32 (H, W) in [0, 1] at full resolution, each a multiple of 1 / 65535, air dark and bone bright;
+        `facts` say in words what was applied, and where the file is not what its header says.
+
+    Raises
+    ------
+    RadiographError
+        The file is no film, is damaged or cannot be read. Nothing else is raised, whatever the bytes are.
+    RadiographTooLarge, MultiFrameError, UndecodableTransferSyntax
+        The kinds of it that a caller may want to tell apart.
+
+    Notes
+    -----
+    A DICOM goes through its modality table or rescale, its value-of-interest table or window and its presentation in
+    the order of PS3.4 N.2; without a window from its smallest to its largest value. Where headers are known to be
+    wrong, what the file holds decides (docs/adr/0010-what-the-file-holds-decides.md). A film is never flipped; a PNG or
+    JPEG is turned as its EXIF orientation asks.
     """
     return read_film(source, limits)[0]
 
@@ -60,12 +82,12 @@ def _read_bytes(source: bytes | PathLike, limits: ReadLimits) -> bytes:
                 data = file.read(limits.max_bytes + 1) if size <= limits.max_bytes else b""
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise RadiographError(f"Expected a readable file, got '{path.name}' ({reason}); check the path.") from None
+            raise RadiographError(f"The file '{path.name}' cannot be read ({reason}); check the path.") from None
         size = max(size, len(data))
     if size > limits.max_bytes:
         raise RadiographTooLarge(
-            f"Expected at most {limits.max_bytes:,} bytes, got {size:,}; reduce the file or raise the limit."
+            f"The file has {size:,} bytes, more than {limits.max_bytes:,}; reduce it or raise the limit."
         )
     if not data:
-        raise RadiographError("Expected a film, got an empty file; export the film again.")
+        raise RadiographError("The file is empty; export the film again.")
     return data

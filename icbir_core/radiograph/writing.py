@@ -26,7 +26,7 @@ def encode_lossless(radiograph: Radiograph) -> bytes:
     eight_bit = not (levels % _STEP).any()
     done, encoded = cv2.imencode(".png", (levels // _STEP).astype(np.uint8) if eight_bit else levels)
     if not done:
-        raise RadiographError(f"Expected a film that PNG can hold, got one of shape {levels.shape}; reduce it.")
+        raise RadiographError(f"A film of the shape {levels.shape} cannot be written as PNG; reduce it.")
     data = encoded.tobytes()
     return data if eight_bit else data[:_HEADER_END] + _ALL_BITS_COUNT + data[_HEADER_END:]
 
