@@ -156,13 +156,6 @@ class Workspace:
             write_json_atomically(self.path / MANIFEST, manifest)
         return stored
 
-    def forget_artefact(self, name: str) -> None:
-        """Take an artefact's entry out of the manifest (the files stay); nothing happens if there is none."""
-        with self.lock("manifest"):
-            manifest = self.read_manifest()
-            if manifest["artefacts"].pop(name, None) is not None:
-                write_json_atomically(self.path / MANIFEST, manifest)
-
     def check_artefact(self, name: str, content: bool = True) -> dict[str, Any]:
         """The entry of an artefact, after checking it.
 

@@ -81,12 +81,6 @@ def normalised_gain(grades: np.ndarray, k: int | None = None) -> np.ndarray:
     return np.divide(discounted_gain(values, k), best, out=np.full(np.shape(best), np.nan), where=best > 0)
 
 
-def normalised_gain_of_ranks(ranks: np.ndarray) -> np.ndarray:
-    """nDCG (Silva 2020) of a method's order, given the reader's rank (1 … N) of each case in it. ranks (…, N)."""
-    values = np.asarray(ranks)
-    return normalised_gain(grade_of_rank(values, values.shape[-1]))
-
-
 def jaccard_grades(query: np.ndarray, cases: np.ndarray, no_finding: int | None = None) -> np.ndarray:
     """Jaccard index of the query's and each case's present findings, in [0, 1]; NaN where they share no known finding.
 

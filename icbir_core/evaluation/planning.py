@@ -19,26 +19,6 @@ class Spread:
     residual: float = 0.0
 
 
-def estimate_spread(differences: np.ndarray) -> Spread:
-    """Variance components of differences (readers, queries) by two-way analysis of variance; negative ones become 0.
-
-    Raises `EvaluationError` with fewer than 2 readers or queries, or with NaN.
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
-        raise EvaluationError(
-            "Expected complete differences of at least 2 readers and 2 queries, got fewer; read more."
-        )
-    readers, queries = values.shape
-    mean = values.mean()
-    by_reader, by_query = values.mean(axis=1), values.mean(axis=0)
-    residual = values - by_reader[:, None] - by_query[None, :] + mean
-    error = (residual**2).sum() / ((readers - 1) * (queries - 1))
-    of_reader = (queries * by_reader.var(ddof=1) - error) / queries
-    of_query = (readers * by_query.var(ddof=1) - error) / readers
-    return Spread(*(float(np.sqrt(max(value, 0.0))) for value in (of_query, of_reader, error)))
-
-
 def compute_power(effect: float, spread: Spread, readers: int, queries: int, significance: float = 0.05) -> float:
     """Power in [0, 1] of a two-sided test of the mean difference, readers and queries both drawn at random.
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from icbir_core.errors import IcbirError
 
-SIDES = ("right", "left", "both", "midline")
-
 HIGHEST_GRADE = 4.0
 """The similarity grade of a film with itself."""
 

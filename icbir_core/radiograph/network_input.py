@@ -72,12 +72,6 @@ class Letterbox:
         left, top, width, height = box
         return (self.left + left * across, self.top + top * down, width * across, height * down)
 
-    def box_to_film(self, box: Box) -> Box:
-        """A box in pixels of the square as a box in pixels of the film; inverse of `box_to_network`."""
-        across, down = self.width / self.shape[1], self.height / self.shape[0]
-        left, top, width, height = box
-        return ((left - self.left) / across, (top - self.top) / down, width / across, height / down)
-
 
 def resize_film(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """A film (H, W) as float32 (height, width): mean over the area when it shrinks, linear when it grows."""

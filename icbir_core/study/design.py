@@ -97,13 +97,6 @@ class Study:
         except (KeyError, TypeError) as error:
             raise StudyError(f"Expected a study's definition, got one that lacks {error}; export it again.") from None
 
-    def find_query(self, case_id: str) -> StudyQuery:
-        """The query of this case. Raises `StudyError`."""
-        for query in self.queries:
-            if query.case_id == case_id:
-                return query
-        raise StudyError(f"Expected a query of the study '{self.name}', got '{case_id}'; use one of its queries.")
-
     def steps(self, reader: str) -> list[Step]:
         """Everything this reader is asked, in her own seeded order: all of stage 1 (without maps), then stage 2."""
         if not reader.strip():

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
 
 from icbir_core.study.design import Study
 from icbir_core.study.session import ReadingSession
@@ -62,28 +61,3 @@ def simulate_reader(
                 session.answer(item.token, chosen=order[0], time_ms=time_ms)
         answered += 1
     return answered
-
-
-def fit_reader(scores: np.ndarray, reference: np.ndarray) -> ReaderModel:
-    """Bias, noise and lapse of a reader by maximum likelihood, given her scores (n,) and a reference similarity (n,).
-
-    With the consensus of other readers as the reference, its error counts as noise. NaN pairs are left out.
-    """
-    scores, reference = np.asarray(scores, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    known = np.isfinite(scores) & np.isfinite(reference)
-    scores, reference = scores[known], reference[known]
-    low = np.where(scores <= 1, -np.inf, scores - 0.5)
-    high = np.where(scores >= 5, np.inf, scores + 0.5)
-
-    def loss(values: np.ndarray) -> float:
-        bias, noise, lapse = values[0], np.exp(values[1]), special.expit(values[2])
-        centre = reference + bias
-        inside = stats.norm.cdf((high - centre) / noise) - stats.norm.cdf((low - centre) / noise)
-        return float(-np.log(np.maximum((1 - lapse) * inside + lapse / 5, 1e-12)).sum())
-
-    best = min(
-        (optimize.minimize(loss, [0.0, start, lapse], method="Nelder-Mead", options={"maxiter": 800})
-         for start in (-1.0, 0.0) for lapse in (-4.0, -1.0)),
-        key=lambda result: result.fun,
-    )  # fmt: skip
-    return ReaderModel(float(best.x[0]), float(np.exp(best.x[1])), float(special.expit(best.x[2])))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from icbir_core.errors import EvaluationError
-from icbir_core.evaluation.planning import Spread, compute_power, estimate_spread, find_queries_needed
+from icbir_core.evaluation.planning import Spread, compute_power, find_queries_needed
 
 
 def test_queries_alone_give_the_published_sizes_of_the_paired_t_test():
@@ -32,17 +31,6 @@ def test_power_is_what_simulated_studies_find():
     )
     found = np.mean(np.abs(means) / deviation > 2.06)  # t with about 20 degrees of freedom, the deviation known
     assert compute_power(0.15, spread, readers, queries) == pytest.approx(found, abs=0.05)
-
-
-def test_the_spread_put_in_is_the_spread_found():
-    generator = np.random.default_rng(1)
-    values = (
-        generator.normal(0, 0.4, (1, 400)) + generator.normal(0, 0.2, (60, 1)) + generator.normal(0, 0.3, (60, 400))
-    )
-    found = estimate_spread(values)
-    np.testing.assert_allclose([found.query, found.reader, found.residual], [0.4, 0.2, 0.3], rtol=0.15)
-    with pytest.raises(EvaluationError):
-        estimate_spread(values[:1])
 
 
 def test_more_readers_cannot_replace_queries():

@@ -38,10 +38,9 @@ def test_there_and_back_keeps_a_smooth_film(film):
     assert np.abs(back - smooth).max() < 0.02
 
 
-def test_boxes_go_there_and_back_and_point_at_the_same_place(film):
+def test_a_box_points_at_the_same_place_in_the_network_input(film):
     box = Letterbox.of(film.shape, 64)
     region = (20.0, 90.0, 30.0, 40.0)
-    assert box.box_to_film(box.box_to_network(region)) == pytest.approx(region)
     marked = np.zeros_like(film)
     marked[90:130, 20:50] = 1.0
     rows, columns = np.nonzero(fit_to_network(marked, PLAIN) > 0.5)

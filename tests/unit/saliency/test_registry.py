@@ -119,21 +119,6 @@ def test_encoding_scales_each_map_by_its_own_peak():
     assert [name_state(one) for one in (np.zeros((2, 2)), np.ones((2, 2)), np.eye(2))] == ["zero", "flat", "ok"]
 
 
-def test_occlusion_asks_the_network_in_batches(small_model, films):
-    explainer, asked = GradientExplainer(small_model), []
-    score = explainer.score
-    explainer.score = lambda inputs, index: (asked.append(len(inputs)), score(inputs, index))[1]
-    explainer.occlusion(standardise(films[:1]), 0)
-    assert sum(asked) > 200 and max(asked) == 16 and len(asked) <= sum(asked) // 16 + 2
-
-
-def test_the_layer_of_gradient_methods_is_named_never_searched_for():
-    entry = keras.layers.Input((8, 8, 3))
-    nameless = keras.Model(entry, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(entry)))
-    with pytest.raises(SaliencyError, match="layer 'relu'"):
-        GradientExplainer(nameless)
-
-
 def test_grad_cam_warns_of_nothing_and_hides_no_other_warning(small_model, films, recwarn):
     explainer = GradientExplainer(small_model)
     explainer.grad_cam(standardise(films), 0)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import optimize, special, stats
 
 from icbir_core.cli import main
 from icbir_core.errors import StudyError
@@ -16,8 +17,33 @@ from icbir_core.evaluation.page import show_interval, show_number
 from icbir_core.study.analysis import analyse_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.report import draw_methods, make_sections, render_report, render_text
-from icbir_core.study.simulated_readers import ReaderModel, fit_reader, simulate_reader
+from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_core.study.store import RatingsStore
+
+
+def fit_reader(scores: np.ndarray, reference: np.ndarray) -> ReaderModel:
+    """Bias, noise and lapse of a reader by maximum likelihood, given her scores (n,) and a reference similarity (n,).
+
+    With the consensus of other readers as the reference, its error counts as noise. NaN pairs are left out.
+    """
+    scores, reference = np.asarray(scores, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    known = np.isfinite(scores) & np.isfinite(reference)
+    scores, reference = scores[known], reference[known]
+    low = np.where(scores <= 1, -np.inf, scores - 0.5)
+    high = np.where(scores >= 5, np.inf, scores + 0.5)
+
+    def loss(values: np.ndarray) -> float:
+        bias, noise, lapse = values[0], np.exp(values[1]), special.expit(values[2])
+        centre = reference + bias
+        inside = stats.norm.cdf((high - centre) / noise) - stats.norm.cdf((low - centre) / noise)
+        return float(-np.log(np.maximum((1 - lapse) * inside + lapse / 5, 1e-12)).sum())
+
+    best = min(
+        (optimize.minimize(loss, [0.0, start, lapse], method="Nelder-Mead", options={"maxiter": 800})
+         for start in (-1.0, 0.0) for lapse in (-4.0, -1.0)),
+        key=lambda result: result.fun,
+    )  # fmt: skip
+    return ReaderModel(float(best.x[0]), float(np.exp(best.x[1])), float(special.expit(best.x[2])))
 
 
 @pytest.mark.parametrize("model", [ReaderModel(0.4, 0.6, 0.0), ReaderModel(-0.3, 0.4, 0.15), ReaderModel(0, 0.9, 0.05)])
