@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,7 @@ def make_workspace(path: Path, number: int, seed: int, images: Path | None) -> W
         folder.mkdir()
         chosen = sorted(file for file in images.iterdir() if file.suffix == ".png")[seed : seed + number]
         for file in chosen:
-            (folder / file.name).symlink_to(file.resolve())
+            shutil.copy(file, folder)
     workspace = Workspace.create(path)
     ingest(workspace, IngestOptions("folder", folder))
     return workspace

@@ -11,7 +11,15 @@ from pydicom.dataset import Dataset
 
 from icbir_core.radiograph.ages import compute_age, parse_age
 from icbir_core.radiograph.facts import VERIFIED, name_modality
-from icbir_core.radiograph.views import DECUBITUS, choose_view, parse_code, parse_description, parse_header_view
+from icbir_core.radiograph.views import (
+    AXIAL,
+    DECUBITUS,
+    OBLIQUE,
+    choose_view,
+    parse_code,
+    parse_description,
+    parse_header_view,
+)
 from icbir_core.types import UNKNOWN
 
 # ImagerPixelSpacing is measured at the detector; PixelSpacing may have been corrected for magnification.
@@ -136,10 +144,11 @@ def read_view(dataset: Dataset) -> str:
     descriptions of the film, its series and its procedure step.
     """
     stated = [parse_header_view(get_text(dataset, "ViewPosition"))]
-    stated += [read_code(item) for item in get_items(dataset, "ViewCodeSequence")]
-    orientation = read_orientation(dataset)
-    if orientation and {"A", "P"}.intersection(orientation) and {"H", "F"}.intersection(orientation):
-        stated.append("LATERAL")
+    for item in get_items(dataset, "ViewCodeSequence"):
+        modifiers = [read_code(one) for one in get_items(item, "ViewModifierCodeSequence")]
+        # "cephalad" and its like only tilt the beam.
+        stated += [read_code(item), *(one for one in modifiers if one in ("LATERAL", OBLIQUE, AXIAL, DECUBITUS))]
+    stated.append(_read_plane(dataset))
     for item in get_items(dataset, "PatientOrientationCodeSequence"):
         codes = [read_code(one) for one in (item, *get_items(item, "PatientOrientationModifierCodeSequence"))]
         stated += [code for code in codes if code == DECUBITUS]
@@ -156,6 +165,17 @@ def read_code(item: Dataset) -> str:
     values = (get_text(item, keyword) for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue"))
     value = next((text for text in values if text), "")
     return parse_code(value, get_text(item, "CodeMeaning"))
+
+
+def _read_plane(dataset: Dataset) -> str:
+    """ "LATERAL" where rows or columns run from front to back, "OBLIQUE" where they run between that and the side."""
+    orientation = read_orientation(dataset)
+    if not orientation or not {"H", "F"}.intersection(orientation):
+        return UNKNOWN
+    letters = [set(text.upper()) for text in get_texts(dataset, "PatientOrientation")]
+    if any(one & {"A", "P"} and one & {"L", "R"} for one in letters):
+        return OBLIQUE
+    return "LATERAL" if {"A", "P"}.intersection(orientation) else UNKNOWN
 
 
 def read_orientation(dataset: Dataset) -> tuple[str, str] | None:

@@ -51,6 +51,8 @@ def read_film_header(source: bytes | PathLike, limits: ReadLimits = FILM_LIMITS)
     head = _read_head(source)
     if not looks_like_dicom(head):
         return None
+    if not isinstance(source, bytes):
+        _check_size(source, limits)
     if isinstance(source, bytes) or _DEFLATED in head:
         return _describe(_parse_whole(source, limits))
     try:
@@ -72,12 +74,13 @@ def _read_head(source: bytes | PathLike) -> bytes:
 def _parse_whole(source: bytes | PathLike, limits: ReadLimits) -> Dataset:
     from icbir_core.radiograph.dicom import parse_dicom  # brings all decoders: only where it is needed
 
-    if not isinstance(source, bytes):
-        size = Path(source).stat().st_size
-        if size > limits.max_bytes:
-            raise RadiographTooLarge(f"The file has {size:,} bytes, more than {limits.max_bytes:,}; reduce it.")
-        source = Path(source).read_bytes()
-    return parse_dicom(source, limits)
+    return parse_dicom(source if isinstance(source, bytes) else Path(source).read_bytes(), limits)
+
+
+def _check_size(source: PathLike, limits: ReadLimits) -> None:
+    size = Path(source).stat().st_size
+    if size > limits.max_bytes:
+        raise RadiographTooLarge(f"The file has {size:,} bytes, more than {limits.max_bytes:,}; reduce it.")
 
 
 def _describe(dataset: Dataset) -> FilmHeader:

@@ -51,6 +51,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# The first bytes of .xlsx and .ods, and of .xls.
+_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _HEAD, _CHUNK = 4096, 1 << 15
 # Of text decoded with "surrogateescape": bytes that are no UTF-8, and letters that are.
 _BROKEN, _WHOLE = re.compile("[\udc80-\udcff]"), re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
@@ -69,6 +71,7 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
         raise CatalogueError(f"The layout '{layout}' needs a table of labels; name its file.")
     path = Path(table)
     try:
+        _refuse_spreadsheet(path)
         with open_table(path) as handle:
             header, line = handle.readline(), 2
             separator = _SEPARATOR.fullmatch(header.strip("\r\n"))
@@ -122,6 +125,12 @@ def open_table(table: PathLike) -> TextIO:
     if path.suffix == ".gz":
         return cast(TextIO, gzip.open(path, "rt", encoding=encoding, newline=""))
     return path.open(encoding=encoding, newline="")
+
+
+def _refuse_spreadsheet(path: Path) -> None:
+    with path.open("rb") as handle:
+        if handle.read(len(_SPREADSHEETS[1])).startswith(_SPREADSHEETS):
+            raise CatalogueError(f"The table '{path.name}' is a spreadsheet's own file; save it as csv in UTF-8.")
 
 
 def _find_encoding(path: Path) -> str:

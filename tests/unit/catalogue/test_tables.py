@@ -67,6 +67,14 @@ def test_a_table_in_two_encodings_is_a_damaged_one(tmp_path):
         list(read_table(path, (), "folder"))
 
 
+@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_spreadsheet_itself_is_no_table(tmp_path, head):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(head + bytes(range(256)) * 9)
+    with pytest.raises(CatalogueError, match="is a spreadsheet's own file; save it as csv in UTF-8"):
+        list(read_table(path, ("image",), "folder"))
+
+
 @pytest.mark.parametrize(("text", "state"), [("1,0", PRESENT), ("0,0", ABSENT), ("-1,0", UNCERTAIN), ("2,0", None)])
 def test_states_with_a_decimal_comma(text, state):
     assert parse_state(text) is state

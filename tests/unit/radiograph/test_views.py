@@ -87,12 +87,24 @@ def test_codes_count_by_their_value(value, view):
         ({"ViewPosition": "", "PatientOrientation": ["P", "F"]}, "LATERAL"),
         ({"ViewPosition": "", "PatientOrientation": ["F", "A"]}, "LATERAL"),
         ({"ViewPosition": "AP", "PatientOrientation": ["L", "F"]}, "AP"),
+        ({"ViewPosition": "", "PatientOrientation": ["LA", "F"]}, "OBLIQUE"),
+        ({"ViewPosition": "", "PatientOrientation": ["L", "FP"]}, "unknown"),
         ({"ViewPosition": "AP", "ViewCodeSequence": [make_code("R-10236")]}, "LATERAL"),
         ({"ViewPosition": "AP", "PatientPosition": "HFDL"}, "DECUBITUS"),
     ],
 )
 def test_a_lateral_in_any_words_is_no_frontal(elements, view):
     assert read_view(make_header(**elements)) == view
+
+
+@pytest.mark.parametrize(
+    ("modifier", "meaning", "view"),
+    [("R-10244", "cephalad", "AP"), ("R-102C1", "", "OBLIQUE"), ("X-1", "lordotic", "AXIAL")],
+)
+def test_modifiers_of_a_coded_view(modifier, meaning, view):
+    code = make_code("R-10206")
+    code.ViewModifierCodeSequence = [make_code(modifier, meaning)]
+    assert read_view(make_header(ViewCodeSequence=[code])) == view
 
 
 def test_a_decubitus_position_in_codes():
