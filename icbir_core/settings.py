@@ -44,11 +44,13 @@ FILM_LIMITS = ReadLimits(min_side=32)
 class InputSettings:
     """How a radiograph becomes the network's input; stored in the model's manifest, so that query and catalogue agree.
 
-    size : side in pixels; equalise : local contrast equalisation (CLAHE) before the network.
+    size : side in pixels; equalise : local contrast equalisation (CLAHE) before the network. crop : the middle square
+    of the film fills the input, and what lies beside it is not seen; otherwise the whole film, with its aspect kept.
     """
 
     size: int = 224
     equalise: bool = True
+    crop: bool = False
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ class Prediction:
 class SaliencyMap:
     """An attribution laid on the network's input.
 
-    values : float32 (H, W) at the network's input size, raw attribution as the method returns it (not scaled).
+    values : float32 (H, W) at the network's input size, raw attribution as the method returns it (not scaled); with 0
+    around it where the network saw the middle of the film only.
     method, finding, layer : what made it, for which output, from which layer ("" if the whole network).
     signed : whether negative values mean something in this method.
     state : "ok", "flat" (constant) or "zero" (all zero).

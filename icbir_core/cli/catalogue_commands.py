@@ -128,22 +128,39 @@ def _tell_state(case, cases: int, as_json: bool) -> None:
 
 
 def fetch(
-    data_set: Annotated[str, typer.Argument(metavar="DATA_SET", help="nih: NIH ChestX-ray14.")],
+    data_set: Annotated[
+        str, typer.Argument(metavar="DATA_SET", help="nih: NIH ChestX-ray14. model: a published network, named next.")
+    ],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="With model: all, nih, pc, chex, mimic_ch or mimic_nb.")
+    ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to download into (default: data/DATA_SET).")] = None,
+    file: Annotated[Path | None, typer.Option(help="With model: its weights, downloaded elsewhere.")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option(help="With model: the workspace whose classifier it becomes.")
+    ] = None,
     parts: Annotated[str, typer.Option(help="Parts to download: 1, 1-3 or 1,4; 'all' for all twelve.")] = "1",
     manifest: Annotated[Path | None, typer.Option(help="Another list of addresses (JSON).")] = None,
     base_url: Annotated[str | None, typer.Option(help="Take the files by their names from this address.")] = None,
     unpack: Annotated[bool, typer.Option(help="Unpack what was downloaded.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a public data set for `ingest`; goes on where it was cut and checks the hashes that it recorded.
+    """Download a public data set for `ingest`, or a published network for `index` and `train`; goes on where it was cut
+    and checks the hashes that it recorded.
 
     The addresses are those that the publisher names. They could not be tried where this program was written: if one has
     moved, name another with --base-url or --manifest.
     """
+    from icbir_core.cli.model_commands import fetch_network
+    from icbir_core.errors import FetchError
     from icbir_core.pipeline.fetching import fetch_data_set, parse_parts
 
     to = to or Path("data") / data_set
+    if data_set == "model":
+        fetch_network(name, to, file, workspace, base_url, as_json)
+        return
+    if name is not None or file is not None or workspace is not None:
+        raise FetchError("NAME, --file and --workspace belong to `fetch model`; leave them out.")
     with progress_bar("fetch", unit="B") as progress:
         files = fetch_data_set(data_set, parse_parts(parts), to, progress, manifest, base_url, unpack)
     lines = [f"{file.name}: {file.size:,} bytes, sha256 {file.sha256} ({file.state})" for file in files]

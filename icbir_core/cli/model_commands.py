@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,9 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
+
+if TYPE_CHECKING:
+    from icbir_core.settings import InputSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +49,6 @@ def train(
     from icbir_core.catalogue import Workspace
     from icbir_core.model.recipes import Augmentation, find_recipe
     from icbir_core.pipeline.train_both import TrainingOptions, train_workspace
-    from icbir_core.settings import InputSettings
 
     chosen = find_recipe(recipe)
     changes = {"epochs": epochs, "batch_size": batch_size}
@@ -59,7 +62,7 @@ def train(
         weights=weights,
         stage=stage,
         network=network,
-        input=InputSettings(size=size),
+        input=_find_input(weights, size),
         device=device,
         seed=seed,
     )
@@ -73,6 +76,50 @@ def train(
     emit({name: _without_history(manifest) for name, manifest in manifests.items()}, text, as_json)
 
 
+def _find_input(weights: str | None, size: int) -> InputSettings:
+    """How films are prepared: as the network that training starts from expects them, else this project's own way."""
+    from icbir_core.model.classifier import manifest_path, read_manifest
+    from icbir_core.settings import InputSettings
+
+    start = Path(weights or "")
+    if start.is_file() and manifest_path(start).is_file():
+        return replace(InputSettings(**read_manifest(start)["input"]), size=size)
+    return InputSettings(size=size)
+
+
+def fetch_network(
+    name: str | None, to: Path, file: Path | None, workspace: Path | None, base_url: str | None, as_json: bool
+) -> None:
+    """What `fetch model NAME` does: brings a published network and says what it is."""
+    import shlex
+
+    from icbir_core.catalogue import Workspace
+    from icbir_core.errors import FetchError
+    from icbir_core.model.published import list_published
+    from icbir_core.pipeline.fetch_model import fetch_model
+
+    if name is None:
+        raise FetchError(f"Name a network: fetch model {' | '.join(list_published())}.")
+    opened = None if workspace is None else Workspace.create(workspace)
+    with progress_bar("fetch", unit="B") as progress:
+        found = fetch_model(name, to, file, opened, progress, base_url)
+    facts = found.manifest["published"]
+    known = "as published" if facts["sha256_published"] else "none is published; recorded, and compared next time"
+    lines = [
+        f"{facts['title']}: {len(found.manifest['findings'])} findings, in {found.path}",
+        f"  file {facts['file']}, SHA-256 {facts['sha256']} ({known})",
+        f"  {found.manifest['warning']}",
+        f"  Licence: {facts['licence']}",
+    ]
+    if found.installed is None:
+        lines.append(f"Next: python -m icbir_core train WORKSPACE --target Effusion --weights {found.path}")
+    else:
+        lines.append(f"Next: python -m icbir_core index {shlex.quote(str(workspace))} --target Effusion")
+    result = {"path": str(found.path), "installed": None if found.installed is None else str(found.installed)}
+    result |= {"findings": found.manifest["findings"], "warning": found.manifest["warning"], "published": facts}
+    emit(result, "\n".join(lines), as_json)
+
+
 def _tell_epoch(stage: str, row: dict) -> None:
     score = f", mean AUROC {row['mean_auroc']:.3f}" if "mean_auroc" in row else ""
     say(f"{stage}: epoch {row['epoch'] + 1}, loss {row['loss']:.4f}{score}, {row['seconds']:.0f} s")
@@ -84,14 +131,25 @@ def _describe(stage: str, manifest: dict) -> list[str]:
         f"{stage}: {manifest['network']} on {films['trained']} films, {training['epochs']} epochs, kept epoch "
         f"{training['best_epoch'] + 1}; {manifest['device']['name']}; SHA-256 {manifest['sha256'][:12]}"
     ]
+    share = manifest.get("share_without_finding")
+    if share is not None:
+        lines.append(
+            f"  {100 * share:.0f} % of the held-back films are not known to carry any of these findings, and are the "
+            "easier ones."
+        )
     for name, score in manifest["auroc"].items():
         counts = f"{score['present']} with, {score['absent']} without"
         if score["value"] is None:
             lines.append(f"  {name}: no AUROC ({counts})")
-        else:
-            interval = f"[{score['low']:.3f}, {score['high']:.3f}]"
-            lines.append(f"  {name}: AUROC {score['value']:.3f} {interval} on held-back patients ({counts})")
+            continue
+        among = manifest.get("auroc_among_findings", {}).get(name, {})
+        harder = f"{_tell_score(among)} among films with any finding, " if among.get("value") is not None else ""
+        lines.append(f"  {name}: AUROC {harder}{_tell_score(score)} on all held-back patients ({counts})")
     return lines
+
+
+def _tell_score(score: dict) -> str:
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 def _without_history(manifest: dict) -> dict:

@@ -59,7 +59,7 @@ def explain(
         raise SaliencyError("Expected WORKSPACE, IMAGE and --out FILE ending in .npy or .png; give all three.")
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
-    from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+    from icbir_core.radiograph.network_input import Letterbox, fit_to_network, show_whole_film
     from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.registry import explain as explain_films
@@ -74,7 +74,8 @@ def explain(
     pixels = read_radiograph(image).pixels
     fitted = fit_to_network(pixels, models.classifier.input_settings)
     found = explain_films(models.classifier, fitted[None], models.target, method)[0]
-    values = Letterbox.of(pixels.shape, fitted.shape[0]).to_film(found.values)
+    whole = show_whole_film(found.values, pixels.shape, models.classifier.input_settings)
+    values = Letterbox.of(pixels.shape, whole.shape[0]).to_film(whole)
     _write(out, pixels, values, found.signed, f"{require_method(method).title}, map of {found.finding}")
     _say_state(found.state)
     result = {

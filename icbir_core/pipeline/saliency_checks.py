@@ -14,7 +14,7 @@ from icbir_core.errors import SaliencyError
 from icbir_core.files import PathLike
 from icbir_core.findings import find_canonical_name
 from icbir_core.phantom import SIMULATED_FINDINGS, simulate_films
-from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+from icbir_core.radiograph.network_input import box_to_input, fit_to_network
 from icbir_core.saliency.checks import MarkedFilms
 from icbir_core.settings import InputSettings
 
@@ -83,11 +83,10 @@ def collect_boxed(
             if finding not in findings:
                 continue
             film = read_case_radiograph(workspace, case).pixels
-            letterbox = Letterbox.of(film.shape, settings.size)
             mask = np.zeros((settings.size, settings.size), bool)
             for area in areas:
                 scaled = tuple(value * max(film.shape) / frame for value in area)
-                left, top, width, height = letterbox.box_to_network(scaled)
+                left, top, width, height = box_to_input(scaled, film.shape, settings)
                 rows = slice(max(0, round(top)), max(0, round(top + height)))
                 mask[rows, max(0, round(left)) : max(0, round(left + width))] = True
             if mask.any():

@@ -87,7 +87,8 @@ def train_workspace(
             manifests["classifier"] = classifier.manifest
         else:
             classifier = Classifier.load(workspace.models / CLASSIFIER)
-            _get_held_back(classifier)  # before maps are computed for hours
+            if "published" not in classifier.manifest:
+                _get_held_back(classifier)  # before maps are computed for hours
         if options.stage in ("saliency", "both"):
             manifests["saliency"] = _train_saliency(
                 workspace, options, cases, films, classifier, device, progress, log
@@ -129,7 +130,8 @@ def _collect(
     rows = [case.row for case in cases]
     labels = workspace.catalogue.labels(findings, rows)
     patients = [case.patient for case in cases]
-    if classifier is None:
+    if classifier is None or "published" in classifier.manifest:
+        # A published network learnt from none of these films, as far as is known: any part may judge its successor.
         held_back = split_by_patient(patients, labels, HELD_BACK, seed)
     else:
         held_back = find_held_back(_get_held_back(classifier), patients, [case.case_id for case in cases])

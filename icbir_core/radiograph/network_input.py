@@ -100,11 +100,14 @@ def equalise_contrast(film: np.ndarray) -> np.ndarray:
 def fit_to_network(pixels: np.ndarray, settings: InputSettings) -> np.ndarray:
     """A film (H, W) in [0, 1] as the network's image: float32 (S, S) in [0, 1], S = settings.size.
 
-    The film is shrunk with its aspect kept, equalised if the settings say so, and only then padded with 0: padding is
-    never part of a histogram. Deterministic. Raises `ValueError` on another number of dimensions or an empty film.
+    The film is cut to its middle square if the settings say so, shrunk with its aspect kept, equalised if the settings
+    say so, and only then padded with 0: padding is never part of a histogram. Deterministic. Raises `ValueError` on
+    another number of dimensions or an empty film.
     """
     if pixels.ndim != 2:
         raise ValueError(f"A film has two dimensions (H, W), not the shape {pixels.shape}.")
+    if settings.crop:
+        pixels = cut_middle_square(pixels)
     box = Letterbox.of(pixels.shape, settings.size)
     film = resize_film(pixels, box.height, box.width)
     if settings.equalise:
@@ -112,6 +115,37 @@ def fit_to_network(pixels: np.ndarray, settings: InputSettings) -> np.ndarray:
     image = np.zeros((settings.size, settings.size), dtype=np.float32)
     box.crop(image)[...] = np.clip(film, 0.0, 1.0)
     return image
+
+
+def cut_middle_square(pixels: np.ndarray) -> np.ndarray:
+    """The middle square (side, side) of a film (H, W), side = min(H, W): a view. Of an odd rest the larger part goes
+    after the square, as TorchXRayVision cuts."""
+    rows, columns = pixels.shape
+    side = min(rows, columns)
+    top, left = rows // 2 - side // 2, columns // 2 - side // 2
+    return pixels[top : top + side, left : left + side]
+
+
+def measure_whole_square(shape: tuple[int, int], settings: InputSettings) -> int:
+    """The side of the square that holds the whole film (H, W) at the scale at which the network sees it: `size`, or
+    more where the settings cut the middle out of a film that is not square. The network's image lies in its middle."""
+    return round(settings.size * max(shape) / min(shape)) if settings.crop else settings.size
+
+
+def show_whole_film(values: np.ndarray, shape: tuple[int, int], settings: InputSettings) -> np.ndarray:
+    """Values of the network's image (S, S), such as a saliency map, in the square that holds the whole film (H, W):
+    as they are where the network sees it all, else with 0 around them, where it saw nothing."""
+    side = measure_whole_square(shape, settings)
+    before = (side - settings.size) // 2
+    return np.pad(values, (before, side - settings.size - before)) if side > settings.size else values
+
+
+def box_to_input(box: Box, shape: tuple[int, int], settings: InputSettings) -> Box:
+    """A box in pixels of a film (H, W) as a box in pixels of the network's image; it may reach beyond it."""
+    side = measure_whole_square(shape, settings)
+    before = (side - settings.size) // 2
+    left, top, width, height = Letterbox.of(shape, side).box_to_network(box)
+    return (left - before, top - before, width, height)
 
 
 def standardise(images: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.storing import is_same_picture
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.files import PathLike
-from icbir_core.radiograph.network_input import Letterbox, fit_to_network
+from icbir_core.radiograph.network_input import box_to_input, fit_to_network, show_whole_film
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.comparison import Comparison, measure_distances
 from icbir_core.retrieval.index import Index
@@ -267,8 +267,8 @@ class Retriever:
         return move_query(vector, *(read(self._get_rows(ids)) if ids else nothing for ids in (ticked, crossed)))
 
     def _weigh_region(self, query: Query, engine: TargetEngine, region: Region) -> np.ndarray:
-        size = engine.embedder.size
-        return weigh_cells(Letterbox.of(query.radiograph.pixels.shape, size).box_to_network(region.box), size)
+        settings = engine.models.classifier.input_settings
+        return weigh_cells(box_to_input(region.box, query.radiograph.pixels.shape, settings), settings.size)
 
     # ---------------------------------------------------------------------------------------------------- maps
 
@@ -285,7 +285,7 @@ class Retriever:
         case = self.workspace.catalogue.get_row(int(item)) if isinstance(item, int | np.integer) else item
         if method == engine.map_method and finding == engine.target:
             values = self.embed_query(case, finding).map if isinstance(case, Query) else engine.read_map(case.row)
-            return make_saliency_map(values, method, finding)
+            return make_saliency_map(self._show_whole(values, case, engine), method, finding)
         pixels = case.radiograph.pixel_sha256 if isinstance(case, Query) else case.pixel_sha256
         key = (pixels, finding, method)
         with self._lock:
@@ -294,9 +294,21 @@ class Retriever:
                 return self._maps[key]
         radiograph = case.radiograph if isinstance(case, Query) else read_case_radiograph(self.workspace, case)
         image = fit_to_network(radiograph.pixels, engine.models.classifier.input_settings)
-        found = make_saliency_map(engine.embedder.explain(image[None], method, finding)[0], method, finding)
+        settings = engine.models.classifier.input_settings
+        values = show_whole_film(
+            engine.embedder.explain(image[None], method, finding)[0], radiograph.pixels.shape, settings
+        )
+        found = make_saliency_map(values, method, finding)
         self._remember(self._maps, key, found, CACHED_MAPS)
         return found
+
+    def _show_whole(self, values: np.ndarray, item: Query | Case, engine: TargetEngine) -> np.ndarray:
+        """A map of the network's image in the square of the whole film, where the network saw only the middle."""
+        settings = engine.models.classifier.input_settings
+        if not settings.crop:
+            return values
+        film = item.radiograph if isinstance(item, Query) else read_case_radiograph(self.workspace, item)
+        return show_whole_film(values, film.pixels.shape, settings)
 
     def _find_map_engine(self, target: str | None) -> TargetEngine:
         """The engine whose store may hold maps of the target, else the default one, whose classifier knows it too."""
@@ -318,7 +330,12 @@ class Retriever:
         films = query.radiograph, read_case_radiograph(self.workspace, case)
         settings = engine.models.classifier.input_settings
         images = np.stack([fit_to_network(film.pixels, settings) for film in films])
-        return engine.embedder.explain_pair(images, method, engine.centre)
+        pair = engine.embedder.explain_pair(images, method, engine.centre)
+        sides = zip((pair.first, pair.second), films, strict=True)
+        first, second = (
+            replace(one, values=show_whole_film(one.values, film.pixels.shape, settings)) for one, film in sides
+        )
+        return replace(pair, first=first, second=second)
 
     def neighbour_distances(self, method: str | None = None, target: str | None = None) -> np.ndarray:
         """Ascending distances float64 of (a sample of) the catalogue's cases to their nearest case of another

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from icbir_core.radiograph.network_input import Letterbox, equalise_contrast, fit_to_network, standardise
+from icbir_core.radiograph.network_input import (
+    Letterbox,
+    box_to_input,
+    equalise_contrast,
+    fit_to_network,
+    measure_whole_square,
+    show_whole_film,
+    standardise,
+)
 from icbir_core.settings import InputSettings
 
 SETTINGS = InputSettings(size=64)
@@ -88,3 +96,40 @@ def test_standardise_uses_the_imagenet_numbers():
     assert standard.shape == (2, 5, 5, 3) and standard.dtype == np.float32
     assert standard[1, 2, 3, 1] == pytest.approx((images[1, 2, 3] - 0.456) / 0.224, rel=1e-5)
     assert standardise(images[0]).shape == (5, 5, 3)
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (200, 301), (128, 128), (51, 120)])
+def test_the_middle_square_and_its_place_on_the_whole_film(shape):
+    """A bright spot within the square is found at the same place of the network's image and of the whole film."""
+    settings = InputSettings(64, equalise=False, crop=True)
+    side, film = min(shape), np.zeros(shape, np.float32)
+    spot = slice(shape[0] // 2 - side // 8, shape[0] // 2 + side // 8), slice(shape[1] // 2, shape[1] // 2 + side // 4)
+    film[spot] = 1
+    image = fit_to_network(film, settings)
+    assert image.shape == (64, 64) and image.mean() == pytest.approx((side // 8 * 2) * (side // 4) / side**2, abs=0.02)
+    whole = show_whole_film(image, shape, settings)
+    assert whole.shape[0] == measure_whole_square(shape, settings) and whole.sum() == pytest.approx(image.sum())
+    back = Letterbox.of(shape, whole.shape[0]).to_film(whole)
+    rows, columns = np.nonzero(back > 0.5)
+    found = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    np.testing.assert_allclose(found, (spot[0].start, spot[0].stop, spot[1].start, spot[1].stop), atol=side / 64 + 1)
+    box = (spot[1].start, spot[0].start, spot[1].stop - spot[1].start, spot[0].stop - spot[0].start)
+    left, top, width, height = box_to_input(box, shape, settings)
+    rows, columns = np.nonzero(image > 0.5)
+    np.testing.assert_allclose(
+        (left, top, left + width, top + height),
+        (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1),
+        atol=2,
+    )
+
+
+def test_what_lies_beside_the_middle_square_is_not_seen():
+    film = np.zeros((100, 300), np.float32)
+    film[:, :100] = 1
+    assert not fit_to_network(film, InputSettings(32, equalise=False, crop=True)).any()
+    assert fit_to_network(film, InputSettings(32, equalise=False)).any()
+    left, _, width, _ = box_to_input((0, 0, 90, 50), film.shape, InputSettings(32, crop=True))
+    assert left + width < 0
+    # Without the crop nothing changes.
+    values = np.ones((32, 32), np.float32)
+    assert show_whole_film(values, film.shape, InputSettings(32)) is values
