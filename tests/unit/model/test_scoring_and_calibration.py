@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from icbir_core.errors import ModelError
 from icbir_core.model.calibration import calibration_error, fit_temperature
+from icbir_core.model.evaluation_card import describe_spectrum, mark_diseased
 from icbir_core.model.scoring import _weighted_aurocs, choose_operating_point, compute_auroc, score_finding
 
 
@@ -89,3 +90,19 @@ def test_calibration_keeps_order_and_stays_finite():
     assert (np.diff(found.apply(logits)) > 0).all()
     few = fit_temperature(logits[:6], np.array([1, 0, 0, 0, 0, np.nan]))
     assert not few.fitted and few.temperature == 1 and few.offset == 0
+
+
+def test_the_spectrum_says_how_hard_the_films_are():
+    findings = ("Effusion", "Mass", "No Finding")
+    labels = np.array([[1, 0, 0], [0, 1, 0], [0, np.nan, 0], [0, 0, 1], [0, 0, 1], [np.nan, 0, np.nan]])
+    diseased = mark_diseased(labels, findings)
+    assert diseased.tolist() == [True, True, True, False, False, False]  # of the last nothing is known to be there
+    assert mark_diseased(labels[:, :2], findings[:2]).tolist() == [True, True, False, False, False, False]
+    # Told from health, but not from another finding.
+    scores = np.array([[2, 0, 0], [3, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]], float)
+    found = describe_spectrum(scores, labels, findings, [f"p{row}" for row in range(6)])
+    assert found["auroc"]["Effusion"]["value"] == pytest.approx(3 / 4)
+    assert found["auroc_among_findings"]["Effusion"]["value"] == pytest.approx(1 / 2)
+    assert found["auroc_among_findings"]["No Finding"]["value"] is None
+    assert found["auroc_among_findings"]["Effusion"]["absent"] == 2
+    assert found["share_without_finding"] == 0.5

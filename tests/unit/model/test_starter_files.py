@@ -17,7 +17,7 @@ def test_starter_file_keeps_its_contract(saliency):
     assert path.stat().st_size <= 16e6
     assert set(manifest["findings"]) >= NEEDED and manifest["input"] == {"size": 224, "equalise": True}
     assert manifest["network"] == "densenet121" and ("target" in manifest) == saliency
-    for entry in ("calibration", "operating_points", "auroc", "auroc_simulated"):
+    for entry in ("calibration", "operating_points", "auroc", "auroc_among_findings", "auroc_simulated"):
         assert set(manifest[entry]) == set(manifest["findings"])
     for name in ("Effusion", "Cardiomegaly"):
         score = manifest["auroc"][name]
@@ -30,7 +30,15 @@ def test_card_repeats_the_manifest(saliency):
     manifest, card = read_manifest(path), path.with_suffix(".md").read_text(encoding="utf-8")
     assert manifest["sha256"] in card
     for name, score in manifest["auroc"].items():
-        assert f"| {name} | {score['value']:.3f} [" in card
+        among = manifest["auroc_among_findings"][name]
+        first = "–" if among["value"] is None else f"{among['value']:.3f} ["
+        (row,) = [line for line in card.splitlines() if line.startswith(f"| {name} | {first}")][:1]
+        assert f" | {score['value']:.3f} [" in row
+        assert among["present"] == score["present"] or name == "No Finding"
     first = card.splitlines()[2]
     assert first.startswith("**") and "AUROC" in first
+    # The harder number, among films with any finding, stands before the other.
+    scores = manifest["auroc_among_findings"]["Effusion"], manifest["auroc"]["Effusion"]
+    among, whole = (first.index(f"{score['value']:.2f}", first.index("Effusion")) for score in scores)
+    assert among < whole and manifest["share_without_finding"] == pytest.approx(118 / 303, abs=1e-3)
     assert "Must not be used for" in card
