@@ -93,8 +93,11 @@ def save_overlay(
     method: str = "deep_taylor",
     finding: str | None = None,
     scale: float | None = None,
+    threshold: float | None = None,
 ) -> float:
     """Write a film with its saliency map and a colour bar as a PNG file.
+
+    A map that is made pixel by pixel is smoothed for the picture, which says so, and says if the map is faint or empty.
 
     Parameters
     ----------
@@ -110,6 +113,8 @@ def save_overlay(
         What the map is of; without it, the retriever's default target.
     scale : float, optional
         The value that gets the last colour; without it, the map's own. Give several pictures one scale to compare them.
+    threshold : float, optional
+        The part of the scale, 0 to 1, from which on the map is shown; without it, where its strongest tenth begins.
 
     Returns
     -------
@@ -138,14 +143,19 @@ def save_overlay(
     from icbir_core.catalogue import read_case_radiograph
     from icbir_core.files import write_bytes_atomically
     from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
+    from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, name_strength, smooth_for_display
     from icbir_core.saliency.registry import METHODS
 
-    saliency = retriever.map_of(film, method, finding)
+    saliency = smooth_for_display(retriever.map_of(film, method, finding))
     radiograph = film.radiograph if isinstance(film, Query) else read_case_radiograph(retriever.workspace, film)
     used = shared_scale([saliency.values]) if scale is None else scale
-    style = OverlayStyle(signed=saliency.signed)
+    shown = find_threshold(saliency.values, used, saliency.signed) if threshold is None else threshold
+    style = OverlayStyle(signed=saliency.signed, threshold=shown)
     picture = render_overlay(radiograph.pixels, saliency.values, style, used)
     title = f"{METHODS[method].title}, map of {saliency.finding}"
+    title += f", {SMOOTHED}" if is_smoothed(method) else ""
+    word = name_strength(saliency, used, shown)
+    title += f" ({word})" if word else ""
     picture = attach_legend(picture, style, used, title)
     encoded, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not encoded:

@@ -192,10 +192,11 @@ def format_ranking(ranking: Ranking) -> str:
 
 
 def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder: Path) -> None:
-    """Write the query's and the hits' films with their maps, all at the scale of the query's map."""
+    """Write the query's and the hits' films with their maps, all at the scale and threshold of the query's map."""
     import re
 
     from icbir_core.api import save_overlay
+    from icbir_core.saliency.display import find_threshold, smooth_for_display
 
     def name(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
@@ -203,9 +204,11 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
     method = retriever.get_engine(ranking.target).map_method
     stem = name(Path(ranking.query).stem)
     scale = save_overlay(retriever, asked, folder / f"{stem}_query.png", method, ranking.target)
+    own = smooth_for_display(retriever.map_of(asked, method, ranking.target))
+    threshold = find_threshold(own.values, scale, own.signed)
     for hit in ranking.hits:
         path = folder / f"{stem}_{hit.rank:02d}_{name(hit.case.case_id)}.png"
-        save_overlay(retriever, hit.case, path, method, ranking.target, scale)
+        save_overlay(retriever, hit.case, path, method, ranking.target, scale, threshold)
 
 
 def demo(

@@ -62,6 +62,7 @@ def explain(
     from icbir_core.radiograph.network_input import Letterbox, fit_to_network, show_whole_film
     from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.retrieval.model_choice import load_models
+    from icbir_core.saliency.display import SMOOTHED, is_smoothed, smooth_for_display
     from icbir_core.saliency.registry import explain as explain_films
     from icbir_core.saliency.registry import require_method
 
@@ -74,9 +75,11 @@ def explain(
     pixels = read_radiograph(image).pixels
     fitted = fit_to_network(pixels, models.classifier.input_settings)
     found = explain_films(models.classifier, fitted[None], models.target, method)[0]
-    whole = show_whole_film(found.values, pixels.shape, models.classifier.input_settings)
+    drawn = smooth_for_display(found) if out.suffix.lower() == ".png" else found
+    whole = show_whole_film(drawn.values, pixels.shape, models.classifier.input_settings)
     values = Letterbox.of(pixels.shape, whole.shape[0]).to_film(whole)
-    _write(out, pixels, values, found.signed, f"{require_method(method).title}, map of {found.finding}")
+    title = f"{require_method(method).title}, map of {found.finding}"
+    _write(out, pixels, values, found.signed, f"{title}, {SMOOTHED}" if is_smoothed(method) else title)
     _say_state(found.state)
     result = {
         "method": method,
@@ -160,13 +163,15 @@ def _write(out: Path, pixels, values, signed: bool, title: str, scale: float | N
 
     from icbir_core.files import replace_atomically
     from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
+    from icbir_core.saliency.display import find_threshold
 
     with replace_atomically(out) as aside:
         if out.suffix.lower() == ".npy":
             with open(aside, "wb") as handle:
                 np.save(handle, values)
         else:
-            style, scale = OverlayStyle(signed=signed), shared_scale([values]) if scale is None else scale
+            scale = shared_scale([values]) if scale is None else scale
+            style = OverlayStyle(signed=signed, threshold=find_threshold(values, scale, signed))
             picture = attach_legend(render_overlay(pixels, values, style, scale), style, scale, title)
             cv2.imwrite(str(aside), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
