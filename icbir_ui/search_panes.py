@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import FINDING, find_method
+from icbir_core.saliency.display import name_strength
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
 from icbir_ui.searching import Maps, get_trail, map_picture
@@ -93,7 +94,7 @@ def hit_panes(
                 film=case_picture(workspace, case),
                 map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version, maps.identity),
                 lines=(describe_findings(case), describe_hit(ranking, hit), describe_origin(case)),
-                note=describe_state(maps.cases.get(case.case_id)),
+                note=describe_state(maps.cases.get(case.case_id), maps),
                 details=find_text(case),
                 oriented=case.orientation_verified,
                 ratable=True,
@@ -115,18 +116,19 @@ def map_pane(film: Film, ranking: Ranking, maps: Maps) -> Pane:
         film=film.picture,
         map=map_picture(film.key, maps.query, ranking.versions.get("model", "")),
         lines=(f"{maps.title}, the same scale in every pane",),
-        note=describe_state(maps.query),
+        note=describe_state(maps.query, maps),
         oriented=film.radiograph.orientation_verified,
         lead=True,
         alternative=f"Query film with its heat map for {ranking.target}",
     )
 
 
-def describe_state(found: SaliencyMap | None) -> str | None:
-    """A word for a map that marks no place, else None."""
-    if found is None or found.state == "ok":
-        return None
-    return f"This map is {'all zero' if found.state == 'zero' else 'flat'}: it marks no place."
+def describe_state(found: SaliencyMap | None, maps: Maps) -> str | None:
+    """A sentence about a map that marks no place, or that is too faint to show at the common scale, else None."""
+    word = "" if found is None else name_strength(found, maps.scale, maps.threshold)
+    if found is not None and word == "empty":
+        return f"Empty: this map is {'all zero' if found.state == 'zero' else 'flat'} and marks no place."
+    return "Faint: at the scale of all films nothing of this map reaches the threshold." if word == "faint" else None
 
 
 def describe_origin(case: Case) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 from icbir_core.errors import IcbirError
 from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colour_table, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail
+from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, smooth_for_display
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui import resources, state
@@ -27,7 +28,9 @@ class Maps:
     """The maps of a search: of the query and of each hit by case_id, with the one scale for all of them.
 
     identity : what they depend on besides film, finding and method. ends : words for the two ends of the colours.
-    scale : 0.0 where every map is zero, and no colour is drawn.
+    scale : 0.0 where every map is zero, and no colour is drawn. threshold : the part of the scale from which on the
+    strongest tenth of the query's map lies; maps are shown from there on until the reader chooses. Values are as they
+    are drawn, smoothed.
     """
 
     query: SaliencyMap | None
@@ -36,6 +39,7 @@ class Maps:
     title: str = ""
     signed: bool = False
     scale: float = 1.0
+    threshold: float = 0.0
     identity: str = ""
     ends: tuple[str, str] = ("none", "most")
 
@@ -80,7 +84,8 @@ def compute_maps(
         if not engine.knows(key):
             tell(f"{title}: computing map {number} of {len(wanted)} …")
         try:
-            computed.append(engine.ask(key, lambda retriever, item=item: retriever.map_of(item, method, target), tell))
+            found = engine.ask(key, lambda retriever, item=item: retriever.map_of(item, method, target), tell)
+            computed.append(smooth_for_display(found))
         except IcbirError:
             if item is film.query:
                 raise
@@ -90,7 +95,8 @@ def compute_maps(
     maps = [query, *found.values()]
     ends = ("against", "for") if signed else ("none", "most")
     scale = shared_scale([one.values for one in maps], lead=query.values)
-    return Maps(query, found, method, title, signed, scale, ends=ends)
+    threshold = find_threshold(query.values, scale, signed)
+    return Maps(query, found, method, title, signed, scale, threshold, ends=ends)
 
 
 def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: str = "") -> MapPicture | None:
@@ -104,7 +110,8 @@ def describe_scale(maps: Maps, what: str) -> str:
     """The legend: what the map is, and the value from which on everything has the last colour."""
     if not maps.scale:
         return f"{maps.title}: zero everywhere"
-    return f"{maps.title}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
+    drawn = f", {SMOOTHED}" if is_smoothed(maps.method) else ""
+    return f"{maps.title}{drawn}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
 
 
 def viewer_options(maps: Maps, **more) -> ViewerOptions:
@@ -115,6 +122,7 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
         colours=colour_table(name) if shown else None,
         colour_map=name,
         scale=maps.scale,
+        threshold=maps.threshold,
         signed=maps.signed,
         ends=maps.ends,
         legend=describe_scale(maps, "panes") if shown else "",

@@ -115,7 +115,7 @@ def _draw(
         return sides, film, None
     style = OverlayStyle(
         opacity=float(view.get("opacity", 0.45)),
-        threshold=float(view.get("threshold", 0.0)),
+        threshold=float(view.get("threshold", maps.threshold)),
         contour=bool(view.get("contour")),
         signed=maps.signed,
     )
@@ -131,9 +131,9 @@ def _try_draw(read: Callable[[], Radiograph], *given) -> tuple[tuple[str, ...], 
         return (explain(error),), ((), None, None)
 
 
-def _describe_map(found: SaliencyMap | None) -> tuple[str, ...]:
-    """A line where a map marks no place, else none."""
-    state = describe_state(found)
+def _describe_map(found: SaliencyMap | None, maps: Maps) -> tuple[str, ...]:
+    """A line where a map marks no place or is faint, else none."""
+    state = describe_state(found, maps)
     return (state,) if state else ()
 
 
@@ -155,7 +155,7 @@ def gather_report(
     fault, drawn = _try_draw(lambda: film.radiograph, maps.query, maps, windows.get("query"), view, region)
     query = Picture(
         film.title,
-        (*describe_film(film.radiograph), *_describe_map(maps.query), *fault),
+        (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *fault),
         *drawn,
     )
     hits = []
@@ -171,7 +171,7 @@ def gather_report(
                     describe_findings(case),
                     f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
                     f"{describe_person(case.view, case.age, case.sex)} · {case.source}",
-                    *_describe_map(found),
+                    *_describe_map(found, maps),
                     *fault,
                 ),
                 *drawn,

@@ -225,7 +225,7 @@ def test_a_map_that_marks_no_place_says_so(searched):
     film, ranking, maps, workspace = searched
     zero = replace(maps.query, values=np.zeros_like(maps.query.values), state="zero")
     report = gather_report(film, ranking, replace(maps, query=zero), workspace, {})
-    said = "This map is all zero: it marks no place."
+    said = "Empty: this map is all zero and marks no place."
     assert said in report.query.lines and not any(said in hit.lines for hit in report.hits)
 
 

@@ -202,7 +202,7 @@ def test_a_map_that_marks_no_place_says_so(open_page, monkeypatch):
     notes = {pane["key"]: pane["note"] for pane in page.data["panes"] if not pane["lead"]}
     assert "case_003" in notes, "the case is among the hits"
     assert {key for key, note in notes.items() if note} == {"case_003"}
-    assert notes["case_003"] == "This map is all zero: it marks no place."
+    assert notes["case_003"] == "Empty: this map is all zero and marks no place."
 
 
 def test_keys_of_the_session_are_written_in_one_place():

@@ -73,7 +73,7 @@ class Viewer {
     const data = component.data;
     const send = (name, value) => this.decide(name, value, component.setStateValue);
     Object.assign(this, { data, send, setState: component.setStateValue });
-    this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: data.threshold ?? 0, contour: false };
+    this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: null, contour: false };
     this.colours = Uint8Array.from(atob(data.colours ?? ""), (letter) => letter.charCodeAt(0));
     const focused = this.root.getRootNode().activeElement?.closest?.("[data-pane]")?.dataset.pane;
     this.panes = data.panes.map((pane) => {
@@ -164,7 +164,7 @@ class Viewer {
       this.canvas.height = height;
     } else if (this.stale) this.context.clearRect(0, 0, width, height);
     this.stale = false;
-    const style = this.memory.style, shown = this.memory.overlay && !this.peeking;
+    const style = this.style(), shown = this.memory.overlay && !this.peeking;
     const overlay = shown && this.colours.length ? overlayTables(this.colours, style, this.data.signed) : null;
     let painted = 0;
     for (const pane of this.panes) {
@@ -215,6 +215,11 @@ class Viewer {
     return [left, top, right - left, bottom - top];
   }
 
+  style() {
+    // Until the reader moves the slider, each search begins with the threshold that shows the strongest tenth of its map.
+    return { ...this.memory.style, threshold: this.memory.style.threshold ?? this.data?.threshold ?? 0 };
+  }
+
   buildLegend() {
     if (!this.colours.length) return "";
     const [low, high] = this.legendEnds();
@@ -242,7 +247,7 @@ class Viewer {
       window: memory.tool === "window", pan: memory.tool === "pan", zoom: memory.tool === "zoom", region: memory.tool === "region" };
     for (const [name, on] of Object.entries(states)) toolbar.querySelector(`[data-act=${name}]`).setAttribute("aria-pressed", String(on));
     toolbar.querySelector("[data-act=preset]").value = memory.preset;
-    for (const name of ["opacity", "threshold"]) toolbar.querySelector(`[data-slider=${name}]`).value = 100 * memory.style[name];
+    for (const name of ["opacity", "threshold"]) toolbar.querySelector(`[data-slider=${name}]`).value = 100 * this.style()[name];
     this.stage.dataset.tool = memory.tool;
     if (!this.panes.some((pane) => pane.key === memory.alone)) memory.alone = null;
     this.stage.classList.toggle("one", memory.alone !== null);
@@ -328,7 +333,7 @@ class Viewer {
     if (!this.data?.report || !this.root.isConnected) return;
     const seen = this.panes.filter((pane) => pane.pixels);
     const panes = Object.fromEntries(seen.map((pane) => [pane.key, { ...windowOf(pane.pixels, this.memory.preset, pane.state.tone), ...pane.state.view }]));
-    const view = { panes, invert: this.memory.invert, preset: this.memory.preset, ...this.memory.style, overlay: this.memory.overlay };
+    const view = { panes, invert: this.memory.invert, preset: this.memory.preset, ...this.style(), overlay: this.memory.overlay };
     const text = JSON.stringify(view);
     if (!seen.length || text === this.reported) return;
     this.reported = text;
