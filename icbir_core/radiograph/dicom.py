@@ -101,7 +101,7 @@ def _close_pixel_items(data: bytes) -> bytes | None:
             position += 8 + int.from_bytes(data[position + 4 : position + 8], "little")
         rest = data[position:]
         if position <= len(data) and not rest.startswith(_SEQUENCE_END):
-            return data[:position] + _SEQUENCE_END + (b"" if _SEQUENCE_END.startswith(rest) else rest)
+            return data[:position] + _SEQUENCE_END + rest
     return None
 
 

@@ -6,7 +6,6 @@ import math
 import re
 from typing import Any
 
-from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from icbir_core.radiograph.ages import compute_age, parse_age
@@ -82,15 +81,7 @@ def get_texts(dataset: Dataset, keyword: str) -> list[str]:
             return [value.strip()] if value and value.strip() else []
         return [str(part).strip() for part in value] if hasattr(value, "__iter__") else [str(value).strip()]
     except Exception:  # as above
-        return _get_raw_texts(dataset, keyword)
-
-
-def _get_raw_texts(dataset: Dataset, keyword: str) -> list[str]:
-    """The texts of an element of decimal numbers that pydicom refuses, such as one with decimal commas; else []."""
-    value = getattr(dataset.get_item(keyword), "value", None)
-    if not isinstance(value, bytes) or dictionary_VR(keyword) not in ("DS", "IS"):
         return []
-    return [part.strip(" \0") for part in value.decode("latin-1").split("\\")]
 
 
 def read_number(text: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ORIENTATION = 0x0112
+_EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")
 # Depths of detectors and of exports: what a PNG of 16 bits may hold instead.
 _USUAL_BITS = (8, 10, 12, 14)
 
@@ -71,12 +72,13 @@ def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str
     if decoded is None or decoded.shape[:2] != (rows, columns):
         raise RadiographError("The PNG is cut short or damaged; export the film again.")
     facts = {"encoding": f"PNG, {depth} bit, {_PNG_COLOURS.get(kind, 'unknown colour')}"}
-    chunks = dict(list_chunks(data))
+    chunks = list(list_chunks(data))
+    significant = next((content for name, content in chunks if name == b"sBIT"), b"")
     colour, alpha = _split_alpha(decoded)
-    bits = max(8, depth) if decoded.dtype == np.uint8 else _measure_bits(int(colour.max()), chunks.get(b"sBIT", b""))
+    bits = max(8, depth) if decoded.dtype == np.uint8 else _measure_bits(int(colour.max()), significant)
     maximum = 2**bits - 1
     grey = colour if colour.ndim == 2 else reduce_to_grey(colour, maximum, facts)
-    if decoded.dtype == np.uint16 and bits < 16 and b"sBIT" not in chunks:
+    if decoded.dtype == np.uint16 and bits < 16 and not significant:
         levels = _stretch(grey, bits, facts)
     else:
         levels = to_levels(grey, maximum)
@@ -131,14 +133,16 @@ def _stretch(grey: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray:
     return to_levels(grey - grey.min(), high - low) if high > low else np.zeros_like(grey)
 
 
-def _read_png_orientation(data: bytes, chunks: Mapping[bytes, bytes]) -> int:
-    """The EXIF orientation of a PNG, 1 (upright) where none is given; its chunk may stand behind the pixels."""
+def _read_png_orientation(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> int:
+    """The EXIF orientation of a PNG, 1 (upright) where none is given.
+
+    It stands in its own chunk, before the pixels or behind them, or in a text of older programs.
+    """
+    if not any(name == b"eXIf" or content.startswith(_EXIF_TEXTS) for name, content in chunks):
+        return 1
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            exif = picture.getexif()
-        if b"eXIf" in chunks:
-            exif.load(b"Exif\0\0" + chunks[b"eXIf"])
-        return int(exif.get(_ORIENTATION, 1))
+            return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception as error:  # a damaged chunk raises nearly anything
         raise RadiographError("The PNG's EXIF data are damaged; export the film again.") from error
 

@@ -135,6 +135,13 @@ def test_a_broken_table_leaves_the_window_beside_it(data):
         read_with("ModalityLUTSequence", item, **WINDOW)
 
 
+def test_values_between_two_entries_take_the_nearer():
+    table = curve(2048, 65535)
+    item = make_table([2048, 0, 16], to_words(table))
+    film = read_with("VOILUTSequence", item, RescaleSlope=0.3, RescaleIntercept=0)
+    assert_film(film, table[np.rint(FILM * 0.3).astype(int)] / 65535)
+
+
 def test_the_second_table_where_the_first_is_broken():
     dataset = make_dataset(FILM)
     table = curve(4096, 65535)

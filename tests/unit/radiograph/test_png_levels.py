@@ -140,6 +140,15 @@ def test_exif_orientation_is_undone(orientation, behind, depth):
     assert read_radiograph(stream.getvalue()).pixel_sha256 == film.pixel_sha256
 
 
+def test_the_orientation_in_a_text_of_older_programs():
+    tags = Image.Exif()
+    tags[0x0112] = 3
+    profile = b"\nexif\n%8d\n" % len(tags.tobytes()) + tags.tobytes().hex().encode() + b"\n"
+    text = b"Raw profile type exif\0\0" + zlib.compress(profile)
+    film = read_radiograph(add_chunk(encode((FILM << 4).astype(np.uint16)), b"zTXt", text))
+    assert_film(film, (FILM << 4)[::-1, ::-1] / 65535)
+
+
 def test_an_orientation_that_is_none_asks_for_nothing():
     tags = Image.Exif()
     tags[0x0112] = 9
