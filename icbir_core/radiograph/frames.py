@@ -147,11 +147,12 @@ def align_bits(words: np.ndarray, pixel_format: PixelFormat) -> np.ndarray:
     if size < pixel_format.stored:
         words, size = words.astype(np.uint16), 16
     above = size - pixel_format.high_bit - 1
-    if above:
-        words = np.left_shift(words, above)
     if pixel_format.signed:
-        words = words.view(f"i{words.dtype.itemsize}")
-    return np.right_shift(words, size - pixel_format.stored) if size > pixel_format.stored else words
+        spread = np.left_shift(words, above).view(f"i{words.dtype.itemsize}")
+        return np.asarray(np.right_shift(spread, size - pixel_format.stored))
+    if pixel_format.shift:
+        words = np.right_shift(words, pixel_format.shift)
+    return np.bitwise_and(words, 2**pixel_format.stored - 1) if above else words
 
 
 def _read_native(frame: EncodedFrame, pixel_format: PixelFormat) -> np.ndarray:
