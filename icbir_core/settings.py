@@ -86,11 +86,10 @@ class SearchFilter:
             name = key.lower() if key.lower() in ("view", "sex", "age") else find_canonical_name(key)
             if name is None or not separator or not value:
                 raise FilterError(
-                    f"Expected filters like 'view=AP, sex=F, age=40-60, Effusion=present', got '{part.strip()}'; "
-                    "correct that part."
+                    f"'{part.strip()}' is no filter; write filters like 'view=AP, sex=F, age=40-60, Effusion=present'."
                 )
             if name in named:
-                raise FilterError(f"Expected one filter for {name}, got another, '{part.strip()}'; keep one of them.")
+                raise FilterError(f"'{part.strip()}' is a second filter for {name}; keep one of them.")
             named.add(name)
             if name == "age":
                 values["age_min"], values["age_max"] = _parse_ages(value)
@@ -111,7 +110,7 @@ _STATE_WORDS = {word: word for word in ("present", "absent", "uncertain", "unkno
 def _find_word(name: str, value: str, words: Mapping[str, str]) -> str:
     if value.lower() not in words:
         known = ", ".join(dict.fromkeys(words.values()))
-        raise FilterError(f"Expected for {name} one of {known}, got '{value}'; choose one of them.")
+        raise FilterError(f"{name} cannot be '{value}'; choose one of {known}.")
     return words[value.lower()]
 
 
@@ -119,10 +118,10 @@ def _parse_ages(value: str) -> tuple[int | None, int | None]:
     """Smallest and largest age of "40-60", "40-", "-60" or "50", ends included; None is no limit."""
     found = re.fullmatch(r"(\d*)(?:\s*(-)\s*(\d*))?", value, re.ASCII)
     if found is None or not (found[1] or found[3]):
-        raise FilterError(f"Expected ages in years such as 40-60, 40-, -60 or 50, got 'age={value}'; correct it.")
+        raise FilterError(f"'age={value}' is no age in years; write it as 40-60, 40-, -60 or 50.")
     low, high = (int(digits) if digits else None for digits in (found[1], found[3] if found[2] else found[1]))
     if low is not None and high is not None and low > high:
-        raise FilterError(f"Expected the smaller age first, got 'age={value}'; write age={high}-{low}.")
+        raise FilterError(f"In 'age={value}' the larger age comes first; write age={high}-{low}.")
     return low, high
 
 

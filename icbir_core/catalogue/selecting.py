@@ -35,7 +35,7 @@ def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
         yield row
     if empty:
         place = options.images if options.labels is None else options.labels
-        raise CatalogueError(f"Expected films in '{place}', got none; check the folder and the table of labels.")
+        raise CatalogueError(f"There are no films in '{place}'; check the folder and the table of labels.")
 
 
 def check_data_set(options: IngestOptions) -> None:
@@ -82,7 +82,7 @@ def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
     if options.split is None and options.part is None:
         return None
     if options.split is None or options.part is None:
-        raise CatalogueError("Expected --split and --part together, got only one of them; give both.")
+        raise CatalogueError("--split and --part belong together; give both.")
     parts: dict[str, str] = {}
     table = Path(options.split).name
     for row in read_loose_table(options.split, "split"):
@@ -90,13 +90,13 @@ def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
         part = next((row[name] for name in _PART_COLUMNS if name in row), None)
         if patient is None or part is None:
             raise CatalogueError(
-                f"Expected the columns 'Patient ID' and 'part' in '{table}', got: {', '.join(row)}; rename them."
+                f"The split '{table}' lacks the columns 'Patient ID' and 'part'; it has: {', '.join(row)}. Rename them."
             )
         if parts.setdefault(patient, part) != part:
-            raise CatalogueError(f"Expected one part a patient in '{table}', got two for one; correct it.")
+            raise CatalogueError(f"The split '{table}' puts one patient into two parts; correct it.")
     if options.part not in parts.values():
         known = ", ".join(sorted(set(parts.values()))) or "none"
-        raise CatalogueError(f"Expected a part of '{table}', got '{options.part}'; it has: {known}.")
+        raise CatalogueError(f"The split '{table}' has no part '{options.part}'; it has: {known}.")
     return parts
 
 

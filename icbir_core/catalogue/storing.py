@@ -149,10 +149,10 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
     """
     path = workspace.path / case.path
     if not path.is_file():
-        raise WorkspaceError(f"Expected the film '{case.path}' of case '{case.case_id}', which is missing; restore it.")
+        raise WorkspaceError(f"The film '{case.path}' of the case '{case.case_id}' is missing; restore it.")
     radiograph = read_radiograph(path)
     if radiograph.sha256 != case.sha256:
-        raise WorkspaceError(f"Expected the film of case '{case.case_id}' as it was stored, got another; restore it.")
+        raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored; restore it.")
     return replace(
         radiograph, view=case.view, age=case.age, sex=case.sex, orientation_verified=case.orientation_verified
     )
@@ -178,7 +178,7 @@ def _read(raw: RawCase, size: int, limits: ReadLimits) -> Radiograph:
         return read_radiograph(raw.file, limits)
     # Bytes have no name, so no message about them can tell one.
     if size > limits.max_bytes:
-        raise RadiographTooLarge(f"Expected at most {limits.max_bytes:,} bytes, got {size:,}.")
+        raise RadiographTooLarge(f"The film has {size:,} bytes, more than {limits.max_bytes:,}; reduce it.")
     return read_radiograph(Path(raw.file).read_bytes(), limits)
 
 

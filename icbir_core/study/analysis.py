@@ -57,7 +57,7 @@ def analyse_study(study: Study, ratings: Iterable[Rating], *, simulated: bool = 
     kept = [r for r in ratings if r.study == study.name and r.blinded and r.simulated == simulated]
     if not kept:
         kind = "simulated readers" if simulated else "readers"
-        raise StudyError(f"Expected ratings of {kind} in the study '{study.name}', got none; read it first.")
+        raise StudyError(f"The study '{study.name}' has no ratings of {kind}; read it first.")
     readers = tuple(sorted({r.reader for r in kept}))
     items = [(q.case_id, c.case_id) for q in study.queries for c in q.candidates]
     groups = np.array([i for i, q in enumerate(study.queries) for _ in q.candidates])

@@ -62,22 +62,22 @@ class Rating:
         """This rating, or raises `StudyError` where it does not say one thing plainly."""
         for name in ("study", "session", "reader", "query"):
             if not str(getattr(self, name) or "").strip():
-                raise StudyError(f"Expected a rating with a {name}, got none; give it before rating.")
+                raise StudyError(f"The rating lacks its {name}; give it before rating.")
         if self.task not in TASKS:
-            raise StudyError(f"Expected a task among {', '.join(TASKS)}, got '{self.task}'; correct the task.")
+            raise StudyError(f"There is no task '{self.task}'; choose one of {', '.join(TASKS)}.")
         if self.stage not in (1, 2):
-            raise StudyError(f"Expected stage 1 (without maps) or 2 (with maps), got {self.stage}; correct it.")
+            raise StudyError(f"There is no stage {self.stage}; choose 1 (without maps) or 2 (with maps).")
         if self.task == "similarity":
             if self.case_id is None:
-                raise StudyError("Expected the case that is rated, got none; give its identifier.")
+                raise StudyError("The rating names no case; give its identifier.")
             if self.cannot_judge == (self.score is not None):
-                raise StudyError("Expected either a score or 'cannot judge', got both or neither; choose one.")
+                raise StudyError("Give either a score or 'cannot judge', not both or neither.")
             if self.score is not None and self.score not in SIMILARITY_SCALE:
-                raise StudyError(f"Expected a score from 1 to 5, got {self.score}; choose a step of the scale.")
+                raise StudyError(f"The score {self.score} is no step of the scale; choose 1 to 5.")
         elif not self.cannot_judge:
             wanted = {"ranking": {"order"}, "choice": {"chosen", "other"}}[self.task]
             if not self.answer or not wanted <= set(self.answer):
-                raise StudyError(f"Expected an answer with {', '.join(sorted(wanted))}, got {self.answer}; give it.")
+                raise StudyError(f"The answer lacks {' or '.join(sorted(wanted))}; give it.")
         return self
 
     @property
@@ -102,10 +102,8 @@ class Rating:
         """The rating that `as_dict` wrote. Raises `StudyError` on unknown or missing fields."""
         unknown = set(values) - {entry.name for entry in fields(cls)}
         if unknown:
-            raise StudyError(f"Expected the fields of a rating, got also {', '.join(sorted(unknown))}; check the file.")
+            raise StudyError(f"A rating has no field {', '.join(sorted(unknown))}; check the file.")
         try:
             return cls(**{**values, "actions": tuple(values.get("actions") or ())}).check()
         except TypeError as error:
-            raise StudyError(
-                f"Expected a complete rating, got one without some fields ({error}); check the file."
-            ) from None
+            raise StudyError(f"A rating is not complete ({error}); check the file.") from None

@@ -41,7 +41,7 @@ class ReadingSession:
         self._steps = study.steps(self.reader)
         self._by_token = {step.token: (number, step) for number, step in enumerate(self._steps, start=1)}
         if len(self._by_token) != len(self._steps):
-            raise StudyError("Expected every step of the study once, got duplicates; create the study again.")
+            raise StudyError("The study has a step twice; create it again.")
 
     @property
     def total(self) -> int:
@@ -107,11 +107,11 @@ class ReadingSession:
         answer: dict[str, Any] | None = None
         if step.task == "ranking" and not cannot_judge:
             if sorted(order or ()) != sorted(names):
-                raise StudyError(f"Expected each of the {len(names)} cases once in the order; place every case.")
+                raise StudyError(f"The order must hold each of the {len(names)} cases once; place every case.")
             answer = {"order": [names[entry] for entry in order or ()]}
         elif step.task == "choice" and not cannot_judge:
             if chosen not in names:
-                raise StudyError("Expected one of the two cases, got neither; choose one or 'cannot judge'.")
+                raise StudyError("That is neither of the two cases; choose one of them or 'cannot judge'.")
             answer = {"chosen": names[chosen], "other": next(c for t, c in names.items() if t != chosen)}
         elif step.task == "choice":
             answer = {"chosen": None, "other": None, "pair": sorted(step.cases)}
@@ -132,7 +132,7 @@ class ReadingSession:
 
     def _find(self, token: str) -> Step:
         if token not in self._by_token:
-            raise StudyError("Expected an item of this reading session, got another; reload the page.")
+            raise StudyError("This item is not of this reading session; reload the page.")
         return self._by_token[token][1]
 
     def _case_tokens(self, step: Step) -> tuple[str, ...]:

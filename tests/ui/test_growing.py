@@ -98,11 +98,11 @@ def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
 @pytest.mark.parametrize(
     ("layout", "folder", "table", "words"),
     [
-        ("folder", "nowhere", "", "got '{here}/nowhere'; name one that is on this machine."),
-        ("folder", "empty", "", "Expected films in '{here}/empty', got none; check the folder and the table"),
-        ("folder", "empty", "nothing.csv", "Expected a readable table '{here}/nothing.csv', got: No such file"),
-        ("nih", "empty", "", "Expected a table of labels for the layout 'nih', got none; name its file."),
-        ("nih", "empty", "wrong.csv", "got: a, b; check the layout and the table."),
+        ("folder", "nowhere", "", "There is no folder '{here}/nowhere' on this machine; name the folder of the films."),
+        ("folder", "empty", "", "There are no films in '{here}/empty'; check the folder and the table"),
+        ("folder", "empty", "nothing.csv", "The table '{here}/nothing.csv' cannot be read (No such file"),
+        ("nih", "empty", "", "The layout 'nih' needs a table of labels; name its file."),
+        ("nih", "empty", "wrong.csv", "it has: a, b. Check the layout and the table."),
     ],
 )
 def test_what_cannot_be_added_is_told_without_words_of_the_command_line(

@@ -80,6 +80,6 @@ def read_states(row: Mapping[str, str]) -> dict[str, FindingState] | str:
     for label, finding in zip(LABELS, FINDINGS, strict=True):
         state = parse_state(row.get(label))
         if state is None:
-            return f"expected 1, 0, -1 or blank in column '{label}', got '{row[label]}'"
+            return f"column '{label}' holds '{row[label]}' instead of 1, 0, -1 or blank"
         states[finding] = state
     return apply_no_finding(states, FINDINGS)

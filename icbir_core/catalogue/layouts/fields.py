@@ -82,8 +82,8 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
             missing = [name for name in required if name not in names]
             if missing:
                 raise CatalogueError(
-                    f"Expected the column '{missing[0]}' of the layout '{layout}' in '{path.name}', got: "
-                    f"{', '.join(names[:12]) or 'an empty file'}; check the layout and the table."
+                    f"The table '{path.name}' lacks the column '{missing[0]}' of the layout '{layout}'; it has: "
+                    f"{', '.join(names[:12]) or 'nothing'}. Check the layout and the table."
                 )
             named = max((place for place, name in enumerate(names, start=1) if name), default=0)
             reader, first = csv.reader(handle, delimiter=delimiter), line
@@ -97,8 +97,7 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
                 line = reader.line_num + first
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise CatalogueError(
-            f"Expected a whole gzip file in '{path.name}', got a damaged or truncated one; download it again, or name "
-            "the plain .csv."
+            f"The gzip file '{path.name}' is damaged or cut short; download it again, or name the plain .csv."
         ) from None
     except OSError as error:
         raise CatalogueError(

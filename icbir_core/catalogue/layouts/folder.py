@@ -69,11 +69,11 @@ def find_roles(columns: Sequence[str]) -> dict[str, str]:
         if role is None:
             continue
         if role in roles.values():
-            raise CatalogueError(f"Expected one column for '{role}', got another, '{column}'; rename or drop one.")
+            raise CatalogueError(f"Two columns stand for '{role}', one of them '{column}'; rename or drop one.")
         roles[column] = role
     if "image" not in roles.values():
         known = ", ".join(SYNONYMS["image"])
-        raise CatalogueError(f"Expected a column for the film ({known}), got: {', '.join(columns)}; rename one.")
+        raise CatalogueError(f"No column names the film ({known}); the table has: {', '.join(columns)}. Rename one.")
     return roles
 
 
@@ -105,7 +105,7 @@ def _read_row(
             continue
         state = parse_state(row.get(column))
         if state is None:
-            yield SkippedRow(item, f"expected 1, 0, -1 or blank in column '{column}', got '{row[column]}'")
+            yield SkippedRow(item, f"column '{column}' holds '{row[column]}' instead of 1, 0, -1 or blank")
             return
         states[role] = state
     yield RawCase(

@@ -75,7 +75,7 @@ def _find_metadata(table: PathLike | None) -> Path:
     for name in names:
         if (labels.parent / name).is_file():
             return labels.parent / name
-    raise CatalogueError(f"Expected '{names[0]}' beside '{labels.name}', which is missing; put it into that folder.")
+    raise CatalogueError(f"There is no '{names[0]}' beside '{labels.name}'; put it into that folder.")
 
 
 def _read_report(path: Path) -> str | None:

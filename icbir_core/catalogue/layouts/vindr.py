@@ -63,8 +63,8 @@ def _find_columns(row: Mapping[str, str], options: IngestOptions) -> tuple[dict[
     columns = {name: finding for name in row if name not in _KEYS and (finding := find_canonical_name(name))}
     if not columns:
         raise CatalogueError(
-            f"Expected the column 'class_name' or a column a finding of the layout 'vindr' in '{options.labels}', got: "
-            f"{', '.join(row)}; check the layout and the table."
+            f"The table '{options.labels}' has neither the column 'class_name' nor a column a finding; it has: "
+            f"{', '.join(row)}. Check the layout and the table."
         )
     return columns, tuple(dict.fromkeys(columns.values()))
 
@@ -83,7 +83,7 @@ def _read_votes(row: Mapping[str, str], columns: Mapping[str, str]) -> tuple[str
     for column, finding in columns.items():
         state = parse_state(row[column])
         if state is None:
-            return f"expected 1, 0, -1 or blank in column '{column}', got '{row[column]}'", [], []
+            return f"column '{column}' holds '{row[column]}' instead of 1, 0, -1 or blank", [], []
         if state is FindingState.PRESENT:
             votes.append(finding)
     return None, votes, []

@@ -250,7 +250,7 @@ def test_folder_with_a_column_a_finding(tmp_path):
     assert (film.patient, film.view, film.age, film.sex) == ("x1", "AP", 50, "F")
     assert (film.report, film.diagnosis) == ("Fluid on the left, 3 cm.", "Empyema")
     assert dict(film.findings) == {"Effusion": PRESENT, "Edema": UNCERTAIN, "Cardiomegaly": UNKNOWN}
-    assert reasons["b/film.png"] == "expected 1, 0, -1 or blank in column 'Cardiomegaly', got '2'"
+    assert reasons["b/film.png"] == "column 'Cardiomegaly' holds '2' instead of 1, 0, -1 or blank"
     assert reasons["film.png"] == "2 files of the images folder have this name"
     ignored = [row.name for row in read_rows(IngestOptions("folder", tmp_path, table)) if isinstance(row, IgnoredLabel)]
     assert ignored == ["column 'Ward'"]
@@ -308,7 +308,7 @@ def test_iterate_layout_filters_and_limits(tmp_path):
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("folder", "dicom")])
 def test_a_wrong_table_is_named(tmp_path, layout):
     table = write_table(tmp_path / "labels.csv", "a,b\n1,2")
-    with pytest.raises(CatalogueError, match=f"of the layout '{layout}' in 'labels.csv', got: a, b"):
+    with pytest.raises(CatalogueError, match=f"'labels.csv' lacks the column '.*' of the layout '{layout}'"):
         read(layout, tmp_path, table)
     with pytest.raises(CatalogueError, match=f"layout '{layout}' needs a table of labels; name its file"):
         read(layout, tmp_path)

@@ -248,7 +248,7 @@ def test_vindr_with_a_column_a_finding(tmp_path):
     assert dict(cases["img0"].findings) == states, "what the table has no column of stays unknown"
     assert set(cases["img1"].findings.values()) == {ABSENT, PRESENT}
     assert cases["img1"].findings["No Finding"] is PRESENT and cases["img1"].view == "PA"
-    assert reasons == {"img2": "expected 1, 0, -1 or blank in column 'Pleural effusion', got '2'"}
+    assert reasons == {"img2": "column 'Pleural effusion' holds '2' instead of 1, 0, -1 or blank"}
     ignored = [row.name for row in read_rows(IngestOptions("vindr", tmp_path, table)) if isinstance(row, IgnoredLabel)]
     assert ignored == ["column 'Lung cyst'"]
 
@@ -258,5 +258,5 @@ def test_vindr_of_the_test_part_names_no_reader(tmp_path):
     table = write_table(tmp_path / "image_labels_test.csv", "image_id,Pneumothorax,No finding\nimg0,1,0")
     assert dict(read("vindr", tmp_path, table)[0]["img0"].findings) == {"Pneumothorax": PRESENT, "No Finding": ABSENT}
     wrong = write_table(tmp_path / "wrong.csv", "image_id,ward\nimg0,1")
-    with pytest.raises(CatalogueError, match="'class_name' or a column a finding"):
+    with pytest.raises(CatalogueError, match="neither the column 'class_name' nor a column a finding"):
         read("vindr", tmp_path, wrong)

@@ -59,9 +59,9 @@ def test_ingest_says_what_it_did(films, tmp_path, capsys):
     ("table", "words", "part"),
     [
         (None, [], "No such file"),
-        ("", [], "Expected films in"),
-        ("image,Effusion\n", [], "Expected films in"),
-        ("a,b\n1,2\n", [], "a column for the film"),
+        ("", [], "There are no films in"),
+        ("image,Effusion\n", [], "There are no films in"),
+        ("a,b\n1,2\n", [], "No column names the film"),
         ("Image Index\n1.png\n", ["--layout", "nih"], "'Finding Labels'"),
         ("image,Effusion\n0.png,1\n", ["--view", "XX"], "known: AP, LATERAL, PA"),
         ("image,Effusion\n0.png,1\n", ["--part", "train"], "--split and --part"),
@@ -86,7 +86,7 @@ def test_an_ingest_that_takes_nothing_says_so(films, ingested, tmp_path, capsys)
     assert err == "Warning: no film was taken in: each of the 4 rows was skipped, for the reasons given.\n"
     (tmp_path / "labels.csv").write_text("image,Effusion\n")
     assert main(["ingest", str(ingested), "--layout", "folder", *name_data(films)]) == 1
-    assert "Expected films in" in capsys.readouterr().err
+    assert "There are no films in" in capsys.readouterr().err
     assert Workspace.open(ingested).catalogue.count() == 3
 
 

@@ -119,7 +119,7 @@ def test_a_simulated_study_says_what_was_put_in(read_study):
 def test_simulated_ratings_are_never_mixed_with_real_ones(read_study):
     study, store = read_study([ReaderModel()] * 3, tasks=("similarity",))
     ratings = store.latest(study=study.name)
-    with pytest.raises(StudyError, match="got none"):
+    with pytest.raises(StudyError, match="has no ratings"):
         analyse_study(study, ratings)
     query = study.queries[0]
     real = Rating(study=study.name, session="s", reader="simulated-0", query=query.case_id,

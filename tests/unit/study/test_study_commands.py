@@ -38,7 +38,7 @@ def test_export_import_and_report(read_workspace, tmp_path, capsys):
 
 def test_simulated_ratings_are_not_reported_as_real_ones(read_workspace, capsys):
     assert main(["study", "report", str(read_workspace), "--name", "pilot"]) == 1
-    assert "got none; read it first" in capsys.readouterr().err
+    assert "has no ratings of readers; read it first" in capsys.readouterr().err
 
 
 def test_an_unknown_study_names_the_known_ones(read_workspace, capsys):
