@@ -51,6 +51,10 @@ class WorkspaceError(IcbirError):
     """The folder is not a workspace, or lacks what the command needs."""
 
 
+class WorkspaceBusy(WorkspaceError):
+    """Another process holds what is needed; nothing is damaged, and the same call may succeed in a moment."""
+
+
 class ManifestMismatch(WorkspaceError):
     """An artefact was made from something else than what is there now."""
 

@@ -11,12 +11,15 @@ import hashlib
 import json
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from icbir_core.errors import WorkspaceError
+import numpy as np
+
+from icbir_core.errors import IcbirError, WorkspaceBusy, WorkspaceError
 
 PathLike = str | os.PathLike[str]
 """What every public function takes for a path: a string, a `Path`, or anything else that names one."""
@@ -79,16 +82,89 @@ def write_json_atomically(path: PathLike, value: Any, mode: int | None = None) -
 def read_json(path: PathLike) -> Any:
     """The value in a JSON file. Raises `WorkspaceError` if it is missing or not JSON."""
     path = Path(path)
+    with reading_own(f"'{path}'", advice="restore it or make it with the command it belongs to"):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WorkspaceError(
+                f"Expected the file '{path}', which is missing; make it with the command it belongs to."
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise WorkspaceError(
+                f"Expected JSON in '{path}', got something else ({error}); restore or remake it."
+            ) from None
+
+
+def read_arrays(path: str | Path, kind: type[IcbirError], advice: str) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name, none of them a pickle. Raises `kind`; advice : what to do, as in "run the
+    index command again".
+    """
+    path = Path(path)
+    with reading_own(f"'{path.name}'", kind, advice), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+@contextmanager
+def reading_own(
+    what: str, kind: type[IcbirError] = WorkspaceError, advice: str = "restore it from a copy or make it again"
+) -> Iterator[None]:
+    """The door through which the project reads its own files: whatever a library raises in the block becomes one named
+    error. what : the file, as in "'catalogue.db'".
+
+    Raises `WorkspaceBusy` where another process holds the file, and `kind` for all else: a file that is missing, cannot
+    be reached (rights, disk, memory) or is damaged. Only the last is told as damage.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WorkspaceError(
-            f"Expected the file '{path}', which is missing; make it with the command it belongs to."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WorkspaceError(
-            f"Expected JSON in '{path}', got something else ({error}); restore or remake it."
-        ) from None
+        yield
+    except IcbirError:
+        raise
+    except Exception as error:
+        raise _name_error(error, what, kind, advice) from error
+
+
+# Primary result codes of SQLite (https://www.sqlite.org/rescode.html), and words of their messages.
+_SQLITE = {
+    5: ("locked", "busy"),
+    6: ("locked", "busy"),
+    3: ("permission", "no right"),
+    7: ("out of memory", "memory"),
+    8: ("readonly", "read-only"),
+    10: ("disk i/o", "input or output failed"),
+    13: ("is full", "full"),
+    14: ("unable to open", "no access"),
+}
+
+
+def _name_error(error: Exception, what: str, kind: type[IcbirError], advice: str) -> IcbirError:
+    origin = getattr(error, "orig", None) or error
+    if origin is not error and not isinstance(origin, sqlite3.Error):  # another database, behind its driver
+        return kind(f"{what} cannot be reached ({type(origin).__name__}); check that the database runs.")
+    trouble = _find_trouble(origin)
+    if trouble == "busy":
+        return WorkspaceBusy(f"{what} is in use by another process; try again when that has ended.")
+    if trouble == "full":
+        return kind(f"There is no space left for {what}; make room and try again.")
+    if trouble == "memory":
+        return kind(f"There is not enough memory to read {what}; free some and try again.")
+    if trouble:
+        return kind(f"{what} cannot be reached ({trouble}); check its rights and the disk.")
+    if isinstance(error, FileNotFoundError):
+        return kind(f"{what} is missing; {advice}.")
+    return kind(f"{what} is damaged ({type(origin).__name__}); {advice}.")
+
+
+def _find_trouble(error: BaseException) -> str:
+    """What keeps the program from a file that may be whole, in a word; "" where the file itself is missing or wrong."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None:
+            return _SQLITE.get(code & 0xFF, ("", ""))[1]
+        return next((name for words, name in _SQLITE.values() if words in str(error).lower()), "")
+    if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
+        return error.strerror or type(error).__name__
+    return ""
 
 
 def sha256_of_bytes(data: bytes | bytearray | memoryview) -> str:

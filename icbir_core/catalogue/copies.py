@@ -5,10 +5,11 @@ Neither enters the catalogue's hash: a copy changes no case, and an index that w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, insert, select
 
 from icbir_core.catalogue.schema import COPIES, OTHER_PATIENTS
 
@@ -37,15 +38,15 @@ class Copy:
 
 
 class Copies:
-    """The two tables of one catalogue file."""
+    """The two tables of one catalogue file. connect : opens a connection to it."""
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
+    def __init__(self, connect: Callable[[], AbstractContextManager[Connection]]):
+        self._connect = connect
 
     def find(self, case_ids: Sequence[str]) -> dict[str, Copy]:
         """Of `case_ids`, those that are known as copies."""
         found = {}
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             for start in range(0, len(case_ids), _CHUNK):
                 query = select(COPIES).where(COPIES.c.case_id.in_(case_ids[start : start + _CHUNK]))
                 for record in connection.execute(query):
@@ -64,7 +65,7 @@ class Copies:
     def find_other_patients(self, case_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Case → the other patients' hashes, ascending, of those of `case_ids` that have any."""
         found: dict[str, tuple[str, ...]] = {}
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             for start in range(0, len(case_ids), _CHUNK):
                 chunk = case_ids[start : start + _CHUNK]
                 query = select(OTHER_PATIENTS).where(OTHER_PATIENTS.c.case_id.in_(chunk))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import (
     URL,
+    Connection,
+    Row,
     Text,
     create_engine,
     func,
@@ -20,7 +23,6 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.schema import CreateColumn
 
 from icbir_core.catalogue.copies import Copies, Copy
@@ -33,7 +35,7 @@ from icbir_core.catalogue.schema import (
     find_missing_tables,
 )
 from icbir_core.errors import CatalogueError
-from icbir_core.files import PathLike
+from icbir_core.files import PathLike, reading_own
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
 from icbir_core.settings import SearchFilter
 from icbir_core.types import Case
@@ -83,15 +85,11 @@ class Catalogue:
         self.path = Path(path)
         self._digest: tuple[tuple, str] | None = None
         self._engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30})
-        self.copies = Copies(self._engine)
-        try:
+        self.copies = Copies(self._connect)
+        with self._door():
             if not inspect(self._engine).has_table(CASES.name):
                 METADATA.create_all(self._engine)
             missing = bool(find_missing_columns(self._engine) or find_missing_tables(self._engine))
-        except (OperationalError, DatabaseError) as error:
-            raise CatalogueError(
-                f"Expected a catalogue in '{path}', got a damaged file ({error.orig}); restore it."
-            ) from None
         if missing:
             self._add_what_came_later()
 
@@ -100,13 +98,13 @@ class Catalogue:
     def count(self, include_removed: bool = False) -> int:
         """Number of cases."""
         query = select(func.count()).select_from(CASES)
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             return int(connection.execute(_shown(query, include_removed)).scalar_one())
 
     @property
     def findings(self) -> tuple[str, ...]:
         """Every finding that some case has a state for: the vocabulary's order first, then the alphabet."""
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             names = connection.execute(select(VOCABULARY.c.name)).scalars().all()
         return tuple(sorted(names, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)))
 
@@ -132,7 +130,7 @@ class Catalogue:
         """Lists of at most `batch` cases ordered by row, from the row after `after`; memory stays bounded."""
         while True:
             query = _shown(select(CASES).where(CASES.c.row > after), include_removed).order_by(CASES.c.row).limit(batch)
-            with self._engine.connect() as connection:
+            with self._connect() as connection:
                 records = connection.execute(query).all()
             if not records:
                 return
@@ -154,7 +152,7 @@ class Catalogue:
         """Of `case_ids`, those that the catalogue holds, with what `Held` says of each."""
         found: dict[str, Held] = {}
         columns = [CASES.c[name] for name in ("case_id", "source", "source_bytes", "doubt", "removed")]
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             for chunk in _chunks(list(case_ids)):
                 query = select(*columns).where(CASES.c.case_id.in_(chunk))
                 for case_id, source, size, doubt, removed in connection.execute(query):
@@ -166,7 +164,7 @@ class Catalogue:
         does."""
         columns = CASES.c.case_id, CASES.c.patient, CASES.c.pixel_sha256
         same = CASES.c.pixel_sha256 == pixel_sha256
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             for condition in (same,) if instance is None else (same, CASES.c.instance == instance):
                 query = select(*columns).where(condition).order_by(CASES.c.row).limit(1)
                 if (found := connection.execute(query).one_or_none()) is not None:
@@ -189,7 +187,7 @@ class Catalogue:
             stored = CASES.c.findings[name].as_string()
             # Blank is not stored, so "unknown" is the missing key.
             query = query.where(stored.is_(None) if state == FindingState.UNKNOWN else stored == str(state))
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             return np.array(connection.execute(query.order_by(CASES.c.row)).scalars().all(), dtype=np.int64)
 
     def labels(self, findings: Sequence[str], rows: Iterable[int] | None = None) -> np.ndarray:
@@ -209,12 +207,12 @@ class Catalogue:
     def removed_rows(self) -> np.ndarray:
         """int64 (n,): rows, ascending, of the removed cases."""
         query = select(CASES.c.row).where(CASES.c.removed.is_(True)).order_by(CASES.c.row)
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             return np.array(connection.execute(query).scalars().all(), dtype=np.int64)
 
     def sha256(self) -> str:
         """Hash of all rows' content ordered by row; whether a case is removed does not enter it."""
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             extent = tuple(connection.execute(select(func.count(CASES.c.row), func.max(CASES.c.row))).one())
             # Rows are only ever added, so the same extent is the same content.
             if self._digest is None or self._digest[0] != extent:
@@ -244,7 +242,7 @@ class Catalogue:
         ones left out. copies : files that are copies of a case. patients : pairs of a case and another patient of it.
         Raises `CatalogueError` if an identifier is taken.
         """
-        with self._engine.begin() as connection:
+        with self._door(), self._engine.begin() as connection:
             self.copies.write(connection, copies, patients)
             if not records:
                 return []
@@ -276,9 +274,18 @@ class Catalogue:
         """Close the connections to the file."""
         self._engine.dispose()
 
+    def _door(self) -> AbstractContextManager[None]:
+        """Whatever SQLite or SQLAlchemy raises in the block becomes a `CatalogueError`, or `WorkspaceBusy`."""
+        return reading_own(f"The catalogue '{self.path.name}'", CatalogueError, "restore it from a copy")
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        with self._door(), self._engine.connect() as connection:
+            yield connection
+
     def _add_what_came_later(self) -> None:
         try:
-            with self._engine.connect() as connection:
+            with self._connect() as connection:
                 # One process at a time, and looked at again: another may have added them in the meantime.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 for column in find_missing_columns(connection):
@@ -289,29 +296,29 @@ class Catalogue:
                 for table in find_missing_tables(connection):
                     table.create(connection)
                 connection.commit()
-        except DatabaseError as error:
+        except CatalogueError as error:
             raise CatalogueError(
-                f"Expected to add to '{self.path}' what came later, got: {error.orig}; open it once where it can be "
-                "written."
-            ) from None
+                f"Expected to add to '{self.path}' what came later, got: {error} Open it once where it can be written."
+            ) from error
 
-    def _make_cases(self, records: Sequence[Any]) -> list[Case]:
+    def _make_cases(self, records: Sequence[Row]) -> list[Case]:
         names = self.findings
-        others = self.copies.find_other_patients([record.case_id for record in records])
-        return [_to_case(record, names, others.get(record.case_id, ())) for record in records]
+        with self._door():
+            others = self.copies.find_other_patients([record.case_id for record in records])
+            return [_to_case(record, names, others.get(record.case_id, ())) for record in records]
 
     def _mark(self, case_id: str, removed: bool) -> Case:
-        with self._engine.begin() as connection:
+        with self._door(), self._engine.begin() as connection:
             connection.execute(update(CASES).where(CASES.c.case_id == case_id).values(removed=removed))
         return self.get(case_id)
 
     def _fetch(self, condition) -> list:
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             return connection.execute(select(CASES).where(condition)).all()
 
     def _select_columns(self, columns: Sequence[Any], rows: Iterable[int] | None) -> list[tuple]:
         query = select(CASES.c.row, *columns).order_by(CASES.c.row)
-        with self._engine.connect() as connection:
+        with self._connect() as connection:
             if rows is None:
                 return [tuple(record) for record in connection.execute(_shown(query, include_removed=False))]
             wanted = sorted({int(row) for row in rows})

@@ -130,7 +130,7 @@ class Workspace:
     def read_manifest(self) -> dict[str, Any]:
         """The manifest: {"format", "created", "artefacts": {name: entry}}. Raises `WorkspaceError` if it is damaged."""
         manifest = read_json(self.path / MANIFEST)
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("artefacts"), dict):
+        if not isinstance(manifest, dict) or not _are_entries(manifest.get("artefacts")):
             raise WorkspaceError(f"Expected a workspace manifest in '{self.path}', got another JSON file; restore it.")
         if manifest.get("format") != FORMAT:
             raise WorkspaceError(
@@ -225,6 +225,10 @@ class Workspace:
                 f"Expected the salt file '{SALT}' in '{self.path}', which is missing; restore it from a copy, since "
                 "patients cannot be recognised without it."
             ) from None
+        except OSError as error:
+            raise WorkspaceError(
+                f"'{SALT}' cannot be read ({error.strerror}); check its rights and the disk."
+            ) from None
         if len(salt) < 32:
             raise WorkspaceError(f"Expected 32 bytes in '{SALT}', got {len(salt)}; restore it from a copy.")
         return salt
@@ -233,6 +237,16 @@ class Workspace:
         with self.lock("manifest"):
             if not (self.path / SALT).exists():
                 write_bytes_atomically(self.path / SALT, secrets.token_bytes(32), mode=0o600)
+
+
+def _are_entries(artefacts: object) -> bool:
+    """Whether this can be the manifest's table of artefacts."""
+    return isinstance(artefacts, dict) and all(
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(key, ""), str) for key in ("path", "sha256"))
+        and isinstance(entry.get("made_from", {}), dict)
+        for entry in artefacts.values()
+    )
 
 
 def _is_own(name: str) -> bool:

@@ -14,7 +14,7 @@ from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
-from icbir_core.files import PathLike, write_bytes_atomically
+from icbir_core.files import PathLike, read_arrays, reading_own, write_bytes_atomically
 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
@@ -105,8 +105,9 @@ class VectorSource:
         if name not in self._known:
             self._known[name] = {}
             for path in sorted(self._folder_of(name).glob("*.npz")):
-                with np.load(path, allow_pickle=False) as part:
-                    self._take(name, part["films"].tolist(), {key: part[key] for key in part.files if key != "films"})
+                with reading_own(f"'{path.name}'", EvaluationError, f"delete '{path}', it is computed again"):
+                    part = read_arrays(path, EvaluationError, f"delete '{path}', it is computed again")
+                    self._take(name, part.pop("films").tolist(), part)
         return self._known[name]
 
     def _take(self, name: str, films: list[str], values: dict[str, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import TrainingError
-from icbir_core.files import PathLike, replace_atomically
+from icbir_core.files import PathLike, read_arrays, reading_own, replace_atomically
 from icbir_core.model.network import load_matching_weights, named_weights
 
 FILE_NAME = "checkpoint.npz"
@@ -52,7 +53,9 @@ def read_checkpoint(
     path = Path(directory) / FILE_NAME
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
+    advice = f"delete '{directory}' to start anew"
+    stored = read_arrays(path, TrainingError, advice)
+    with reading_own(f"'{path.name}'", TrainingError, advice):
         facts = json.loads(stored["facts"].tobytes())
         if facts["identity"] != json.loads(json.dumps(identity)):
             changed = [
@@ -74,5 +77,5 @@ def forget_checkpoint(directory: PathLike) -> None:
     (Path(directory) / FILE_NAME).unlink(missing_ok=True)
 
 
-def _select(stored: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): stored[name] for name in stored.files if name.startswith(prefix)}
+def _select(stored: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): stored[name] for name in stored if name.startswith(prefix)}

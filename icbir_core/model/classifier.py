@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
-from icbir_core.files import PathLike, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.calibration import Calibration
 from icbir_core.model.network import PENULTIMATE_LAYER, build_network, load_matching_weights, read_named_weights
 from icbir_core.radiograph.network_input import standardise
@@ -114,10 +114,8 @@ class Classifier:
             model = build_network(manifest["network"], len(manifest["findings"]), manifest["input"]["size"])
             load_matching_weights(model, read_named_weights(path), strict=True)
         else:
-            try:
+            with reading_own(f"'{path.name}'", ModelError, "train again or restore it from a copy"):
                 model = keras.saving.load_model(path, compile=False)
-            except (ValueError, OSError) as error:
-                raise ModelError(f"Expected a Keras model in {path}, got '{error}'.") from error
         return cls(model, manifest)
 
 
@@ -133,14 +131,16 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
         raise ModelError(f"Expected a trained model at {path}, got none; run `train` first.")
     try:
         manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError("no manifest")
         missing = {"findings", "input", "sha256", "network", "format"} - set(manifest)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"Expected a manifest at {manifest_path(path)}, got '{error}'; train again.") from error
     if missing:
         raise ModelError(
             f"Expected a complete manifest at {manifest_path(path)}, got one without {', '.join(sorted(missing))}."
         )
-    if manifest["format"] > FORMAT_VERSION:
+    if not isinstance(manifest["format"], int) or manifest["format"] > FORMAT_VERSION:
         raise ModelError(
             f"Expected model format {FORMAT_VERSION} or older, got {manifest['format']}; update this program."
         )

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from icbir_core.errors import ModelError, UnknownNameError
-from icbir_core.files import PathLike
+from icbir_core.files import PathLike, read_arrays, reading_own
 
 FEATURE_LAYER = "relu"
 PENULTIMATE_LAYER = "avg_pool"
@@ -125,12 +125,11 @@ def read_named_weights(path: PathLike) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ModelError(f"Expected a weights file, got '{path}', which does not exist; use imagenet, none or a file.")
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name].astype(np.float32) for name in stored.files}
-    try:
+        stored = read_arrays(path, ModelError, "train again or restore it from a copy")
+        with reading_own(f"'{path.name}'", ModelError, "train again or restore it from a copy"):
+            return {name: values.astype(np.float32) for name, values in stored.items()}
+    with reading_own(f"'{path.name}'", ModelError, "name a Keras model or an .npz file"):
         return named_weights(keras.saving.load_model(path, compile=False))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"Expected a Keras model or a .npz in {path}, got '{error}'.") from error
 
 
 def load_matching_weights(model: keras.Model, weights: dict[str, np.ndarray], strict: bool = False) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from icbir_core.errors import RadiographError, RadiographTooLarge
+from icbir_core.errors import RadiographError, RadiographTooLarge, UndecodableTransferSyntax
 from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
 from icbir_core.settings import ReadLimits
 from icbir_core.types import FilmHeader
@@ -42,6 +42,10 @@ def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
     """
     try:
         return _check(_decode(data, limits), limits)
+    except UndecodableTransferSyntax as error:
+        if not re.fullmatch(r"[0-9.]{1,64}", error.uid):
+            raise RadiographError("Expected a DICOM with a transfer syntax, got none; export the film again.") from None
+        raise
     except RadiographError as error:
         _shorten(error)
         raise
@@ -98,6 +102,6 @@ def _check(film: DecodedFilm, limits: ReadLimits) -> DecodedFilm:
 
 
 def _shorten(error: RadiographError) -> None:
-    """One line without control characters: parts of the message may be the file's own."""
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(error)).strip()
+    """One line that can be printed: parts of the message may be the file's own."""
+    text = "".join(sign if sign.isprintable() else " " for sign in str(error)).strip()
     error.args = (text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…",)

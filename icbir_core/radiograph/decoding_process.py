@@ -27,7 +27,7 @@ import numpy as np
 
 from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge
 from icbir_core.radiograph.decoding import DecodedFilm
-from icbir_core.radiograph.decoding_worker import LENGTHS, MAX_HEAD, OUT_OF_MEMORY, receive_exactly
+from icbir_core.radiograph.decoding_messages import LENGTHS, MAX_HEAD, OUT_OF_MEMORY, receive_exactly
 from icbir_core.settings import DecodingLimits, ReadLimits, count_decoders, get_environment
 from icbir_core.types import FilmHeader
 

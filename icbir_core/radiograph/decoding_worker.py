@@ -2,15 +2,14 @@
 
     python -m icbir_core.radiograph.decoding_worker
 
-A message is two lengths (4 and 8 bytes, big endian), a JSON head and a body. In: {"read": limits, "processor_seconds",
-"memory"} with the file's bytes. Out: {"film": …} with the levels, or {"error": …}. The first message out is {"ready"}.
+Messages in: {"read": limits, "processor_seconds", "memory"} with the file's bytes. Messages out: {"film": …} with the
+levels, or {"error": …}; the first one is {"ready"}.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 import sys
 from dataclasses import asdict
 from typing import Any, BinaryIO
@@ -19,32 +18,8 @@ import numpy as np
 
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph.decoding import DecodedFilm, decode_film
+from icbir_core.radiograph.decoding_messages import LENGTHS, OUT_OF_MEMORY, receive_exactly, send_message
 from icbir_core.settings import ReadLimits
-
-LENGTHS = struct.Struct(">IQ")
-MAX_HEAD = 1 << 20
-OUT_OF_MEMORY = 77
-"""Exit code where even the refusal found no memory."""
-
-
-def send_message(stream: BinaryIO, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
-    """Write one message."""
-    text = json.dumps(head).encode()
-    stream.write(LENGTHS.pack(len(text), len(body)) + text)
-    stream.write(body)
-    stream.flush()
-
-
-def receive_exactly(stream: BinaryIO, size: int) -> bytes:
-    """`size` bytes. Raises `EOFError` where the stream ends before."""
-    parts, missing = [], size
-    while missing:
-        part = stream.read(missing)
-        if not part:
-            raise EOFError
-        parts.append(part)
-        missing -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import PathLike, sha256_of_bytes, write_bytes_atomically
+from icbir_core.files import PathLike, read_arrays, reading_own, sha256_of_bytes, write_bytes_atomically
 from icbir_core.rounding import invert_lengths
 
 FILE = "centre.npz"
@@ -67,9 +67,12 @@ class Centre:
         path = Path(directory) / FILE
         if not path.is_file():
             raise IndexMismatch(f"Expected '{FILE}' beside the indexes, got none; run the index command.")
-        with np.load(path, allow_pickle=False) as stored:
+        stored = read_arrays(path, IndexMismatch, "run the index command again")
+        with reading_own(f"'{FILE}'", IndexMismatch, "run the index command again"):
             identity_found = dict(text.split("=", 1) for text in stored["identity"].tolist())
-            found = cls(stored["mean"], int(stored["cases"]), identity_found)
+            found = cls(np.asarray(stored["mean"], np.float32), int(stored["cases"]), identity_found)
+        if found.mean.ndim != 1 or not np.isfinite(found.mean).all():
+            raise IndexMismatch(f"Expected one finite centre in '{FILE}', got another; run the index command again.")
         if found.identity != identity:
             raise IndexMismatch(f"Expected '{FILE}' of the present models, got another's; run the index command.")
         return found

@@ -30,7 +30,7 @@ from icbir_core.retrieval.index_files import (
     check_files,
     copy_vectors,
     make_aside,
-    open_manifest,
+    open_index,
     publish_manifest,
 )
 from icbir_core.rounding import SINGLE
@@ -310,8 +310,11 @@ class Index:
         expected: hashes that `made_from` must hold ("model", "catalogue"). Raises `IndexMismatch` by name if there is
         no manifest, the metric, a hash, a file's size, shape or content is not what the manifest says.
         """
-        directory = Path(directory)
-        manifest = open_manifest(directory, {"kind": "annoy", "metric": METRIC}, expected or {})
+        facts = {"kind": "annoy", "metric": METRIC}
+        return open_index(Path(directory), facts, expected or {}, lambda found: cls._open_files(Path(directory), found))
+
+    @classmethod
+    def _open_files(cls, directory: Path, manifest: Mapping[str, Any]) -> Index:
         dimension = int(manifest["dimension"])
         for name in ("vectors", "tail_vectors"):
             if name in manifest["files"]:

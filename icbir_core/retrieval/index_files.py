@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import PathLike, read_json, sha256_of_bytes, sha256_of_file, write_json_atomically
+from icbir_core.files import PathLike, read_json, reading_own, sha256_of_bytes, sha256_of_file, write_json_atomically
 
 FORMAT = 1
 HASH_AT_OPEN = 256 * 1024 * 1024
 """Files up to this size are hashed when an index is opened; larger ones by `verify` (a gigabyte takes a second)."""
 _ASIDE = ".building-"
+_TRIES = 10
+Opened = TypeVar("Opened")
 
 
 @contextmanager
@@ -29,6 +31,34 @@ def make_aside(directory: PathLike) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=_ASIDE) as name:
         yield Path(name)
+
+
+def open_index(
+    directory: Path, facts: Mapping[str, Any], made_from: Mapping[str, str], load: Callable[[dict[str, Any]], Opened]
+) -> Opened:
+    """What `load` makes of the checked manifest (see `open_manifest`) and its files.
+
+    Tried again where another process has put a new manifest in the place of the one that was read: the old one's files
+    are then gone. Raises `IndexMismatch` for whatever else is wrong with a file.
+    """
+    for left in reversed(range(_TRIES)):
+        before = _stamp(directory)
+        try:
+            with reading_own(f"The index '{directory.name}'", IndexMismatch, "run the index command again"):
+                return load(open_manifest(directory, facts, made_from))
+        except IndexMismatch:
+            if not left or _stamp(directory) == before:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _stamp(directory: Path) -> tuple[int, int] | None:
+    """Changes whenever the manifest is replaced; None where there is none."""
+    try:
+        state = (directory / "manifest.json").stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_ino
 
 
 def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapping[str, str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import PathLike, replace_atomically
+from icbir_core.files import PathLike, read_arrays, reading_own, replace_atomically
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.comparison import Comparison, measure_nearest
 
@@ -60,10 +60,14 @@ def read_neighbours(directory: PathLike, index_sha256: str) -> np.ndarray:
     path = Path(directory) / FILE
     if not path.is_file():
         raise IndexMismatch(f"Expected '{FILE}' beside the index, which is missing; run the index command again.")
-    with np.load(path, allow_pickle=False) as stored:
-        if str(stored["index"]) != index_sha256:
-            raise IndexMismatch(f"Expected '{FILE}' of this index, got another's; run the index command again.")
-        return stored["distances"]
+    stored = read_arrays(path, IndexMismatch, "run the index command again")
+    with reading_own(f"'{FILE}'", IndexMismatch, "run the index command again"):
+        owner, distances = str(stored["index"]), np.asarray(stored["distances"], np.float64)
+    if owner != index_sha256:
+        raise IndexMismatch(f"Expected '{FILE}' of this index, got another's; run the index command again.")
+    if distances.ndim != 1:
+        raise IndexMismatch(f"Expected a list of distances in '{FILE}', got another; run the index command again.")
+    return distances
 
 
 def find_percentile(distance: float, neighbours: np.ndarray) -> float:

@@ -12,18 +12,25 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import zarr
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.files import PathLike, write_bytes_atomically
+from icbir_core.files import PathLike, reading_own, write_bytes_atomically
 
 BATCH = 8
 LEDGER = "ledger.int64"
 HASHES = "chunks.sha256"
 FORMAT = 1
+_ADVICE = "run the index command again, or restore it from a copy"
+
+
+def reading_store(path: Path) -> AbstractContextManager[None]:
+    """The door through which a store is read: whatever is raised in it becomes an `IndexMismatch`."""
+    return reading_own(f"'{path.name}'", IndexMismatch, _ADVICE)
 
 
 class CaseStore:
@@ -42,8 +49,12 @@ class CaseStore:
         path = Path(path)
         if not (path / "zarr.json").is_file():
             raise IndexMismatch(f"Expected maps and embeddings in '{path}', got none; run the index command.")
-        group = zarr.open_group(str(path), mode="r+")
-        found = dict(group.attrs.get("identity", {}))
+        with reading_store(path):
+            group = zarr.open_group(str(path), mode="r+")
+            found = dict(group.attrs.get("identity", {}))
+            lacking = [name for name in group.attrs.get("fields", ()) if name not in group]
+        if lacking:
+            raise IndexMismatch(f"Expected the field '{lacking[0]}' in '{path.name}', got none; {_ADVICE}.")
         if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
             wanted = dict(identity or {})
             differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)] or ["format"]
@@ -100,7 +111,8 @@ class CaseStore:
 
     def _read_ledger(self) -> np.ndarray:
         """The rows int64 in the order in which they were completed."""
-        data = self._ledger.read_bytes() if self._ledger.is_file() else b""
+        with reading_store(self.path):
+            data = self._ledger.read_bytes() if self._ledger.is_file() else b""
         return np.frombuffer(data[: len(data) // 8 * 8], dtype="<i8")
 
     def write(self, rows: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
@@ -185,7 +197,8 @@ class CaseStore:
     def _read_seal(self) -> tuple[int, bytes, bytes, np.ndarray]:
         """(rows sealed, hash of the ledger, hash of the headers, hashes uint8 (chunks, 32)); nothing sealed: 0 rows."""
         path = self.path / HASHES
-        data = path.read_bytes() if path.is_file() else b""
+        with reading_store(self.path):
+            data = path.read_bytes() if path.is_file() else b""
         if not data:
             return 0, _hash(b""), b"", np.zeros((0, 32), np.uint8)
         if len(data) < 72 or len(data) % 32 != 8:
@@ -199,18 +212,23 @@ class CaseStore:
         for name in self.names:
             axes = self._group[name].ndim
             file = self.path.joinpath(name, "c", str(number), *["0"] * (axes - 1))
-            data = file.read_bytes() if file.is_file() else b""
+            with reading_store(self.path):
+                data = file.read_bytes() if file.is_file() else b""
             digest.update(f"{name} {len(data)}\0".encode())
             digest.update(data)
         return digest.digest()
 
     def _hash_headers(self) -> bytes:
         files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]
-        return _hash(b"\0".join(file.read_bytes() for file in files))
+        with reading_store(self.path):
+            return _hash(b"\0".join(file.read_bytes() for file in files))
 
     def read(self, name: str, rows: np.ndarray) -> np.ndarray:
         """The values (R, …) of a field for the given rows, in their order."""
-        rows = np.asarray(rows, dtype=np.int64)
+        with reading_store(self.path):
+            return self._read(name, np.asarray(rows, dtype=np.int64))
+
+    def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
         if len(rows) == 0:
             return np.empty((0, *self._group[name].shape[1:]), self._group[name].dtype)
         unique, inverse = np.unique(rows, return_inverse=True)
@@ -237,7 +255,8 @@ class FieldView:
 
     def __init__(self, store: CaseStore, name: str, rows: np.ndarray):
         self.store, self.name, self.rows = store, name, rows
-        self.shape = (len(rows), *store._group[name].shape[1:])
+        with reading_store(store.path):
+            self.shape = (len(rows), *store._group[name].shape[1:])
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -24,7 +24,7 @@ from icbir_core.retrieval.index_files import (
     adopt_file,
     check_files,
     make_aside,
-    open_manifest,
+    open_index,
     publish_manifest,
 )
 from icbir_core.rounding import clear_rounding
@@ -193,10 +193,8 @@ class StructuralSimilarityIndex:
     @classmethod
     def open(cls, directory: PathLike, expected: Mapping[str, str] | None = None) -> StructuralSimilarityIndex:
         """Open for searching; as `Index.open`. Raises `IndexMismatch`."""
-        directory = Path(directory)
-        return cls(
-            directory, open_manifest(directory, {"kind": "ssim", "metric": METRIC, "side": SIDE}, expected or {})
-        )
+        facts = {"kind": "ssim", "metric": METRIC, "side": SIDE}
+        return open_index(Path(directory), facts, expected or {}, lambda manifest: cls(Path(directory), manifest))
 
     def verify(self) -> None:
         """Hash every file. Raises `IndexMismatch`."""

@@ -8,12 +8,13 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from icbir_core.errors import StudyError
-from icbir_core.files import PathLike, write_bytes_atomically
+from icbir_core.files import PathLike, reading_own, write_bytes_atomically
 from icbir_core.study.design import Study
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
@@ -63,8 +64,10 @@ def export_study(store: RatingsStore, name: str, path: PathLike) -> int:
 def import_study(store: RatingsStore, path: PathLike | BinaryIO) -> ImportReport:
     """Add a study and its ratings; what is there already is not doubled. Raises `StudyError`, adding nothing."""
     parts = _read_parts(path)
-    study = Study.from_dict(json.loads(parts["study.json"]))
-    ratings = [Rating.from_dict(json.loads(line)) for line in parts["ratings.jsonl"].splitlines() if line.strip()]
+    with _door("the study in it"):
+        study = Study.from_dict(json.loads(parts["study.json"]))
+        ratings = [Rating.from_dict(json.loads(line)) for line in parts["ratings.jsonl"].splitlines() if line.strip()]
+        study.sha256, study.steps("reader")
     if any(rating.study != study.name for rating in ratings):
         raise StudyError(f"Expected ratings of the study '{study.name}' only, got others; export it again.")
     store.add_study(study.name, study.as_dict(), study.sha256)
@@ -91,6 +94,16 @@ def save_study(store: RatingsStore, study: Study) -> None:
 
 def _read_parts(path: PathLike | BinaryIO) -> Mapping[str, bytes]:
     name = Path(path).name if isinstance(path, str | os.PathLike) else "the upload"
+    with _door(f"'{name}'"):
+        return _read_archive(path, name)
+
+
+def _door(what: str) -> AbstractContextManager[None]:
+    """Whatever is raised in the block about a study's file becomes a `StudyError`."""
+    return reading_own(what[0].upper() + what[1:], StudyError, "export the study again")
+
+
+def _read_archive(path: PathLike | BinaryIO, name: str) -> Mapping[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LIMIT:

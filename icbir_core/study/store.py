@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from icbir_core.errors import StudyError
-from icbir_core.files import PathLike
+from icbir_core.files import PathLike, reading_own
 from icbir_core.study.rating import Rating
 
 _METADATA = MetaData()
@@ -108,20 +110,18 @@ class RatingsStore:
             Path(text).parent.mkdir(parents=True, exist_ok=True)
         try:
             engine = create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url)
+            store = cls(engine)
             if engine.dialect.name == "sqlite":
                 event.listen(engine, "connect", _make_durable)
-            _METADATA.create_all(engine)
+            with store._door():
+                _METADATA.create_all(engine)
+                store._check_columns()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise StudyError(
                 f"Expected a path or the URL of an installed database driver, got '{text.split('@')[-1]}' "
                 f"({type(error).__name__}); for PostgreSQL use postgresql+psycopg:// or postgresql+pg8000://."
             ) from None
-        except SQLAlchemyError as error:
-            raise StudyError(
-                f"Expected a ratings store that can be opened, got '{text.split('@')[-1]}' "
-                f"({_first_line(error)}); check the path, its rights and the free space."
-            ) from None
-        return cls(engine)
+        return store
 
     def close(self) -> None:
         """Give the connections back; nothing is pending, for every `add` has committed."""
@@ -140,23 +140,25 @@ class RatingsStore:
         try:
             with self._engine.begin() as connection:
                 return sum(max(connection.execute(statement, row).rowcount, 0) for row in rows)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, ValueError, OverflowError) as error:  # a value that the database cannot hold
             raise StudyError(
                 f"The rating was NOT stored ({_first_line(error)}); check disk space and rights, then rate again."
             ) from None
 
     def history(self, **conditions: Any) -> list[Rating]:
-        """Every rating that was ever stored, oldest first; conditions are equalities on its fields (study="…", …)."""
-        statement = select(_RATINGS).order_by(_RATINGS.c.recorded_at, _RATINGS.c.number)
+        """Every rating that was ever stored, in the order of storing, which no clock that is set back can change; an
+        imported one counts from its import. Conditions are equalities on its fields (study="…", …).
+        """
+        statement = select(_RATINGS).order_by(_RATINGS.c.number)
         for name, value in conditions.items():
             if name not in _RATINGS.c or name in _JSON:
                 raise StudyError(f"Expected a field of a rating to select by, got '{name}'; use its columns.")
             statement = statement.where(_RATINGS.c[name].is_(None) if value is None else _RATINGS.c[name] == value)
-        with self._engine.connect() as connection:
+        with self._door(), self._engine.connect() as connection:
             return [_from_row(row) for row in connection.execute(statement).mappings()]
 
     def latest(self, **conditions: Any) -> list[Rating]:
-        """As `history`, but of ratings of the same thing by the same reader only the newest, in order of time."""
+        """As `history`, but of ratings of the same thing by the same reader only the newest."""
         newest: dict[tuple, Rating] = {}
         for rating in self.history(**conditions):
             newest.pop(rating.key, None)
@@ -174,23 +176,40 @@ class RatingsStore:
             if known[1] == sha256:
                 return
             raise StudyError(f"Expected a new study, got the name '{name}' of another one; choose another name.")
-        try:
-            with self._engine.begin() as connection:
-                row = {"name": name, "sha256": sha256, "definition": json.dumps(definition, sort_keys=True)}
-                connection.execute(insert(_STUDIES), [row])
-        except IntegrityError:
-            raise StudyError(f"Expected a new study, got the name '{name}' of another one; choose another.") from None
+        row = {"name": name, "sha256": sha256, "definition": json.dumps(definition, sort_keys=True)}
+        with self._door():
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(insert(_STUDIES), [row])
+            except IntegrityError:
+                text = f"Expected a new study, got the name '{name}' of another one; choose another."
+                raise StudyError(text) from None
 
     def find_study(self, name: str) -> tuple[dict[str, Any], str] | None:
         """(definition, sha256) of a study, or None."""
-        with self._engine.connect() as connection:
+        with self._door(), self._engine.connect() as connection:
             row = connection.execute(select(_STUDIES).where(_STUDIES.c.name == name)).mappings().first()
-        return None if row is None else (json.loads(row["definition"]), row["sha256"])
+            return None if row is None else (json.loads(row["definition"]), str(row["sha256"]))
 
     def study_names(self) -> list[str]:
         """The names of all studies, sorted."""
-        with self._engine.connect() as connection:
+        with self._door(), self._engine.connect() as connection:
             return sorted(connection.execute(select(_STUDIES.c.name)).scalars())
+
+    def _door(self) -> AbstractContextManager[None]:
+        """Whatever a database raises in the block becomes a `StudyError`, or `WorkspaceBusy`."""
+        name = Path(self._engine.url.database or self._engine.dialect.name).name
+        return reading_own(f"The ratings store '{name}'", StudyError, "restore it from a copy")
+
+    def _check_columns(self) -> None:
+        """Raises `StudyError` for tables of this name that are not those of this version."""
+        for table in (_RATINGS, _STUDIES):
+            found = {column["name"] for column in inspect(self._engine).get_columns(table.name)}
+            if lacking := [column.name for column in table.columns if column.name not in found]:
+                raise StudyError(
+                    f"Expected the column '{lacking[0]}' in the ratings store, got a table without it; use the version "
+                    "of this program that made it."
+                )
 
 
 def _make_durable(connection: Any, _record: Any) -> None:

@@ -215,5 +215,5 @@ def test_an_earlier_catalogue_that_cannot_be_written_is_told(tmp_path, monkeypat
         return execute(connection, statement, *rest, **more)
 
     monkeypatch.setattr(Connection, "exec_driver_sql", refuse)
-    with pytest.raises(CatalogueError, match="got: attempt to write a readonly database; open it once where it can"):
+    with pytest.raises(CatalogueError, match="read-only.*Open it once where it can"):
         Catalogue(tmp_path / "catalogue.db")

@@ -10,6 +10,7 @@ import pytest
 from annoy import AnnoyIndex
 
 from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.retrieval import index_files
 from icbir_core.retrieval.index import Index
 
 MADE_FROM = {"model": "m" * 64, "catalogue": "c" * 64}
@@ -190,3 +191,23 @@ def test_a_changed_vector_is_refused(copied, index):
     (copied / name).write_bytes(bytes(data))
     with pytest.raises(IndexMismatch, match="hash"):
         Index.open(copied)
+
+
+def test_opening_while_another_process_rebuilds_never_fails(tmp_path, monkeypatch):
+    """The manifest that was read names files that a rebuild has deleted: the new manifest is read instead."""
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype("f4")
+    Index.build(tmp_path, vectors, np.arange(60), MADE_FROM)
+    opened, rebuilt = index_files.open_manifest, []
+
+    def open_then_rebuild(*given):
+        manifest = opened(*given)
+        if len(rebuilt) < 3:
+            rebuilt.append(Index.build(tmp_path, vectors + 1 + len(rebuilt), np.arange(60), MADE_FROM))
+        return manifest
+
+    monkeypatch.setattr(index_files, "open_manifest", open_then_rebuild)
+    index = Index.open(tmp_path, MADE_FROM)
+    assert len(rebuilt) == 3 and index.sha256 == rebuilt[-1].sha256
+    (tmp_path / index.manifest["files"]["trees"]["name"]).unlink()
+    with pytest.raises(IndexMismatch, match="run the index command"):
+        Index.open(tmp_path, MADE_FROM)
