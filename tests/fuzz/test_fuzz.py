@@ -51,6 +51,6 @@ def test_what_must_not_be_is_seen(monkeypatch, tmp_path):
     def raise_anything(data):
         raise IndexError
 
-    monkeypatch.setattr("run_reader.read_radiograph", raise_anything)
+    monkeypatch.setattr("tests.fuzz.run_reader.read_radiograph", raise_anything)
     state = run(tmp_path, 3, 1e9, 5)
     assert state["counts"] == {"FOREIGN IndexError": 3} and len(list(tmp_path.glob("FOREIGN_IndexError_*.bin"))) == 3
