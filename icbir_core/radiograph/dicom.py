@@ -38,6 +38,8 @@ from icbir_core.settings import ReadLimits
 
 _PIXEL_ITEMS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\x00\x00\xff{4}(?=\xfe\xff\x00\xe0)")
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+# A whole DICOM has at least one of these.
+_EXPECTED = ("PixelData", "SOPClassUID", "Rows", "DirectoryRecordSequence")
 # What decides whether a picture is a film for this catalogue: not to be guessed at where it is damaged.
 _DECISIVE = ("Modality", "ViewPosition", "ViewCodeSequence", "PixelData")
 
@@ -68,7 +70,7 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> Dataset:
     try:
         _check_deflated_size(data, limits)
         dataset = _read_whole(data)
-        known = "PixelData" in dataset or "SOPClassUID" in dataset or "Rows" in dataset
+        known = any(keyword in dataset for keyword in _EXPECTED)
     except RadiographTooLarge:
         raise
     except Exception as error:  # a parser of foreign bytes raises nearly anything

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate, get_frame
+from pydicom.sequence import Sequence
 
 from icbir_core.errors import MultiFrameError, RadiographError
 from icbir_core.radiograph import read_radiograph
@@ -230,6 +231,18 @@ def test_empty_pixel_data_are_told_in_plain_words(uid):
     empty = b"" if uid == EXPLICIT else b"\xfe\xff\0\xe0\0\0\0\0" * 2
     with pytest.raises(RadiographError, match="its pixel data are empty"):
         read_radiograph(encode_dataset(make_dataset(FILM, uid, PixelData=empty)))
+
+
+def test_the_directory_of_a_disk_is_named_for_what_it_is():
+    dataset = make_dataset(FILM, SOPClassUID=None)
+    for keyword in ("Rows", "Columns", "PixelData"):
+        delattr(dataset, keyword)
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    dataset.DirectoryRecordSequence = Sequence([])
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    with pytest.raises(RadiographError, match=r"holds no pixels \(Media Storage Directory Storage\)"):
+        read_radiograph(stream.getvalue())
 
 
 @pytest.mark.parametrize("uid", [EXPLICIT, BIG, JPEG + "70", JPEG + "80", JPEG + "90", "1.2.840.10008.1.2.5"])
