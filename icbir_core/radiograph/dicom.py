@@ -190,7 +190,8 @@ def _check_codestream(data: bytes, declared: DeclaredFrame, pixel_format: PixelF
         )
     if declared.process == OTHER or (declared.process == JPEG and min(declared.bits, pixel_format.stored) > 12):
         raise RadiographError("The film is a JPEG of a rare kind that cannot be read; export it uncompressed.")
-    if lossless and not has_whole_headers(data):
+    # GDCM, which reads these two, ends the process on some broken headers too.
+    if (lossless or declared.bits > 8 and declared.process == JPEG) and not has_whole_headers(data):
         raise RadiographError(DAMAGED)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph import read_radiograph, write_lossless
+from tests.helpers.pictures import turn_back
 
 FILM = (200 + np.add.outer(np.arange(40) * 40, np.arange(64) * 20)).astype(np.uint16)  # 200 … 3020
 
@@ -110,20 +111,6 @@ def test_a_written_film_that_is_dark_is_read_back_as_it_was(tmp_path):
     Image.open(tmp_path / "film.png").verify()
 
 
-def turn_back(film: np.ndarray, orientation: int) -> np.ndarray:
-    """The film as a file of that orientation stores it."""
-    return {
-        1: film,
-        2: film[:, ::-1],
-        3: film[::-1, ::-1],
-        4: film[::-1],
-        5: film.T,
-        6: np.rot90(film),
-        7: np.rot90(film.T, 2),
-        8: np.rot90(film, -1),
-    }[orientation]
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("depth", [8, 16])
@@ -131,12 +118,12 @@ def test_exif_orientation_is_undone(orientation, behind, depth):
     values = (FILM >> 4).astype(np.uint8) if depth == 8 else (FILM << 4).astype(np.uint16)
     tags = Image.Exif()
     tags[0x0112] = orientation
-    png = encode(np.ascontiguousarray(turn_back(values, orientation)))
+    png = encode(turn_back(values, orientation))
     film = read_radiograph(add_chunk(png, b"eXIf", tags.tobytes()[6:], behind))
     assert_film(film, values / (2**depth - 1))
     assert ("exif" in film.facts) == (orientation != 1)
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(turn_back(values, orientation))).save(stream, "PNG", exif=tags)
+    Image.fromarray(turn_back(values, orientation)).save(stream, "PNG", exif=tags)
     assert read_radiograph(stream.getvalue()).pixel_sha256 == film.pixel_sha256
 
 

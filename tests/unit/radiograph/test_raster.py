@@ -15,6 +15,7 @@ from icbir_core.errors import RadiographError, RadiographTooLarge
 from icbir_core.radiograph import describe_facts, read_radiograph, write_lossless
 from icbir_core.radiograph.levels import levels_to_pixels, pixels_to_levels
 from icbir_core.settings import ReadLimits
+from tests.helpers.pictures import turn_back
 
 GENERATOR = np.random.default_rng(3)
 GREY8 = GENERATOR.integers(0, 256, (12, 20), dtype=np.uint8)
@@ -114,19 +115,9 @@ def test_jpeg_grey_colour_and_cmyk_agree():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_jpeg_exif_orientation_is_undone(orientation):
     film = smooth_film()
-    stored = {
-        1: film,
-        2: film[:, ::-1],
-        3: film[::-1, ::-1],
-        4: film[::-1],
-        5: film.T,
-        6: np.rot90(film),
-        7: np.rot90(film.T, 2),
-        8: np.rot90(film, -1),
-    }[orientation]
     tags = Image.Exif()
     tags[0x0112] = orientation
-    data = save(Image.fromarray(np.ascontiguousarray(stored)), "JPEG", quality=95, exif=tags)
+    data = save(Image.fromarray(turn_back(film, orientation)), "JPEG", quality=95, exif=tags)
     radiograph = read_radiograph(data)
     assert np.abs(radiograph.pixels - film / 255.0).max() < 0.03
     assert ("exif" in radiograph.facts) == (orientation != 1)

@@ -294,14 +294,16 @@ def test_headers_on_which_a_decoder_ends_the_process_are_refused_before_it(uid, 
 
 
 @pytest.mark.parametrize("uid", [JPEG + "57", JPEG + "70"])
-def test_a_lossless_jpeg_whose_headers_are_broken_is_refused_before_a_decoder_sees_it(uid, tmp_path):
+def test_a_jpeg_for_gdcm_whose_headers_are_broken_is_refused_before_a_decoder_sees_it(uid, tmp_path):
     dataset = pydicom.dcmread(io.BytesIO(transcode(make_dicom((FILM >> 4).astype(np.uint8)), uid, tmp_path)))
     stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
     assert b"\xff\xc4" in stream
-    for broken in (stream.replace(b"\xff\xc4", b"\xff\xff", 1), stream.replace(b"\xff\xc4", b"\xff\xfe", 1)):
-        dataset.PixelData = encapsulate([broken])
-        with pytest.raises(RadiographError, match="pixel data are damaged"):
-            read_radiograph(encode_dataset(dataset))
+    lossy = make_dataset(np.zeros((16, 16), np.uint16), JPEG + "51", BitsStored=12)
+    for film, whole in ((dataset, stream), (lossy, JPEG12)):
+        for broken in (whole.replace(b"\xff\xc4", b"\xff\xff"), whole.replace(b"\xff\xc4", b"\xff\xfe")):
+            film.PixelData = encapsulate([broken])
+            with pytest.raises(RadiographError, match="pixel data are damaged"):
+                read_radiograph(encode_dataset(film))
 
 
 @pytest.mark.parametrize("keyword, kind", [("Modality", b"UV"), ("ViewPosition", b"FD"), ("ViewCodeSequence", b"FD")])
