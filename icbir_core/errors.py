@@ -1,4 +1,4 @@
-"""Every error that a caller may want to catch, one sentence each: what was expected, what was got, what to do."""
+"""Every error that a caller may want to catch. Its text is one plain sentence: what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ManifestMismatch(WorkspaceError):
 
 
 class DeviceError(IcbirError):
-    """The asked-for device is not there."""
+    """The device that was chosen is not there."""
 
 
 class ModelError(IcbirError):
@@ -68,7 +68,7 @@ class ModelError(IcbirError):
 
 
 class TrainingError(ModelError):
-    """The training data do not allow the asked-for training."""
+    """The training data do not allow this training."""
 
 
 class SaliencyError(IcbirError):
@@ -79,9 +79,7 @@ class UnsupportedLayer(SaliencyError):
     """A layer has no rule in the chosen method; it is refused by name, never passed over."""
 
     def __init__(self, layer: str, kind: str, method: str):
-        super().__init__(
-            f"Expected layers with a rule in {method}, got layer '{layer}' of type {kind}; use another method."
-        )
+        super().__init__(f"{method} has no rule for the layer '{layer}' ({kind}); use another method.")
 
 
 class RetrievalError(IcbirError):
@@ -108,7 +106,7 @@ class UnknownNameError(IcbirError, KeyError):
     """A name is not in the registry; the message lists the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
-        self.text = f"Expected a known {kind}, got '{name}'; known: {', '.join(sorted(known))}."
+        self.text = f"Unknown {kind} '{name}'; known: {', '.join(sorted(known))}."
         super().__init__(self.text)
 
     def __str__(self) -> str:

@@ -86,12 +86,10 @@ def read_json(path: PathLike) -> Any:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise WorkspaceError(
-                f"Expected the file '{path}', which is missing; make it with the command it belongs to."
-            ) from None
+            raise WorkspaceError(f"The file '{path}' is missing; run the command that makes it.") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise WorkspaceError(
-                f"Expected JSON in '{path}', got something else ({error}); restore or remake it."
+                f"The file '{path}' is not JSON ({error}); restore it, or run the command that makes it."
             ) from None
 
 

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report_error(error, as_json="--json" in words)
         return 1
     if status == INTERRUPTED:
-        say("Stopped; the same command goes on where it was.")
+        say("Stopped; run the same command again to continue.")
     return status if isinstance(status, int) else 0
 
 

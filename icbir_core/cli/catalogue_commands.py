@@ -24,7 +24,7 @@ def ingest(
     images: Annotated[Path, typer.Option(help="Folder of the films.")],
     labels: Annotated[Path | None, typer.Option(help="Table of labels (.csv or .csv.gz).")] = None,
     view: Annotated[str | None, typer.Option(help="Keep only this view: AP or PA.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many films of this data set.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of films of this data set.")] = None,
     include_laterals: Annotated[bool, typer.Option(help="Keep films that are not frontal.")] = False,
     split: Annotated[Path | None, typer.Option(help="Table of patients and parts (Patient ID, part).")] = None,
     part: Annotated[str | None, typer.Option(help="Keep only this part of the split, such as train.")] = None,
@@ -32,7 +32,7 @@ def ingest(
     private: Annotated[bool, typer.Option(help="Hash case names and paths (always so for dicom).")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add the films of a data set to a workspace, which is made if it is not there. Goes on after a kill."""
+    """Add the films of a data set to a workspace, which is made if needed. Continues where it was interrupted."""
     from icbir_core.catalogue import IngestOptions, Workspace
     from icbir_core.catalogue import ingest as run_ingest
     from icbir_core.catalogue.ingesting import DOUBTFUL_FILE, SKIPPED_FILE
@@ -53,7 +53,7 @@ def ingest(
         private=private,
     )
     if not (workspace / MANIFEST).is_file():
-        check_data_set(options)  # before there is a workspace: a slip of the pen leaves none behind
+        check_data_set(options)  # before there is a workspace: a typing error must not create one
     opened = Workspace.create(workspace)
     with progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
@@ -145,8 +145,9 @@ def fetch(
     unpack: Annotated[bool, typer.Option(help="Unpack what was downloaded.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a public data set for `ingest`, or a published network for `index` and `train`; goes on where it was cut
-    and checks the hashes that it recorded.
+    """Download a public data set for `ingest`, or a published network for `index` and `train`.
+
+    A download continues where it was interrupted, and recorded hashes are checked.
 
     The addresses are those that the publisher names. They could not be tried where this program was written: if one has
     moved, name another with --base-url or --manifest.

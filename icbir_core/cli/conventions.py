@@ -29,12 +29,12 @@ def emit(result: Mapping[str, Any], text: str, as_json: bool) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the reader something that is not the result: on standard error, so that standard output stays clean."""
+    """Print what is not the result on standard error, so that standard output holds the result alone."""
     typer.echo(text, err=True)
 
 
 def announce_device(choice: str) -> Device:
-    """The device of `--device`, after telling its name. Raises `DeviceError`."""
+    """The device of `--device`, after printing its name. Raises `DeviceError`."""
     from icbir_core.model.device import choose_device
 
     device = choose_device(choice)
@@ -75,7 +75,7 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, IcbirError):
         return _one_line(str(error))
     if isinstance(error, OSError) and error.filename is not None:
-        return _one_line(f"Expected to use '{error.filename}', got: {error.strerror}; check the path and its rights.")
+        return _one_line(f"Cannot use '{error.filename}': {error.strerror}.")
     return (
         f"Unexpected {type(error).__name__}: {_one_line(str(error))} (run again with ICBIR_DEBUG=1 for the traceback)"
     )

@@ -37,8 +37,10 @@ def evaluate(
     split: Annotated[Path | None, typer.Option(help="Table of patients and parts (Patient ID, part).")] = None,
     part: Annotated[str | None, typer.Option(help="Search with this part of the split only: tune or test.")] = None,
     view: Annotated[str | None, typer.Option(help="Search with this view only: AP or PA.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many query films.")] = None,
-    methods: Annotated[str | None, typer.Option(help="Methods and controls, by commas (default: all).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of query films.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods and controls, separated by commas (default: all).")
+    ] = None,
     single_query: Annotated[bool, typer.Option(help="silva2020: one query a split, as released.")] = False,
     truth: Annotated[list[Path] | None, typer.Option(help="simulated: a folder with truth.jsonl; repeatable.")] = None,
     retrain: Annotated[
@@ -50,7 +52,7 @@ def evaluate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the retrieval by labels, with chance and controls beside it. Computed vectors are kept and reused."""
+    """Measure the retrieval by labels, with chance and controls for comparison. Computed vectors are reused."""
     from icbir_core.catalogue import IngestOptions, Workspace
     from icbir_core.errors import EvaluationError
     from icbir_core.evaluation.report import render_html, to_json, to_text
@@ -60,7 +62,7 @@ def evaluate(
     films = None
     if layout is not None or images is not None:
         if layout is None or images is None:
-            raise EvaluationError("Expected --layout and --images together, got only one of them; give both.")
+            raise EvaluationError("--layout and --images belong together; give both.")
         films = IngestOptions(
             layout=layout, images=images, labels=labels, view=view, limit=limit, split=split, part=part
         )
@@ -91,10 +93,12 @@ def create(
     target: Annotated[str | None, typer.Option(help="Target finding (default: the first indexed).")] = None,
     queries: Annotated[int, typer.Option(min=1, help="How many query films, drawn from cases with the target.")] = 8,
     case: Annotated[list[str] | None, typer.Option(help="Use this case as a query instead; repeatable.")] = None,
-    methods: Annotated[str | None, typer.Option(help="Methods to pool, by commas (default: all indexed).")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods to pool, separated by commas (default: all indexed).")
+    ] = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Cases pooled from each method.")] = 3,
     negatives: Annotated[int, typer.Option(min=0, help="Random cases added to each pool.")] = 2,
-    tasks: Annotated[str, typer.Option(help="similarity, ranking, choice, by commas.")] = "similarity",
+    tasks: Annotated[str, typer.Option(help="similarity, ranking, choice, separated by commas.")] = "similarity",
     maps: Annotated[bool, typer.Option(help="Ask everything a second time with the heat maps shown.")] = True,
     repeats: Annotated[float, typer.Option(help="Share of hidden repeats, 0.10 to 0.15.")] = 0.125,
     seed: Annotated[int, typer.Option(help="Fixes what is drawn and each reader's order.")] = 0,
@@ -137,7 +141,7 @@ def export(workspace: WorkspaceArgument, name: NameOption,
 
 def import_ratings(workspace: WorkspaceArgument, file: Annotated[Path, typer.Argument(help="Exported zip.")],
                    store: StoreOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
-    """Add an exported study and its ratings; what is there already is not doubled."""
+    """Add an exported study and its ratings; what is there already is not added again."""
     from dataclasses import asdict
 
     from icbir_core.catalogue import Workspace
@@ -155,7 +159,7 @@ def report(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The statistics of a study: agreement between readers, with themselves, and of each method with them."""
+    """Print the statistics of a study: how readers agree with each other, with themselves and with each method."""
     from icbir_core.catalogue import Workspace
     from icbir_core.evaluation.page import make_plain
     from icbir_core.files import write_text_atomically
@@ -174,11 +178,11 @@ def report(
 def simulate_readers(
     workspace: WorkspaceArgument,
     name: NameOption,
-    readers: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    readers: Annotated[int, typer.Option(min=1, help="Number of readers.")] = 3,
     bias: Annotated[float, typer.Option(help="Steps between the strictest and the mildest reader.")] = 0.6,
     noise: Annotated[float, typer.Option(min=0, help="Standard deviation of a score in steps.")] = 0.5,
     lapse: Annotated[float, typer.Option(min=0, max=1, help="Share of answers at random.")] = 0.02,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -207,12 +211,12 @@ def simulate_readers(
 def plan(
     effect: Annotated[float, typer.Option(help="Difference of nDCG between two methods that must be seen.")],
     query_spread: Annotated[float, typer.Option(help="Standard deviation of the difference between queries.")] = 0.15,
-    reader_spread: Annotated[float, typer.Option(help="The same between readers.")] = 0.03,
-    residual: Annotated[float, typer.Option(help="The rest.")] = 0.10,
-    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Wanted power.")] = 0.8,
+    reader_spread: Annotated[float, typer.Option(help="Standard deviation of the difference between readers.")] = 0.03,
+    residual: Annotated[float, typer.Option(help="Standard deviation of what is left.")] = 0.10,
+    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Power that the study should have.")] = 0.8,
     as_json: JsonOption = False,
 ) -> None:
-    """How many readers and queries a study needs."""
+    """Work out how many readers and queries a study needs."""
     from icbir_core.evaluation.planning import Spread, find_queries_needed
 
     spread = Spread(query_spread, reader_spread, residual)

@@ -35,17 +35,17 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="Start: imagenet, none, starter or a weights file (default: the recipe's).")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Other number of epochs than the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
     device: DeviceOption = "auto",
     stage: Annotated[str, typer.Option(help="classifier, saliency or both.")] = "both",
     network: Annotated[str, typer.Option(help="densenet121, or densenet_small to try things out.")] = "densenet121",
     size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the network's input in pixels.")] = 224,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Other batch size than the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the recipe's.")] = None,
     flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split, the start, the order and the augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the start, the order and the augmentation.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the classifier on the catalogue's films and the saliency classifier on its maps. Goes on after a kill."""
+    """Train the classifier on the catalogue's films, then the saliency classifier on its maps. Continues if stopped."""
     from icbir_core.catalogue import Workspace
     from icbir_core.model.recipes import Augmentation, find_recipe
     from icbir_core.pipeline.train_both import TrainingOptions, train_workspace

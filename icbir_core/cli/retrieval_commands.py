@@ -41,7 +41,7 @@ def index(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Compute maps and embeddings of every case and build the indexes. Goes on after a kill, adds what is new."""
+    """Compute maps and embeddings of new cases and build the indexes. Continues where it was interrupted."""
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
     from icbir_core.pipeline.index_workspace import index_workspace
@@ -214,7 +214,7 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
 def demo(
     workspace: WorkspaceArgument,
     make_assets: Annotated[
-        bool, typer.Option("--make-assets", help="Compute what is shipped beside the program.")
+        bool, typer.Option("--make-assets", help="Compute the embeddings that come with the program anew.")
     ] = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,

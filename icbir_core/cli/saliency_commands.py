@@ -36,7 +36,7 @@ def explain(
         Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay and legend).")
     ] = None,
     hit: Annotated[
-        str | None, typer.Option(metavar="CASE_ID", help="For similarity: the case beside the film.")
+        str | None, typer.Option(metavar="CASE_ID", help="For similarity: the case that the film is compared with.")
     ] = None,
     search_method: Annotated[
         str | None,
@@ -56,7 +56,7 @@ def explain(
         _list_methods(as_json)
         return
     if workspace is None or image is None or out is None or out.suffix.lower() not in (".npy", ".png"):
-        raise SaliencyError("Expected WORKSPACE, IMAGE and --out FILE ending in .npy or .png; give all three.")
+        raise SaliencyError("Give WORKSPACE, IMAGE and --out with a file that ends in .npy or .png.")
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph.network_input import Letterbox, fit_to_network, show_whole_film
@@ -116,7 +116,7 @@ def _explain_similarity(
     from icbir_core.retrieval.retriever import Retriever
 
     if hit is None:
-        raise SaliencyError("Expected --hit CASE_ID for the method similarity, got none; name a case of the ranking.")
+        raise SaliencyError("The method similarity compares two films; name the second with --hit CASE_ID.")
     retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
     chosen = announce_device(device)
     case = retriever.workspace.catalogue.get(hit)
@@ -190,28 +190,33 @@ def _list_methods(as_json: bool) -> None:
 def checks(
     workspace: WorkspaceArgument,
     target: TargetOption = None,
-    methods: Annotated[str | None, typer.Option(help="Methods, by commas (default: all).")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods, separated by commas (default: all).")] = None,
     simulated: Annotated[int, typer.Option(min=2, help="How many simulated films with exact masks.")] = 16,
     boxes: Annotated[
         Path | None, typer.Option(help="Readers' boxes of catalogue cases, as BBox_List_2017.csv.")
     ] = None,
     frame: Annotated[int, typer.Option(min=1, help="Side of the original films that the boxes refer to.")] = 1024,
     shuffled_labels: Annotated[
-        bool, typer.Option("--shuffled-labels", help="Only this: train on shuffled and on true labels, compare maps.")
+        bool,
+        typer.Option(
+            "--shuffled-labels", help="Do only this: train on shuffled and on true labels and compare the maps."
+        ),
     ] = False,
-    epochs: Annotated[int, typer.Option(min=1, help="For --shuffled-labels: of each of the two trainings.")] = 60,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="For --shuffled-labels: epochs of each of the two trainings.")
+    ] = 60,
     films: Annotated[
-        int | None, typer.Option(min=16, help="For --shuffled-labels: at most so many, both classes alike.")
+        int | None, typer.Option(min=16, help="For --shuffled-labels: largest number of films, both classes alike.")
     ] = None,
     network: Annotated[
         str, typer.Option(help="For --shuffled-labels: densenet_small, densenet121, or own as the workspace's.")
     ] = "densenet_small",
-    out: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the table to this file, as Markdown.")] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Test what the maps claim: where they lie, what the score hangs on, and whether they depend on the network and,
-    with --shuffled-labels, on what its labels meant. That one trains two networks; it goes on after a kill."""
+    with --shuffled-labels, on what its labels meant. That trains two networks, and continues if stopped."""
     from icbir_core.catalogue import Workspace
     from icbir_core.errors import SaliencyError
     from icbir_core.findings import require_canonical_name

@@ -62,7 +62,7 @@ def read_checkpoint(
                 name for name in identity if facts["identity"].get(name) != json.loads(json.dumps(identity[name]))
             ]
             raise TrainingError(
-                f"Expected a checkpoint of this training in {directory}, got one that differs in {', '.join(changed)}; "
+                f"The checkpoint in {directory} is of another training (it differs in {', '.join(changed)}); "
                 "delete the folder to start anew."
             )
         load_matching_weights(model, _select(stored, "model:"), strict=True)

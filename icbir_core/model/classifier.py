@@ -37,7 +37,9 @@ class Classifier:
         self.findings: tuple[str, ...] = tuple(manifest["findings"])
         self.input_settings = InputSettings(**manifest["input"])
         if model.output_shape[-1] != len(self.findings):
-            raise ModelError(f"Expected {len(self.findings)} outputs, got a network with {model.output_shape[-1]}.")
+            raise ModelError(
+                f"The network has {model.output_shape[-1]} outputs, its manifest names {len(self.findings)} findings."
+            )
         stored = manifest.get("calibration", {})
         self._calibration = [Calibration(**stored.get(name, {})) for name in self.findings]
         outputs = [model.get_layer("logits").output, model.get_layer(PENULTIMATE_LAYER).output]
@@ -107,8 +109,8 @@ class Classifier:
         found = sha256_of_file(path)
         if found != manifest["sha256"]:
             raise ManifestMismatch(
-                f"Expected weights with SHA-256 {manifest['sha256'][:12]}… in {path.name}, got {found[:12]}…; "
-                "train again or restore the file."
+                f"The weights in {path.name} have changed since they were recorded (SHA-256 {found[:12]}…, not "
+                f"{manifest['sha256'][:12]}…); restore the file, or train again."
             )
         if path.suffix == ".npz":
             model = build_network(manifest["network"], len(manifest["findings"]), manifest["input"]["size"])
@@ -128,21 +130,19 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
     """The manifest of a weights file. Raises `ModelError` if either is missing or the manifest lacks an entry."""
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"Expected a trained model at {path}, got none; run `train` first.")
+        raise ModelError(f"There is no trained model at {path}; run `train` first.")
     try:
         manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
         if not isinstance(manifest, dict):
             raise ValueError("no manifest")
         missing = {"findings", "input", "sha256", "network", "format"} - set(manifest)
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"Expected a manifest at {manifest_path(path)}, got '{error}'; train again.") from error
+        raise ModelError(f"The manifest {manifest_path(path)} cannot be read ({error}); train again.") from error
     if missing:
-        raise ModelError(
-            f"Expected a complete manifest at {manifest_path(path)}, got one without {', '.join(sorted(missing))}."
-        )
+        raise ModelError(f"The manifest {manifest_path(path)} lacks {', '.join(sorted(missing))}; train again.")
     if not isinstance(manifest["format"], int) or manifest["format"] > FORMAT_VERSION:
         raise ModelError(
-            f"Expected model format {FORMAT_VERSION} or older, got {manifest['format']}; update this program."
+            f"The model was written by a newer version of this program (format {manifest['format']}); update it."
         )
     return manifest
 

@@ -31,7 +31,7 @@ class Device:
 def require_choice(choice: str) -> str:
     """The choice itself, without looking at the machine. Raises `DeviceError` for an unknown one."""
     if choice not in CHOICES:
-        raise DeviceError(f"Expected device auto, cpu or gpu, got '{choice}'.")
+        raise DeviceError(f"Unknown device '{choice}'; choose auto, cpu or gpu.")
     return choice
 
 
@@ -52,10 +52,7 @@ def choose_device(choice: str = "auto") -> Device:
 
     found = tensorflow.config.list_physical_devices("GPU")
     if choice == "gpu" and not found:
-        raise DeviceError(
-            "Expected a GPU that TensorFlow can use, got none; install requirements-gpu.txt and a driver, "
-            "or use --device cpu."
-        )
+        raise DeviceError("TensorFlow finds no GPU; install requirements-gpu.txt and a driver, or use --device cpu.")
     try:
         if choice == "cpu" or not found:
             tensorflow.config.set_visible_devices([], "GPU")
@@ -63,7 +60,7 @@ def choose_device(choice: str = "auto") -> Device:
         for each in found:
             tensorflow.config.experimental.set_memory_growth(each, True)
     except RuntimeError as error:
-        raise DeviceError(f"Expected to choose the device before anything was computed, got '{error}'.") from error
+        raise DeviceError(f"The device must be chosen before anything is computed: {error}") from error
     name = tensorflow.config.experimental.get_device_details(found[0]).get("device_name", found[0].name)
     return Device("gpu", name, mixed_precision=True)
 
@@ -78,7 +75,7 @@ def _choose_other(choice: str, backend: str) -> Device:
         if torch.cuda.is_available() and choice != "cpu":
             return Device("gpu", torch.cuda.get_device_name(0), mixed_precision=True)
     if choice == "gpu":
-        raise DeviceError(f"Expected a GPU under the Keras backend {backend}, got none; use --device cpu.")
+        raise DeviceError(f"The Keras backend {backend} finds no GPU; use --device cpu.")
     return Device("cpu", f"CPU ({backend})")
 
 

@@ -70,7 +70,7 @@ def _build_densenet121(size: int, weights: str | None) -> keras.Model:
         if weights is None:
             raise
         raise ModelError(
-            f"Expected the ImageNet weights to be downloaded or in ~/.keras/models, got '{error}'; "
+            f"The ImageNet weights are not in ~/.keras/models and cannot be downloaded ({error}); "
             "use --weights none, starter or a file."
         ) from error
 
@@ -90,7 +90,7 @@ def build_network(name: str, outputs: int, size: int, weights: PathLike = "none"
     imagenet = str(weights) == "imagenet"
     if imagenet and name != "densenet121":
         raise ModelError(
-            f"Expected weights 'none' or a file for {name}, got 'imagenet'; it exists for densenet121 only."
+            f"There are no ImageNet weights for {name}, only for densenet121; use --weights none or a file."
         )
     backbone = (
         _build_densenet121(size, "imagenet" if imagenet else None) if name == "densenet121" else _build_small(size)
@@ -99,7 +99,7 @@ def build_network(name: str, outputs: int, size: int, weights: PathLike = "none"
         try:
             backbone.load_weights(str(weights))
         except (OSError, ValueError) as error:
-            raise ModelError(f"Expected weights of {name} without its top in {weights}, got '{error}'.") from error
+            raise ModelError(f"{weights} holds no weights of {name} without its top: {error}") from error
     features = keras.layers.GlobalAveragePooling2D(name=PENULTIMATE_LAYER, dtype="float32")(backbone.output)
     logits = keras.layers.Dense(outputs, name="logits", dtype="float32")(features)
     probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
@@ -123,7 +123,7 @@ def read_named_weights(path: PathLike) -> dict[str, np.ndarray]:
     """Weights by name from a `.keras` model or an `.npz` file. Raises `ModelError` if there is none."""
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"Expected a weights file, got '{path}', which does not exist; use imagenet, none or a file.")
+        raise ModelError(f"The weights file '{path}' does not exist; use imagenet, none or a file.")
     if path.suffix == ".npz":
         stored = read_arrays(path, ModelError, "train again or restore it from a copy")
         with reading_own(f"'{path.name}'", ModelError, "train again or restore it from a copy"):
@@ -147,7 +147,7 @@ def load_matching_weights(model: keras.Model, weights: dict[str, np.ndarray], st
     wrong = left if strict else [name for name in left if not name.startswith("logits/")]
     if wrong:
         raise ModelError(
-            f"Expected weights of {model.name}, got a file in which {len(wrong)} of its {len(model.variables)} arrays "
-            f"are missing or of another shape (first: {wrong[0]}); use weights of the same network."
+            f"These are not weights of {model.name}: {len(wrong)} of its {len(model.variables)} arrays are missing "
+            f"or have another shape (first: {wrong[0]}); use weights of the same network."
         )
     return left

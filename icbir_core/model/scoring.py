@@ -39,7 +39,7 @@ def compute_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 def group_rows(groups: Sequence[str | None], count: int) -> np.ndarray:
     """Group numbers int64 (N,) from patient names; an unknown patient (None) is a group of its own."""
     if len(groups) != count:
-        raise ModelError(f"Expected one patient a film ({count}), got {len(groups)}.")
+        raise ModelError(f"There are {count} films, but patients for {len(groups)}; give one for each film.")
     numbers: dict[str, int] = {}
     return np.array(
         [numbers.setdefault(f"row {i}" if g is None else f"patient {g}", len(numbers)) for i, g in enumerate(groups)]

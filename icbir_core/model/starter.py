@@ -24,7 +24,7 @@ def starter_path(saliency: bool = False, directory: PathLike = STARTER_DIRECTORY
     path = Path(directory) / (SALIENCY_FILE if saliency else CLASSIFIER_FILE)
     if not path.is_file():
         raise ModelError(
-            f"Expected the starter model {path.name} in {directory}, got none; install the program again or train."
+            f"The starter model {path.name} is missing in {directory}; install the program again, or train."
         )
     return path
 
@@ -37,7 +37,7 @@ def load_starter(directory: PathLike = STARTER_DIRECTORY) -> tuple[Classifier, C
     classifier = Classifier.load(starter_path(False, directory))
     saliency_classifier = Classifier.load(starter_path(True, directory))
     if saliency_classifier.manifest.get("classifier") != classifier.sha256:
-        raise ModelError("Expected a saliency starter made from the classifier's maps, got one of another classifier.")
+        raise ModelError("The two starter models do not belong together; install the program again.")
     return classifier, saliency_classifier
 
 
@@ -50,7 +50,7 @@ def save_starter(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]
         arrays = {name: values.astype(np.float16) for name, values in named_weights(model).items()}
     wrong = [name for name, values in arrays.items() if not np.isfinite(values).all()]
     if wrong:
-        raise ModelError(f"Expected weights within the range of float16, got larger ones in {', '.join(wrong[:3])}.")
+        raise ModelError(f"Some weights are too large for float16: {', '.join(wrong[:3])}.")
     with replace_atomically(path) as aside:
         np.savez(aside, **arrays)
     complete = {"format": FORMAT_VERSION, **manifest, "sha256": sha256_of_file(path)}

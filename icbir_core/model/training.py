@@ -76,7 +76,7 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
             warmup_steps=warm_up,
         )
     elif recipe.schedule != "constant":
-        raise TrainingError(f"Expected schedule 'cosine' or 'constant', got '{recipe.schedule}'.")
+        raise TrainingError(f"Unknown schedule '{recipe.schedule}'; choose cosine or constant.")
     averaging = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
     if recipe.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, global_clipnorm=5.0, **averaging)
@@ -84,7 +84,7 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         return optimizer
     if recipe.optimizer == "adadelta":
         return keras.optimizers.Adadelta(rate, **averaging)
-    raise TrainingError(f"Expected optimizer 'adamw' or 'adadelta', got '{recipe.optimizer}'.")
+    raise TrainingError(f"Unknown optimizer '{recipe.optimizer}'; choose adamw or adadelta.")
 
 
 def predict_logits(model: keras.Model, images: np.ndarray, rows: np.ndarray, size: int, batch: int = 32) -> np.ndarray:
@@ -109,7 +109,7 @@ class _Pulse(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
-            raise TrainingError("Expected a finite loss, got NaN or infinity; lower the learning rate.")
+            raise TrainingError("The loss became NaN or infinite; lower the learning rate.")
 
 
 def _average_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
@@ -157,7 +157,7 @@ def train(
     trained = keras.Model(model.input, model.get_layer("logits").output)
     batches = Batches(training_set, size, recipe.batch_size, seed, None, recipe.epoch_size)
     if not len(batches):
-        raise TrainingError("Expected at least one film to train on, got none.")
+        raise TrainingError("There is no film to train on.")
     steps = len(batches)
     optimizer = make_optimizer(recipe, steps)
     positive = weigh_positives(training_set.labels[training_set.training_rows], recipe.positive_weight_limit)

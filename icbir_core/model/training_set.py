@@ -40,12 +40,12 @@ class TrainingSet:
             )
         both = set(self._named(~self.held_back)) & set(self._named(self.held_back))
         if both:
-            raise TrainingError(f"Expected no patient on both sides of the split, got {len(both)}; split by patient.")
+            raise TrainingError(f"{len(both)} patients are on both sides of the split; split by patient.")
         for name, column in zip(self.findings, self.labels[~self.held_back].T, strict=True):
             if not (column == 1).any() or not (column == 0).any():
                 raise TrainingError(
-                    f"Expected films with and without '{name}' to train on, got {int((column == 1).sum())} and "
-                    f"{int((column == 0).sum())}; leave that finding out or add films."
+                    f"Training on '{name}' needs films with and without it, and there are "
+                    f"{int((column == 1).sum())} and {int((column == 0).sum())}; leave that finding out, or add films."
                 )
 
     def _named(self, rows: np.ndarray) -> list[str]:

@@ -1,4 +1,4 @@
-"""Downloading a public data set: goes on where it was cut, and knows whether a file is what it was.
+"""Downloading a public data set: an interrupted download continues, and a file that has changed is noticed.
 
 The published addresses stand in `public_data_sets.json`. The sha256 of each file is recorded in `fetched.json` of the
 target folder when it first arrives and compared whenever the same folder is asked for again.
@@ -51,7 +51,7 @@ def parse_parts(text: str) -> tuple[int, ...] | None:
     for piece in text.split(","):
         found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
         if found is None:
-            raise FetchError(f"Expected parts like 1, 1-3 or all, got '{text}'; correct --parts.")
+            raise FetchError(f"--parts cannot be '{text}'; write it like 1, 1-3 or all.")
         parts.update(range(int(found[1]), int(found[2] or found[1]) + 1))
     return tuple(sorted(parts))
 
@@ -99,11 +99,11 @@ def fetch_data_set(
 def _choose_files(files: Sequence[Mapping[str, Any]], parts: Sequence[int] | None) -> list[Mapping[str, Any]]:
     for entry in files:
         if not _NAME.fullmatch(entry["name"]):
-            raise FetchError(f"Expected plain file names in the list of addresses, got '{entry['name']}'; correct it.")
+            raise FetchError(f"The list of addresses holds '{entry['name']}', which is no plain file name; correct it.")
     known = {entry["part"] for entry in files if "part" in entry}
     unknown = sorted(set(parts or ()) - known)
     if unknown:
-        raise FetchError(f"Expected parts from {min(known)} to {max(known)}, got {unknown[0]}; correct --parts.")
+        raise FetchError(f"There is no part {unknown[0]}; choose from {min(known)} to {max(known)}.")
     return [entry for entry in files if "part" not in entry or parts is None or entry["part"] in parts]
 
 
@@ -116,8 +116,8 @@ def _fetch_file(entry, url: str, to: Path, record: dict, tell, pause: float, unp
     digest = sha256_of_file(path)
     if recorded and recorded["sha256"] != digest:
         raise FetchError(
-            f"Expected '{name}' with the recorded sha256 {recorded['sha256'][:12]}…, got {digest[:12]}…; delete it and "
-            f"fetch again, or take it out of '{RECORD}' if the publisher changed it."
+            f"'{name}' has changed since it was downloaded (SHA-256 {digest[:12]}…, not {recorded['sha256'][:12]}…); "
+            f"delete it and fetch again, or take it out of '{RECORD}' if the publisher changed it."
         )
     if recorded is None:
         _check_published(entry, path)
@@ -158,13 +158,13 @@ def _download(name: str, url: str, path: Path, expected: int | None, tell, pause
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
         got_more = partial.exists() and partial.stat().st_size > had
         failures, state = (0 if got_more else failures + 1), "went on" if got_more else state
-    raise FetchError(f"Expected '{name}' from {url}, got: {reason}; run the same command again to go on.")
+    raise FetchError(f"'{name}' could not be downloaded from {url}: {reason}; run the same command again to continue.")
 
 
 def _download_rest(name: str, url: str, partial: Path, had: int, tell) -> int | None:
     """One connection: append what the server sends. Returns the whole file's size, None if the server does not say."""
     if not url.startswith(("http://", "https://")):
-        raise FetchError(f"Expected an http or https address for '{name}', got '{url}'; correct it.")
+        raise FetchError(f"The address of '{name}' must start with http or https, not '{url}'; correct it.")
     request = urllib.request.Request(url, headers={"User-Agent": "icbir", "Accept-Encoding": "identity"})
     if had:
         request.add_header("Range", f"bytes={had}-")
@@ -182,8 +182,8 @@ def _download_rest(name: str, url: str, partial: Path, had: int, tell) -> int | 
     with response:
         if response.headers.get_content_type() == "text/html":
             raise FetchError(
-                f"Expected the file '{name}' from {url}, got a web page; the address may have changed: name another "
-                "with --base-url or --manifest."
+                f"{url} sends a web page instead of '{name}'; the address may have changed: name another with "
+                "--base-url or --manifest."
             )
         going_on = response.status == 206 and _read_start(response.headers.get("Content-Range")) == had
         length = response.headers.get("Content-Length")
@@ -241,7 +241,7 @@ def _unpack(path: Path) -> Path:
             archive.extractall(aside, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
         shutil.rmtree(aside, ignore_errors=True)
-        raise FetchError(f"Expected a whole archive '{path.name}', got: {error}; delete it and fetch again.") from None
+        raise FetchError(f"The archive '{path.name}' is damaged ({error}); delete it and fetch again.") from None
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(aside, folder)
     return folder

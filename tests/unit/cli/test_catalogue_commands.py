@@ -170,7 +170,7 @@ def test_an_interrupt_says_how_to_go_on(ingested, capsys, monkeypatch):
 
     monkeypatch.setattr("icbir_core.catalogue.table.Catalogue.sha256", interrupt)
     assert main(["verify", str(ingested)]) == 130
-    assert "same command goes on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
 
 
 def test_every_command_has_help(capsys):

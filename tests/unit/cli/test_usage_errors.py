@@ -64,7 +64,7 @@ def test_no_workspace_there(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     "changed, part",
     [
-        ({"--layout": "nihh"}, "Expected a known layout, got 'nihh'; known: chexpert,"),
+        ({"--layout": "nihh"}, "Unknown layout 'nihh'; known: chexpert,"),
         ({"--images": "/nowhere"}, "There is no folder '/nowhere' on this machine; name the folder of the films."),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_group_without_a_command(capsys):
 
 def test_a_path_that_cannot_be_used_is_named(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert f"Expected to use '{tmp_path / 'file' / 'images'}'" in run_and_read(
+    assert f"Cannot use '{tmp_path / 'file' / 'images'}'" in run_and_read(
         ("simulate", str(tmp_path / "file"), "--count", "1", "--size", "64"), capsys
     )
 

@@ -73,11 +73,11 @@ def test_what_does_not_fit_is_named(network, images, tmp_path):
     with pytest.raises(ManifestMismatch, match="SHA-256"):
         Classifier.load(path)
     manifest_path(path).write_text(json.dumps({**stored, "format": 99}))
-    with pytest.raises(ModelError, match="update this program"):
+    with pytest.raises(ModelError, match="newer version of this program"):
         Classifier.load(path)
     stored.pop("findings")
     manifest_path(path).write_text(json.dumps(stored))
-    with pytest.raises(ModelError, match="without findings"):
+    with pytest.raises(ModelError, match="lacks findings"):
         Classifier.load(path)
 
 
@@ -92,14 +92,14 @@ def test_starter_pair(network, images, tmp_path):
     assert (tmp_path / CLASSIFIER_FILE).stat().st_size < 2.5 * network.count_params() + 60_000
 
     save_starter(network, tmp_path / SALIENCY_FILE, {**pair, "classifier": "1" * 64})
-    with pytest.raises(ModelError, match="another classifier"):
+    with pytest.raises(ModelError, match="do not belong together"):
         load_starter(tmp_path)
     with (tmp_path / CLASSIFIER_FILE).open("r+b") as stream:
         stream.seek(5000)
         stream.write(b"x")
     with pytest.raises(ManifestMismatch):
         load_starter(tmp_path)
-    with pytest.raises(ModelError, match="got none"):
+    with pytest.raises(ModelError, match="is missing in"):
         load_starter(tmp_path / "empty")
 
 

@@ -46,14 +46,14 @@ def test_the_processor_on_request_hides_the_cards(machine):
 
 
 def test_what_is_not_there_is_refused(machine, monkeypatch):
-    with pytest.raises(DeviceError, match="Expected a GPU .* requirements-gpu.txt"):
+    with pytest.raises(DeviceError, match="no GPU.* requirements-gpu.txt"):
         choose_device("gpu")
-    with pytest.raises(DeviceError, match="auto, cpu or gpu, got 'tpu'"):
+    with pytest.raises(DeviceError, match="Unknown device 'tpu'"):
         choose_device("tpu")
 
     def too_late(*_):
         raise RuntimeError("Visible devices cannot be modified after being initialized")
 
     monkeypatch.setattr(tensorflow.config, "set_visible_devices", too_late)
-    with pytest.raises(DeviceError, match="before anything was computed"):
+    with pytest.raises(DeviceError, match="before anything is computed"):
         choose_device("cpu")

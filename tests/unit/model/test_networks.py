@@ -51,7 +51,7 @@ def test_wrong_weights_are_refused_by_name(small, tmp_path):
         build_network("resnet", 1, 64)
     with pytest.raises(ModelError, match="does not exist"):
         build_network("densenet_small", 1, 64, tmp_path / "none.npz")
-    with pytest.raises(ModelError, match="densenet121 only"):
+    with pytest.raises(ModelError, match="only for densenet121"):
         build_network("densenet_small", 1, 64, "imagenet")
     weights = named_weights(small)
     weights.pop("conv1_conv/kernel")
@@ -88,5 +88,5 @@ def test_weights_that_cannot_be_downloaded_are_told(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications.densenet, "DenseNet121", fail)
-    with pytest.raises(ModelError, match="Expected the ImageNet weights .*use --weights none, starter or a file"):
+    with pytest.raises(ModelError, match="The ImageNet weights .*use --weights none, starter or a file"):
         build_network("densenet121", 1, 32, "imagenet")

@@ -53,7 +53,7 @@ def test_weighted_auroc_is_that_of_repeated_films():
 def test_one_class_gives_no_score():
     score = score_finding(np.zeros(4), np.arange(4.0), [None] * 4)
     assert np.isnan(score.value) and score.as_dict()["value"] is None and score.absent == 4
-    with pytest.raises(ModelError, match="one patient a film"):
+    with pytest.raises(ModelError, match="one for each film"):
         score_finding(np.zeros(4), np.arange(4.0), [None])
 
 

@@ -126,7 +126,7 @@ def test_the_published_recipe_says_that_it_trains_the_target_alone(workspace, ca
     ("words", "told"),
     [
         (["--target", "Effusion", "--recipe", "best"], "default, silva2020"),
-        (["--target", "Broken leg"], "Expected a known finding"),
+        (["--target", "Broken leg"], "Unknown finding"),
         (["--target", "Effusion", "--recipe", "silva2020"], "in AP view"),
         (["--target", "Effusion", "--stage", "third"], "classifier, saliency, both"),
         (["--target", "Effusion", "--weights", "nowhere.npz"], "does not exist"),

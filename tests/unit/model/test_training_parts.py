@@ -76,7 +76,7 @@ def test_a_patient_on_both_sides_is_refused():
     good = make_set()
     with pytest.raises(TrainingError, match="both sides"):
         TrainingSet(good.images, good.labels, good.findings, ["one"] * 12, good.held_back)
-    with pytest.raises(TrainingError, match="with and without 'Mass'"):
+    with pytest.raises(TrainingError, match="'Mass' needs films with and without it"):
         TrainingSet(good.images, good.labels * [1, 0], good.findings, good.patients, good.held_back)
 
 

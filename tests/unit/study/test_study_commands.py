@@ -55,4 +55,4 @@ def test_planning_prints_queries_by_readers(capsys):
 
 def test_half_a_description_of_the_query_films_is_one_sentence(read_workspace, capsys):
     assert main(["evaluate", str(read_workspace), "--layout", "nih"]) == 1
-    assert "--layout and --images together" in capsys.readouterr().err
+    assert "--layout and --images belong together" in capsys.readouterr().err
