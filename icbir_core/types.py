@@ -14,6 +14,13 @@ from icbir_core.findings import FindingState
 UNKNOWN = "unknown"
 # The views that can be asked for; other projections keep their own name.
 VIEWS: tuple[str, ...] = ("PA", "AP", "LATERAL")
+DIGITS = 6
+"""Significant decimal digits that a 32-bit number holds."""
+
+
+def shorten(value: float) -> float:
+    """The number with as many digits as a 32-bit one holds: 0.16 for 0.1599999964237213."""
+    return float(f"{float(value):.{DIGITS}g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,16 +234,19 @@ class Ranking:
         """What every written form of a ranking has in common, as plain values for JSON.
 
         method, target, metric, route, eligible, total, base_rate, versions, and of each of the hits: rank, case_id,
-        distance, view, age, sex, and percentile where there is one (None if it is not finite).
+        distance, view, age, sex, and percentile where there is one (None if it is not finite). Numbers have the digits
+        that a 32-bit one holds.
         """
         hits = []
         for number, hit in enumerate(self.hits):
             case = hit.case
-            facts = {"rank": hit.rank, "case_id": case.case_id, "distance": hit.distance}
+            facts = {"rank": hit.rank, "case_id": case.case_id, "distance": shorten(hit.distance)}
             facts |= {"view": case.view, "age": case.age, "sex": case.sex}
             if number < len(self.percentiles):
                 percentile = float(self.percentiles[number])
-                facts["percentile"] = percentile if math.isfinite(percentile) else None
+                facts["percentile"] = shorten(percentile) if math.isfinite(percentile) else None
             hits.append(facts)
         names = ("method", "target", "metric", "route", "eligible", "total", "base_rate")
-        return {name: getattr(self, name) for name in names} | {"versions": dict(self.versions), "hits": hits}
+        record = {name: getattr(self, name) for name in names} | {"versions": dict(self.versions), "hits": hits}
+        record["base_rate"] = None if self.base_rate is None else shorten(self.base_rate)
+        return record

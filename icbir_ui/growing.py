@@ -64,7 +64,7 @@ def index_targets(workspace: Workspace, targets: tuple[str, ...], growth: Growth
     from icbir_core.pipeline.index_workspace import index_workspace
 
     for target in targets or (None,):
-        index_workspace(workspace, target, progress=growth.tell)
+        index_workspace(workspace, target, progress=growth.tell, device=resources.get_device())
 
 
 def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[str, ...]) -> Growth:

@@ -6,6 +6,7 @@ skip the colleague's own notice nor store his ratings under her name.
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from contextlib import suppress
 from urllib.parse import quote, unquote
@@ -27,6 +28,18 @@ _SCRIPT = f"""export default ({{ data }}) => {{
   const age = data.name ? {DAYS * 86400} : 0;
   document.cookie = `{COOKIE}=${{data.name}}; path=/; max-age=${{age}}; samesite=strict`;
 }};"""
+_BACK = """<script>{
+  // Streamlit makes every change of the address a step of the browser's history, and each run of a page writes the
+  // settings in force into it: Back would lead through all of them. Here it leads to the page before, in one press.
+  const KEPT = Symbol.for("icbir.history");
+  if (!window[KEPT]) {
+    window[KEPT] = history.pushState.bind(history);
+    history.pushState = (state, title, url) => {
+      const same = new URL(url ?? "", document.baseURI).pathname === location.pathname;
+      return same ? history.replaceState(state, title, url) : window[KEPT](state, title, url);
+    };
+  }
+}</script>"""
 _write_cookie = st.components.v2.component("icbir_reader", js=_SCRIPT)
 
 
@@ -79,7 +92,8 @@ def ask_to_accept() -> None:
 def show_foot() -> None:
     """The line under every page: the notice, and under whose pseudonym ratings are stored."""
     with st.container(key="foot", horizontal=True, vertical_alignment="center"):
-        st.html(f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>', width="content")
+        said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>'
+        st.html(said + _BACK, width="content", unsafe_allow_javascript=True)
         if not state.get(Key.ACCEPTED):
             return
         label = f"Reader: {escape_markdown(state.get_reader())} · change"
@@ -89,8 +103,12 @@ def show_foot() -> None:
 
 
 def clean(name: str) -> str:
-    """A pseudonym of letters, digits and "-_. ", at most 40, whoever wrote it; without any, one of this window."""
-    kept = "".join(letter for letter in name if letter.isalnum() or letter in "-_. ")[:LONGEST].strip()
+    """A pseudonym of letters, digits and "-_. ", at most 40, whoever wrote it; without any, one of this window.
+
+    A letter with its accent is one, however the keyboard sends it: typed in two parts it is the same reader.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    kept = "".join(letter for letter in composed if letter.isalnum() or letter in "-_. ")[:LONGEST].strip()
     return kept or f"reader-{state.get_window()[:4]}"
 
 

@@ -71,7 +71,12 @@ def open_retriever(workspace: Workspace) -> Any:
     keep_networks()
     from icbir_core.retrieval.retriever import Retriever
 
-    return Retriever.open(workspace, device=get_environment("DEVICE") or "auto")
+    return Retriever.open(workspace, device=get_device())
+
+
+def get_device() -> str:
+    """The device that `app --device` names, which everything that computes in this server is told: "auto" without."""
+    return get_environment("DEVICE") or "auto"
 
 
 def keep_networks() -> None:

@@ -75,6 +75,7 @@ def query_pane(
         regionable=ranking is not None,
         region=box,
         alternative=f"Query film, {describe_person(film.radiograph.view, film.radiograph.age, film.radiograph.sex)}",
+        shortcut="q",
         **more,
     )
 
@@ -103,6 +104,7 @@ def hit_panes(
                 mark=marks.get(case.case_id),
                 openable=True,
                 alternative=f"Case {case.case_id}, rank {hit.rank}: {describe_findings(case)}",
+                shortcut=str(hit.rank),
             )
         )
     return panes
@@ -120,6 +122,7 @@ def map_pane(film: Film, ranking: Ranking, maps: Maps) -> Pane:
         oriented=film.radiograph.orientation_verified,
         lead=True,
         alternative=f"Query film with its heat map for {ranking.target}",
+        shortcut="m",
     )
 
 

@@ -147,9 +147,18 @@ def show_loading(engine: Engine, then: str = "") -> None:
         st.rerun()  # ready since the page asked
 
 
+def _name_pair(film: Film, case: Case, ranking: Ranking) -> tuple:
+    return "pair", film.key, case.pixel_sha256, ranking.target, ranking.method
+
+
+def knows_pair(engine: Engine, film: Film, case: Case, ranking: Ranking) -> bool:
+    """True where `compute_pair` has the maps already."""
+    return engine.knows(_name_pair(film, case, ranking))
+
+
 def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell: Callable[[str], None]) -> Maps:
     """What of both films makes them near or far in this ranking, as signed maps at one scale."""
-    key = ("pair", film.key, case.pixel_sha256, ranking.target, ranking.method)
+    key = _name_pair(film, case, ranking)
     query, other = engine.ask(key, lambda retriever: resources.explain_pair(retriever, film.query, case, ranking), tell)
     scale = shared_scale([query.values, other.values])
     return Maps(

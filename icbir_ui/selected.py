@@ -38,8 +38,10 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
         st.markdown(word)
     with shielded():
         panes = []
-        for case in (workspace.catalogue.get(name) for name in ids[first : first + SHOWN]):
+        for place, name in enumerate(ids[first : first + SHOWN], start=1):
+            case = workspace.catalogue.get(name)
             lines = (describe_findings(case), describe_origin(case))
             film, oriented = films.case_picture(workspace, case), case.orientation_verified
-            panes.append(Pane(case.case_id, case.case_id, film, lines=lines, oriented=oriented))
+            shown = f"{place} · {case.case_id}"
+            panes.append(Pane(case.case_id, shown, film, lines=lines, oriented=oriented, shortcut=str(place)))
         show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), Key.CATALOGUE_VIEWER.value)

@@ -101,8 +101,7 @@ def put(key: Key, value: Any) -> None:
 
 
 def write_address(values: Mapping[str, str]) -> None:
-    """Set parameters of the address, which is what a reload leaves, in one step of the browser's history; "" takes one
-    out."""
+    """Set parameters of the address, which is what a reload leaves, in one step; "" takes one out."""
     before = st.query_params.to_dict()
     after = {name: value for name, value in {**before, **values}.items() if value}
     if after != before:

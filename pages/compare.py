@@ -11,11 +11,20 @@ from icbir_ui.choices import show_choice
 from icbir_ui.controls import read_settings
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
-from icbir_ui.page import passing_word, run_page
+from icbir_ui.page import empty_for_another, passing_word, run_page
 from icbir_ui.search_panes import hit_panes, query_pane
-from icbir_ui.searching import NO_MAP, Maps, compute_maps, compute_pair, search, show_loading, viewer_options
+from icbir_ui.searching import (
+    NO_MAP,
+    Maps,
+    compute_maps,
+    compute_pair,
+    knows_pair,
+    search,
+    show_loading,
+    viewer_options,
+)
 from icbir_ui.state import PARAMETER_CASE, Key
-from icbir_ui.viewer import show_viewer
+from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_cautions, describe_hit
 
 GONE = "The case that the address names is not among the cases of this search (any more); this is the nearest."
@@ -81,17 +90,25 @@ def _step(by: int, count: int) -> None:
 def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:
     """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
     mean the same from case to case."""
-    case, maps = ranking.hits[place].case, Maps(None, {})
+    case, maps, store = ranking.hits[place].case, Maps(None, {}), resources.open_ratings()
+
+    def make_panes() -> list[Pane]:
+        right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]
+        return [query_pane(film, ranking, maps).alone(), right.alone()]
+
     with shielded(), passing_word() as tell:
+        waiting = shown == PAIR_MAP and not knows_pair(engine, film, case, ranking)
+        viewer = empty_for_another(st.container(), waiting)
+        if waiting:  # never the case before under the name of this one
+            with viewer:
+                plain = ViewerOptions(memory=Key.COMPARE_VIEWER.value, full=True, columns=2)
+                show_viewer(make_panes(), plain, Key.FILM_VIEWER.value)
         if shown == CLASS_MAP:
             wanted = method if method != NO_MAP else "deep_taylor"
             maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif shown == PAIR_MAP:
             tell("Computing which places bring the two films nearer …")
             maps = compute_pair(engine, film, case, ranking, tell)
-    store = resources.open_ratings()
-    left = query_pane(film, ranking, maps)
-    right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]
 
     def react(name: str, value: dict) -> None:
         with shielded():
@@ -103,7 +120,8 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
     options = viewer_options(
         maps, full=True, arrows="step", columns=2, rating_scale=ratings.SHORT_SCALE, subject=film.key
     )
-    show_viewer([left.alone(), right.alone()], options, Key.COMPARE_VIEWER.value, react)
+    with viewer:
+        show_viewer(make_panes(), options, Key.COMPARE_VIEWER.value, react)
 
 
 run_page("Compare", draw, heading=False)

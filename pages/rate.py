@@ -6,16 +6,17 @@ import time
 
 import streamlit as st
 
+from icbir_core.catalogue.workspace import Workspace
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import resources, state
 from icbir_ui.errors import escape_markdown, explain
-from icbir_ui.page import passing_word, run_page
+from icbir_ui.page import empty_for_another, passing_word, run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
 from icbir_ui.rating.ordering import choose_order
-from icbir_ui.rating.panes import LETTERS, QUESTIONS, compute_maps, make_options, make_panes
+from icbir_ui.rating.panes import LETTERS, QUESTIONS, compute_maps, knows_maps, make_options, make_panes
 from icbir_ui.ratings import SHORT_SCALE
 from icbir_ui.searching import show_loading
 from icbir_ui.state import Key
@@ -70,13 +71,19 @@ def go_forward(session: ReadingSession, token: str) -> None:
 def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
     """The films and the ways to answer."""
     st.markdown(f"**{QUESTIONS[item.task]}**")
-    maps = {}
-    if item.with_maps:
-        engine = resources.open_engine()
-        if not engine.ready:
-            return show_loading(engine)
-        with passing_word() as tell:
-            maps = compute_maps(engine, workspace, session, item, tell)
+    engine = resources.open_engine()
+    if item.with_maps and not engine.ready:
+        return show_loading(engine)
+    with passing_word() as tell:
+        waiting = not knows_maps(engine, workspace, session, item)  # never the item before under the words of this one
+        place = empty_for_another(st.container(), waiting)
+        maps = compute_maps(engine, workspace, session, item, tell)
+    with place.container():
+        show_films(workspace, session, item, maps)
+
+
+def show_films(workspace: Workspace, session: ReadingSession, item: BlindItem, maps: dict) -> None:
+    """The ways to answer, and below them the films."""
     shown = state.get(Key.SHOWN, {})
     if not shown or next(reversed(shown)) != item.token:  # an item that comes back is timed anew
         shown.pop(item.token, None)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
 from icbir_core.catalogue.table import Held, Kept
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.files import remove_partial_files, replace_atomically
+from icbir_core.files import remove_partial_files, write_bytes_atomically
 from icbir_core.plurals import count_of
 from icbir_core.settings import FILM_LIMITS, ReadLimits
+from icbir_core.tables import read_table, write_table
 
 SKIPPED_FILE = "skipped.csv"
 DOUBTFUL_FILE = "doubtful.csv"
@@ -257,17 +257,12 @@ def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed:
     path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.
     own = (options.source or options.layout, workspace.hash_secretly(str(Path(options.images).resolve())))
-    with replace_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(_LISTED_COLUMNS)
-        writer.writerows(row for row in _read_list(path) if tuple(row[2:]) != own)
-        writer.writerows((*pair, *own) for pair in listed)
+    others = [row for row in _read_list(path) if tuple(row[2:]) != own]
+    write_bytes_atomically(path, write_table(_LISTED_COLUMNS, [*others, *((*pair, *own) for pair in listed)]))
 
 
-def _read_list(path: Path) -> Iterator[list[str]]:
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8", errors="replace") as handle:
-            yield from (row for row in islice(csv.reader(handle), 1, None) if len(row) == len(_LISTED_COLUMNS))
+def _read_list(path: Path) -> list[list[str]]:
+    return list(read_table(path, len(_LISTED_COLUMNS))) if path.is_file() else []
 
 
 def _make_storable(text: str) -> str:

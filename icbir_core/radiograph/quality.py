@@ -115,7 +115,7 @@ def transform_features(features: np.ndarray, inverted: bool, turns: int) -> np.n
 
 
 def assess_quality(radiograph: Radiograph, model: QualityModel | None = None) -> QualityReport:
-    """The doubts about a film: from its header, its shape and colour, and its grey levels. Some milliseconds.
+    """The doubts about a film: from its colour, and from its header and shape or its grey levels. Some milliseconds.
 
     model : None takes the one of `assets/quality_gate.json`. Raises `ManifestMismatch` where that file was altered.
     """
@@ -129,7 +129,7 @@ def assess_quality(radiograph: Radiograph, model: QualityModel | None = None) ->
     warnings = _judge_header(radiograph)
     if not warnings:
         warnings = _judge_grey(distances, float(model.score_lateral(features)[0]))
-    return QualityReport((*warnings, *_judge_identity(radiograph)), distance)
+    return QualityReport((*_judge_colour(radiograph), *warnings, *_judge_identity(radiograph)), distance)
 
 
 def _judge_identity(radiograph: Radiograph) -> list[QualityWarning]:
@@ -145,6 +145,14 @@ def _judge_identity(radiograph: Radiograph) -> list[QualityWarning]:
     return found
 
 
+def _judge_colour(radiograph: Radiograph) -> list[QualityWarning]:
+    """A doubt beside the others: a picture in colour may be a photograph of a film, or of anything else."""
+    if "colour" not in radiograph.facts:
+        return []
+    text = "The picture is in colour, perhaps a photograph of a screen: choose the film itself."
+    return [QualityWarning("not_chest", text, 1.0)]
+
+
 def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
     """Doubts that need no model; where there is one, the grey levels are not judged again."""
     rows, columns = radiograph.pixels.shape
@@ -157,10 +165,6 @@ def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
         found.append(("lateral", text))
     if body_part and not any(part in body_part for part in _CHEST_PARTS):
         found.append(("not_chest", f"The header says that the body part is {body_part}: choose a chest film."))
-    if "colour" in radiograph.facts:
-        found.append(
-            ("not_chest", "The picture is in colour, perhaps a photograph of a screen: choose the film itself.")
-        )
     if max(rows, columns) > LONGEST_ASPECT * min(rows, columns):
         found.append(("not_chest", f"The picture is {columns} × {rows} pixels, too narrow for a whole chest film."))
     if not radiograph.pixels.max() > radiograph.pixels.min():

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from icbir_core.types import Ranking
+from icbir_core.tables import write_table
+from icbir_core.types import Ranking, shorten
 from icbir_ui.state import NOTICE
 
 COLUMNS = ("rank", "case_id", "distance", "percentile", "view", "age", "sex", "source", "findings_present")
 
 
 def write_csv(ranking: Ranking) -> bytes:
-    """One row a hit, UTF-8, the notice in the last line as a comment."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
+    """One row a hit, the notice in the last line as a comment."""
+    rows = []
     for facts, hit in zip(ranking.as_record()["hits"], ranking.hits, strict=True):
-        facts |= {"distance": repr(hit.distance), "source": hit.case.source}
-        facts["findings_present"] = "|".join(hit.case.present)
-        writer.writerow([facts.get(name) for name in COLUMNS])
-    buffer.write(f"# ICBIR. {NOTICE}\r\n")
-    return buffer.getvalue().encode()
+        facts |= {"source": hit.case.source, "findings_present": "|".join(hit.case.present)}
+        rows.append([facts.get(name) for name in COLUMNS])
+    return write_table(COLUMNS, rows, f"# ICBIR. {NOTICE}")
 
 
 def write_json(ranking: Ranking, film: str, filters: str = "no filter") -> bytes:
@@ -34,9 +30,9 @@ def write_json(ranking: Ranking, film: str, filters: str = "no filter") -> bytes
         "query": {"pixel_sha256": film},
         **record,
         "settings": {**dict(ranking.settings), "filters": filters},
-        "timings_ms": dict(ranking.timings_ms),
-        "probabilities": dict(prediction.probabilities) if prediction else {},
-        "operating_points": dict(prediction.operating_points) if prediction else {},
+        "timings_ms": _shorten_all(ranking.timings_ms),
+        "probabilities": _shorten_all(prediction.probabilities) if prediction else {},
+        "operating_points": _shorten_all(prediction.operating_points) if prediction else {},
         "hits": [
             {"percentile": None, **facts, "source": hit.case.source,
              "findings": {name: found.value for name, found in hit.case.findings.items()}}
@@ -44,3 +40,7 @@ def write_json(ranking: Ranking, film: str, filters: str = "no filter") -> bytes
         ],
     }  # fmt: skip
     return json.dumps(content, indent=2, ensure_ascii=False, default=float).encode()
+
+
+def _shorten_all(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: shorten(value) for name, value in values.items()}

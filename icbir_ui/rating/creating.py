@@ -50,7 +50,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
             ("new study", name),
             lambda retriever: create_workspace_study(
                 workspace, store, name, count=queries, k=top, negatives=negatives, tasks=tasks, stages=stages,
-                retriever=retriever,
+                retriever=retriever, device=resources.get_device(),
             ),
             tell,
         )  # fmt: skip

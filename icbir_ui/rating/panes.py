@@ -33,11 +33,12 @@ def make_panes(
     """The query and the case or cases of an item, without a fact that could tell them apart from others."""
     query_id, case_ids = session.find_cases(item.token)
     query = _hide(workspace, session, workspace.catalogue.get(query_id), maps)
-    panes = [Pane("query", "Query", query[0], map=query[1], lead=len(case_ids) > 2, alternative="Query film")]
-    for letter, token, case_id in zip(LETTERS, item.case_tokens, case_ids, strict=False):
+    panes = [Pane("query", "Query", query[0], map=query[1], lead=len(case_ids) > 2, alternative="Query film",
+                  shortcut="q")]  # fmt: skip
+    for place, (letter, token, case_id) in enumerate(zip(LETTERS, item.case_tokens, case_ids, strict=False), start=1):
         film, found = _hide(workspace, session, workspace.catalogue.get(case_id), maps)
         title = "Case" if len(case_ids) == 1 else f"Case {letter}"
-        panes.append(Pane(token, title, film, map=found, alternative=f"{title} film"))
+        panes.append(Pane(token, title, film, map=found, alternative=f"{title} film", shortcut=str(place)))
     return panes
 
 
@@ -60,17 +61,23 @@ def compute_maps(
     """case_id → map (S, S) of every film of an item; empty in the step without maps. tell(word) : while she waits."""
     if not item.with_maps:
         return {}
-    query_id, case_ids = session.find_cases(item.token)
-    found = {}
-    for case_id in (query_id, *case_ids):
-        case, target = workspace.catalogue.get(case_id), session.study.target
-        one = engine.ask(
-            ("map", case.pixel_sha256, target, METHOD),
-            lambda retriever, case=case, target=target: retriever.map_of(case, METHOD, target),
-            tell,
-        )
-        found[case_id] = one.values
+    found, target = {}, session.study.target
+    for case, key in _name_maps(workspace, session, item):
+        one = engine.ask(key, lambda retriever, case=case: retriever.map_of(case, METHOD, target), tell)
+        found[case.case_id] = one.values
     return found
+
+
+def knows_maps(engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem) -> bool:
+    """True where `compute_maps` has nothing to compute."""
+    return not item.with_maps or all(engine.knows(key) for _, key in _name_maps(workspace, session, item))
+
+
+def _name_maps(workspace: Workspace, session: ReadingSession, item: BlindItem) -> list[tuple[Case, tuple]]:
+    """Each film of an item, with the name under which the engine remembers its map."""
+    query_id, case_ids = session.find_cases(item.token)
+    cases = [workspace.catalogue.get(case_id) for case_id in (query_id, *case_ids)]
+    return [(case, ("map", case.pixel_sha256, session.study.target, METHOD)) for case in cases]
 
 
 def _hide(workspace: Workspace, session: ReadingSession, case: Case, maps: dict) -> tuple[Picture, MapPicture | None]:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("unpacking", "films", "geometry", "canvas_painter", "webgl_painter", "panes", "pointer", "viewer")
+SCRIPTS = ("unpacking", "films", "geometry", "canvas_painter", "webgl_painter", "panes", "pointer", "saving", "viewer")
 HTML = '<div class="viewer" tabindex="-1"></div>'
 
 

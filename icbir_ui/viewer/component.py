@@ -58,6 +58,7 @@ class Pane:
     lines : facts, first the most important; bars : dicts name, value, mark, above, title, askable (a button that asks
     for a search by that finding), asked; details : (title, text) folded away.
     plain : the map is not drawn in this pane; region : box (left, top, right, bottom) in film pixels.
+    shortcut : the key that chooses this pane: the digit that its title shows, or a letter.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Pane:
     regionable: bool = False
     region: Sequence[float] | None = None
     alternative: str | None = None
+    shortcut: str = ""
 
     def alone(self) -> Pane:
         """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
@@ -89,7 +91,7 @@ class Pane:
 class ViewerOptions:
     """What all panes share. colours : uint8 (256, 3); scale : the map value that gets the last colour, in every pane.
 
-    digits : "choose" (1–9 choose a pane) or "rate"; arrows : "move" or "step"; full : panes as high as the screen;
+    digits : "choose" (the pane whose shortcut it is) or "rate"; arrows : "move" or "step"; full : high panes;
     subject : what decisions are about, such as the query's hash; one made about another, or in a session that is gone
     (the browser sends its last ones again after a lost connection), is not taken;
     guard : CSS selector of what the reader may use only once every film is on the screen;
@@ -197,7 +199,7 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "orientation": "verified" if pane.oriented else "unverified", "lead": pane.lead, "plain": pane.plain,
         "ratable": pane.ratable, "rating": pane.rating, "markable": pane.markable, "mark": pane.mark,
         "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
-        "region": list(pane.region) if pane.region else None,
+        "region": list(pane.region) if pane.region else None, "shortcut": pane.shortcut,
         "film": {"hash": "", "url": ""},
     }  # fmt: skip
     try:

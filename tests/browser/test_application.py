@@ -220,9 +220,9 @@ def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page,
     fetched = len(films)
     assert fetched == 9 + 9, "nine films, each with its map; the query stands in two panes"
     case = order(page)[2]
-    page.keyboard.press("5")  # the panes are numbered in their order on the page: query, its map, then the cases
+    page.keyboard.press("3")  # the digit that stands before the case's name
     page.keyboard.press("Shift+Digit4")
-    page.keyboard.press("6")
+    page.keyboard.press("4")
     page.keyboard.press("Shift+Digit2")
     page.locator(f'[data-pane="{case}"] [data-rating="4"][aria-checked=true]').wait_for(timeout=TIME)
     page.wait_for_timeout(2500)

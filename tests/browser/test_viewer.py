@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -146,7 +149,7 @@ def save_picture(page) -> np.ndarray:
     """The saved PNG, uint8 (H, W, 3), red first."""
     with page.expect_download() as caught:
         page.locator("[data-act=save]").click()
-    assert caught.value.suggested_filename == "films.png"
+    assert re.fullmatch(r"icbir-\d{4}-\d\d-\d\d\.png", caught.value.suggested_filename)
     return cv2.imread(str(caught.value.path()))[..., ::-1]
 
 
@@ -154,6 +157,52 @@ def test_the_picture_is_saved_with_its_notice(page):
     with make_harness(make_films(), notice="For research.") as harness:
         open_harness(page, harness)
         assert (save_picture(page)[-20:] > 200).any()
+
+
+def test_the_saved_picture_can_be_read_on_a_white_film(page):
+    with make_harness([np.ones((SIDE, SIDE), np.float32)] * 2) as harness:
+        open_harness(page, harness)
+        picture = save_picture(page).astype(int)
+        for rect in page.evaluate("root.viewer.panes.map(p => p.rect)"):
+            left, bottom = rect["left"], rect["top"] + rect["height"]
+            sides, title = (
+                picture[bottom - 24 : bottom, left : left + 100],
+                picture[bottom : bottom + 24, left : left + 90],
+            )
+            for words in (sides, title):
+                assert (words < 80).all(axis=2).mean() > 0.3, "a dark ground"
+                assert (words > 180).all(axis=2).mean() > 0.03, "light letters on it"
+
+
+def test_the_saved_picture_is_not_half_black(page):
+    """Beside two large panes with long captions stand eight small ones: on the page, black lies under the large."""
+    leads = [{"lead": True, "bars": [{"name": f"F{number}", "value": 0.5} for number in range(14)]}] * 2
+    with make_harness([np.full((SIDE, SIDE), 0.6, np.float32)] * 10) as harness:
+        data = json.loads(harness.files["/data.json"])
+        data["panes"] = [{**pane, **(leads[at] if at < 2 else {})} for at, pane in enumerate(data["panes"])]
+        harness.files["/data.json"] = json.dumps(data).encode()
+        open_harness(page, harness)
+        page.evaluate("() => { root.viewer.memory.overlay = false; root.viewer.memory.preset = 'full'; }")
+        picture = save_picture(page)
+        film = ((picture > 120) & (picture < 180)).all(axis=2)
+        assert film.mean() > 0.6
+        shown = page.evaluate("root.viewer.panes.reduce((sum, p) => sum + p.rect.width * p.rect.height, 0)")
+        assert film.sum() > 0.93 * shown, "all films, each in its own size; only their sides are written over"
+
+
+def test_a_digit_chooses_the_case_that_bears_it(page):
+    with make_harness(make_films(count=4), digits="choose") as harness:
+        data = json.loads(harness.files["/data.json"])
+        for pane, shortcut in zip(data["panes"], ("q", "m", "1", "2"), strict=True):
+            pane["shortcut"] = shortcut
+        harness.files["/data.json"] = json.dumps(data).encode()
+        open_harness(page, harness)
+        for key, chosen in (("2", "pane3"), ("q", "pane0"), ("1", "pane2"), ("m", "pane1"), ("7", "pane1")):
+            page.keyboard.press(key)
+            assert page.evaluate("root.viewer.memory.chosen") == chosen, key
+        page.keyboard.press("Enter")
+        page.keyboard.press("2")
+        assert page.evaluate("root.viewer.memory.alone") == "pane3", "what is rated next is in sight"
 
 
 def test_the_saved_picture_holds_the_panes_off_the_screen_and_the_region(page):

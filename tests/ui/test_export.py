@@ -125,7 +125,7 @@ def test_window_is_a_ramp_with_both_ends():
 
 def test_csv_and_json_agree(searched):
     film, ranking, *_ = searched
-    rows = list(csv.DictReader(io.StringIO(write_csv(ranking).decode())))
+    rows = list(csv.DictReader(io.StringIO(write_csv(ranking).decode("utf-8-sig"))))
     content = json.loads(write_json(ranking, film.key))
     assert [row["case_id"] for row in rows[:4]] == [hit["case_id"] for hit in content["hits"]]
     assert [float(row["distance"]) for row in rows[:4]] == [hit["distance"] for hit in content["hits"]]

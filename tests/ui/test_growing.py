@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from icbir_core.errors import DeviceError
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.writing import write_lossless
 from icbir_ui import growing, resources
 from tests.helpers import fakes
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -147,3 +152,48 @@ def test_of_two_who_press_add_at_once_one_starts(workspace, tmp_path, monkeypatc
         found = list(hands.map(press, range(8)))
     go_on.set()
     assert len({id(one) for one in found}) == 1 and found[0].finished.wait(20) and begun == [found[0].options]
+
+
+def test_films_are_indexed_on_the_device_of_the_server(workspace, tmp_path, monkeypatch):
+    """A process computes on one device: another choice later is refused, as TensorFlow refuses it."""
+    chosen: list[str] = ["cpu"]  # by the retriever, when the server began
+
+    def check(choice: str = "auto") -> None:
+        if choice not in chosen:
+            raise DeviceError("Expected to choose the device before anything was computed.")
+
+    def index(workspace, target=None, methods=None, device="auto", **_):
+        check(device)
+        chosen.append(device)
+
+    monkeypatch.setenv("ICBIR_DEVICE", "cpu")
+    monkeypatch.setattr("icbir_core.pipeline.index_workspace.index_workspace", index)
+    (tmp_path / "new").mkdir()
+    write_lossless(fakes.make_radiograph(50), tmp_path / "new" / "new.png")
+    growth = growing.start_growth(workspace, growing.guess_options("folder", str(tmp_path / "new"), ""), ("Effusion",))
+    assert growth.finished.wait(60) and growth.error is None and chosen == ["cpu", "cpu"]
+
+
+def list_calls_without_device() -> tuple[set[str], list[str]]:
+    """(names of the core's functions and methods that take a device, calls of the pages that leave it out)."""
+    takers, left_out = set(), []
+    for path in (one for one in (ROOT / "icbir_core").rglob("*.py") if "cli" not in one.parts):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        owned = {one: f"{node.name}." for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                names = [one.arg for one in (*node.args.args, *node.args.kwonlyargs)]
+                takers |= {owned.get(node, "") + node.name} if "device" in names and node.name[0] != "_" else set()
+    for path in (*(ROOT / "icbir_ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in takers - own:
+                given = {one.arg for one in node.keywords}
+                left_out += [] if "device" in given else [f"{path.name}:{node.lineno} {ast.unparse(node.func)}"]
+    return takers, left_out
+
+
+def test_whatever_computes_for_a_page_is_told_the_device():
+    takers, left_out = list_calls_without_device()
+    assert {"Retriever.open", "index_workspace"} <= takers and left_out == []

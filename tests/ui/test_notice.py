@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from icbir_ui.notice import COOKIE
+from icbir_ui.notice import COOKIE, clean
 
 
 def cookie_written(page) -> str | None:
@@ -87,5 +87,7 @@ def test_a_cookie_without_a_name_is_no_acceptance(open_page, held):
 
 
 def test_what_a_stranger_wrote_into_the_cookie_is_only_a_name(open_page):
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    assert clean(decomposed) == clean(composed) == composed, "one reader, however her keyboard sends the letter"
     name = open_page("search", reader="<script>\n" + "x" * 99).app.session_state["reader"]
     assert name == "script" + "x" * 34

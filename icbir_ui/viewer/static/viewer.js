@@ -1,7 +1,6 @@
 // One viewer: keeps views and style in the page, paints what is visible, tells Python only what was decided.
 
 const VIEWER_MEMORY = (globalThis[Symbol.for("icbir.viewers")] ??= new Map());
-const REGION_COLOUR = "#ffd479";  // that of .box in viewer.css
 const LEAST_REGION = 8;  // film pixels
 const DIGITS = /^(?:Digit|Numpad)([0-9])$/;
 
@@ -269,6 +268,7 @@ class Viewer {
   choose(pane, focus = false) {
     if (!pane) return;
     this.memory.chosen = pane.key;
+    if (this.memory.alone !== null) this.memory.alone = pane.key;  // what is chosen is in sight
     if (focus) pane.figure.focus();
     this.showControls();
   }
@@ -287,7 +287,7 @@ class Viewer {
       for (const one of this.linkedPanes(pane)) { Object.assign(one.state.view, freshView()); Object.assign(one.state.tone, freshTone()); }
       Object.assign(memory, { preset: "auto", invert: false });
     } else if (name === "alone") this.showAlone(pane);
-    else if (name === "save") this.save();
+    else if (name === "save") savePicture(this);
     else if (name === "help") this.help.open ? this.help.close() : this.help.showModal();
     if (name === "loupe" && !memory.loupe) this.lens.hidden = true;
     this.showControls();
@@ -364,7 +364,10 @@ class Viewer {
     }
     if (digit && (this.data.digits === "rate" || event.shiftKey)) return pane.ratable ? () => this.rate(pane, Number(digit)) : null;
     if (digit === "0") return () => this.act("one");
-    if (digit) return () => this.choose(this.panes[Number(digit) - 1], true);
+    const lettered = this.panes.some((one) => one.shortcut);  // else panes are counted in their order
+    const named = this.panes.find((one, at) => (lettered ? one.shortcut : String(at + 1)) === (digit ?? key));
+    if (named) return () => this.choose(named, true);
+    if (digit) return null;
     if (event.key === "+" || event.key === "=") return () => this.zoomMiddle(pane, 1.25);
     if (event.key === "-" || event.key === "−") return () => this.zoomMiddle(pane, 0.8);
     if (event.code === "Space" && !target.closest?.("button, summary")) return () => this.peek(true);
@@ -441,58 +444,6 @@ class Viewer {
 
   rate(pane, value) {
     pane?.figure.querySelector(`[data-rating="${value}"]`)?.click();
-  }
-
-  save() {
-    // The picture as it stands, with titles, sides and the notice; a film never leaves without them.
-    this.paint(true);
-    const picture = element("canvas", { width: this.canvas.width, height: this.canvas.height + 52 });
-    const pen = picture.getContext("2d");
-    pen.fillStyle = "#0b0d10";
-    pen.fillRect(0, 0, picture.width, picture.height);
-    pen.drawImage(this.canvas, 0, 0);
-    pen.font = "14px sans-serif";
-    pen.fillStyle = "#e8edf2";
-    Object.assign(pen, { shadowColor: "#000", shadowBlur: 3 });
-    for (const pane of this.panes.filter((one) => one.pixels && one.rect.width)) {
-      pen.fillText(pane.title, pane.rect.left + 6, pane.rect.top + 18);
-      const side = pane.orientation === "verified" ? "R" : "orientation unverified";
-      pen.fillText(side, pane.rect.left + 6, pane.rect.top + pane.rect.height - 8);
-      if (pane.orientation === "verified") pen.fillText("L", pane.rect.left + pane.rect.width - 18, pane.rect.top + pane.rect.height - 8);
-      this.drawBox(pen, pane);
-    }
-    pen.fillText(this.data.notice ?? "", 6, picture.height - 9);
-    if (this.colours.length && this.memory.overlay) this.drawLegend(pen, picture);
-    picture.toBlob((blob) => {
-      const link = element("a", { href: URL.createObjectURL(blob), download: "films.png" });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 5000);
-    });
-  }
-
-  drawLegend(pen, picture) {
-    // What the colours of a saved picture mean: name, both ends and the ramp, on a line of their own.
-    const ramp = pen.createLinearGradient(6, 0, 166, 0), [low, high] = this.legendEnds(), line = picture.height - 33;
-    this.legendStops().forEach((colour, at, all) => ramp.addColorStop(at / (all.length - 1), colour));
-    pen.fillStyle = ramp;
-    pen.fillRect(6, line - 11, 160, 12);
-    pen.fillStyle = "#e8edf2";
-    pen.fillText(`${low} … ${high}  ·  ${this.data.legend ?? ""}`, 174, line);
-  }
-
-  drawBox(pen, pane) {
-    // The region as the page shows it, cut off where the pane ends.
-    const place = this.placeRegion(pane);
-    if (!place) return;
-    const { left, top, width, height } = pane.rect;
-    pen.save();
-    pen.beginPath();
-    pen.rect(left, top, width, height);
-    pen.clip();
-    pen.strokeStyle = REGION_COLOUR;
-    pen.lineWidth = 1.5 * (window.devicePixelRatio || 1);
-    pen.strokeRect(left + place[0], top + place[1], place[2], place[3]);
-    pen.restore();
   }
 }
 

@@ -49,7 +49,7 @@ def data_set(tmp_path):
 
 def read_skipped(workspace: Workspace, name: str = "skipped.csv") -> list[list[str]]:
     """The rows of `skipped.csv`, or of another such list, below its header."""
-    with (workspace.path / name).open(newline="") as handle:
+    with (workspace.path / name).open(newline="", encoding="utf-8-sig") as handle:
         header, *rows = csv.reader(handle)
     assert header == ["item", "reason", "source", "folder"]
     return rows

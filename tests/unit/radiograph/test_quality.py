@@ -73,11 +73,36 @@ def test_header_shape_and_colour_speak_first(ordinary_film):
     hand = assess_quality(make_radiograph(ordinary_film, facts={"body_part": "HAND"}))
     assert hand.kinds == ("not_chest",) and "HAND" in hand.warnings[0].text
     colour = assess_quality(make_radiograph(ordinary_film, facts={"colour": "colour picture, read as grey"}))
-    assert colour.kinds == ("not_chest",) and "colour" in colour.warnings[0].text
+    assert colour.kinds == ("not_chest",) and "colour" in colour.warnings[0].text, (
+        "one doubt, and its grey is a chest's"
+    )
     assert assess_quality(make_radiograph(ordinary_film[:60])).kinds == ("not_chest",)
     (coarse,) = assess_quality(make_radiograph(cv2.resize(ordinary_film, (40, 40)))).warnings
     assert coarse.kind == "not_chest" and "only 40 × 40 pixels" in coarse.text
     assert assess_quality(make_radiograph(np.full((50, 50), 0.4))).kinds == ("not_chest",)
+
+
+def draw_house() -> np.ndarray:
+    """A drawing in colour, float (H, W, 3) in [0, 1]: sky, meadow, house, roof, door and sun."""
+    picture = np.full((240, 320, 3), (235, 206, 135), np.uint8)
+    picture[170:] = (60, 160, 80)
+    cv2.rectangle(picture, (90, 100), (230, 210), (200, 220, 240), -1)
+    cv2.fillPoly(picture, [np.array([(75, 100), (160, 40), (245, 100)], np.int32)], (40, 40, 180))
+    cv2.rectangle(picture, (145, 150), (180, 210), (40, 70, 110), -1)
+    cv2.circle(picture, (285, 35), 20, (60, 230, 250), -1)
+    return picture[..., ::-1] / 255
+
+
+def test_a_picture_in_colour_is_judged_by_its_grey_as_well(ordinary_film):
+    colour = {"colour": "colour picture, read as grey"}
+    grey = draw_house() @ np.array([0.2126, 0.7152, 0.0722])
+    plain, coloured = (assess_quality(make_radiograph(grey, facts=facts)) for facts in ({}, colour))
+    assert plain.warnings and "colour" in coloured.warnings[0].text
+    assert coloured.warnings[1:] == plain.warnings and coloured.distance == plain.distance > 1.0
+    inverted = assess_quality(make_radiograph(1.0 - ordinary_film, facts=colour))
+    assert inverted.kinds == ("not_chest", "inverted"), "a photograph of an inverted film is told both"
+    narrow = assess_quality(make_radiograph(ordinary_film[:60], facts=colour))
+    assert narrow.kinds == ("not_chest", "not_chest") and "too narrow" in narrow.warnings[1].text
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,52 @@
+"""Tables for people: no cell is a formula, letters are read as they were written, and the program reads them back."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from icbir_core.tables import read_table, write_table
+from icbir_core.types import shorten
+
+ACTIVE = ['=HYPERLINK("http://192.0.2.1")', "@SUM(1)", "+cmd", "-cmd", "\t=1", "\r=1", "＝1+1", "'=1", "''@x"]
+PLAIN = ["Müller", "case_001", "a=b", "'quoted'", "1 + 1", "", 'film, "left"']
+
+
+def parse(data: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+def test_no_cell_begins_like_a_formula_whatever_stands_in_it():
+    data = write_table(["=case", "why"], [(text, "x") for text in ACTIVE])
+    assert data.startswith(b"\xef\xbb\xbf"), "the mark by which a spreadsheet knows UTF-8"
+    cells = [row[0] for row in parse(data)]
+    assert cells == ["'=case", *(f"'{text}" for text in ACTIVE)]
+
+
+def test_other_text_and_numbers_stay_what_they_are():
+    rows = parse(write_table(["text"], [(text,) for text in PLAIN]))
+    assert [row[0] if row else "" for row in rows[1:]] == PLAIN
+    numbers = [-3, -0.25, 1e-12, None, "-12", "+4.5e-3", 0.1599999964237213, 0.33692479133605957]
+    told = ["-3", "-0.25", "1e-12", "", "-12", "+4.5e-3", "0.16", "0.336925"]
+    assert parse(write_table([str(at) for at in range(8)], [numbers]))[1] == told
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    rows = [[text, "why"] for text in (*ACTIVE, *PLAIN)]
+    (tmp_path / "table.csv").write_bytes(write_table(("item", "reason"), rows))
+    assert list(read_table(tmp_path / "table.csv", 2)) == rows
+    assert list(read_table(tmp_path / "table.csv", 3)) == [], "rows of another table are left out"
+
+
+def test_a_table_of_an_earlier_version_is_read(tmp_path):
+    (tmp_path / "table.csv").write_text('item,reason\nMüller,"a, b"\n', encoding="utf-8")
+    assert list(read_table(tmp_path / "table.csv", 2)) == [["Müller", "a, b"]]
+
+
+@pytest.mark.parametrize(
+    "value, told", [(0.1599999964237213, 0.16), (2.0, 2.0), (123456789.0, 123457000.0), (0.0, 0.0)]
+)
+def test_numbers_have_the_digits_of_a_32_bit_one(value, told):
+    assert shorten(value) == told
