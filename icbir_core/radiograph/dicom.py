@@ -26,6 +26,7 @@ from icbir_core.errors import (
     RadiographTooLarge,
     UndecodableTransferSyntax,
 )
+from icbir_core.plurals import count_of
 from icbir_core.radiograph.codestream import JPEG, JPEG_LOSSLESS, OTHER, DeclaredFrame, has_whole_headers
 from icbir_core.radiograph.colour import read_palette, read_rgb
 from icbir_core.radiograph.dicom_header import describe_header, get_numbers, get_text, get_texts
@@ -186,7 +187,8 @@ def _check_codestream(data: bytes, declared: DeclaredFrame, pixel_format: PixelF
     if (declared.rows, declared.columns, declared.samples) != promised or declared.bits > fewest:
         raise RadiographError(
             f"The compressed picture is not the one that the header describes: it has {declared.columns} × "
-            f"{declared.rows} pixels, {declared.samples} samples and {declared.bits} bits; export the film again."
+            f"{declared.rows} pixels, {count_of(declared.samples, 'sample')} and {count_of(declared.bits, 'bit')}; "
+            "export the film again."
         )
     if declared.process == OTHER or (declared.process == JPEG and min(declared.bits, pixel_format.stored) > 12):
         raise RadiographError("The film is a JPEG of a rare kind that cannot be read; export it uncompressed.")
