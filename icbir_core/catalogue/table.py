@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sqlalchemy import (
     URL,
+    ColumnElement,
     Connection,
     Row,
+    Select,
     Text,
     create_engine,
     func,
@@ -41,6 +43,7 @@ from icbir_core.settings import SearchFilter
 from icbir_core.types import Case
 
 _CHUNK = 500
+T = TypeVar("T")
 _ORDER = {name: place for place, name in enumerate(KNOWN_FINDINGS)}
 _NUMBERS = {state.value: state.as_number() for state in FindingState}
 # What the hash covers. Not the stored file's own hash: another PNG encoder gives other bytes for the same film. A
@@ -83,7 +86,7 @@ class Catalogue:
 
     def __init__(self, path: PathLike):
         self.path = Path(path)
-        self._digest: tuple[tuple, str] | None = None
+        self._digest: tuple[tuple[Any, ...], str] | None = None
         self._engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30})
         self.copies = Copies(self._connect)
         with self._door():
@@ -301,7 +304,7 @@ class Catalogue:
                 f"Expected to add to '{self.path}' what came later, got: {error} Open it once where it can be written."
             ) from error
 
-    def _make_cases(self, records: Sequence[Row]) -> list[Case]:
+    def _make_cases(self, records: Sequence[Row[Any]]) -> list[Case]:
         names = self.findings
         with self._door():
             others = self.copies.find_other_patients([record.case_id for record in records])
@@ -312,11 +315,11 @@ class Catalogue:
             connection.execute(update(CASES).where(CASES.c.case_id == case_id).values(removed=removed))
         return self.get(case_id)
 
-    def _fetch(self, condition) -> list:
+    def _fetch(self, condition: ColumnElement[bool]) -> Sequence[Row[Any]]:
         with self._connect() as connection:
             return connection.execute(select(CASES).where(condition)).all()
 
-    def _select_columns(self, columns: Sequence[Any], rows: Iterable[int] | None) -> list[tuple]:
+    def _select_columns(self, columns: Sequence[Any], rows: Iterable[int] | None) -> list[tuple[Any, ...]]:
         query = select(CASES.c.row, *columns).order_by(CASES.c.row)
         with self._connect() as connection:
             if rows is None:
@@ -328,14 +331,14 @@ class Catalogue:
                 for record in connection.execute(query.where(CASES.c.row.in_(chunk)))
             ]
         if len(found) < len(wanted):
-            missing = sorted(set(wanted) - {row for row, _ in found})
+            missing = sorted(set(wanted) - {record[0] for record in found})
             raise CatalogueError(
                 f"Expected rows of this catalogue, got row {missing[0]}, which it lacks; index it again."
             )
         return found
 
 
-def _shown(query, include_removed: bool):
+def _shown(query: Select[Any], include_removed: bool) -> Select[Any]:
     return query if include_removed else query.where(CASES.c.removed.is_(False))
 
 
@@ -343,12 +346,12 @@ def _sort_findings(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"findings": dict(sorted(record["findings"].items()))}
 
 
-def _chunks(values: list) -> Iterator[list]:
+def _chunks(values: list[T]) -> Iterator[list[T]]:
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]
 
 
-def _to_case(record, names: tuple[str, ...], other_patients: tuple[str, ...]) -> Case:
+def _to_case(record: Row[Any], names: tuple[str, ...], other_patients: tuple[str, ...]) -> Case:
     states = {name: FindingState(record.findings.get(name, FindingState.UNKNOWN)) for name in names}
     values = record._asdict()
     del values["source_bytes"], values["doubt"]

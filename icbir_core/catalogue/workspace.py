@@ -167,7 +167,7 @@ class Workspace:
         if name not in artefacts:
             known = ", ".join(sorted(artefacts)) or "none"
             raise WorkspaceError(f"Expected '{name}' in workspace '{self.path}', got only: {known}; make it first.")
-        entry = artefacts[name]
+        entry: dict[str, Any] = artefacts[name]
         if "path" in entry:
             target = self._inside(entry["path"])
             if not target.exists():

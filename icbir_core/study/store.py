@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.schema import ExecutableDDLElement
 
 from icbir_core.errors import StudyError
 from icbir_core.files import PathLike, reading_own
@@ -78,17 +79,22 @@ def _forbid_changes(table: Table) -> None:
         event.listen(
             table,
             "after_create",
-            DDL(
+            _make_statement(
                 f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table.name} "
-                f"BEGIN SELECT RAISE(ABORT, '{text}'); END"
-            ).execute_if(dialect="sqlite"),
+                f"BEGIN SELECT RAISE(ABORT, '{text}'); END",
+                "sqlite",
+            ),
         )
         for statement in (
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN RAISE EXCEPTION '{text}'; END $$",
             f"CREATE OR REPLACE TRIGGER {name} BEFORE {verb} ON {table.name} FOR EACH ROW EXECUTE FUNCTION {name}()",
         ):
-            event.listen(table, "after_create", DDL(statement).execute_if(dialect="postgresql"))
+            event.listen(table, "after_create", _make_statement(statement, "postgresql"))
+
+
+def _make_statement(text: str, dialect: str) -> ExecutableDDLElement:
+    return DDL(text).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
 
 
 _forbid_changes(_RATINGS)
@@ -155,11 +161,11 @@ class RatingsStore:
                 raise StudyError(f"Expected a field of a rating to select by, got '{name}'; use its columns.")
             statement = statement.where(_RATINGS.c[name].is_(None) if value is None else _RATINGS.c[name] == value)
         with self._door(), self._engine.connect() as connection:
-            return [_from_row(row) for row in connection.execute(statement).mappings()]
+            return [_from_row(row._asdict()) for row in connection.execute(statement)]
 
     def latest(self, **conditions: Any) -> list[Rating]:
         """As `history`, but of ratings of the same thing by the same reader only the newest."""
-        newest: dict[tuple, Rating] = {}
+        newest: dict[tuple[Any, ...], Rating] = {}
         for rating in self.history(**conditions):
             newest.pop(rating.key, None)
             newest[rating.key] = rating

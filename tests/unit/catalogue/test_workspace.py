@@ -48,7 +48,7 @@ def test_another_format_is_refused(workspace):
     with pytest.raises(WorkspaceError, match="format 1, got 99"):
         Workspace.open(workspace.path)
     (workspace.path / "manifest.json").write_text("{")
-    with pytest.raises(WorkspaceError, match="Expected JSON"):
+    with pytest.raises(WorkspaceError, match="is not JSON"):
         Workspace.open(workspace.path)
 
 
