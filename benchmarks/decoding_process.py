@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from processor import describe_processor
 
 from icbir_core.files import sha256_of_bytes
 from icbir_core.radiograph import read_radiograph
@@ -76,6 +77,7 @@ def main() -> None:
     else:
         films = make_films()
     forward = None
+    print(describe_processor())
     if options.forward:
         import tempfile
 

@@ -154,6 +154,14 @@ def count_decoders() -> int:
     return int(asked) if asked.isdigit() and int(asked) > 0 else min(4, max(2, os.cpu_count() or 1))
 
 
+def count_held_megapixels() -> int:
+    """Megapixels of films that all readers of a server may hold together, 2 MB each: `ICBIR_HELD_MEGAPIXELS`, else
+    1,000.
+    """
+    asked = get_environment("HELD_MEGAPIXELS") or ""
+    return int(asked) if asked.isdigit() and int(asked) > 0 else 1000
+
+
 def get_environment(name: str) -> str | None:
     """The value of the environment variable `ICBIR_<name>`, or None."""
     return os.environ.get(f"ICBIR_{name}") or None

@@ -58,7 +58,7 @@ def restore_search(workspace: Workspace) -> Film | None:
         state.write_address({PARAMETER_FILM: "", PARAMETER_SEARCH: ""})
     elif held:
         try:
-            settings, trail = read_search(held, film.radiograph.pixels.shape)
+            settings, trail = read_search(held, film.shape)
         except ValueError:
             state.put(Key.WORD, UNREADABLE)
         else:

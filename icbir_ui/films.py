@@ -22,6 +22,7 @@ from icbir_core.radiograph.quality import assess_quality
 from icbir_core.settings import ReadLimits
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import state
+from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import Picture
 
@@ -67,6 +68,17 @@ class Film:
     @property
     def radiograph(self) -> Radiograph:
         return self.query.radiograph
+
+    @property
+    def size(self) -> int:
+        """Its pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        radiograph = self.radiograph
+        return radiograph.shape if isinstance(radiograph, HeldRadiograph) else radiograph.pixels.shape
 
     @property
     def rated_as(self) -> str:
@@ -134,9 +146,9 @@ def _is_film_name(name: str) -> bool:
 
 
 def make_film(query: Query, origin: str, called: str = "", file_name: str = "") -> Film:
-    """A film with its quality warnings."""
+    """A film with its quality warnings. Raises `RadiographError` where the server can hold no more."""
     warnings = tuple(one.text for one in assess_quality(query.radiograph).warnings)
-    return Film(query.radiograph.pixel_sha256, query, warnings, origin, called, file_name)
+    return Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, called, file_name)
 
 
 def number_equals(titles: Mapping[str, str]) -> dict[str, str]:
@@ -162,7 +174,7 @@ def take_uploads(workspace: Workspace, files: list) -> list[str]:
     """
     taken = state.get(Key.FILMS, {})
     known = set(state.get(Key.TAKEN, ()))
-    faults, first = [], None
+    faults, left_out, first = [], [], None
     for file in files:
         if file.file_id in known:
             continue
@@ -179,26 +191,39 @@ def take_uploads(workspace: Workspace, files: list) -> list[str]:
                     faults.append(f"'{name}' is the same film as '{held.entry}' and stands in its place.")
                 taken[film.key] = film
                 first = first or film.key
+                # At once, so that the films of one drop are not all in memory before the first is left out.
+                left_out += _drop_oldest(taken, first)
         except IcbirError as error:
             faults.append(f"{file.name}: {error}")
     state.put(Key.TAKEN, known)
-    if left_out := _keep(taken, first or state.get(Key.CURRENT)):
-        faults.append(left_out)
+    if word := _keep(taken, first or state.get(Key.CURRENT), left_out):
+        faults.append(word)
     if first:
         choose(taken[first])
     return faults
 
 
-def _keep(films: dict[str, Film], current: str | None) -> str:
-    """Hold the newest films and the current one; a sentence about those that were left out, or ""."""
-    keys = [key for key in films if key != current][: max(0, len(films) - MAX_FILMS)]
-    titles = [films.pop(key).entry for key in keys]
+def _keep(films: dict[str, Film], current: str | None, left_out: list[str] | None = None) -> str:
+    """Hold the newest films and the current one; a sentence about those that were left out, now and before, or ""."""
+    titles = [*(left_out or ()), *_drop_oldest(films, current)]
     state.put(Key.FILMS, films)
     if not titles:
         return ""
+    limit = f"{MAX_FILMS} films" if len(films) >= MAX_FILMS else f"Films of {SESSION_MEGAPIXELS} megapixels together"
     oldest = "the oldest was" if len(titles) == 1 else f"the oldest {len(titles)} were"
     others = f" and {len(titles) - MAX_NAMED} more" if len(titles) > MAX_NAMED else ""
-    return f"{MAX_FILMS} films are held at a time; {oldest} left out: {', '.join(titles[:MAX_NAMED])}{others}."
+    return f"{limit} are held at a time; {oldest} left out: {', '.join(titles[:MAX_NAMED])}{others}."
+
+
+def _drop_oldest(films: dict[str, Film], current: str | None) -> list[str]:
+    """Take out the oldest films but the current one until both limits of a session hold; their names."""
+    sizes = {key: film.size for key, film in films.items()}
+    dropped = []
+    for key in [key for key in films if key != current]:
+        if len(films) <= MAX_FILMS and sum(sizes[one] for one in films) <= 1_000_000 * SESSION_MEGAPIXELS:
+            break
+        dropped.append(films.pop(key).entry)
+    return dropped
 
 
 def choose(film: Film) -> None:
