@@ -48,6 +48,7 @@ wheel: install ## a wheel and a source archive into dist
 fuzz: install ## damaged films for FUZZ_SECONDS (60), by Hypothesis, by mutation and, where it installs, by Atheris
 	ICBIR_FUZZ_EXAMPLES=2000 $(PY) -m pytest tests/fuzz --timeout 1800
 	$(PY) -W ignore -m tests.fuzz.run_reader build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	$(PY) -W ignore -m tests.fuzz.run_own_files build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 	if $(PY) -m pip install --quiet --disable-pip-version-check atheris==3.0.0; then \
 	  $(PY) -m tests.fuzz.atheris_reader -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
 	else echo "no Atheris for this machine: Hypothesis and mutation alone"; fi

@@ -1,0 +1,205 @@
+"""Damage to the project's own files without end: reading them must give values or one named sentence.
+
+    python -m tests.fuzz.run_own_files FOLDER [--damages 100000] [--seconds S] [--seed 1]
+
+A small workspace is made here, without a network: catalogue, ratings, centre, distances, store, both kinds of index, a
+study's export, manifest and films. Each damage changes one file (bits turned, bytes set, put in or cut out, cut short,
+emptied, swapped with another file, removed), reads it as the program does, and puts it right again. FOLDER gets
+`own_files.json`; a later run goes on where it stopped. Ends with 1 if anything but a named error came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from icbir_core.catalogue.table import Catalogue
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import IcbirError
+from icbir_core.files import write_json_atomically
+from icbir_core.radiograph import read_radiograph
+from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.neighbours import read_neighbours, write_neighbours
+from icbir_core.retrieval.store import CaseStore
+from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
+from icbir_core.study.exchange import export_study, import_study
+from icbir_core.study.rating import Rating
+from icbir_core.study.store import RatingsStore
+from tests.fuzz.mutations import change_bytes
+from tests.fuzz.run_reader import measure_memory
+from tests.fuzz.seeds import list_seeds
+
+CASES = 40
+_SAVE_EVERY = 500
+STUDY = {
+    "name": "s", "target": "Effusion", "methods": ["cnn"], "k": 1, "tasks": ["similarity"], "stages": 1, "seed": 1,
+    "queries": [
+        {"case_id": "1", "candidates": [{"case_id": "2", "ranks": {"cnn": 1}, "negative": False}], "pairs": []}
+    ],
+    "repeats": [["1", "2"]], "salt": "ab", "created_at": "2026-01-01T00:00:00+00:00", "versions": {},
+}  # fmt: skip
+
+
+def make_workspace(folder: Path) -> dict[str, Callable[[], object]]:
+    """The workspace in `folder`; file's path below it → what reads that file as the program does."""
+    generator = np.random.default_rng(0)
+    workspace = Workspace.create(folder)
+    records = [
+        {"case_id": str(i), "path": f"images/{i}.png", "sha256": "a" * 64, "pixel_sha256": f"{i:064d}", "age": i,
+         "findings": {"Effusion": "present"}, "report": "words " * 20} for i in range(CASES)
+    ]  # fmt: skip
+    workspace.catalogue.add(records)
+    workspace.catalogue.close()
+    workspace.record_artefact("catalogue", {"sha256": "a" * 64, "cases": CASES})
+    (workspace.images / "1.png").write_bytes(list_seeds()[0][1])
+    vectors, rows = generator.normal(size=(CASES, 8)).astype("f4"), np.arange(CASES)
+    Index.build(folder / "annoy", vectors, rows, {"model": "m", "catalogue": "c"})
+    images = generator.random((CASES, 64, 64)).astype("f2")
+    StructuralSimilarityIndex.update(folder / "ssim", images, rows, np.empty(0, int), {"model": "m"})
+    Centre.measure([vectors], {"model": "m"}).save(folder)
+    write_neighbours(folder, "hash", np.arange(9.0))
+    store = CaseStore.create(folder / "store.zarr", {"model": "m"}, {"maps": ((4, 4), "f2"), "cnn": ((8,), "f4")})
+    store.write(rows, {"maps": np.ones((CASES, 4, 4)), "cnn": vectors})
+    store.seal()
+    ratings = RatingsStore.open(folder / "ratings.db")
+    from icbir_core.study.design import Study
+
+    study = Study.from_dict(STUDY)
+    ratings.add_study("s", study.as_dict(), study.sha256)
+    ratings.add_all([Rating("s", "1", "r", "1", "2", score=1 + i % 5) for i in range(20)])
+    export_study(ratings, "s", folder / "study.zip")
+    ratings.close()
+    for left in folder.glob("ratings.db-*"):
+        left.unlink()
+    readers: dict[str, Callable[[], object]] = {
+        "manifest.json": lambda: [Workspace.open(folder).check_artefact(name) for name in ("catalogue",)],
+        "patients.salt": lambda: Workspace.open(folder).hash_patient("17"),
+        "catalogue.db": lambda: _read_catalogue(folder / "catalogue.db"),
+        "ratings.db": lambda: _read_ratings(folder / "ratings.db"),
+        "study.zip": lambda: _import_study(folder),
+        "centre.npz": lambda: Centre.open(folder, {"model": "m"}).transform(vectors),
+        "neighbours.npz": lambda: read_neighbours(folder, "hash"),
+        "images/1.png": lambda: read_radiograph(folder / "images" / "1.png"),
+    }
+    for kind, index in (("annoy", Index), ("ssim", StructuralSimilarityIndex)):
+        for file in (folder / kind).iterdir():
+            readers[f"{kind}/{file.name}"] = lambda index=index, kind=kind: index.open(folder / kind).rows
+    for file in (folder / "store.zarr").rglob("*"):
+        if file.is_file():
+            readers[file.relative_to(folder).as_posix()] = lambda: _read_store(folder / "store.zarr", rows)
+    return readers
+
+
+def _read_catalogue(path: Path) -> None:
+    catalogue = Catalogue(path)
+    try:
+        catalogue.cases(include_removed=True), catalogue.eligible_rows(), catalogue.labels(("Effusion",))
+        catalogue.sha256(), catalogue.patients(), catalogue.removed_rows(), catalogue.find_identifiers(["1"])
+    finally:
+        catalogue.close()
+
+
+def _read_ratings(path: Path) -> None:
+    store = RatingsStore.open(path)
+    try:
+        store.latest(), [store.find_study(name) for name in store.study_names()]
+    finally:
+        store.close()
+
+
+def _import_study(folder: Path) -> None:
+    store = RatingsStore.open("sqlite://")
+    try:
+        import_study(store, folder / "study.zip")
+        store.latest()
+    finally:
+        store.close()
+
+
+def _read_store(path: Path, rows: np.ndarray) -> None:
+    store = CaseStore.open(path, {"model": "m"})
+    store.get_completed(), store.read("maps", rows), store.read("cnn", rows[::3]), store.check()
+
+
+def damage(draw: random.Random, data: bytes, others: list[bytes]) -> bytes | None:
+    """The changed bytes; None for a file that is removed."""
+    way = draw.random()
+    if way < 0.03:
+        return None
+    if way < 0.06:
+        return draw.choice((b"", draw.choice(others), bytes(len(data))))
+    for _ in range(draw.randint(1, 3)):
+        data = change_bytes(draw, data)
+    return data
+
+
+def run(folder: Path, damages: int, seconds: float, seed: int) -> dict:
+    """Work until `damages` are done in all, or for `seconds`; returns the state, which is in the folder too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, place = folder / "own_files.json", folder / "workspace"
+    state = json.loads(file.read_text()) if file.is_file() else {"seed": seed, "next": 0, "counts": {}, "slowest": 0.0}
+    shutil.rmtree(place, ignore_errors=True)
+    readers, counts, start = make_workspace(place), Counter(state["counts"]), time.monotonic()
+    originals = {name: (place / name).read_bytes() for name in readers}
+    for name, read in readers.items():
+        read()
+        assert (place / name).read_bytes() == originals[name] or name.endswith(".db"), name
+    names, contents = sorted(readers), [originals[name] for name in sorted(readers)]
+    while state["next"] < damages and time.monotonic() - start < seconds:
+        draw = random.Random(f"{state['seed']}-{state['next']}")
+        name = draw.choice(names)
+        changed = damage(draw, originals[name], contents)
+        (place / name).unlink() if changed is None else (place / name).write_bytes(changed)
+        before = time.monotonic()
+        try:
+            readers[name]()
+            came = "read"
+        except IcbirError as error:
+            came = "sentence" if str(error).isprintable() else "FOREIGN sentence of several lines"
+        except Exception as error:
+            came = f"FOREIGN {type(error).__name__} from {name.split('-')[0]}"
+            (folder / f"{state['seed']}_{state['next']}_{name.replace('/', '_')}").write_bytes(changed or b"")
+        state["slowest"] = max(state["slowest"], round(time.monotonic() - before, 2))
+        counts[came] += 1
+        for left in place.glob("*.db-*"):
+            left.unlink()
+        (place / name).write_bytes(originals[name])
+        state["next"] += 1
+        if state["next"] % _SAVE_EVERY == 0:
+            _save(file, state, counts)
+    _save(file, state, counts)
+    shutil.rmtree(place, ignore_errors=True)
+    return state
+
+
+def _save(file: Path, state: dict, counts: Counter) -> None:
+    state["counts"] = dict(counts)
+    state.setdefault("memory_start", measure_memory())
+    state["memory_most"] = max(state.get("memory_most", 0.0), measure_memory())
+    write_json_atomically(file, state)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--damages", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    state = run(options.folder, options.damages, options.seconds, options.seed)
+    print(json.dumps(state, indent=2))
+    return 1 if any(name.startswith("FOREIGN") for name in state["counts"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
