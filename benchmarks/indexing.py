@@ -17,7 +17,7 @@ import numpy as np
 from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
 
-from icbir_core.pipeline.index_workspace import embed_catalogue, list_fields
+from icbir_core.pipeline.index_workspace import embed_catalogue
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         ratios, computing, memory = [], [], []
         for number in range(options.rounds):
             workspace = make_workspace(folder / f"w{number}", options.films, number * options.films, options.images)
-            store = CaseStore.create(folder / f"s{number}.zarr", {}, list_fields(embedder))
+            store = CaseStore.create(folder / f"s{number}.zarr", {}, embedder.fields)
             batches = options.films // BATCH
             before = [time_call(lambda: forward(inputs)) for _ in range(2 * batches)]
             spent = time_call(lambda ws=workspace, st=store: embed_catalogue(ws, embedder, st, lambda *_: None))

@@ -18,7 +18,7 @@ from retrieval_setting import describe_ratios, make_forward_pass, make_models, m
 
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.radiograph import read_radiograph
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.types import Query
 
@@ -36,7 +36,7 @@ def main() -> None:
         models = make_models(folder)
         workspace = make_workspace(folder / "catalogue", options.cases, 0, options.images)
         index_workspace(workspace, models=models)
-        target_engine.load_models = lambda *_: models  # the workspace holds no model files: hand over those in memory
+        opened_target.load_models = lambda *_: models  # the workspace holds no model files: hand over those in memory
         retriever = Retriever.open(workspace)
         asked = make_workspace(
             folder / "queries", options.queries + 2, 10_000 if not options.images else options.cases, options.images
@@ -63,7 +63,7 @@ def main() -> None:
                 units.append(np.mean(before + after, axis=0))
                 ratios.append(spent / (5 * units[-1]))
         images = np.random.default_rng(1).random((8, 224, 224), dtype="f4")
-        embedder = retriever.get_engine().embedder
+        embedder = retriever.get_target().embedder
         embedder.embed(images)
         batches = [time_call(lambda: embedder.embed(images)) for _ in range(2)]
         published = np.mean(batches, axis=0) / 8 * PUBLISHED_CASES

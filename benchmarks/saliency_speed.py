@@ -65,12 +65,15 @@ def time_similarity(method: str, model, rounds: int) -> str:
 
     from icbir_core.model.classifier import Classifier
     from icbir_core.radiograph.network_input import standardise
-    from icbir_core.saliency.similarity import explain_pair
+    from icbir_core.retrieval.embedding import Embedder
+    from icbir_core.retrieval.methods import SEARCH_METHODS
+    from icbir_core.retrieval.pair_explanation import FilmPair, explain_pair
 
     films = np.random.default_rng(0).random((2, 224, 224), np.float32)
     classifier = Classifier(model, {"findings": [str(i) for i in range(8)], "input": {"size": 224, "equalise": True}})
     run, inputs = tf.function(lambda x: model(x, training=False)), standardise(films)
-    calls = (lambda: explain_pair(method, classifier, films)), (lambda: run(inputs).numpy())
+    pair = FilmPair(films, SEARCH_METHODS[method], Embedder(classifier, None, classifier.findings[0]))
+    calls = (lambda: explain_pair(pair)), (lambda: run(inputs).numpy())
     cold = [measure(call)[0] for call in calls][0]
     times = np.array([[measure(call) for call in calls] for _ in range(rounds)])
     return show(f"similarity, {method}, a pair", 2, cold, times[:, 0], times[:, 1])

@@ -92,7 +92,7 @@ def run_icbir(folder: Path, vectors: np.ndarray, measure, wanted: float) -> dict
         return {"build_s": time.perf_counter() - start, "again": True}
     index = Index.open(directory)
     opened = time.perf_counter() - start
-    result = measure(lambda query: index.search(query, K)[0])
+    result = measure(lambda query: index.search(query, K).rows)
     sizes = {name: entry["bytes"] for name, entry in index.manifest["files"].items()}
     setting = {name: index.manifest[name] for name in ("trees", "search_k", "recall_at_10", "recall_at_10_between")}
     return result | {"open_s": opened, "file_bytes": sum(sizes.values()), "setting": setting}

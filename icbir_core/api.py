@@ -144,7 +144,7 @@ def save_overlay(
     from icbir_core.files import write_bytes_atomically
     from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay, shared_scale
     from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, name_strength, smooth_for_display
-    from icbir_core.saliency.registry import METHODS
+    from icbir_core.saliency.methods import SALIENCY_METHODS
 
     saliency = smooth_for_display(retriever.map_of(film, method, finding))
     radiograph = film.radiograph if isinstance(film, Query) else read_case_radiograph(retriever.workspace, film)
@@ -152,7 +152,7 @@ def save_overlay(
     shown = find_threshold(saliency.values, used, saliency.signed) if threshold is None else threshold
     style = OverlayStyle(signed=saliency.signed, threshold=shown)
     picture = render_overlay(radiograph.pixels, saliency.values, style, used)
-    title = f"{METHODS[method].title}, map of {saliency.finding}"
+    title = f"{SALIENCY_METHODS[method].title}, map of {saliency.finding}"
     title += f", {SMOOTHED}" if is_smoothed(method) else ""
     word = name_strength(saliency, used, shown)
     title += f" ({word})" if word else ""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
-from icbir_core.errors import BrokenPlugin, UnknownNameError
+from icbir_core.errors import BrokenPlugin, IcbirError, UnknownNameError
 
 SEARCH_METHODS = "icbir.search_methods"
 SALIENCY_METHODS = "icbir.saliency_methods"
@@ -75,6 +76,22 @@ class Registry(Mapping[str, Record], Generic[Record]):
 
     def __len__(self) -> int:
         return len(self._built_in) + len(self._load())
+
+    @contextmanager
+    def calling(self, name: str, kind_of_error: type[IcbirError]) -> Iterator[None]:
+        """Run what stands behind a name: whatever goes wrong in the code of an installed package becomes an error of
+        that kind, which names it. Errors of the built-in code pass as they are."""
+        try:
+            yield
+        except IcbirError:
+            raise
+        except Exception as error:
+            if name not in (self._added or {}):
+                raise
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise kind_of_error(
+                f"The {self.kind} '{name}' failed ({reason}); choose another one, or update its package."
+            ) from error
 
     def reload(self) -> None:
         """Look for packages again at the next question, as after one was installed."""

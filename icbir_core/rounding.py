@@ -18,11 +18,6 @@ COARSE = 1e-3
 value that two instruction sets round to either side of 0 takes another way through a network."""
 
 
-def choose_share(search_method: str) -> float:
-    """The share for distances of a search method of whole films."""
-    return COARSE if search_method == "ig_cbir" else SINGLE
-
-
 def clear_rounding(differences: np.ndarray, sizes: np.ndarray | float, share: float = SINGLE) -> np.ndarray:
     """The differences, with 0 wherever one is at most `share` of its size; shape and dtype stay.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from icbir_core.findings import FindingState
 
+Progress = Callable[[int, int, str], None]
+"""progress(done, total, text), called while something long is computed; a total of 0 means "not known"."""
 UNKNOWN = "unknown"
 # The views that can be asked for; other projections keep their own name.
 VIEWS: tuple[str, ...] = ("PA", "AP", "LATERAL")

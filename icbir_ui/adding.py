@@ -19,7 +19,7 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
     with st.form("add"):
         left, middle, right = st.columns([1, 2, 2])
         explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
-        layout = left.selectbox("Layout", LAYOUTS, index=LAYOUTS.index("folder"), help=explained)
+        layout = left.selectbox("Layout", list(LAYOUTS), index=list(LAYOUTS).index("folder"), help=explained)
         folder = middle.text_input("Folder of films on this machine")
         alone = "Alone, it brings its films: from the folder `images` beside it, else from its own folder."
         labels = right.text_input("Table of labels (csv), if there is one", help=alone)

@@ -10,6 +10,7 @@ from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.files import find_program_folder
+from icbir_core.retrieval.target_files import get_classifier_path, list_saliency_cards
 from icbir_ui.errors import escape_markdown
 
 STARTER = find_program_folder() / "assets" / "models"
@@ -38,13 +39,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def find_cards(workspace: Workspace) -> list[Card]:
     """The classifier's card, then those of the saliency classifiers; the starter's where the workspace has none."""
-    own = _read(workspace.models / "classifier.json")
+    own = _read(get_classifier_path(workspace).with_suffix(".json"))
     if own is None:
         names = (("Classifier", "starter_classifier"), ("Saliency classifier", "starter_saliency_classifier"))
         found = [(title, _read(STARTER / f"{name}.json")) for title, name in names]
         return [Card(f"{title} (starter)", manifest, True) for title, manifest in found if manifest]
     cards = [Card("Classifier", own, False)]
-    for path in sorted((workspace.path / "targets").glob("*/saliency_classifier.json")):
+    for path in list_saliency_cards(workspace):
         manifest = _read(path)
         if manifest:
             target = manifest.get("target") or (manifest.get("findings") or ["unknown"])[0]

@@ -34,7 +34,7 @@ class EmbeddingMap:
 
 def project_catalogue(retriever: Retriever, target: str, method: str) -> EmbeddingMap:
     """The plane of a catalogue for a target and a method whose cases are points; a sample of 20,000 of more cases."""
-    index = retriever.get_engine(target).get_index(method)
+    index = retriever.get_target(target).get_index(method)
     rows = np.array([case.row for case in retriever.workspace.catalogue.cases()], np.int64)
     if len(rows) > LARGEST:
         rows = np.sort(np.random.default_rng(0).choice(rows, LARGEST, replace=False))
@@ -49,4 +49,4 @@ def project_catalogue(retriever: Retriever, target: str, method: str) -> Embeddi
 
 def place_query(retriever: Retriever, found: EmbeddingMap, query: Query, target: str, method: str) -> np.ndarray:
     """The query's point float (2,) in the plane, by the same path as its search."""
-    return found.place(retriever.embed_query(query, target).descriptors[method])
+    return found.place(retriever.describe_query(query, method, target))

@@ -19,6 +19,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import WorkspaceError
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import find_method
+from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
@@ -251,10 +252,8 @@ def reload_engine() -> None:
 
 
 def list_map_methods() -> dict[str, tuple[str, bool, str]]:
-    """The registry's methods: name → (title, signed, description). Loads networks: after the engine is ready."""
-    from icbir_core.saliency.registry import METHODS
-
-    return {name: (method.title, method.signed, method.description) for name, method in METHODS.items()}
+    """The saliency methods: name → (title, signed, description)."""
+    return {name: (method.title, method.signed, method.description) for name, method in SALIENCY_METHODS.items()}
 
 
 def list_placeable_methods(engine: Engine, target: str) -> list[str]:

@@ -67,7 +67,7 @@ def draw() -> None:
     columns = st.columns([3, 2.2, 0.8, 0.8], vertical_alignment="bottom")
     hit = ranking.hits[place]
     state.write_address({PARAMETER_CASE: hit.case.case_id})
-    offered = [CLASS_MAP, NONE] if find_method(ranking.method).part else [CLASS_MAP, PAIR_MAP, NONE]
+    offered = [CLASS_MAP, PAIR_MAP, NONE] if find_method(ranking.method).explain else [CLASS_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
     shown = show_choice(columns[1].segmented_control, "Map", offered, key=Key.COMPARE_MAP, help=HELP, required=True)
@@ -76,7 +76,7 @@ def draw() -> None:
     columns[0].markdown(f"**Case {hit.rank} of {len(ids)}** · {words}")
     if cautions := describe_cautions(ranking):
         st.markdown(f":orange[{' '.join(cautions)}]")
-    if PAIR_MAP not in offered:
+    if find_method(ranking.method).part:
         st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION.name else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")

@@ -225,7 +225,7 @@ def main() -> None:
     from icbir_core.retrieval.retriever import Retriever
 
     workspace = Workspace.open(given.workspace)
-    engine = Retriever.open(workspace, given.target).get_engine()
+    engine = Retriever.open(workspace, given.target).get_target()
     source = VectorSource(engine, workspace.path / "evaluation" / "vectors")
     rows = np.setdiff1d(engine.store.get_completed(), workspace.catalogue.removed_rows())
     catalogue = collect_catalogue(workspace, rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from icbir_core.files import remove_partial_files, write_bytes_atomically
 from icbir_core.plurals import count_of
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.tables import read_table, write_table
+from icbir_core.types import Progress
 
 SKIPPED_FILE = "skipped.csv"
 DOUBTFUL_FILE = "doubtful.csv"
@@ -30,8 +30,6 @@ WORKERS = 2
 _BATCH = 16
 _LOOK_AHEAD = 64
 _COPY = "a copy of a film that the catalogue holds"
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

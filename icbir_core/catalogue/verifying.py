@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,9 +10,8 @@ from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import IcbirError
 from icbir_core.files import PARTIAL_MARK, sha256_of_file
-from icbir_core.types import Case
+from icbir_core.types import Case, Progress
 
-Progress = Callable[[int, int, str], None]
 # So many examples are named; the count is always whole.
 _EXAMPLES = 5
 

@@ -17,7 +17,6 @@ import typer
 from icbir_core.cli.conventions import (
     DeviceOption,
     JsonOption,
-    Progress,
     WorkspaceArgument,
     debugging,
     describe_error,
@@ -31,7 +30,6 @@ from icbir_core.cli.conventions import (
 __all__ = [
     "DeviceOption",
     "JsonOption",
-    "Progress",
     "WorkspaceArgument",
     "app",
     "debugging",

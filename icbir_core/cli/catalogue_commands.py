@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, say
 
+if TYPE_CHECKING:
+    from icbir_core.types import Case
+
+LAYOUT_NAMES = "nih, chexpert, mimic, padchest, vindr, folder, dicom"
+"""Spelt out: the registry lies behind imports that `--help` does not wait for."""
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE_ID", help="Name of the case.")]
 
 
@@ -20,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     workspace: WorkspaceArgument,
-    layout: Annotated[str, typer.Option(help="nih, chexpert, mimic, padchest, vindr, folder or dicom.")],
+    layout: Annotated[str, typer.Option(help=f"{LAYOUT_NAMES}, or one of an installed package.")],
     images: Annotated[Path, typer.Option(help="Folder of the films.")],
     labels: Annotated[Path | None, typer.Option(help="Table of labels (.csv or .csv.gz).")] = None,
     view: Annotated[str | None, typer.Option(help="Keep only this view: AP or PA.")] = None,
@@ -91,10 +96,12 @@ def ingest(
 def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     """Check a workspace against its manifest: films, rows, artefacts, maps, embeddings. Exit 1 if anything is wrong."""
     from icbir_core.catalogue import Workspace
-    from icbir_core.pipeline.verifying import verify_all
+    from icbir_core.catalogue.verifying import verify_workspace
+    from icbir_core.retrieval.target_files import verify_stores
 
     with progress_bar("verify") as progress:
-        checks = list(verify_all(Workspace.open(workspace), progress))
+        opened = Workspace.open(workspace)
+        checks = [*verify_workspace(opened, progress), *verify_stores(opened, progress)]
     passed = all(check.passed for check in checks)
     lines = [f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.text}" for check in checks]
     listed = [{"name": check.name, "passed": check.passed, "text": check.text} for check in checks]
@@ -122,7 +129,7 @@ def restore(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOp
     _tell_state(case, opened.catalogue.count(), as_json)
 
 
-def _tell_state(case, cases: int, as_json: bool) -> None:
+def _tell_state(case: Case, cases: int, as_json: bool) -> None:
     state = "removed" if case.removed else "in the catalogue"
     emit({"case_id": case.case_id, "removed": case.removed, "cases": cases}, f"{case.case_id}: {state}.", as_json)
 

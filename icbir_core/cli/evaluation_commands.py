@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, announce_device, emit, progress_bar
+
+if TYPE_CHECKING:
+    from icbir_core.catalogue import Workspace
+    from icbir_core.study.store import RatingsStore
 
 NameOption = Annotated[str, typer.Option("--name", help="Name of the study.")]
 StoreOption = Annotated[
@@ -226,7 +230,7 @@ def plan(
     emit({"effect": effect, "power": power, "queries_by_readers": needed}, "\n".join(lines), as_json)
 
 
-def _open_store(workspace, store: str | None):
+def _open_store(workspace: Workspace, store: str | None) -> RatingsStore:
     from icbir_core.study.creating import open_store
 
     return open_store(workspace, store)

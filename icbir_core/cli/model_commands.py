@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,11 +48,14 @@ def train(
     """Train the classifier on the catalogue's films, then the saliency classifier on its maps. Continues if stopped."""
     from icbir_core.catalogue import Workspace
     from icbir_core.model.recipes import Augmentation, find_recipe
-    from icbir_core.pipeline.train_both import TrainingOptions, train_workspace
+    from icbir_core.training.both_stages import TrainingOptions, train_workspace
 
     chosen = find_recipe(recipe)
-    changes = {"epochs": epochs, "batch_size": batch_size}
-    chosen = replace(chosen, **{name: value for name, value in changes.items() if value is not None})
+    chosen = replace(
+        chosen,
+        epochs=chosen.epochs if epochs is None else epochs,
+        batch_size=chosen.batch_size if batch_size is None else batch_size,
+    )
     if flip:
         chosen = replace(chosen, augmentation=replace(chosen.augmentation or Augmentation(), flip=0.5))
     options = TrainingOptions(
@@ -120,12 +123,12 @@ def fetch_network(
     emit(result, "\n".join(lines), as_json)
 
 
-def _tell_epoch(stage: str, row: dict) -> None:
+def _tell_epoch(stage: str, row: dict[str, Any]) -> None:
     score = f", mean AUROC {row['mean_auroc']:.3f}" if "mean_auroc" in row else ""
     say(f"{stage}: epoch {row['epoch'] + 1}, loss {row['loss']:.4f}{score}, {row['seconds']:.0f} s")
 
 
-def _describe(stage: str, manifest: dict) -> list[str]:
+def _describe(stage: str, manifest: dict[str, Any]) -> list[str]:
     films, training = manifest["films"], manifest["training"]
     lines = [
         f"{stage}: {manifest['network']} on {films['trained']} films, {training['epochs']} epochs, kept epoch "
@@ -148,10 +151,10 @@ def _describe(stage: str, manifest: dict) -> list[str]:
     return lines
 
 
-def _tell_score(score: dict) -> str:
+def _tell_score(score: dict[str, Any]) -> str:
     return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
-def _without_history(manifest: dict) -> dict:
+def _without_history(manifest: dict[str, Any]) -> dict[str, Any]:
     training = {name: value for name, value in manifest["training"].items() if name not in ("history", "held_back")}
     return {**manifest, "training": training}

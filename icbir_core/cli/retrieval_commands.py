@@ -59,6 +59,8 @@ def index(
         say("The models have changed: all maps and embeddings were computed anew.")
     for case_id, reason in report.unreadable:
         say(f"Not indexed: {case_id}: {reason}")
+    for name, reason in report.failed:
+        say(f"Not indexed by {name}: {reason}")
     lines = [f"{report.target}: {report.embedded} cases embedded, {report.already} there before."]
     for method, facts in report.indexes.items():
         tail = f" ({facts['tail']} in the tail)" if facts["tail"] else ""
@@ -72,9 +74,10 @@ def index(
         "device": report.device,
         "unreadable": [{"case_id": case_id, "reason": reason} for case_id, reason in report.unreadable],
         "indexes": report.indexes,
+        "failed": [{"method": name, "reason": reason} for name, reason in report.failed],
     }
     emit(result, "\n".join(lines), as_json)
-    if report.unreadable:
+    if report.unreadable or report.failed:
         raise typer.Exit(1)
 
 
@@ -155,7 +158,8 @@ def describe_ranking(ranking: Ranking, timings_ms: dict[str, float]) -> dict[str
             "findings": list(hit.case.present),
             "unknown_findings": [n for n, state in findings if not state.known],
         }
-    prediction = {name: round(value, 6) for name, value in ranking.prediction.probabilities.items()}
+    probabilities = ranking.prediction.probabilities if ranking.prediction else {}
+    prediction = {name: round(value, 6) for name, value in probabilities.items()}
     timings = {stage: round(value, 3) for stage, value in timings_ms.items()}
     return {"query": ranking.query, "prediction": prediction, **record, "timings_ms": timings}
 
@@ -164,7 +168,8 @@ def format_ranking(ranking: Ranking) -> str:
     """A ranking as a table for a reader."""
     from icbir_core.retrieval.neighbours import describe_distance
 
-    predicted = ", ".join(f"{name} {value:.2f}" for name, value in ranking.prediction.probabilities.items())
+    probabilities = ranking.prediction.probabilities if ranking.prediction else {}
+    predicted = ", ".join(f"{name} {value:.2f}" for name, value in probabilities.items())
     lines = [
         f"{ranking.query}",
         f"  predicted: {predicted}",
@@ -201,7 +206,7 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
     def name(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
 
-    method = retriever.get_engine(ranking.target).map_method
+    method = retriever.get_target(ranking.target).map_method
     stem = name(Path(ranking.query).stem)
     scale = save_overlay(retriever, asked, folder / f"{stem}_query.png", method, ranking.target)
     own = smooth_for_display(retriever.map_of(asked, method, ranking.target))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +19,13 @@ from icbir_core.cli.conventions import (
     say,
 )
 from icbir_core.retrieval.methods import SEARCH_METHODS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from icbir_core.catalogue import Workspace
+    from icbir_core.saliency.checks import CheckRow
+    from icbir_core.training.shuffled_labels import ShuffleOptions
 
 TargetOption = Annotated[str | None, typer.Option("--target", help="Finding to explain (default: the first target).")]
 
@@ -63,13 +72,13 @@ def explain(
     from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.display import SMOOTHED, is_smoothed, smooth_for_display
+    from icbir_core.saliency.methods import SALIENCY_METHODS
     from icbir_core.saliency.registry import explain as explain_films
-    from icbir_core.saliency.registry import require_method
 
     if method == "similarity":
         _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
         return
-    require_method(method)
+    title = SALIENCY_METHODS[method].title
     chosen = announce_device(device)
     models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
     pixels = read_radiograph(image).pixels
@@ -78,7 +87,7 @@ def explain(
     drawn = smooth_for_display(found) if out.suffix.lower() == ".png" else found
     whole = show_whole_film(drawn.values, pixels.shape, models.classifier.input_settings)
     values = Letterbox.of(pixels.shape, whole.shape[0]).to_film(whole)
-    title = f"{require_method(method).title}, map of {found.finding}"
+    title = f"{title}, map of {found.finding}"
     _write(out, pixels, values, found.signed, f"{title}, {SMOOTHED}" if is_smoothed(method) else title)
     _say_state(found.state)
     result = {
@@ -106,7 +115,7 @@ def _explain_similarity(
     target: str | None,
     out: Path,
     device: str,
-    as_json,
+    as_json: bool,
 ) -> None:
     from icbir_core.catalogue import read_case_radiograph, read_query
     from icbir_core.errors import SaliencyError
@@ -142,7 +151,7 @@ def _explain_similarity(
         "explained": pair.explained,
         "residual": pair.residual,
         "files": [str(file) for file in files],
-        "versions": retriever.get_engine().get_versions(search_method),
+        "versions": retriever.get_target().get_versions(search_method),
         "device": chosen.name,
     }
     text = (
@@ -157,7 +166,9 @@ def _say_state(name: str) -> None:
         say(f"The map is {name}: it marks no place.")
 
 
-def _write(out: Path, pixels, values, signed: bool, title: str, scale: float | None = None) -> None:
+def _write(
+    out: Path, pixels: np.ndarray, values: np.ndarray, signed: bool, title: str, scale: float | None = None
+) -> None:
     import cv2
     import numpy as np
 
@@ -177,14 +188,12 @@ def _write(out: Path, pixels, values, signed: bool, title: str, scale: float | N
 
 
 def _list_methods(as_json: bool) -> None:
-    from dataclasses import asdict
+    from icbir_core.retrieval.pair_explanation import SIMILARITY
+    from icbir_core.saliency.methods import SALIENCY_METHODS
 
-    from icbir_core.saliency.registry import METHODS
-    from icbir_core.saliency.similarity import SIMILARITY
-
-    for method in (*METHODS.values(), SIMILARITY):
+    for method in (*SALIENCY_METHODS.values(), SIMILARITY):
         sign = "signed" if method.signed else "not signed"
-        emit(asdict(method), f"{method.name:22}{method.title} ({sign}): {method.description}", as_json)
+        emit(method.as_dict(), f"{method.name:22}{method.title} ({sign}): {method.description}", as_json)
 
 
 def checks(
@@ -231,8 +240,12 @@ def checks(
     models = load_models(opened, require_canonical_name(target) if target else None)
     settings = models.classifier.input_settings
     if shuffled_labels:
-        settings = {"epochs": epochs, "films": films, "device": device} | ({"methods": chosen} if chosen else {})
-        _check_shuffled_labels(opened, models, network, settings, out, as_json)
+        from icbir_core.training.shuffled_labels import ShuffleOptions
+
+        own = models.classifier.manifest["network"] if network == "own" else network
+        wanted = ShuffleOptions(models.target, own, epochs=epochs, films=films, device=device)
+        wanted = replace(wanted, input=settings) if network == "own" else wanted
+        _check_shuffled_labels(opened, replace(wanted, methods=chosen) if chosen else wanted, out, as_json)
         return
     marked = [one for one in (simulate_marked(models.target, simulated, settings),) if one is not None]
     if boxes is not None:
@@ -250,26 +263,21 @@ def checks(
     _emit_rows(rows, title, result, out, as_json)
 
 
-def _check_shuffled_labels(workspace, models, network: str, settings: dict, out: Path | None, as_json: bool) -> None:
-    from icbir_core.pipeline.shuffled_labels import ShuffleOptions, check_shuffled_labels
+def _check_shuffled_labels(workspace: Workspace, options: ShuffleOptions, out: Path | None, as_json: bool) -> None:
+    from icbir_core.training.shuffled_labels import check_shuffled_labels
 
-    own = models.classifier
-    kind = {"network": network}
-    if network == "own":
-        kind = {"network": own.manifest["network"], "input": own.input_settings}
-    options = ShuffleOptions(models.target, **kind, **settings)
     with progress_bar("shuffled labels", "step") as progress:
         rows = check_shuffled_labels(workspace, options, progress)
     title = (
         f"{options.network} at {options.input.size}, trained from random weights for {options.epochs} epochs on true "
         f"and on shuffled labels, target {options.target}."
     )
-    result = {"target": options.target, "network": options.network, "size": options.input.size}
+    result: dict[str, Any] = {"target": options.target, "network": options.network, "size": options.input.size}
     result |= {"epochs": options.epochs, "films": options.films, "seed": options.seed}
     _emit_rows(rows, title, result, out, as_json)
 
 
-def _emit_rows(rows, title: str, result: dict, out: Path | None, as_json: bool) -> None:
+def _emit_rows(rows: Sequence[CheckRow], title: str, result: dict[str, Any], out: Path | None, as_json: bool) -> None:
     from icbir_core.files import write_text_atomically
     from icbir_core.saliency.checks import render_table, to_plain
 

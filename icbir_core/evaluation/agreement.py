@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
@@ -48,7 +49,9 @@ def kendall_w(scores: np.ndarray) -> tuple[float, float]:
     return concordance, float(stats.chi2.sf(readers * (items - 1) * concordance, items - 1))
 
 
-def weighted_kappa(first: np.ndarray, second: np.ndarray, weights: str = "quadratic", categories=None) -> float:
+def weighted_kappa(
+    first: np.ndarray, second: np.ndarray, weights: str = "quadratic", categories: ArrayLike | None = None
+) -> float:
     """Cohen's κ weighted "linear" or "quadratic" (statsmodels); pairs with NaN left out; NaN if both are constant."""
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     known = np.isfinite(first) & np.isfinite(second)
@@ -107,7 +110,7 @@ def intraclass_correlations(scores: np.ndarray) -> tuple[float, float]:
     error = (residual**2).sum() / ((items - 1) * (readers - 1))
     single = between + (readers - 1) * error + readers * (judges - error) / items
     average = between + (judges - error) / items
-    single, average = clear_rounding([single, average], (values**2).mean(), DOUBLE)
+    single, average = clear_rounding(np.array([single, average]), (values**2).mean(), DOUBLE)
     ratio = [(between - error) / part if part > 0 else float("nan") for part in (single, average)]
     return float(ratio[0]), float(ratio[1])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from icbir_core.findings import FindingState
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.settings import InputSettings
-from icbir_core.types import Case, Radiograph
+from icbir_core.types import Case, Progress, Radiograph
 
-Progress = Callable[[int, int, str], None]
+Text = TypeVar("Text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +57,17 @@ class FilmSet:
         """float64 (N, F') of the given findings, in their order; unknown where these films do not name one."""
         return np.stack([self.states(name) for name in findings], axis=1) if findings else np.zeros((len(self), 0))
 
-    def select(self, numbers: Sequence[int]) -> FilmSet:
+    def select(self, numbers: Iterable[int]) -> FilmSet:
         """Some of the films, in the given order."""
-        numbers = [int(i) for i in numbers]
+        chosen = [int(i) for i in numbers]
 
-        def take(values: tuple) -> tuple:
-            return tuple(values[i] for i in numbers)
+        def take(values: tuple[Text, ...]) -> tuple[Text, ...]:
+            return tuple(values[i] for i in chosen)
 
         return FilmSet(
             take(self.names), take(self.films), take(self.patients), take(self.views), self.findings,
-            self.labels[numbers], lambda i: self.read(numbers[i]),
-            None if self.rows is None else self.rows[numbers], self.skipped,
+            self.labels[chosen], lambda i: self.read(chosen[i]),
+            None if self.rows is None else self.rows[chosen], self.skipped,
             take(self.others) if self.others else (),
         )  # fmt: skip
 

@@ -82,13 +82,13 @@ def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmS
     left, right = [], []
     for part in method.fields:
         one, other = (_get(source, films, part) for films in (queries, catalogue))
-        scale = 1.0
+        scale: float | np.ndarray = 1.0
         if method.centred:
             centre = Centre.measure([other], {})
             one, other = centre.transform(one), centre.transform(other)
         elif len(method.fields) > 1:
             spread = float(np.sqrt(((other - other.mean(axis=0)) ** 2).sum(axis=1).mean()))
-            spread = float(clear_rounding(spread, np.sqrt((other**2).sum(axis=1).mean())))
+            spread = float(clear_rounding(np.asarray(spread), np.sqrt((other**2).sum(axis=1).mean())))
             scale = 1 / spread if spread > 0 else 1.0
         elif part == FINDINGS:
             deviation = clear_rounding(other.std(axis=0), np.abs(other.mean(axis=0)))
@@ -122,4 +122,5 @@ def _get(source: VectorSource, films: FilmSet, part: str) -> np.ndarray:
 
 
 def _normalise(matrix: np.ndarray) -> np.ndarray:
-    return matrix * invert_lengths(matrix)[:, None]
+    found: np.ndarray = matrix * invert_lengths(matrix)[:, None]
+    return found

@@ -12,54 +12,60 @@ import numpy as np
 from icbir_core.errors import EvaluationError
 
 
-def drop_unknown(relevance: np.ndarray) -> np.ndarray:
+def drop_unknown(grades: np.ndarray) -> np.ndarray:
     """The list (n,) without its NaN entries, order kept; float64."""
-    values = np.asarray(relevance, dtype=np.float64)
+    values = np.asarray(grades, dtype=np.float64)
     return values[~np.isnan(values)]
 
 
-def precision_at(relevance: np.ndarray, k: int) -> np.ndarray:
-    """Part of the first k that is relevant, in [0, 1]; NaN where fewer than k are known. relevance (…, n) of 0/1."""
-    values = _check(relevance)
+def precision_at(grades: np.ndarray, k: int) -> np.ndarray:
+    """Part of the first k that is relevant, in [0, 1]; NaN where fewer than k are known. grades (…, n) of 0/1."""
+    values = _check(grades)
     if k < 1:
         raise EvaluationError(f"Expected k of at least 1, got {k}; choose a positive k.")
     if values.shape[-1] < k:
         return np.full(values.shape[:-1], np.nan)
-    return values[..., :k].mean(axis=-1)
+    found: np.ndarray = values[..., :k].mean(axis=-1)
+    return found
 
 
-def r_precision(relevance: np.ndarray) -> np.ndarray:
-    """Precision at R, R the number of relevant cases in the list; NaN where there is none. relevance (…, n) of 0/1."""
-    values = _check(relevance)
+def r_precision(grades: np.ndarray) -> np.ndarray:
+    """Precision at R, R the number of relevant cases in the list; NaN where there is none. grades (…, n) of 0/1."""
+    values = _check(grades)
     total = values.sum(axis=-1)
     within = np.arange(values.shape[-1]) < total[..., None]
-    return np.divide((values * within).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0)
+    found: np.ndarray = np.divide(
+        (values * within).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0
+    )
+    return found
 
 
-def average_precision(relevance: np.ndarray) -> np.ndarray:
-    """Mean over relevant cases of the precision at their ranks; NaN where there is none. relevance (…, n) of 0/1."""
-    values = _check(relevance)
+def average_precision(grades: np.ndarray) -> np.ndarray:
+    """Mean over relevant cases of the precision at their ranks; NaN where there is none. grades (…, n) of 0/1."""
+    values = _check(grades)
     precision = np.cumsum(values, axis=-1) / np.arange(1, values.shape[-1] + 1)
     total = values.sum(axis=-1)
     summed = (precision * values).sum(axis=-1)
-    return np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
+    found: np.ndarray = np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return found
 
 
-def hit_rate(relevance: np.ndarray, k: int) -> np.ndarray:
-    """1 where any of the first k is relevant, else 0; NaN where fewer than k are known. relevance (…, n) of 0/1."""
-    values = precision_at(relevance, k)
+def hit_rate(grades: np.ndarray, k: int) -> np.ndarray:
+    """1 where any of the first k is relevant, else 0; NaN where fewer than k are known. grades (…, n) of 0/1."""
+    values = precision_at(grades, k)
     return np.where(np.isnan(values), np.nan, (values > 0).astype(np.float64))
 
 
-def vote_share(relevance: np.ndarray, k: int) -> np.ndarray:
+def vote_share(grades: np.ndarray, k: int) -> np.ndarray:
     """The neighbours' vote: part of the first k (or of all, if fewer) that carries the finding, in [0, 1]."""
-    values = _check(relevance)
-    return values[..., : max(1, min(k, values.shape[-1]))].mean(axis=-1)
+    values = _check(grades)
+    found: np.ndarray = values[..., : max(1, min(k, values.shape[-1]))].mean(axis=-1)
+    return found
 
 
-def majority_vote(relevance: np.ndarray, k: int) -> np.ndarray:
+def majority_vote(grades: np.ndarray, k: int) -> np.ndarray:
     """1 where more than half of the first k carry the finding, 0 where fewer than half, 0.5 at a tie."""
-    share = vote_share(relevance, k)
+    share = vote_share(grades, k)
     return np.where(share == 0.5, 0.5, (share > 0.5).astype(np.float64))
 
 
@@ -71,14 +77,16 @@ def grade_of_rank(rank: np.ndarray, count: int) -> np.ndarray:
 def discounted_gain(grades: np.ndarray, k: int | None = None) -> np.ndarray:
     """DCG of grades (…, n) in ranked order: sum of (2^grade − 1) / log2(rank + 1) over the first k (default all)."""
     values = np.asarray(grades, dtype=np.float64)[..., :k]
-    return ((2.0**values - 1) / np.log2(np.arange(2, values.shape[-1] + 2))).sum(axis=-1)
+    found: np.ndarray = ((2.0**values - 1) / np.log2(np.arange(2, values.shape[-1] + 2))).sum(axis=-1)
+    return found
 
 
 def normalised_gain(grades: np.ndarray, k: int | None = None) -> np.ndarray:
     """nDCG in [0, 1]: DCG over that of the best order of the same grades; NaN where every grade is 0. grades (…, n)."""
     values = np.asarray(grades, dtype=np.float64)
     best = discounted_gain(-np.sort(-values, axis=-1), k)
-    return np.divide(discounted_gain(values, k), best, out=np.full(np.shape(best), np.nan), where=best > 0)
+    found: np.ndarray = np.divide(discounted_gain(values, k), best, out=np.full(np.shape(best), np.nan), where=best > 0)
+    return found
 
 
 def jaccard_grades(query: np.ndarray, cases: np.ndarray, no_finding: int | None = None) -> np.ndarray:
@@ -99,8 +107,8 @@ def jaccard_grades(query: np.ndarray, cases: np.ndarray, no_finding: int | None 
     return np.where(known.any(axis=1), grades, np.nan)
 
 
-def _check(relevance: np.ndarray) -> np.ndarray:
-    values = np.asarray(relevance, dtype=np.float64)
+def _check(grades: np.ndarray) -> np.ndarray:
+    values = np.asarray(grades, dtype=np.float64)
     if values.size and not np.isin(values, (0.0, 1.0)).all():
         raise EvaluationError("Expected a ranked list of 0 and 1, got other values; drop the unknown cases first.")
     return values

@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from icbir_core.evaluation.figure_words import describe_figure
 
@@ -87,16 +88,16 @@ footer { margin-top: 3rem; font-size: .85rem; color: #4b5560; border-top: 1px so
 
 def render_page(title: str, sections: Sequence[Section], warnings: Sequence[str] = ()) -> str:
     """The page as text; every text is escaped, plotly's script is inlined once if there is a figure."""
-    script = ""
+    script = Markup("")
     if any(section.figures for section in sections):
         from plotly.offline import get_plotlyjs
 
-        script = jinja2.utils.markupsafe.Markup(get_plotlyjs())
+        script = Markup(get_plotlyjs())
 
     def draw(figure: Any, title: str) -> Any:
         drawn = figure.to_html(include_plotlyjs=False, full_html=False, config={"displaylogo": False})
-        frame = jinja2.utils.markupsafe.Markup('<div role="img" aria-label="{}">{}</div>')
-        return frame.format(describe_figure(figure, title), jinja2.utils.markupsafe.Markup(drawn))
+        frame = Markup('<div role="img" aria-label="{}">{}</div>')
+        return frame.format(describe_figure(figure, title), Markup(drawn))
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TEMPLATE).render(

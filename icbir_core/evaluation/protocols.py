@@ -30,6 +30,7 @@ from icbir_core.evaluation.scoring import (
 from icbir_core.evaluation.statistics import bootstrap_mean, compare_paired, correct_for_comparisons, group_patients
 from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.findings import NO_FINDING
+from icbir_core.retrieval.methods import SearchMethod
 
 PAPER_FRACTIONS = (0.055, 0.115, 0.175)
 PAPER_SEEDS = (42, 1, 27, 57, 77)
@@ -61,26 +62,25 @@ def evaluate_held_out(
 ) -> EvaluationResult:  # fmt: skip
     """Every query film against the catalogue; cases of the query's patient and its own film are never candidates."""
     chosen = require_methods(methods)
-    allowed = find_allowed(queries, catalogue)
     names = tuple(sorted(set(queries.findings) & set(catalogue.findings)))
     if target not in names:
         raise EvaluationError(f"Expected labels of {target} in queries and catalogue, got none; choose another target.")
     states = queries.states(target)
     cases = catalogue.states(target)
-    relevance: dict[str, list[np.ndarray]] = {"target": [cases] * len(queries)}
+    grades: dict[str, list[np.ndarray]] = {"target": [cases] * len(queries)}
     asked = {"target": states == 1}
     measures = make_target_measures(ks)
     left, right = queries.align_labels(names), catalogue.align_labels(names)
     normal = names.index(NO_FINDING) if NO_FINDING in names else None
-    relevance["findings"] = [metrics.jaccard_grades(row, right) for row in left]
+    grades["findings"] = [metrics.jaccard_grades(row, right) for row in left]
     asked["findings"] = np.isfinite(left).any(axis=1)
     measures.append(make_gain_measure("findings", "nDCG at 10 by Jaccard of findings, No Finding a match"))
     if normal is not None:
-        relevance["abnormal"] = [metrics.jaccard_grades(row, right, normal) for row in left]
+        grades["abnormal"] = [metrics.jaccard_grades(row, right, normal) for row in left]
         others = np.delete(left, normal, axis=1)
         asked["abnormal"] = (others == 1).any(axis=1)
         measures.append(make_gain_measure("abnormal", "nDCG at 10 by Jaccard of findings, No Finding no match"))
-    task = Task(relevance, asked, group_patients(queries.patients), tuple(measures))
+    task = Task(grades, asked, group_patients(queries.patients), tuple(measures))
     shared = sum(p is not None and p in set(catalogue.patients) for p in queries.patients)
     more = [
         f"{len(queries)} query films of {len(set(queries.patients) - {None})} patients, {int((states == 1).sum())} of "
@@ -93,8 +93,8 @@ def evaluate_held_out(
     if any(p is None for p in catalogue.patients):
         unnamed = sum(p is None for p in catalogue.patients)
         more.append(f"{unnamed} catalogue films have no patient: a patient of the queries could hide among them.")
-    return _finish("held-out", target, task, allowed, queries, catalogue, source, chosen, permutations,
-                   (*notes, *more), states, relevance["target"], vote)  # fmt: skip
+    judging = _Judging("held-out", target, task, queries, catalogue, source, chosen, states, permutations, vote)
+    return _finish(judging, (*notes, *more))
 
 
 def evaluate_simulated(
@@ -109,7 +109,6 @@ def evaluate_simulated(
 
     chosen = require_methods(methods)
     left, right = ([_find_truth(name, truths) for name in films.names] for films in (queries, catalogue))
-    allowed = find_allowed(queries, catalogue)
     states = np.array([float(target in truth.names) for truth in left])
     cases = np.array([float(target in truth.names) for truth in right])
     grades = [np.array([similarity_grade(one, other) for other in right]) for one in left]
@@ -128,8 +127,8 @@ def evaluate_simulated(
         ),
     )
     more = f"{len(left)} simulated query films, {int(states.sum())} with {target}; catalogue {len(right)} films."
-    return _finish("simulated", target, task, allowed, queries, catalogue, source, chosen, permutations,
-                   (*notes, more), states, [cases] * len(left), 10)  # fmt: skip
+    judging = _Judging("simulated", target, task, queries, catalogue, source, chosen, states, permutations, 10)
+    return _finish(judging, (*notes, more))
 
 
 def evaluate_paper(
@@ -198,17 +197,35 @@ def evaluate_paper(
     return EvaluationResult("silva2020", target, tables, summary, (*notes, *more), pool, pool)
 
 
-def _finish(
-    protocol: str, target: str, task: Task, allowed: np.ndarray, queries: FilmSet, catalogue: FilmSet,
-    source: VectorSource, chosen: Sequence, permutations: int, notes: Sequence[str], states: np.ndarray,
-    relevance: Sequence[np.ndarray], vote: int,
-) -> EvaluationResult:  # fmt: skip
-    chance, drawn = compute_chance(task, allowed, permutations)
+@dataclass(frozen=True, eq=False)
+class _Judging:
+    """What is searched, by what, and how the rankings are judged. states : of the target in the queries; vote : of how
+    many neighbours the vote is taken."""
+
+    protocol: str
+    target: str
+    task: Task
+    queries: FilmSet
+    catalogue: FilmSet
+    source: VectorSource
+    chosen: Sequence[SearchMethod]
+    states: np.ndarray
+    permutations: int
+    vote: int
+
+
+def _finish(judging: _Judging, notes: Sequence[str]) -> EvaluationResult:
+    task, target, queries, catalogue = judging.task, judging.target, judging.queries, judging.catalogue
+    source, chosen = judging.source, judging.chosen
+    allowed = find_allowed(queries, catalogue)
+    chance, drawn = compute_chance(task, allowed, judging.permutations)
     orders, scores = {}, {}
     for method in chosen:
         orders[method.name] = rank_cases(measure_distances(method, source, queries, catalogue), allowed)
         score = score_method(task, orders[method.name], drawn)
-        score.vote.update(score_vote(states, np.stack(relevance), orders[method.name], task.groups, vote))
+        score.vote.update(
+            score_vote(judging.states, task.grades["target"], orders[method.name], task.groups, judging.vote)
+        )
         scores[method.name] = score
     reference = PUBLISHED if PUBLISHED in scores else chosen[0].name
     main = [m.name for m in chosen if not m.control]
@@ -236,10 +253,10 @@ def _finish(
         "chance": chance,
         "comparisons": comparisons,
         "compared_measures": primary,
-        "versions": source.engine.models.identity | {"map": source.engine.map_method},
+        "versions": source.opened.models.identity | {"map": source.opened.map_method},
     }
     summary = summarise(tables, reference, target)
-    return EvaluationResult(protocol, target, tables, summary, tuple(notes), queries, catalogue, orders, scores)
+    return EvaluationResult(judging.protocol, target, tables, summary, tuple(notes), queries, catalogue, orders, scores)
 
 
 def summarise(tables: Mapping[str, Any], reference: str, target: str) -> tuple[str, ...]:
@@ -247,7 +264,7 @@ def summarise(tables: Mapping[str, Any], reference: str, target: str) -> tuple[s
     measure = "average_precision"
     values = {name: entry["metrics"][measure]["value"] for name, entry in tables["methods"].items()}
     main = {name: value for name, value in values.items() if not tables["methods"][name]["control"]}
-    best = max(main, key=main.get)
+    best = max(main, key=main.__getitem__)
     chance = tables["chance"][measure]["value"]
     lines = [
         f"By mean average precision for {target}, {best} is best with {values[best]:.3f}; "
@@ -291,7 +308,7 @@ def _summarise_paper(tables: Mapping[str, Any]) -> tuple[str, ...]:
             if np.isfinite(row[fraction]["value"])
         }
         if known:
-            best = max(known, key=known.get)
+            best = max(known, key=known.__getitem__)
             lines.append(f"Fraction {fraction}: best is {best} with precision {known[best]:.3f}; chance {chance:.3f}.")
     as_good = sorted({c["second"] for c in tables["comparisons"] if c["second"] in CONTROL_MAPS and not _is_better(c)})
     if as_good:
@@ -300,7 +317,8 @@ def _summarise_paper(tables: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _is_better(entry: Mapping[str, Any]) -> bool:
-    return entry["difference"]["value"] > 0 and entry["p_corrected"] < 0.05
+    found: bool = entry["difference"]["value"] > 0 and entry["p_corrected"] < 0.05
+    return found
 
 
 def _say_difference(entry: Mapping[str, Any], first: str, second: str) -> str:
@@ -325,4 +343,5 @@ def _match_side(mine: Any, other: Any) -> float:
     if mine is None or other is None:
         return 0.0
     side = 0.25 if mine.side == other.side else 0.125 if "both" in (mine.side, other.side) else 0.0
-    return 4 * (0.5 + side + 0.25 * (1 - abs(mine.severity - other.severity)))
+    found: float = 4 * (0.5 + side + 0.25 * (1 - abs(mine.severity - other.severity)))
+    return found

@@ -31,7 +31,7 @@ _SHORT = ("precision_at_10", "r_precision", "average_precision", "ndcg_findings"
 
 def to_json(result: EvaluationResult) -> dict[str, Any]:
     """Plain values of everything but the pictures."""
-    return make_plain(
+    found: dict[str, Any] = make_plain(
         {
             "protocol": result.protocol,
             "target": result.target,
@@ -43,6 +43,7 @@ def to_json(result: EvaluationResult) -> dict[str, Any]:
             **result.tables,
         }
     )
+    return found
 
 
 def to_text(result: EvaluationResult) -> str:
@@ -207,4 +208,5 @@ def _draw_row(result: EvaluationResult, method: str, query: int, value: float) -
 def _draw_film(films: FilmSet, number: int, frame: int) -> np.ndarray:
     image = fit_to_network(films.read(number).pixels, InputSettings(size=_SHOWN, equalise=False))
     tile = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
-    return cv2.copyMakeBorder(tile, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=frame)
+    found: np.ndarray = cv2.copyMakeBorder(tile, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=frame)
+    return found

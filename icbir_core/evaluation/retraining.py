@@ -6,7 +6,6 @@ IG-CBIR's maps are retrained in the same way beside it, so that both sides saw t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,21 +15,21 @@ import numpy as np
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
-from icbir_core.retrieval.model_choice import CLASSIFIER
+from icbir_core.retrieval.target_files import get_classifier_path
+from icbir_core.types import Progress
 
 if TYPE_CHECKING:
     from icbir_core.catalogue import Workspace
     from icbir_core.model.classifier import Classifier
-    from icbir_core.retrieval.target_engine import TargetEngine
+    from icbir_core.retrieval.opened_target import OpenedTarget
 
-Progress = Callable[[int, int, str], None]
 SUFFIX = "_retrained"
 RETRAINABLE = ("ig_cbir", *CONTROL_MAPS)
-_BATCH, _HELD_BACK = 16, 0.2
+_BATCH = 16
 
 
 def retrain(
-    workspace: Workspace, engine: TargetEngine, catalogue: FilmSet, name: str, epochs: int, seed: int = 0,
+    workspace: Workspace, opened: OpenedTarget, catalogue: FilmSet, name: str, epochs: int, seed: int = 0,
     progress: Progress | None = None,
 ) -> Classifier:  # fmt: skip
     """The classifier's network trained on the maps `name` ("ig_cbir" or a control) of the catalogue's films.
@@ -40,38 +39,30 @@ def retrain(
     """
     if name not in RETRAINABLE:
         raise EvaluationError(f"Expected maps among {', '.join(RETRAINABLE)} to retrain on, got '{name}'; choose one.")
-    from icbir_core.model.classifier import Classifier, save_classifier
     from icbir_core.model.recipes import find_recipe
-    from icbir_core.model.training import train
     from icbir_core.model.training_set import TrainingSet, split_by_patient
+    from icbir_core.training.side_networks import HELD_BACK, SideNetwork, train_once
 
-    models = engine.models
-    made_from = "|".join([models.classifier.sha256, engine.target, name, str(epochs), str(seed), *catalogue.films])
+    models = opened.models
+    made_from = "|".join([models.classifier.sha256, opened.target, name, str(epochs), str(seed), *catalogue.films])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:16]
     folder = Path(workspace.path) / "evaluation" / "retrained" / f"{name}-{digest}"
-    path = folder / "saliency_classifier.keras"
-    if path.with_suffix(".json").is_file():
-        return Classifier.load(path)
-    findings = _find_trainable(models.classifier.findings, catalogue, engine.target)
-    labels = catalogue.align_labels(findings).astype(np.float32)
-    held_back = split_by_patient(catalogue.patients, labels, _HELD_BACK, seed)
-    maps = _compute_maps(engine, catalogue, name, progress)
-    training_set = TrainingSet(maps, labels, findings, catalogue.patients, held_back)
-    settings, network = models.classifier.input_settings, models.classifier.manifest["network"]
-    result = train(
-        training_set, replace(find_recipe("default"), epochs=epochs), folder / "training", network=network,
-        size=settings.size, weights=_find_weights(workspace), seed=seed, made_from=digest, progress=progress,
+
+    def collect() -> TrainingSet:
+        findings = _find_trainable(models.classifier.findings, catalogue, opened.target)
+        labels = catalogue.align_labels(findings).astype(np.float32)
+        held_back = split_by_patient(catalogue.patients, labels, HELD_BACK, seed)
+        return TrainingSet(
+            _compute_maps(opened, catalogue, name, progress), labels, findings, catalogue.patients, held_back
+        )
+
+    wanted = SideNetwork(
+        folder / "saliency_classifier.keras", folder / "training", "retrained control",
+        models.classifier.manifest["network"], models.classifier.input_settings,
+        replace(find_recipe("default"), epochs=epochs), digest, _find_weights(workspace), seed,
+        {"maps": name, "classifier": models.classifier.sha256, "epochs": epochs},
     )  # fmt: skip
-    manifest = {
-        "kind": "retrained control",
-        "network": network,
-        "findings": list(findings),
-        "input": {"size": settings.size, "equalise": settings.equalise},
-        "maps": name,
-        "classifier": models.classifier.sha256,
-        "epochs": epochs,
-    }
-    return save_classifier(result.model, path, manifest)
+    return train_once(wanted, collect, progress)
 
 
 def _find_trainable(findings: tuple[str, ...], catalogue: FilmSet, target: str) -> tuple[str, ...]:
@@ -86,12 +77,12 @@ def _find_trainable(findings: tuple[str, ...], catalogue: FilmSet, target: str) 
     return tuple(kept)
 
 
-def _compute_maps(engine: TargetEngine, catalogue: FilmSet, name: str, progress: Progress | None) -> np.ndarray:
+def _compute_maps(opened: OpenedTarget, catalogue: FilmSet, name: str, progress: Progress | None) -> np.ndarray:
     """Encoded maps uint8 (N, S, S) of the catalogue."""
     from icbir_core.saliency.encoding import encode_map
 
-    settings = engine.models.classifier.input_settings
-    make_maps = make_control(name, engine.models.classifier, engine.target)
+    settings = opened.models.classifier.input_settings
+    make_maps = make_control(name, opened.models.classifier, opened.target)
     maps = np.empty((len(catalogue), settings.size, settings.size), np.uint8)
     for start in range(0, len(catalogue), _BATCH):
         part = range(start, min(start + _BATCH, len(catalogue)))
@@ -102,7 +93,7 @@ def _compute_maps(engine: TargetEngine, catalogue: FilmSet, name: str, progress:
 
 
 def _find_weights(workspace: Workspace) -> str:
-    own = workspace.models / CLASSIFIER
+    own = get_classifier_path(workspace)
     if own.is_file():
         return str(own)
     from icbir_core.model.starter import starter_path

@@ -1,8 +1,8 @@
-"""Run a protocol on a workspace: open the engine, collect films, measure."""
+"""Run a protocol on a workspace: open the target, collect films, measure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,8 +21,8 @@ from icbir_core.evaluation.protocols import (
 from icbir_core.evaluation.retraining import SUFFIX, retrain
 from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.files import PathLike
+from icbir_core.types import Progress
 
-Progress = Callable[[int, int, str], None]
 PROTOCOLS = ("held-out", "silva2020", "simulated")
 
 
@@ -66,29 +66,29 @@ def run_evaluation(
 def _run(workspace: Workspace, options: EvaluationOptions, progress: Progress | None) -> EvaluationResult:
     from icbir_core.retrieval.retriever import Retriever
 
-    engine = Retriever.open(workspace, options.target, options.device).get_engine()
-    methods, notes = _choose_methods(options.methods, engine.models.saliency_classifier is not None)
-    rows = np.setdiff1d(engine.store.get_completed(), workspace.catalogue.removed_rows())
+    opened = Retriever.open(workspace, options.target, options.device).get_target()
+    methods, notes = _choose_methods(options.methods, opened.models.saliency_classifier is not None)
+    rows = np.setdiff1d(opened.store.get_completed(), workspace.catalogue.removed_rows())
     catalogue = collect_catalogue(workspace, rows)
-    retrained = {name: retrain(workspace, engine, catalogue, name, options.epochs, progress=progress)
+    retrained = {name: retrain(workspace, opened, catalogue, name, options.epochs, progress=progress)
                  for name in options.retrain}  # fmt: skip
-    source = VectorSource(engine, workspace.path / "evaluation" / "vectors", progress, retrained)
+    source = VectorSource(opened, workspace.path / "evaluation" / "vectors", progress, retrained)
     methods += [name + SUFFIX for name in retrained if name + SUFFIX not in methods]
     if retrained:
         notes.append(f"Retrained for at most {options.epochs} epochs on the catalogue: {', '.join(retrained)}.")
     elif set(methods) & set(CONTROL_MAPS):
         notes.append("No control was retrained in this run (--retrain NAME does it).")
     if options.protocol == "silva2020":
-        return _run_paper(workspace, options, engine.target, source, catalogue, methods, notes, progress)
+        return _run_paper(workspace, options, opened.target, source, catalogue, methods, notes, progress)
     if options.protocol == "simulated":
-        return _run_simulated(workspace, options, engine.target, source, catalogue, methods, notes, progress)
+        return _run_simulated(workspace, options, opened.target, source, catalogue, methods, notes, progress)
     if options.films is None:
         raise EvaluationError(
             "Expected held-out films to search with, got none; name them by --layout, --images and --labels."
         )
     queries = collect_layout(workspace, options.films, progress)
     return evaluate_held_out(
-        queries, catalogue, source, engine.target, methods, options.ks, permutations=options.permutations, notes=notes
+        queries, catalogue, source, opened.target, methods, options.ks, permutations=options.permutations, notes=notes
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,23 +27,23 @@ CURVE = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 
 @dataclass(frozen=True)
 class Measure:
-    """One number for each query. relevance : "target" (0 and 1) or the name of a grade (0 or more)."""
+    """One number for each query. grade : "target" (0 and 1) or the name of a finer one (0 or more)."""
 
     name: str
     title: str
-    relevance: str
+    grade: str
     compute: Metric
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What rankings are judged by: for each query, in catalogue order, which case is relevant or how much.
+    """What rankings are judged by: for each query the relevance grade of every case, in catalogue order.
 
-    relevance : name → list of float64 (N,), NaN unknown, for the queries `asked[name]` (bool (Q,)).
+    grades : name → list of float64 (N,), NaN unknown, for the queries `asked[name]` (bool (Q,)).
     groups int64 (Q,) : the query's patient.
     """
 
-    relevance: Mapping[str, np.ndarray]
+    grades: Mapping[str, Sequence[np.ndarray]]
     asked: Mapping[str, np.ndarray]
     groups: np.ndarray
     measures: tuple[Measure, ...]
@@ -52,14 +53,11 @@ def make_target_measures(ks: Sequence[int]) -> list[Measure]:
     """Precision, hit rate, majority vote at each k; R-precision; mean average precision."""
     found = []
     for k in ks:
-        found.append(
-            Measure(f"precision_at_{k}", f"precision at {k}", "target", lambda v, k=k: metrics.precision_at(v, k))
-        )
-        found.append(Measure(f"hit_rate_at_{k}", f"hit rate at {k}", "target", lambda v, k=k: metrics.hit_rate(v, k)))
-        vote = Measure(
-            f"majority_at_{k}", f"majority vote of {k} right", "target", lambda v, k=k: metrics.majority_vote(v, k)
-        )
-        found.append(vote)
+        found += [
+            Measure(f"precision_at_{k}", f"precision at {k}", "target", partial(metrics.precision_at, k=k)),
+            Measure(f"hit_rate_at_{k}", f"hit rate at {k}", "target", partial(metrics.hit_rate, k=k)),
+            Measure(f"majority_at_{k}", f"majority vote of {k} right", "target", partial(metrics.majority_vote, k=k)),
+        ]
     found.append(Measure("r_precision", "R-precision", "target", metrics.r_precision))
     found.append(Measure("average_precision", "mean average precision", "target", metrics.average_precision))
     return found
@@ -86,19 +84,19 @@ def score_method(task: Task, orders: Sequence[np.ndarray], chance: Mapping[str, 
     per_query = {}
     for measure in task.measures:
         values = np.full(len(orders), np.nan)
-        for i in np.flatnonzero(task.asked[measure.relevance]):
-            values[i] = measure.compute(metrics.drop_unknown(task.relevance[measure.relevance][i][orders[i]]))
+        for i in np.flatnonzero(task.asked[measure.grade]).tolist():
+            values[i] = measure.compute(metrics.drop_unknown(task.grades[measure.grade][i][orders[i]]))
         per_query[measure.name] = values
     intervals = {name: asdict(bootstrap_mean(values, task.groups)) for name, values in per_query.items()}
     p_values = {name: chance_p_value(intervals[name]["value"], chance[name]) for name in per_query}
     curve = {}
-    if "target" in task.relevance:
+    if "target" in task.grades:
         for k in CURVE:
-            values = [
-                metrics.precision_at(metrics.drop_unknown(task.relevance["target"][i][orders[i]]), k)
-                for i in np.flatnonzero(task.asked["target"])
+            precisions = [
+                metrics.precision_at(metrics.drop_unknown(task.grades["target"][i][orders[i]]), k)
+                for i in np.flatnonzero(task.asked["target"]).tolist()
             ]
-            known = [float(v) for v in values if np.isfinite(v)]
+            known = [float(value) for value in precisions if np.isfinite(value)]
             if known:
                 curve[str(k)] = float(np.mean(known))
     return MethodScore(intervals, p_values, curve, per_query)
@@ -110,12 +108,12 @@ def compute_chance(
     """(summary by measure, mean of each permutation by measure) of random orders of the allowed cases."""
     summaries, means = {}, {}
     for measure in task.measures:
-        asked = np.flatnonzero(task.asked[measure.relevance])
-        if not len(asked):
+        asked = np.flatnonzero(task.asked[measure.grade]).tolist()
+        if not asked:
             raise EvaluationError(
                 f"Expected queries to measure {measure.title} on, got none; check the target finding and the split."
             )
-        lists = [task.relevance[measure.relevance][i][allowed[i]] for i in asked]
+        lists = [task.grades[measure.grade][i][allowed[i]] for i in asked]
         drawn = permute_chance(lists, measure.compute, permutations, seed)
         known = np.isfinite(drawn)
         by_permutation = np.where(known, drawn, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
@@ -126,14 +124,15 @@ def compute_chance(
 
 
 def score_vote(
-    states: np.ndarray, relevance: np.ndarray, orders: Sequence[np.ndarray], groups: np.ndarray, k: int
+    states: np.ndarray, grades: Sequence[np.ndarray], orders: Sequence[np.ndarray], groups: np.ndarray, k: int
 ) -> dict[str, Any]:
     """AUROC (bootstrap by patient) and balanced accuracy of the vote of the k nearest, over queries of either state.
 
-    states float64 (Q,) of the target in the queries, relevance (Q, N) of the cases; unknown queries are left out.
+    states float64 (Q,) of the target in the queries; grades (N,) of the cases for each query. Unknown queries are left
+    out.
     """
     asked = np.flatnonzero(np.isfinite(states))
-    shares = np.array([metrics.vote_share(metrics.drop_unknown(relevance[i][orders[i]]), k) for i in asked])
+    shares = np.array([metrics.vote_share(metrics.drop_unknown(grades[i][orders[i]]), k) for i in asked.tolist()])
     truth = states[asked]
     if len(np.unique(truth)) < 2:
         return {}

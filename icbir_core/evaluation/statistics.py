@@ -126,12 +126,12 @@ def correct_for_comparisons(differences: Sequence[PairedDifference]) -> list[Pai
 
 
 def permute_chance(
-    relevance: Sequence[np.ndarray], metric: Callable[[np.ndarray], np.ndarray], permutations: int = 200, seed: int = 0
+    grades: Sequence[np.ndarray], metric: Callable[[np.ndarray], np.ndarray], permutations: int = 200, seed: int = 0
 ) -> np.ndarray:
     """float64 (permutations, queries): the metric of each query's list (n,) in random order, NaN dropped."""
     generator = np.random.default_rng(seed)
     columns = []
-    for values in relevance:
+    for values in grades:
         values = np.asarray(values, dtype=np.float64)
         values = values[~np.isnan(values)]
         columns.append(metric(generator.permuted(np.tile(values, (permutations, 1)), axis=1)))

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,19 +15,28 @@ from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.files import PathLike, read_arrays, reading_own, write_bytes_atomically
+from icbir_core.retrieval.methods import (
+    FEATURES,
+    PROBABILITIES,
+    REDUCED,
+    SALIENCY_FEATURES,
+    SEARCH_METHODS,
+    SearchMethod,
+)
+from icbir_core.types import Progress
 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
-    from icbir_core.retrieval.target_engine import TargetEngine
+    from icbir_core.retrieval.opened_target import OpenedTarget
 
-Progress = Callable[[int, int, str], None]
 BATCH = 32
-BASE = ("cnn", "ig_cbir", "ssim", "probabilities")
+_EMBEDDED = (FEATURES, SALIENCY_FEATURES, REDUCED, PROBABILITIES)
+"""What one embedding of a film gives; kept together under the name "base"."""
 
 
 class VectorSource:
-    """Vectors of one target's engine. kinds: `BASE` (the index's own, for catalogue rows), the controls,
-    and what `retrained` names with the ending of a retrained one.
+    """Vectors of one opened target. kinds: the fields of search methods (from the store, for catalogue rows), the
+    controls, and what `retrained` names with the ending of a retrained one.
 
     Everything computed is kept under `folder` by the film's grey levels, in parts of a batch, so that a second protocol
     or a killed run computes nothing twice.
@@ -35,16 +44,16 @@ class VectorSource:
 
     def __init__(
         self,
-        engine: TargetEngine,
+        opened: OpenedTarget,
         folder: PathLike,
         progress: Progress | None = None,
         retrained: Mapping[str, Classifier] | None = None,
     ):
-        self.engine, self.folder, self._progress = engine, Path(folder), progress
+        self.opened, self.folder, self._progress = opened, Path(folder), progress
         self.retrained = dict(retrained or {})
-        models = engine.models.identity | {"target": engine.target, "map": engine.map_method}
+        models = opened.models.identity | {"target": opened.target, "map": opened.map_method}
         self._identity = hashlib.sha256(repr(sorted(models.items())).encode()).hexdigest()[:16]
-        self._known: dict[str, dict[str, np.ndarray]] = {}
+        self._known: dict[str, dict[str, Any]] = {}
 
     def get(self, films: FilmSet, kind: str) -> np.ndarray:
         """float32 (N, …) of the films: "cnn", "ig_cbir" (N, D), "probabilities" (N, F), "ssim" (N, 64, 64), a control.
@@ -55,25 +64,26 @@ class VectorSource:
             raise EvaluationError(
                 f"Expected a network retrained for {kind}, got none; add --retrain {kind.removesuffix(SUFFIX)}."
             )
-        if kind in (*CONTROL_MAPS, "ig_cbir") and self.engine.models.saliency_classifier is None:
+        if kind in (*CONTROL_MAPS, "ig_cbir") and self.opened.models.saliency_classifier is None:
             raise EvaluationError(
-                f"Expected a saliency classifier for {self.engine.target}, got none; train it or leave out {kind}."
+                f"Expected a saliency classifier for {self.opened.target}, got none; train it or leave out {kind}."
             )
-        if kind in BASE and films.rows is not None and kind in self.engine.store.names:
-            return np.asarray(self.engine.store.read(kind, films.rows), dtype=np.float32)
-        known = self._load("base" if kind in BASE else kind)
+        if kind in _EMBEDDED and films.rows is not None and kind in self.opened.store.names:
+            return np.asarray(self.opened.store.read(kind, films.rows), dtype=np.float32)
+        known = self._load("base" if kind in _EMBEDDED else kind)
         missing = [i for i, film in enumerate(films.films) if film not in known]
         unique = list({films.films[i]: i for i in missing}.values())
         if unique:
             self._compute(films, unique, kind)
-        if kind not in BASE:
+        if kind not in _EMBEDDED:
             return np.stack([known[film] for film in films.films])
         return np.stack([known[film][kind] for film in films.films])
 
     def _compute(self, films: FilmSet, numbers: list[int], kind: str) -> None:
-        name = "base" if kind in BASE else kind
-        settings = self.engine.models.classifier.input_settings
-        compute = self._embed if name == "base" else self._make_control(kind)
+        name = "base" if kind in _EMBEDDED else kind
+        settings = self.opened.models.classifier.input_settings
+        own = next((method for method in SEARCH_METHODS.values() if method.describe and method.field == kind), None)
+        compute = self._embed if name == "base" else self._make_control(kind) if own is None else self._make_own(own)
         for start in range(0, len(numbers), BATCH):
             part = numbers[start : start + BATCH]
             if self._progress:
@@ -82,25 +92,33 @@ class VectorSource:
             self._store(name, [films.films[i] for i in part], values)
 
     def _embed(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        found = self.engine.embedder.embed(images)
-        values = {"cnn": found.cnn, "ssim": found.reduced, "probabilities": found.probabilities}
-        return values | ({"ig_cbir": found.ig_cbir} if found.ig_cbir is not None else {})
+        found = self.opened.embedder.embed(images).to_fields()
+        return {name: found[name] for name in _EMBEDDED if name in found}
+
+    def _make_own(self, method: SearchMethod) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+        """What a method computes by itself."""
+        from icbir_core.retrieval.embedding import describe_films
+
+        return lambda images: {method.field: describe_films(method, images, self.opened.embedder.embed(images))}
 
     def _make_control(self, kind: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
         from icbir_core.saliency.encoding import encode_map
 
-        models = self.engine.models
+        models = self.opened.models
         name = kind.removesuffix(SUFFIX)
         reader = self.retrained[name] if kind.endswith(SUFFIX) else models.saliency_classifier
-        make_maps = make_control(name, models.classifier, self.engine.target)
-        return lambda images: {kind: reader.features(encode_map(make_maps(images)))}
+        if reader is None:
+            raise EvaluationError(f"Expected a saliency classifier for {kind}, got none; train it or leave it out.")
+        make_maps = make_control(name, models.classifier, self.opened.target)
+        read = reader.features
+        return lambda images: {kind: read(encode_map(make_maps(images)))}
 
     def _folder_of(self, name: str) -> Path:
         if name.endswith(SUFFIX):
             return self.folder / f"{name}-{self._identity}-{self.retrained[name.removesuffix(SUFFIX)].sha256[:12]}"
         return self.folder / f"{name}-{self._identity}"
 
-    def _load(self, name: str) -> dict:
+    def _load(self, name: str) -> dict[str, Any]:
         """film → values; "base" holds a dictionary of kinds for each film."""
         if name not in self._known:
             self._known[name] = {}
@@ -119,7 +137,8 @@ class VectorSource:
 
     def _store(self, name: str, films: list[str], values: dict[str, np.ndarray]) -> None:
         buffer = io.BytesIO()
-        np.savez(buffer, films=np.array(films), **values)
+        arrays = {"films": np.array(films), **values}
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # no kind of vector is named like an option of savez
         digest = hashlib.sha256("".join(films).encode()).hexdigest()[:16]
         write_bytes_atomically(self._folder_of(name) / f"{digest}.npz", buffer.getvalue())
         self._take(name, films, values)

@@ -25,7 +25,7 @@ class Calibration:
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities in (0, 1) from logits, same shape, float64."""
-        return expit(np.asarray(logits, np.float64) / self.temperature + self.offset)
+        return np.asarray(expit(np.asarray(logits, np.float64) / self.temperature + self.offset))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> Calibration:

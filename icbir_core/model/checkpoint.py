@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,11 +26,15 @@ class Checkpoint:
     best_score: float
     best_epoch: int
     best_weights: dict[str, np.ndarray]
-    history: list[dict]
+    history: list[dict[str, Any]]
 
 
 def write_checkpoint(
-    directory: PathLike, identity: dict, state: Checkpoint, model: keras.Model, optimizer: keras.optimizers.Optimizer
+    directory: PathLike,
+    identity: dict[str, Any],
+    state: Checkpoint,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
 ) -> None:
     """Writes weights, optimizer variables (with their moving averages) and `state` atomically."""
     arrays = {f"model:{name}": values for name, values in named_weights(model).items()}
@@ -40,11 +45,12 @@ def write_checkpoint(
         "history": state.history,
     }  # fmt: skip
     with replace_atomically(Path(directory) / FILE_NAME) as aside:
-        np.savez(aside, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        np.savez(aside, **arrays)  # type: ignore[arg-type]  # no array is named like an option of savez
 
 
 def read_checkpoint(
-    directory: PathLike, identity: dict, model: keras.Model, optimizer: keras.optimizers.Optimizer
+    directory: PathLike, identity: dict[str, Any], model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> Checkpoint | None:
     """Puts a stored run back into model and optimizer; None if there is none.
 

@@ -14,7 +14,12 @@ import numpy as np
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.calibration import Calibration
-from icbir_core.model.network import PENULTIMATE_LAYER, build_network, load_matching_weights, read_named_weights
+from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
+from icbir_core.model.network import (
+    build_network,
+    load_matching_weights,
+    read_named_weights,
+)
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.settings import InputSettings
 from icbir_core.types import Prediction
@@ -42,14 +47,15 @@ class Classifier:
             )
         stored = manifest.get("calibration", {})
         self._calibration = [Calibration(**stored.get(name, {})) for name in self.findings]
-        outputs = [model.get_layer("logits").output, model.get_layer(PENULTIMATE_LAYER).output]
+        outputs = [model.get_layer(LOGITS_LAYER).output, model.get_layer(PENULTIMATE_LAYER).output]
         self._both = keras.Model(model.input, outputs)
+        self._mapper: keras.Model | None = None
         self._lock = threading.Lock()
 
     @property
     def sha256(self) -> str:
         """Of the weights file; names this classifier in the manifests of what was made from it."""
-        return self.manifest["sha256"]
+        return str(self.manifest["sha256"])
 
     @property
     def operating_points(self) -> dict[str, float]:
@@ -75,7 +81,8 @@ class Classifier:
                 logits.append(np.asarray(one, np.float32))
                 features.append(np.asarray(other, np.float32))
         if not logits:
-            return tuple(np.zeros((0, output.shape[-1]), np.float32) for output in self._both.outputs)
+            empty = [np.zeros((0, output.shape[-1]), np.float32) for output in self._both.outputs]
+            return empty[0], empty[1]
         return np.concatenate(logits), np.concatenate(features)
 
     def calibrate(self, logits: np.ndarray) -> np.ndarray:
@@ -90,6 +97,14 @@ class Classifier:
     def features(self, images: np.ndarray) -> np.ndarray:
         """Penultimate features float32 (N, D), not negative, of images (N, S, S) in [0, 1]."""
         return self.compute(images)[1]
+
+    def map_features(self, images: np.ndarray) -> np.ndarray:
+        """The last feature maps float32 (N, h, w, D) of images (N, S, S) in [0, 1]; their means over the positions are
+        `features`."""
+        with self._lock:
+            if self._mapper is None:
+                self._mapper = keras.Model(self.model.input, self.model.get_layer(FEATURE_LAYER).output)
+            return np.asarray(self._mapper(standardise(images), training=False))
 
     def to_prediction(self, row: np.ndarray) -> Prediction:
         """One row (F,) of `predict` by name, with the operating points."""
@@ -132,7 +147,7 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"There is no trained model at {path}; run `train` first.")
     try:
-        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(manifest_path(path).read_text(encoding="utf-8"))
         if not isinstance(manifest, dict):
             raise ValueError("no manifest")
         missing = {"findings", "input", "sha256", "network", "format"} - set(manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 from icbir_core.errors import DeviceError
 
@@ -23,7 +24,7 @@ class Device:
         """The Keras dtype policy for training."""
         return "mixed_float16" if self.mixed_precision else "float32"
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Plain values for a manifest."""
         return asdict(self)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from icbir_core.findings import NO_FINDING
 from icbir_core.model.calibration import calibration_error, fit_temperature
+from icbir_core.model.layer_names import LOGITS_LAYER
 from icbir_core.model.scoring import choose_operating_point, score_finding
 from icbir_core.model.training import predict_logits
 from icbir_core.model.training_set import TrainingSet
@@ -21,7 +22,7 @@ def describe_performance(model: keras.Model, training_set: TrainingSet, size: in
     Youden's, on calibrated probabilities.
     """
     rows = training_set.held_back_rows
-    logits_model = keras.Model(model.input, model.get_layer("logits").output)
+    logits_model = keras.Model(model.input, model.get_layer(LOGITS_LAYER).output)
     logits = predict_logits(logits_model, training_set.images, rows, size)
     patients = [training_set.patients[row] for row in rows]
     return describe_logits(logits, training_set.labels[rows], training_set.findings, patients)
@@ -53,7 +54,7 @@ def mark_diseased(labels: np.ndarray, findings: tuple[str, ...]) -> np.ndarray:
     """bool (N,): films of labels (N, F) that are known to carry some finding: one is present, or "No Finding" is known
     to be absent."""
     others = [column for column, name in enumerate(findings) if name != NO_FINDING]
-    diseased = (labels[:, others] == 1).any(1)
+    diseased: np.ndarray = (labels[:, others] == 1).any(1)
     if NO_FINDING in findings:
         diseased |= labels[:, findings.index(NO_FINDING)] == 0
     return diseased

@@ -15,9 +15,8 @@ import numpy as np
 
 from icbir_core.errors import ModelError, UnknownNameError
 from icbir_core.files import PathLike, read_arrays, reading_own
+from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
 
-FEATURE_LAYER = "relu"
-PENULTIMATE_LAYER = "avg_pool"
 _SMALL_BLOCKS, _SMALL_GROWTH = (2, 2, 2), 16
 
 
@@ -32,7 +31,7 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _dense_step(x, growth: int, name: str):
+def _dense_step(x: keras.KerasTensor, growth: int, name: str) -> keras.KerasTensor:
     y = keras.layers.BatchNormalization(epsilon=1.001e-5, name=f"{name}_0_bn")(x)
     y = keras.layers.Activation("relu", name=f"{name}_0_relu")(y)
     y = keras.layers.Conv2D(4 * growth, 1, use_bias=False, name=f"{name}_1_conv")(y)
@@ -101,7 +100,7 @@ def build_network(name: str, outputs: int, size: int, weights: PathLike = "none"
         except (OSError, ValueError) as error:
             raise ModelError(f"{weights} holds no weights of {name} without its top: {error}") from error
     features = keras.layers.GlobalAveragePooling2D(name=PENULTIMATE_LAYER, dtype="float32")(backbone.output)
-    logits = keras.layers.Dense(outputs, name="logits", dtype="float32")(features)
+    logits = keras.layers.Dense(outputs, name=LOGITS_LAYER, dtype="float32")(features)
     probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
     model = keras.Model(backbone.input, probabilities, name=name)
     if not imagenet and str(weights) != "none" and not str(weights).endswith(".h5"):

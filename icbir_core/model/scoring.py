@@ -85,7 +85,8 @@ def _weighted_aurocs(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
     absent, present = at_level[..., 0], at_level[..., 1]
     below = np.cumsum(absent, axis=1) - absent
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (present * (below + absent / 2)).sum(1) / (present.sum(1) * absent.sum(1))
+        areas: np.ndarray = (present * (below + absent / 2)).sum(1) / (present.sum(1) * absent.sum(1))
+    return areas
 
 
 def choose_operating_point(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -52,7 +52,7 @@ def save_starter(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]
     if wrong:
         raise ModelError(f"Some weights are too large for float16: {', '.join(wrong[:3])}.")
     with replace_atomically(path) as aside:
-        np.savez(aside, **arrays)
+        np.savez(aside, **arrays)  # type: ignore[arg-type]  # no layer is named like an option of savez
     complete = {"format": FORMAT_VERSION, **manifest, "sha256": sha256_of_file(path)}
     write_json_atomically(manifest_path(path), complete)
     return Classifier.load(path)

@@ -6,9 +6,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,13 +18,13 @@ from icbir_core.errors import TrainingError
 from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.model.augmentation import resize_image
 from icbir_core.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from icbir_core.model.layer_names import LOGITS_LAYER
 from icbir_core.model.network import build_network, load_matching_weights, named_weights, precision
 from icbir_core.model.recipes import Recipe
 from icbir_core.model.scoring import compute_auroc
 from icbir_core.model.training_set import Batches, TrainingSet
 from icbir_core.radiograph.network_input import standardise
-
-Progress = Callable[[int, int, str], None]
+from icbir_core.types import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class TrainingResult:
     all that decided the run, equal for a resumed one."""
 
     model: keras.Model
-    history: list[dict]
+    history: list[dict[str, Any]]
     best_epoch: int
     recipe: Recipe
     run: str
@@ -41,17 +42,18 @@ class TrainingResult:
 def weigh_positives(labels: np.ndarray, limit: float) -> np.ndarray:
     """Weight of a positive per finding, float32 (F,): sqrt(absent / present), between 1 / limit and limit."""
     present, absent = (labels == 1).sum(0), (labels == 0).sum(0)
-    return np.clip(np.sqrt(absent / np.maximum(present, 1)), 1 / limit, limit).astype(np.float32)
+    weights: np.ndarray = np.clip(np.sqrt(absent / np.maximum(present, 1)), 1 / limit, limit).astype(np.float32)
+    return weights
 
 
-def make_masked_loss(positive_weights: np.ndarray) -> Callable:
+def make_masked_loss(positive_weights: np.ndarray) -> Callable[[Any, Any], Any]:
     """Binary cross-entropy on logits (B, F) against labels (B, F) of 0 … 1 or NaN; NaN takes no part.
 
     The mean over the known entries of a batch; a batch without any gives 0.
     """
     weights = keras.ops.convert_to_tensor(np.asarray(positive_weights, np.float32))
 
-    def masked_binary_crossentropy(labels, logits):
+    def masked_binary_crossentropy(labels: Any, logits: Any) -> Any:
         labels = keras.ops.cast(labels, "float32")
         logits = keras.ops.cast(logits, "float32")
         known = keras.ops.cast(keras.ops.logical_not(keras.ops.isnan(labels)), "float32")
@@ -96,19 +98,19 @@ def predict_logits(model: keras.Model, images: np.ndarray, rows: np.ndarray, siz
     return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]), np.float32)
 
 
-class _Pulse(keras.callbacks.Callback):
+class _Pulse(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Forwards progress and stops the run when the loss is no number."""
 
     def __init__(self, progress: Progress | None, done: int, total: int, text: str):
         super().__init__()
         self.progress, self.done, self.total, self.text = progress, done, total, text
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         if self.progress is not None:
             self.progress(self.done + batch + 1, self.total, self.text)
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if logs is not None and not math.isfinite(logs["loss"]):
             raise TrainingError("The loss became NaN or infinite; lower the learning rate.")
 
 
@@ -137,7 +139,7 @@ def train(
     policy: str = "float32",
     made_from: str = "",
     progress: Progress | None = None,
-    log: Callable[[dict], None] | None = None,
+    log: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainingResult:
     """Trains a network; a run that was killed goes on from its last finished epoch when called again alike.
 
@@ -154,7 +156,7 @@ def train(
     keras.utils.set_random_seed(seed)
     with precision(policy):
         model = build_network(network, len(training_set.findings), size, start)
-    trained = keras.Model(model.input, model.get_layer("logits").output)
+    trained = keras.Model(model.input, model.get_layer(LOGITS_LAYER).output)
     batches = Batches(training_set, size, recipe.batch_size, seed, None, recipe.epoch_size)
     if not len(batches):
         raise TrainingError("There is no film to train on.")
@@ -188,7 +190,7 @@ def train(
         pulse = _Pulse(progress, epoch * steps, recipe.epochs * steps, f"epoch {epoch + 1} of {recipe.epochs}")
         loss = trained.fit(batches, epochs=1, verbose=0, callbacks=[pulse], shuffle=False).history["loss"][-1]
         kept = _average_weights(model, optimizer)
-        row = {"epoch": epoch, "loss": round(float(loss), 5)}
+        row: dict[str, Any] = {"epoch": epoch, "loss": round(float(loss), 5)}
         score = float(epoch)
         if len(judged):
             row["auroc"] = _score_weights(model, trained, kept, training_set, size)

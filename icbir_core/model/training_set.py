@@ -49,7 +49,7 @@ class TrainingSet:
                 )
 
     def _named(self, rows: np.ndarray) -> list[str]:
-        return [self.patients[row] for row in np.flatnonzero(rows) if self.patients[row] is not None]
+        return [name for name, chosen in zip(self.patients, rows, strict=True) if chosen and name is not None]
 
     @property
     def training_rows(self) -> np.ndarray:
@@ -75,7 +75,7 @@ def split_by_patient(
     for name, label in zip(names, labels[:, 0], strict=True):
         if name is not None:
             positive[name] = bool(positive.get(name, False) or label == 1)
-    random, chosen = np.random.default_rng(seed), set()
+    random, chosen = np.random.default_rng(seed), set[str]()
     for state in (True, False):
         members = sorted(name for name, value in positive.items() if value is state)
         count = max(1, round(part * len(members))) if len(members) > 1 else 0
@@ -87,10 +87,10 @@ def list_held_back(
     patients: Sequence[str | None], case_ids: Sequence[str], held_back: np.ndarray
 ) -> dict[str, list[str]]:
     """Who was held back, for a manifest: {"patients": …, "cases": … of unknown patients}, sorted."""
-    rows = np.flatnonzero(held_back)
+    films = [film for film, held in zip(zip(patients, case_ids, strict=True), held_back, strict=True) if held]
     return {
-        "patients": sorted({patients[row] for row in rows if patients[row] is not None}),
-        "cases": sorted(case_ids[row] for row in rows if patients[row] is None),
+        "patients": sorted({patient for patient, _ in films if patient is not None}),
+        "cases": sorted(case_id for patient, case_id in films if patient is None),
     }
 
 
@@ -105,7 +105,7 @@ def find_held_back(
     return np.array([case_id in cases if name is None else name in names for name, case_id in known], dtype=bool)
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """One epoch of standardised batches ((B, S, S, 3), (B, F)).
 
     Order and augmentation follow from the seed, the epoch and the place alone, never from a running generator: a run

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 
 from icbir_core.files import PathLike, write_bytes_atomically, write_text_atomically
 from icbir_core.findings import NO_FINDING
+from icbir_core.types import Progress
 
 from .film import SIMULATED_FINDINGS, simulate_films
 from .truth import SimulatedTruth, SimulationError
@@ -30,7 +30,7 @@ def write_simulated(
     seed: int,
     size: int = 512,
     workers: int = 2,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Writes the films of `count` seeds from `seed` on, and returns `directory`.
 

@@ -1,1 +1,1 @@
-"""What ties the rooms together: training both stages, indexing, the demonstration."""
+"""What ties the rooms together: indexing, the demonstration."""

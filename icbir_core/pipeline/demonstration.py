@@ -8,9 +8,9 @@ is computed on the spot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -26,9 +26,10 @@ from icbir_core.files import (
     write_bytes_atomically,
     write_json_atomically,
 )
-from icbir_core.types import Case
+from icbir_core.types import Case, Progress
 
-Progress = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from icbir_core.retrieval.model_choice import Models
 
 CATALOGUE_SEED, CATALOGUE_FILMS = 7_000_000, 300
 QUERY_SEED, QUERY_FILMS = 7_100_000, 24
@@ -64,7 +65,7 @@ class DemonstrationReport:
     computed: int
     target: str
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
@@ -74,7 +75,7 @@ def build_demonstration(
     device: str = "auto",
     plan: DemonstrationPlan = DemonstrationPlan(),
     assets: PathLike = ASSETS,
-    models=None,
+    models: Models | None = None,
     progress: Progress | None = None,
 ) -> DemonstrationReport:
     """Make the demonstration workspace at `path`, or finish one that was begun; a finished one is returned at once.
@@ -147,7 +148,8 @@ def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
 def encode_maps(maps: np.ndarray) -> np.ndarray:
     """Maps in [−1, 1] as int8: the signed square root in 127 steps, fine near zero where most of a map lies."""
     maps = np.asarray(maps, dtype=np.float32)
-    return np.rint(127 * np.sign(maps) * np.sqrt(np.abs(maps))).astype(np.int8)
+    found: np.ndarray = np.rint(127 * np.sign(maps) * np.sqrt(np.abs(maps))).astype(np.int8)
+    return found
 
 
 def decode_maps(encoded: np.ndarray) -> np.ndarray:
@@ -161,7 +163,7 @@ def make_demonstration_assets(
     device: str = "auto",
     plan: DemonstrationPlan = DemonstrationPlan(),
     assets: PathLike = ASSETS,
-    models=None,
+    models: Models | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Build the demonstration at `path` without any shipped values, and write its values to `assets`; returns the file.
@@ -171,17 +173,17 @@ def make_demonstration_assets(
     """
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.retrieval.store import CaseStore
-    from icbir_core.retrieval.target_engine import STORE
+    from icbir_core.retrieval.target_files import TargetFiles
 
     nowhere = Path(path) / "no_assets"
     report = build_demonstration(path, device, plan, nowhere, models, progress)
     workspace = Workspace.open(path)
     models = models or load_models(workspace, report.target)
-    store = CaseStore.open(Path(workspace.target_directory(report.target)) / STORE)
+    store = CaseStore.open(TargetFiles(workspace, report.target).store)
     cases = [case for case in workspace.catalogue.cases() if _get_seed(case) is not None]
     rows = np.array([case.row for case in cases])
     thumbnails = [make_thumbnail(read_case_radiograph(workspace, case).pixels) for case in cases]
-    values = {
+    values: dict[str, np.ndarray] = {
         "seeds": np.array([_get_seed(case) for case in cases], np.int64),
         "thumbnails": np.rint(thumbnails).astype(np.uint8),
         "maps": np.concatenate([encode_maps(part) for _, part in store.iterate("maps", rows, 64)]),
@@ -191,7 +193,7 @@ def make_demonstration_assets(
     assets = Path(assets)
     assets.mkdir(parents=True, exist_ok=True)
     with replace_atomically(assets / DATA) as aside, open(aside, "wb") as handle:
-        np.savez_compressed(handle, **values)
+        np.savez_compressed(handle, **values)  # type: ignore[arg-type]  # no field is named like an option
     write_json_atomically(
         assets / MANIFEST,
         {
@@ -207,7 +209,7 @@ def make_demonstration_assets(
     return assets / DATA
 
 
-def take_shipped(workspace: Workspace, models, assets: PathLike, progress: Progress) -> int:
+def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progress: Progress) -> int:
     """Put shipped values into the store for the films that they fit; returns how many. None if made by other models."""
     assets = Path(assets)
     if not (assets / MANIFEST).is_file() or not (assets / DATA).is_file():
@@ -218,17 +220,14 @@ def take_shipped(workspace: Workspace, models, assets: PathLike, progress: Progr
     if sha256_of_file(assets / DATA) != manifest["sha256"]:
         raise WorkspaceError(f"Expected '{assets / DATA}' as its manifest names it, got another; install again.")
 
-    from icbir_core.pipeline.index_workspace import list_fields
     from icbir_core.radiograph.network_input import fit_to_network
     from icbir_core.retrieval.store import BATCH, CaseStore
     from icbir_core.retrieval.structural_similarity import reduce_images
-    from icbir_core.retrieval.target_engine import STORE
+    from icbir_core.retrieval.target_files import TargetFiles
 
     embedder = models.make_embedder(manifest["map_method"])
     identity = models.identity | {"map_method": manifest["map_method"], "target": models.target}
-    store, _ = CaseStore.open_or_create(
-        Path(workspace.target_directory(models.target)) / STORE, identity, list_fields(embedder)
-    )
+    store, _ = CaseStore.open_or_create(TargetFiles(workspace, models.target).store, identity, embedder.fields)
     with np.load(assets / DATA, allow_pickle=False) as stored:
         values = {name: stored[name] for name in stored.files}
     places = {int(seed): place for place, seed in enumerate(values["seeds"])}
@@ -237,7 +236,8 @@ def take_shipped(workspace: Workspace, models, assets: PathLike, progress: Progr
     for cases in workspace.catalogue.iterate(BATCH):
         rows, images, chosen = [], [], []
         for case in cases:
-            place = places.get(_get_seed(case))
+            seed = _get_seed(case)
+            place = None if seed is None else places.get(seed)
             if place is None or case.row in done:
                 continue
             try:

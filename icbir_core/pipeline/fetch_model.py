@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from icbir_core.files import PathLike, replace_atomically
 from icbir_core.model.classifier import manifest_path, read_manifest
 from icbir_core.model.published import TABLE, convert_published, find_published
 from icbir_core.pipeline.fetching import fetch_data_set
-from icbir_core.retrieval.model_choice import CLASSIFIER
-
-Progress = Callable[[int, int, str], None]
+from icbir_core.retrieval.target_files import get_classifier_path
+from icbir_core.types import Progress
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def fetch_model(
 def _require_free(workspace: Workspace, sha256: str | None) -> None:
     """Raises `ModelError` if the workspace has a trained or another published classifier: what was made from it would
     be lost."""
-    own = workspace.models / CLASSIFIER
+    own = get_classifier_path(workspace)
     if own.is_file() and manifest_path(own).is_file():
         manifest = read_manifest(own)
         if "published" not in manifest or (sha256 is not None and manifest["sha256"] != sha256):
@@ -74,7 +72,7 @@ def _require_free(workspace: Workspace, sha256: str | None) -> None:
 
 
 def _install(workspace: Workspace, source: Path, sha256: str) -> Path:
-    target = workspace.models / CLASSIFIER
+    target = get_classifier_path(workspace)
     _require_free(workspace, sha256)
     # The manifest goes last, as in `save_classifier`.
     for one, other in ((source, target), (manifest_path(source), manifest_path(target))):

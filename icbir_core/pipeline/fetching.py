@@ -22,15 +22,15 @@ from typing import Any
 
 from icbir_core.errors import FetchError, UnknownNameError, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file, write_json_atomically
+from icbir_core.types import Progress
 
+Tell = Callable[[int], None]
 ADDRESSES = Path(__file__).with_name("public_data_sets.json")
 RECORD = "fetched.json"
 _CHUNK = 1 << 18
 _SECONDS = 60.0
 _ATTEMPTS = 5
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,9 @@ def _choose_files(files: Sequence[Mapping[str, Any]], parts: Sequence[int] | Non
     return [entry for entry in files if "part" not in entry or parts is None or entry["part"] in parts]
 
 
-def _fetch_file(entry, url: str, to: Path, record: dict, tell, pause: float, unpack: bool) -> FetchedFile:
+def _fetch_file(
+    entry: Mapping[str, Any], url: str, to: Path, record: dict[str, Any], tell: Tell, pause: float, unpack: bool
+) -> FetchedFile:
     name, path = entry["name"], to / entry["name"]
     recorded = record.get(name)
     if recorded and not path.exists() and recorded.get("unpacked") and (to / recorded["unpacked"]).is_dir():
@@ -130,7 +132,7 @@ def _fetch_file(entry, url: str, to: Path, record: dict, tell, pause: float, unp
     return FetchedFile(name, path.stat().st_size, digest, state)
 
 
-def _download(name: str, url: str, path: Path, expected: int | None, tell, pause: float) -> str:
+def _download(name: str, url: str, path: Path, expected: int | None, tell: Tell, pause: float) -> str:
     """Bring the file, in as many connections as it takes. A try that brought bytes does not count as a failure."""
     partial = path.with_name(f".{name}{PARTIAL_MARK}")
     state = "went on" if partial.exists() and partial.stat().st_size else "downloaded"
@@ -161,7 +163,7 @@ def _download(name: str, url: str, path: Path, expected: int | None, tell, pause
     raise FetchError(f"'{name}' could not be downloaded from {url}: {reason}; run the same command again to continue.")
 
 
-def _download_rest(name: str, url: str, partial: Path, had: int, tell) -> int | None:
+def _download_rest(name: str, url: str, partial: Path, had: int, tell: Tell) -> int | None:
     """One connection: append what the server sends. Returns the whole file's size, None if the server does not say."""
     if not url.startswith(("http://", "https://")):
         raise FetchError(f"The address of '{name}' must start with http or https, not '{url}'; correct it.")

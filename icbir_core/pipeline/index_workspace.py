@@ -14,28 +14,19 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
-from icbir_core.pipeline.centre_of_workspace import CentredView, renew_centre
-from icbir_core.pipeline.verifying import STORE_ARTEFACT
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings
-from icbir_core.retrieval.methods import SEARCH_METHODS, SearchMethod, list_possible
+from icbir_core.retrieval.centring import Centre, CentredView
+from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
+from icbir_core.retrieval.methods import FEATURES, SEARCH_METHODS, SearchMethod, calling, list_possible
 from icbir_core.retrieval.model_choice import Models, load_models, require_saliency_classifier
 from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
-from icbir_core.retrieval.regions import CHANNELS, GRID
+from icbir_core.retrieval.opened_target import name_origin
+from icbir_core.retrieval.search_index import StoredIndex, find_index_class
 from icbir_core.retrieval.store import BATCH, CaseStore
-from icbir_core.retrieval.structural_similarity import SIDE
-from icbir_core.retrieval.target_engine import (
-    ARTEFACT,
-    STORE,
-    find_index_class,
-    get_catalogue_sha256,
-    name_centre,
-)
+from icbir_core.retrieval.target_files import CLASSIFIER, TargetFiles, find_next_order, get_catalogue_sha256
 from icbir_core.settings import InputSettings
-from icbir_core.types import Case
-
-Progress = Callable[[int, int, str], None]
+from icbir_core.types import Case, Progress
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ class IndexReport:
     embedded, already : cases computed in this run, and before it. unreadable : (case_id, reason) of stored films
     that could not be read; they are not in the index. started_anew : earlier values were made by other models and were
     dropped. starter : the starter models were used. device : what computed, as in the manifest. indexes : per method
-    count, trees, search_k and recall at 10.
+    count, trees, search_k and recall at 10. failed : (method, reason) of methods of installed packages.
     """
 
     target: str
@@ -54,8 +45,9 @@ class IndexReport:
     starter: bool
     started_anew: bool
     unreadable: tuple[tuple[str, str], ...] = ()
-    indexes: dict[str, dict] = field(default_factory=dict)
-    device: dict = field(default_factory=dict)
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
+    failed: tuple[tuple[str, str], ...] = ()
 
 
 def index_workspace(
@@ -93,82 +85,107 @@ def _index(
     models: Models,
     methods: Sequence[SearchMethod],
     map_method: str,
-    device: dict,
+    device: dict[str, Any],
     progress: Progress,
 ) -> IndexReport:
     if "catalogue" not in workspace.read_manifest()["artefacts"]:
         record_catalogue(workspace)
     catalogue_sha256 = get_catalogue_sha256(workspace)
-    directory = Path(workspace.target_directory(models.target))
-    embedder = models.make_embedder(map_method)
+    files = TargetFiles(workspace, models.target)
     identity = models.identity | {"map_method": map_method, "target": models.target}
-    existed = (directory / STORE).exists()
-    store, new = CaseStore.open_or_create(directory / STORE, identity, list_fields(embedder))
+    embedder = models.make_embedder(map_method)
+    existed = files.store.exists()
+    store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
     already = len(store.get_completed())
     unreadable = embed_catalogue(workspace, embedder, store, progress)
     rows = store.get_completed()
     if len(rows) == 0:
         raise WorkspaceError(f"Expected films that can be read, got none of {len(unreadable)}; verify the workspace.")
-    workspace.record_artefact(f"{STORE_ARTEFACT}{models.target}", {"path": store.seal()})
+    workspace.record_artefact(files.get_store_name(), {"path": store.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
-    kept = np.setdiff1d(rows, removed)
-    centre = renew_centre(store, kept, directory, identity) if any(m.centred for m in methods) else None
-    indexes = {}
+    centre = None
+    if any(method.centred for method in methods):
+        centre = Centre.renew(files.folder, identity, store.view(FEATURES, np.setdiff1d(rows, removed)))
+    indexes, failed = {}, []
     for number, method in enumerate(methods):
         progress(number, len(methods), f"indexing {method.name}")
-        vectors = CentredView(store, centre, rows) if method.centred else store.view(method.field, rows)
-        origin = made_from | name_centre(method, centre)
-        folder = directory / "index" / method.name
-        indexes[method.name] = _build_index(vectors, method, folder, rows, removed, origin, keys)
+        try:
+            with calling(method):
+                source = describe_catalogue(workspace, method, embedder, store, progress) if method.describe else store
+                known = np.intersect1d(rows, source.get_completed())
+                vectors: Any = source.view(method.field, known)
+                vectors = CentredView(vectors, centre) if method.centred and centre is not None else vectors
+                cases = _Described(vectors, known, removed, made_from | name_origin(method, centre))
+                indexes[method.name] = _build_index(method, files.get_index(method.name), cases, keys)
+        except IcbirError as error:
+            if method.name in SEARCH_METHODS.built_in or len(methods) == 1:
+                raise
+            failed.append((method.name, str(error)))
     progress(len(methods), len(methods), "indexed")
-    _record(workspace, models, map_method, catalogue_sha256, device, indexes)
+    _record(files, models, map_method, catalogue_sha256, device, indexes)
     return IndexReport(
-        models.target, len(rows) - already, already, models.starter, existed and new, tuple(unreadable), indexes, device
+        models.target,
+        len(rows) - already,
+        already,
+        models.starter,
+        existed and new,
+        tuple(unreadable),
+        indexes,
+        device,
+        tuple(failed),
     )
-
-
-def list_fields(embedder: Embedder) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The arrays of a target's store: name → (shape of one case, dtype). A map is kept as map / scale in half
-    precision, because attributions are often smaller than the smallest half-precision number."""
-    size, dimension = embedder.size, embedder.dimension
-    fields = {
-        "maps": ((size, size), "float16"),
-        "scales": ((), "float32"),
-        "probabilities": ((len(embedder.classifier.findings),), "float32"),
-        "cnn": ((dimension,), "float32"),
-        "spatial": ((GRID, GRID, min(dimension, CHANNELS)), "float16"),
-        "ssim": ((SIDE, SIDE), "float16"),
-    }
-    return fields | ({"ig_cbir": ((dimension,), "float32")} if embedder.saliency_classifier else {})
-
-
-def to_values(embeddings: Embeddings) -> dict[str, np.ndarray]:
-    """Embeddings as the values of a store's fields."""
-    scales = np.abs(embeddings.maps).max(axis=(1, 2)).astype(np.float32)
-    values = {
-        "maps": embeddings.maps / np.where(scales > 0, scales, 1)[:, None, None],
-        "scales": scales,
-        "probabilities": embeddings.probabilities,
-        "cnn": embeddings.cnn,
-        "spatial": embeddings.spatial,
-        "ssim": embeddings.reduced,
-    }
-    return values | ({"ig_cbir": embeddings.ig_cbir} if embeddings.ig_cbir is not None else {})
 
 
 def embed_catalogue(
     workspace: Workspace, embedder: Embedder, store: CaseStore, progress: Progress
 ) -> list[tuple[str, str]]:
-    """Embed every case that the store lacks, eight at a time; the next eight films are decoded meanwhile.
+    """Embed every case that the store lacks.
 
     Returns (case_id, reason) of the films that cannot be read, which are left out and tried again next time.
     """
+    return _fill(
+        workspace, store, embedder, progress, "embedding", lambda rows, images: embedder.embed(images).to_fields()
+    )
+
+
+def describe_catalogue(
+    workspace: Workspace, method: SearchMethod, embedder: Embedder, store: CaseStore, progress: Progress
+) -> CaseStore:
+    """The store of what a method computes by itself, brought up to date: of every case that is embedded in `store`."""
+    files = TargetFiles(workspace, embedder.target)
+    identity = store.identity | {"method": method.name, "version": method.version}
+    fields = {method.field: (method.shape, "float32")}
+    own, _ = CaseStore.open_or_create(files.get_own_store(method.name), identity, fields)
+
+    def describe(rows: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
+        embeddings = Embeddings.from_fields({name: store.read(name, rows) for name in store.names})
+        return {method.field: describe_films(method, images, embeddings)}
+
+    _fill(workspace, own, embedder, progress, f"describing by {method.name}", describe, store.get_completed())
+    workspace.record_artefact(files.get_store_name(method.name), {"path": own.seal()})
+    return own
+
+
+def _fill(
+    workspace: Workspace,
+    store: CaseStore,
+    embedder: Embedder,
+    progress: Progress,
+    text: str,
+    compute: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+    wanted: np.ndarray | None = None,
+) -> list[tuple[str, str]]:
+    """Write `compute(rows, images)` for every case that the store lacks, eight at a time; the next eight films are
+    decoded meanwhile. wanted : only these rows. Returns (case_id, reason) of films that cannot be read."""
     done = _mark(store.get_completed(), workspace.catalogue.count(include_removed=True))
-    total, unreadable = workspace.catalogue.count(), []
+    if wanted is not None:
+        done |= ~np.isin(np.arange(len(done)), wanted)
+    total = workspace.catalogue.count()
+    unreadable: list[tuple[str, str]] = []
     settings = embedder.classifier.input_settings
     finished = sum(bool(done[case.row]) for batch in workspace.catalogue.iterate(1024) for case in batch)
-    progress(finished, total, "embedding")
+    progress(finished, total, text)
     with ThreadPoolExecutor(1) as reader:
         waiting = None
         for cases in chain(_iterate_batches(workspace, done), [None]):
@@ -177,9 +194,9 @@ def embed_catalogue(
                 rows, images, failed = waiting.result()
                 unreadable += failed
                 if len(rows):
-                    store.write(rows, to_values(embedder.embed(images)))
+                    store.write(rows, compute(rows, images))
                 finished += len(rows)
-                progress(finished, total, "embedding")
+                progress(finished, total, text)
             waiting = following
     return unreadable
 
@@ -219,39 +236,53 @@ def _read_images(
     return np.array(rows, np.int64), np.array(images, np.float32), failed
 
 
-def _build_index(
-    vectors: Any,
-    method: SearchMethod,
-    directory: Path,
-    rows: np.ndarray,
-    removed: np.ndarray,
-    made_from: dict[str, str],
-    keys: CaseKeys,
-) -> dict:
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """The cases as one method describes them: vectors (N, …), any array with slices, with their rows; those in
+    `removed` are not found. made_from : hashes of what they came from."""
+
+    vectors: Any
+    rows: np.ndarray
+    removed: np.ndarray
+    made_from: dict[str, str]
+
+
+def _build_index(method: SearchMethod, directory: Path, cases: _Described, keys: CaseKeys) -> dict[str, Any]:
     """Build or update one method's index and its neighbour distances; what the report says of it."""
-    try:
-        index = find_index_class(method).open(directory, made_from)
-        # a run killed behind the index and before its neighbour distances leaves those of the former index
-        read_neighbours(directory, index.sha256)
-        current = np.setdiff1d(rows, removed)
-        untouched = np.isin(current, index.rows).all() and np.isin(index.rows, rows).all()
-    except IndexMismatch:
-        untouched = False
-    if not untouched:
-        index = find_index_class(method).update(directory, vectors, rows, removed, made_from)
-        distances = measure_neighbours(index, vectors, rows, removed, keys, method.sample)
+    index = _find_current(method, directory, cases)
+    if index is None:
+        index = find_index_class(method).update(directory, cases.vectors, cases.rows, cases.removed, cases.made_from)
+        distances = measure_neighbours(index, cases.vectors, cases.rows, cases.removed, keys, method.sample)
         write_neighbours(directory, index.sha256, distances)
     names = ("count", "trees", "search_k", "recall_at_10", "recall_at_10_between", "metric", "sha256")
     return {name: index.manifest[name] for name in names if name in index.manifest} | {"tail": index.tail}
 
 
+def _find_current(method: SearchMethod, directory: Path, cases: _Described) -> StoredIndex | None:
+    """The index that is there, if it holds just these cases, made from the same."""
+    try:
+        index = find_index_class(method).open(directory, cases.made_from)
+        # a run killed behind the index and before its neighbour distances leaves those of the former index
+        read_neighbours(directory, index.sha256)
+    except IndexMismatch:
+        return None
+    current = np.setdiff1d(cases.rows, cases.removed)
+    return index if np.isin(current, index.rows).all() and np.isin(index.rows, cases.rows).all() else None
+
+
 def _record(
-    workspace: Workspace, models: Models, map_method: str, catalogue_sha256: str, device: dict, indexes: dict
+    files: TargetFiles,
+    models: Models,
+    map_method: str,
+    catalogue_sha256: str,
+    device: dict[str, Any],
+    indexes: dict[str, dict[str, Any]],
 ) -> None:
     """Note the target and each index in the workspace's manifest; methods indexed earlier alike stay."""
+    workspace = files.workspace
     artefacts = workspace.read_manifest()["artefacts"]
     origin = {"catalogue": catalogue_sha256}
-    names = {"classifier": "model", f"saliency_classifier/{models.target}": "saliency_model"}
+    names = {CLASSIFIER: "model", files.saliency_name: "saliency_model"}
     # the starter models are no artefacts of the workspace
     origin |= {
         name: models.identity[kind]
@@ -259,16 +290,14 @@ def _record(
         if artefacts.get(name, {}).get("sha256") == models.identity[kind]
     }
     for method in indexes:
-        folder = Path(workspace.target_directory(models.target)) / "index" / method
-        workspace.record_artefact(f"index/{models.target}/{method}", {"path": folder, "made_from": origin})
-    name = ARTEFACT + models.target
-    orders = [entry.get("order", 0) for key, entry in artefacts.items() if key.startswith(ARTEFACT)]
-    former = artefacts.get(name, {})
+        entry = {"path": files.get_index(method), "made_from": origin}
+        workspace.record_artefact(files.get_index_name(method), entry)
+    former = artefacts.get(files.name, {})
     same = former.get("models") == models.identity and former.get("catalogue") == catalogue_sha256
     workspace.record_artefact(
-        name,
+        files.name,
         {
-            "order": former.get("order", max(orders, default=-1) + 1),
+            "order": find_next_order(artefacts, files.name),
             "methods": (former.get("methods", {}) if same else {}) | indexes,
             "models": models.identity,
             "starter": models.starter,

@@ -34,6 +34,8 @@ def simulate_marked(finding: str, count: int, settings: InputSettings) -> Marked
     images, masks, groups = [], [], []
     for film in simulate_films(range(FIRST_SEED, FIRST_SEED + 2 * count), workers=0, findings=(finding,)):
         marked = film.truth.finding(finding)
+        if marked is None:
+            continue
         mask = cv2.resize(marked.mask.astype(np.float32), (settings.size, settings.size), interpolation=cv2.INTER_AREA)
         if not (mask >= 0.5).any():
             continue
@@ -77,7 +79,7 @@ def collect_boxed(
     frame : side in pixels of the original square films that the boxes refer to.
     """
     boxes = read_boxes(path)
-    gathered: dict[str, list] = defaultdict(list)
+    gathered: dict[str, list[tuple[np.ndarray, np.ndarray, str]]] = defaultdict(list)
     for case in workspace.catalogue.cases():
         for finding, areas in boxes.get(case.case_id, {}).items():
             if finding not in findings:

@@ -34,7 +34,10 @@ class CaseKeys:
     @classmethod
     def read(cls, catalogue: Any) -> CaseKeys:
         """Read from a catalogue, batch by batch."""
-        rows, patients, pixels, instances = [], [], [], []
+        rows: list[int] = []
+        patients: list[np.uint64] = []
+        pixels: list[np.uint64] = []
+        instances: list[np.uint64] = []
         others: list[tuple[int, np.uint64]] = []
         for batch in catalogue.iterate(batch=1024, include_removed=True):
             rows.extend(case.row for case in batch)
@@ -61,7 +64,8 @@ class CaseKeys:
 
     def find_image(self, pixel_sha256: str) -> np.ndarray:
         """Rows whose decoded grey levels are identical."""
-        return self.rows[self.pixels == shorten(pixel_sha256)]
+        found: np.ndarray = self.rows[self.pixels == shorten(pixel_sha256)]
+        return found
 
     def find_instance(self, instance: str | None) -> np.ndarray:
         """Rows that come from a DICOM instance (hashed text); empty for an unknown one."""

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import PathLike, read_arrays, reading_own, sha256_of_bytes, write_bytes_atomically
+from icbir_core.retrieval.search_index import MERGE_SHARE
 from icbir_core.rounding import invert_lengths
 
 FILE = "centre.npz"
+_PIECE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +51,23 @@ class Centre:
         """Unit vectors float32 (N, D) of features (N, D); a film that is the mean itself, but for
         rounding, stays at zero."""
         features = np.asarray(features, np.float64)
-        moved = features - self.mean
-        sizes = np.hypot(np.linalg.norm(features, axis=1), np.linalg.norm(self.mean))
-        return (moved * invert_lengths(moved, sizes)[:, None]).astype(np.float32)
+        found: np.ndarray = ((features - self.mean) * self._invert_lengths(features)[:, None]).astype(np.float32)
+        return found
+
+    def transform_maps(self, maps: np.ndarray) -> np.ndarray:
+        """Feature maps float64 (N, h, w, D) whose means over the positions are what `transform` makes of those of
+        `maps` (N, h, w, D)."""
+        maps = np.asarray(maps, np.float64)
+        found: np.ndarray = (maps - self.mean) * self._invert_lengths(maps.mean(axis=(1, 2)))[:, None, None, None]
+        return found
+
+    def _invert_lengths(self, features: np.ndarray) -> np.ndarray:
+        return invert_lengths(features - self.mean, self.measure_sizes(features))
+
+    def measure_sizes(self, features: np.ndarray) -> np.ndarray:
+        """What is subtracted from each other, (|f|² + |c|²)^½ of features (N, D) and the mean: float64 (N,)."""
+        found: np.ndarray = np.hypot(np.linalg.norm(features, axis=1), np.linalg.norm(self.mean))
+        return found
 
     def _to_bytes(self) -> bytes:
         buffer = io.BytesIO()
@@ -60,6 +78,21 @@ class Centre:
     def save(self, directory: PathLike) -> None:
         """Write it as `centre.npz` into a target's folder."""
         write_bytes_atomically(Path(directory) / FILE, self._to_bytes())
+
+    @classmethod
+    def renew(cls, directory: PathLike, identity: dict[str, str], features: Any) -> Centre:
+        """The centre in `directory`, measured on `features` (N, D), any array with slices, if there is none that fits.
+
+        One of the same models stays until the catalogue has grown or shrunk by a tenth since, so that an addition does
+        not make the index anew.
+        """
+        with suppress(IndexMismatch):
+            found = cls.open(directory, identity)
+            if abs(len(features) - found.cases) <= MERGE_SHARE * found.cases:
+                return found
+        measured = cls.measure((features[at : at + _PIECE] for at in range(0, len(features), _PIECE)), identity)
+        measured.save(directory)
+        return measured
 
     @classmethod
     def open(cls, directory: PathLike, identity: dict[str, str]) -> Centre:
@@ -76,3 +109,17 @@ class Centre:
         if found.identity != identity:
             raise IndexMismatch(f"Expected '{FILE}' of the present models, got another's; run the index command.")
         return found
+
+
+class CentredView:
+    """The vectors (R, D) of features (R, D), any array with slices, about a centre; computed when they are sliced."""
+
+    def __init__(self, features: Any, centre: Centre):
+        self.features, self.centre = features, centre
+        self.shape = features.shape
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.centre.transform(self.features[part])

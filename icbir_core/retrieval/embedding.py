@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,19 +21,30 @@ import tensorflow as tf
 
 from icbir_core.errors import RetrievalError
 from icbir_core.model.classifier import Classifier
-from icbir_core.model.network import FEATURE_LAYER, PENULTIMATE_LAYER
+from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
+from icbir_core.plugins import load_reference
 from icbir_core.radiograph.network_input import standardise
-from icbir_core.retrieval.regions import summarise_features
-from icbir_core.retrieval.structural_similarity import reduce_images
+from icbir_core.retrieval.methods import (
+    FEATURES,
+    PROBABILITIES,
+    REDUCED,
+    SALIENCY_FEATURES,
+    SPATIAL,
+    SearchMethod,
+    calling,
+)
+from icbir_core.retrieval.regions import CHANNELS, GRID, summarise_features
+from icbir_core.retrieval.structural_similarity import SIDE, reduce_images
 from icbir_core.saliency.deep_taylor import choose_rule
 from icbir_core.saliency.encoding import encode_map
+from icbir_core.saliency.graph import Node
 from icbir_core.saliency.propagation import Propagation
 from icbir_core.saliency.registry import attribute
-from icbir_core.saliency.similarity import PairExplanation, explain_pair
+from icbir_core.saliency.rules import Forward, Rule
 
 DEFAULT_MAP_METHOD = "deep_taylor"
-_LOGITS_LAYER = "logits"
-_WATCHED = (FEATURE_LAYER, PENULTIMATE_LAYER, _LOGITS_LAYER)
+_WATCHED = (FEATURE_LAYER, PENULTIMATE_LAYER, LOGITS_LAYER)
+Fields = dict[str, tuple[tuple[int, ...], str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +64,56 @@ class Embeddings:
     reduced: np.ndarray
     timings_ms: dict[str, float] = field(default_factory=dict)
 
+    def to_fields(self) -> dict[str, np.ndarray]:
+        """By the names of `Embedder.fields`, as they are stored: a map is divided by its largest absolute value, which
+        is the field "scales"."""
+        scales = np.abs(self.maps).max(axis=(1, 2)).astype(np.float32)
+        values = {
+            "maps": self.maps / np.where(scales > 0, scales, 1)[:, None, None],
+            "scales": scales,
+            PROBABILITIES: self.probabilities,
+            FEATURES: self.cnn,
+            SPATIAL: self.spatial,
+            REDUCED: self.reduced,
+        }
+        return values if self.ig_cbir is None else values | {SALIENCY_FEATURES: self.ig_cbir}
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, np.ndarray]) -> Embeddings:
+        """The embeddings that were stored; maps and region features have been rounded to half precision."""
+        maps = np.asarray(values["maps"], np.float32) * values["scales"][:, None, None]
+        saliency, spatial = values.get(SALIENCY_FEATURES), values[SPATIAL]
+        return cls(values[PROBABILITIES], values[FEATURES], maps, saliency, spatial, values[REDUCED])
+
+
+def describe_films(method: SearchMethod, images: np.ndarray, embeddings: Embeddings) -> np.ndarray:
+    """What a method compares of N films, float32 (N, …), before any centring: one of their embeddings, or what the
+    method computes by itself. images : float32 (N, S, S) in [0, 1]. Raises `RetrievalError` where it fails.
+    """
+    if not method.describe:
+        return embeddings.to_fields()[method.field]
+    with calling(method):
+        found = np.asarray(load_reference(method.describe)(images, embeddings), dtype=np.float32)
+    if found.shape != (len(images), *method.shape) or not np.isfinite(found).all():
+        raise RetrievalError(
+            f"The search method '{method.name}' must describe {len(images)} films by finite values of shape "
+            f"{(len(images), *method.shape)}; it returned shape {found.shape}."
+        )
+    return found
+
 
 class _Watched:
     """A rule that remembers its layer's output while the graph is traced."""
 
-    def __init__(self, rule):
-        self.rule, self.seen = rule, None
+    def __init__(self, rule: Rule):
+        self.rule = rule
+        self.seen: tf.Tensor = None
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: tf.Tensor) -> Forward:
         self.seen, kept = self.rule.forward(*inputs)
         return self.seen, kept
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         return self.rule.backward(relevance, kept)
 
 
@@ -73,7 +123,7 @@ class _SharedPass:
     def __init__(self, model: keras.Model, output_index: int):
         watched: dict[str, _Watched] = {}
 
-        def recipe(node, nodes):
+        def recipe(node: Node, nodes: list[Node]) -> Rule:
             rule = choose_rule(node, nodes)
             if node.name in _WATCHED:
                 rule = watched[node.name] = _Watched(rule)
@@ -82,12 +132,15 @@ class _SharedPass:
         propagation = Propagation(model, recipe, tf.nn.relu, DEFAULT_MAP_METHOD)
         signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)]
 
-        @tf.function(input_signature=signature)
-        def compute(inputs):
+        def compute(inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
             maps, _ = propagation.trace(inputs, tf.constant(output_index, tf.int32))
             return maps, *(watched[name].seen for name in _WATCHED)
 
-        self.compute = compute
+        self._compiled = tf.function(compute, input_signature=signature)
+
+    def compute(self, inputs: tf.Tensor, images: np.ndarray) -> tuple[tf.Tensor, ...]:
+        found: tuple[tf.Tensor, ...] = self._compiled(inputs)
+        return found
 
 
 class _SeparatePasses:
@@ -102,7 +155,7 @@ class _SeparatePasses:
             input_signature=[tf.TensorSpec((None, *classifier.model.input.shape[1:]), tf.float32)],
         )
 
-    def compute(self, inputs, images):
+    def compute(self, inputs: tf.Tensor, images: np.ndarray) -> tuple[tf.Tensor, ...]:
         return attribute(self._classifier, images, self._target, self._method), *self._read(inputs)
 
 
@@ -127,10 +180,9 @@ class Embedder:
         self._summarise = tf.function(lambda features: summarise_features(features, tf.einsum), reduce_retracing=True)
         output = classifier.output_index(target)
         if map_method == DEFAULT_MAP_METHOD:
-            shared = _SharedPass(classifier.model, output)
-            self._compute: Callable = lambda inputs, images: shared.compute(inputs)
+            self._passes: _SharedPass | _SeparatePasses = _SharedPass(classifier.model, output)
         else:
-            self._compute = _SeparatePasses(classifier, target, map_method).compute
+            self._passes = _SeparatePasses(classifier, target, map_method)
 
     @property
     def size(self) -> int:
@@ -142,6 +194,21 @@ class Embedder:
         """Length of a `cnn` embedding."""
         return int(self.classifier.model.get_layer(PENULTIMATE_LAYER).output.shape[-1])
 
+    @property
+    def fields(self) -> Fields:
+        """What is stored of a case: name → (shape, dtype). Maps are kept in half precision beside a scale, because
+        attributions are often smaller than the smallest half-precision number."""
+        size, dimension = self.size, self.dimension
+        fields: Fields = {
+            "maps": ((size, size), "float16"),
+            "scales": ((), "float32"),
+            PROBABILITIES: ((len(self.classifier.findings),), "float32"),
+            FEATURES: ((dimension,), "float32"),
+            SPATIAL: ((GRID, GRID, min(dimension, CHANNELS)), "float16"),
+            REDUCED: ((SIDE, SIDE), "float16"),
+        }
+        return fields | ({SALIENCY_FEATURES: ((dimension,), "float32")} if self.saliency_classifier else {})
+
     def embed(self, images: np.ndarray) -> Embeddings:
         """Embed images float32 (N, S, S) in [0, 1]. Raises `RetrievalError` on another shape or values not finite."""
         images = np.asarray(images, dtype=np.float32)
@@ -152,7 +219,7 @@ class Embedder:
             )
         with self._lock:
             start = time.perf_counter()
-            outputs = self._compute(tf.constant(standardise(images)), images)
+            outputs = self._passes.compute(tf.constant(standardise(images)), images)
             spatial = self._summarise(outputs[1])
             maps, _, cnn, logits = (np.asarray(output) for output in outputs)
             between = time.perf_counter()
@@ -178,8 +245,18 @@ class Embedder:
         with self._lock:
             return attribute(self.classifier, np.asarray(images, np.float32), finding or self.target, method)
 
-    def explain_pair(self, images: np.ndarray, search_method: str, centre=None) -> PairExplanation:
-        """Where the distance of two images (2, S, S) comes from, under the same lock; see `saliency.similarity`."""
+    def map_features(self, images: np.ndarray, field: str) -> np.ndarray:
+        """The last feature maps float32 (N, h, w, C), under the same lock: their means over the positions are the
+        embeddings `field`, those of the classifier or of the saliency classifier. Raises `RetrievalError` for a field
+        that is no such mean, and where the target has no saliency classifier."""
+        if field not in (FEATURES, SALIENCY_FEATURES):
+            raise RetrievalError(f"The values '{field}' of a film are no features of a network.")
         with self._lock:
-            models = self.classifier, images, self.saliency_classifier
-            return explain_pair(search_method, *models, self.target, self.map_method, centre and centre.mean)
+            if field == FEATURES:
+                return self.classifier.map_features(images)
+            if self.saliency_classifier is None:
+                raise RetrievalError(
+                    f"Expected a saliency classifier for {self.target}, got none; train both stages first."
+                )
+            maps = attribute(self.classifier, np.asarray(images, np.float32), self.target, self.map_method)
+            return self.saliency_classifier.map_features(encode_map(maps))

@@ -33,9 +33,9 @@ from icbir_core.retrieval.index_files import (
     open_index,
     publish_manifest,
 )
+from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found
 from icbir_core.rounding import SINGLE
 
-MERGE_SHARE = 0.1
 FEW_ELIGIBLE = 50_000
 SMALL_SHARE = 0.2
 MERGED_FILES = ("vectors.npy", "rows.npy", "norms.npy", "trees.ann")
@@ -71,7 +71,8 @@ class Index:
         self._position_of[self.rows] = np.arange(len(self.rows))
 
     def _load(self, entry: Mapping[str, Any]) -> np.ndarray:
-        return np.load(self.directory / entry["name"], mmap_mode="r")
+        found: np.ndarray = np.load(self.directory / entry["name"], mmap_mode="r")
+        return found
 
     # ------------------------------------------------------------------------------------------ what it holds
 
@@ -116,40 +117,30 @@ class Index:
 
     # ------------------------------------------------------------------------------------------------ search
 
-    def search(
-        self,
-        vector: np.ndarray,
-        k: int,
-        eligible_rows: np.ndarray | None = None,
-        route: str = "auto",
-        excluded_rows: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, str]:
-        """The k nearest cases.
+    def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
+        """The k nearest of the eligible cases by Euclidean distance from a vector (D,); see `SearchIndex`.
 
-        Parameters: vector (D,) finite; eligible_rows: only these may be returned (a filter), None means all;
-        excluded_rows: never returned (removed cases, the query itself, its patient's other films); route "auto" takes
-        Annoy unless a filter leaves at most 50,000 cases or less than a fifth, "annoy" and "exact" insist.
-
-        Returns (rows int64 (k',), Euclidean distances float64 (k',), route), nearest first, where the route is
-        "annoy", "annoy+tail", "exact" or "exact (few eligible)". k' < k only if fewer cases are eligible.
-
-        Raises `IndexMismatch` for a vector of another dimension or with a value that is not finite, `RetrievalError`
-        for an unknown route.
+        route "auto" takes Annoy unless a filter leaves at most 50,000 cases or less than a fifth; "annoy" and "exact"
+        insist. The route of what is found is "annoy", "annoy+tail", "exact" or "exact (few eligible)".
         """
-        vector = self._check_vector(vector)
+        vector = self._check_vector(query)
         if route not in ROUTES:
             raise RetrievalError(f"Expected a search route of {', '.join(ROUTES)}, got '{route}'; name one of them.")
-        mask = self._make_mask(eligible_rows, excluded_rows)
+        mask = self._make_mask(eligible)
         number = len(self.rows) if mask is None else int(mask.sum())
         k = min(int(k), number)
         if k < 1:
-            return np.empty(0, np.int64), np.empty(0), "exact" if route == "exact" else "annoy"
-        filtered = eligible_rows is not None
+            return Found(np.empty(0, np.int64), np.empty(0), "exact" if route == "exact" else "annoy")
+        filtered = eligible is not None and eligible.filtered
         if route == "exact":
-            return *self._search_exactly(vector, k, mask), "exact"
+            return Found(*self._search_exactly(vector, k, mask), "exact")
         if route == "auto" and filtered and (number <= FEW_ELIGIBLE or number < SMALL_SHARE * len(self.rows)):
-            return *self._search_exactly(vector, k, mask), "exact (few eligible)"
-        return *self._search_annoy(vector, k, mask), "annoy+tail" if self.tail else "annoy"
+            return Found(*self._search_exactly(vector, k, mask), "exact (few eligible)")
+        return Found(*self._search_annoy(vector, k, mask), "annoy+tail" if self.tail else "annoy")
+
+    def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Euclidean distances float64 (R,) of a vector (D,) to cases."""
+        return measure_distances(self.get_vectors(rows), np.arange(len(rows)), query, self.rounding)
 
     def _check_vector(self, vector: np.ndarray) -> np.ndarray:
         vector = np.ascontiguousarray(vector, dtype=np.float32)
@@ -162,20 +153,14 @@ class Index:
             raise IndexMismatch("Expected finite query values, got NaN or infinity; the film's embedding failed.")
         return vector
 
-    def _make_mask(self, eligible_rows: np.ndarray | None, excluded_rows: np.ndarray | None) -> np.ndarray | None:
+    def _make_mask(self, eligible: Eligible | None) -> np.ndarray | None:
         """True where a position may be returned; None if all may."""
-        if eligible_rows is None and (excluded_rows is None or len(excluded_rows) == 0):
+        if eligible is None:
             return None
-        if eligible_rows is None:
-            mask = np.ones(len(self.rows), dtype=bool)
-        else:
-            mask = np.zeros(len(self.rows), dtype=bool)
-            positions = self._find_positions(np.asarray(eligible_rows, dtype=np.int64))
-            mask[positions[positions >= 0]] = True
-        if excluded_rows is not None and len(excluded_rows):
-            positions = self._find_positions(np.asarray(excluded_rows, dtype=np.int64))
-            mask[positions[positions >= 0]] = False
-        return mask
+        positions = self._find_positions(np.asarray(eligible.rows, dtype=np.int64))
+        mask = np.zeros(len(self.rows), dtype=bool)
+        mask[positions[positions >= 0]] = True
+        return None if mask.all() else mask
 
     def _search_exactly(self, vector: np.ndarray, k: int, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         merged = len(self._rows)
@@ -218,7 +203,7 @@ class Index:
     def build(
         cls,
         directory: PathLike,
-        vectors: np.ndarray,
+        vectors: Any,
         rows: np.ndarray,
         made_from: Mapping[str, str],
         seed: int = 20200629,
@@ -268,7 +253,7 @@ class Index:
     def update(
         cls,
         directory: PathLike,
-        vectors: np.ndarray,
+        vectors: Any,
         rows: np.ndarray,
         removed: np.ndarray,
         made_from: Mapping[str, str],

@@ -81,7 +81,8 @@ def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapp
                 f"{str(found)[:12]}; run the index command again."
             )
     check_files(directory, manifest, HASH_AT_OPEN)
-    return manifest
+    result: dict[str, Any] = manifest
+    return result
 
 
 class Selection:
@@ -99,7 +100,8 @@ class Selection:
         if len(chosen) == 0:
             return np.empty((0, self.shape[1]), dtype=np.float32)
         low, high = int(chosen.min()), int(chosen.max()) + 1
-        return np.asarray(self.array[low:high])[chosen - low]
+        found: np.ndarray = np.asarray(self.array[low:high])[chosen - low]
+        return found
 
 
 def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike) -> None:

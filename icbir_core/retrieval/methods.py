@@ -8,15 +8,18 @@ somebody else adds one without touching this file: see docs/plug-ins.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from icbir_core.errors import RetrievalError
 from icbir_core.plugins import SEARCH_METHODS as GROUP
 from icbir_core.plugins import Registry
+from icbir_core.rounding import COARSE, SINGLE
 
 EUCLIDEAN = "euclidean"
-FEATURES, SALIENCY_FEATURES, REDUCED, SPATIAL = "cnn", "ig_cbir", "ssim", "spatial"
-"""Stored values of a film that methods compare: the penultimate features of the classifier and of the saliency
-classifier, the film reduced to 64 × 64, the last feature map on a coarse grid."""
+FEATURES, SALIENCY_FEATURES, REDUCED, SPATIAL, PROBABILITIES = "cnn", "ig_cbir", "ssim", "spatial", "probabilities"
+"""Stored values of a film that can be compared: the penultimate features of the classifier and of the saliency
+classifier, the film reduced to 64 × 64, the last feature map on a coarse grid, the probability of each finding."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,14 @@ class SearchMethod:
     from the catalogue's mean. points : whether cases are points, so that a query can move towards them and a map can
     show them. part : whether it compares a part of the film, chosen when asking; it then has no index of its own.
     control : whether it carries no interpretation of the film. needs_saliency_classifier : of the target. sample : of
-    how many cases the nearest-neighbour distances are measured.
+    how many cases the nearest-neighbour distances are measured. rounding : the share of a description's length that
+    counts as rounding (`icbir_core.rounding`).
 
-    The rest name what is imported when it is needed, as "package.module:name". index : a class that builds and opens
-    what is searched (`SearchIndex`). measure : distances float64 (Q, N) of queries to cases, where they are not
-    Euclidean.
+    The rest names what is imported when it is needed, as "package.module:name". index : a class that builds and opens
+    what is searched (`StoredIndex`). measure : distances float64 (Q, N) of queries to cases, where they are not
+    Euclidean. explain : shares the distance of two films out over their places (`FilmPair` → `SharedDistance`).
+    describe : for a method that brings its own field; computes it, float32 (N, *shape), from the films' network images
+    (N, S, S) and `Embeddings`. version : another one when it computes something else.
     """
 
     name: str
@@ -47,8 +53,13 @@ class SearchMethod:
     control: bool = False
     needs_saliency_classifier: bool = False
     sample: int = 1000
+    rounding: float = SINGLE
     index: str = "icbir_core.retrieval.index:Index"
     measure: str = ""
+    explain: str = ""
+    describe: str = ""
+    shape: tuple[int, ...] = ()
+    version: str = ""
 
     @property
     def field(self) -> str:
@@ -57,6 +68,7 @@ class SearchMethod:
         return field
 
 
+_SHARE_FEATURES = "icbir_core.retrieval.pair_explanation:share_features"
 SEARCH_METHODS: Registry[SearchMethod] = Registry(
     "search method",
     GROUP,
@@ -68,6 +80,7 @@ SEARCH_METHODS: Registry[SearchMethod] = Registry(
             "features of the classifier by angle about the catalogue's mean",
             (FEATURES,),
             centred=True,
+            explain=_SHARE_FEATURES,
         ),
         SearchMethod(
             "ig_cbir",
@@ -75,8 +88,12 @@ SEARCH_METHODS: Registry[SearchMethod] = Registry(
             "features of the saliency classifier on Deep Taylor maps (the paper's method)",
             (SALIENCY_FEATURES,),
             needs_saliency_classifier=True,
+            rounding=COARSE,
+            explain=_SHARE_FEATURES,
         ),
-        SearchMethod("cnn", "Network features (CNN)", "features of the classifier", (FEATURES,)),
+        SearchMethod(
+            "cnn", "Network features (CNN)", "features of the classifier", (FEATURES,), explain=_SHARE_FEATURES
+        ),
         SearchMethod(
             "ssim",
             "Structural similarity (SSIM)",
@@ -87,6 +104,7 @@ SEARCH_METHODS: Registry[SearchMethod] = Registry(
             sample=200,
             index="icbir_core.retrieval.structural_similarity:StructuralSimilarityIndex",
             measure="icbir_core.retrieval.structural_similarity:measure_pairs",
+            explain="icbir_core.retrieval.pair_explanation:share_structure",
         ),
     ),
 )
@@ -102,6 +120,11 @@ FINDING = SearchMethod(
 )  # fmt: skip
 PARTS = {part.name: part for part in (REGION, FINDING)}
 """Steps of a search: they rank by a part of what the network saw, whichever method searched by the whole film."""
+
+
+def calling(method: SearchMethod) -> AbstractContextManager[None]:
+    """Run the code of a method: what goes wrong in that of an installed package becomes a `RetrievalError`."""
+    return SEARCH_METHODS.calling(method.name, RetrievalError)
 
 
 def find_method(name: str) -> SearchMethod:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import ManifestMismatch, WorkspaceError
+from icbir_core.retrieval.target_files import TargetFiles, get_classifier_path, list_trained_targets
 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
     from icbir_core.retrieval.embedding import Embedder
     from icbir_core.retrieval.methods import SearchMethod
-
-CLASSIFIER = "classifier.keras"
-SALIENCY_CLASSIFIER = "saliency_classifier.keras"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +38,6 @@ class Models:
         return Embedder(self.classifier, self.saliency_classifier, self.target, map_method)
 
 
-def find_trained_targets(workspace: Workspace) -> list[str]:
-    """Findings with a saliency classifier of the workspace's own, in the order of their first training."""
-    from icbir_core.files import read_json
-
-    artefacts = workspace.read_manifest()["artefacts"]
-    found = []
-    for path in sorted((workspace.path / "targets").glob("*/saliency_classifier.json")):
-        manifest = read_json(path)
-        target = str(manifest.get("target") or manifest["findings"][0])
-        found.append((artefacts.get(f"saliency_classifier/{target}", {}).get("order", 0), target))
-    return [target for _, target in sorted(found)]
-
-
 def load_models(workspace: Workspace, target: str | None = None, loaded: Classifier | None = None) -> Models:
     """The models of a workspace for a target (None: its first trained target, or its classifier's first finding).
 
@@ -63,23 +47,23 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
     """
     from icbir_core.model.classifier import Classifier
 
-    own = workspace.models / CLASSIFIER
+    own = get_classifier_path(workspace)
     if not own.is_file():
         from icbir_core.model.starter import load_starter
 
-        classifier, saliency = load_starter()
-        classifier = loaded or classifier
-        trained_for = saliency.manifest.get("target") or saliency.findings[0]
+        starter, starter_saliency = load_starter()
+        classifier = loaded or starter
+        trained_for = starter_saliency.manifest.get("target") or starter_saliency.findings[0]
         target = target or trained_for
         classifier.output_index(target)
         fits = target == trained_for
-        return Models(classifier, saliency if fits else None, target, starter=True)
+        return Models(classifier, starter_saliency if fits else None, target, starter=True)
     classifier = loaded or Classifier.load(own)
     if target is None:
-        trained = find_trained_targets(workspace)
+        trained = list_trained_targets(workspace)
         target = trained[0] if trained else classifier.findings[0]
     classifier.output_index(target)
-    path = Path(workspace.target_directory(target)) / SALIENCY_CLASSIFIER
+    path = TargetFiles(workspace, target).saliency_classifier
     saliency = Classifier.load(path) if path.is_file() else None
     if saliency is not None and saliency.manifest.get("classifier") != classifier.sha256:
         raise ManifestMismatch(

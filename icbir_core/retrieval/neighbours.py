@@ -10,13 +10,14 @@ import numpy as np
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import PathLike, read_arrays, reading_own, replace_atomically
 from icbir_core.retrieval.case_keys import CaseKeys
-from icbir_core.retrieval.comparison import Comparison, measure_nearest
+from icbir_core.retrieval.part_index import PartIndex, measure_nearest
+from icbir_core.retrieval.search_index import Eligible, SearchIndex
 
 FILE = "neighbours.npz"
 
 
 def measure_neighbours(
-    index: Any, vectors: Any, rows: np.ndarray, removed: np.ndarray, keys: CaseKeys, sample: int, seed: int = 7
+    index: SearchIndex, vectors: Any, rows: np.ndarray, removed: np.ndarray, keys: CaseKeys, sample: int, seed: int = 7
 ) -> np.ndarray:
     """Distances float64, ascending, of at most `sample` cases (drawn by `seed`) to the nearest case of another patient
     that is not the same image and not removed.
@@ -24,23 +25,24 @@ def measure_neighbours(
     vectors : array with slices, aligned with `rows`. A case without such a neighbour is left out.
     """
     positions = np.flatnonzero(~np.isin(rows, removed))
+    alive = Eligible(rows[positions], len(positions))
     chosen = np.random.default_rng(seed).choice(positions, size=min(sample, len(positions)), replace=False)
     found = []
     for position in np.sort(chosen):
-        excluded = np.union1d(removed, _find_own(int(rows[position]), keys))
-        _, distances, _ = index.search(vectors[position : position + 1][0], 1, excluded_rows=excluded)
-        found.extend(distances.tolist())
+        own = _find_own(int(rows[position]), keys)
+        nearest = index.search(vectors[position : position + 1][0], 1 + len(own), alive)
+        found.extend(nearest.distances[~np.isin(nearest.rows, own)][:1].tolist())
     return np.sort(np.asarray(found, dtype=np.float64))
 
 
-def measure_compared_neighbours(comparison: Comparison, rows: np.ndarray, keys: CaseKeys, seed: int = 7) -> np.ndarray:
+def measure_part_neighbours(index: PartIndex, rows: np.ndarray, keys: CaseKeys, seed: int = 7) -> np.ndarray:
     """As `measure_neighbours`, for a part of what the network saw: a sample of the cases against all others, in one
     pass over the catalogue. rows : int64, ascending, without removed cases.
     """
-    sample = comparison.method.sample
+    sample = index.method.sample
     chosen = np.sort(np.random.default_rng(seed).choice(rows, size=min(sample, len(rows)), replace=False))
     excluded = [_find_own(int(row), keys) for row in chosen]
-    found = measure_nearest(comparison.describe_rows(chosen), excluded, rows, comparison.places(rows))
+    found = measure_nearest(index.get_vectors(chosen), excluded, rows, index.places(rows))
     return np.sort(found[np.isfinite(found)])
 
 

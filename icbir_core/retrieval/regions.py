@@ -29,7 +29,8 @@ def _average_onto(cells: int, grid: int) -> np.ndarray:
     low, high = np.arange(cells), np.arange(1, cells + 1)
     overlap = np.minimum(edges[1:, None], high) - np.maximum(edges[:-1, None], low)
     overlap = np.clip(overlap, 0, None)
-    return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
+    found: np.ndarray = (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -38,10 +39,11 @@ def make_projection(channels: int) -> np.ndarray | None:
     if channels <= CHANNELS:
         return None
     generator = np.random.Generator(np.random.Philox(_SEED))
-    return (generator.standard_normal((channels, CHANNELS)) / np.sqrt(CHANNELS)).astype(np.float32)
+    found: np.ndarray | None = (generator.standard_normal((channels, CHANNELS)) / np.sqrt(CHANNELS)).astype(np.float32)
+    return found
 
 
-def summarise_features(features: Any, einsum: Callable = np.einsum) -> Any:
+def summarise_features(features: Any, einsum: Callable[..., Any] = np.einsum) -> Any:
     """float32 (N, 7, 7, min(D, 128)) from the last feature maps float32 (N, h, w, D); kept in half precision.
 
     einsum : of numpy, or of the library whose tensors the features are.
@@ -67,7 +69,8 @@ def weigh_cells(box: Box, size: int) -> np.ndarray:
     weights = np.outer(down, across)
     if not np.isfinite(weights).all() or weights.sum() <= 0:
         raise RetrievalError("Expected a region with some area on the film, got an empty one; draw a box on the film.")
-    return (weights / weights.sum()).astype(np.float32)
+    found: np.ndarray = (weights / weights.sum()).astype(np.float32)
+    return found
 
 
 def describe_region(spatial: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 
 from icbir_core.errors import IndexMismatch, RetrievalError
 from icbir_core.files import PathLike, reading_own, write_bytes_atomically
+from icbir_core.types import Progress
 
 BATCH = 8
 LEDGER = "ledger.int64"
@@ -51,8 +53,9 @@ class CaseStore:
             raise IndexMismatch(f"Expected maps and embeddings in '{path}', got none; run the index command.")
         with reading_store(path):
             group = zarr.open_group(str(path), mode="r+")
-            found = dict(group.attrs.get("identity", {}))
-            lacking = [name for name in group.attrs.get("fields", ()) if name not in group]
+            found = _read_texts(group, "identity")
+            listed: Any = group.attrs.get("fields", ())
+            lacking = [name for name in listed if name not in group]
         if lacking:
             raise IndexMismatch(f"Expected the field '{lacking[0]}' in '{path.name}', got none; {_ADVICE}.")
         if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
@@ -98,12 +101,21 @@ class CaseStore:
     @property
     def identity(self) -> dict[str, str]:
         """What the values were made by."""
-        return dict(self._group.attrs["identity"])
+        return _read_texts(self._group, "identity")
 
     @property
     def names(self) -> tuple[str, ...]:
         """The fields of the store."""
-        return tuple(self._group.attrs["fields"])
+        names: Any = self._group.attrs["fields"]
+        return tuple(str(name) for name in names)
+
+    def _get(self, name: str) -> zarr.Array[Any]:
+        found = self._group[name]
+        if not isinstance(found, zarr.Array):
+            raise IndexMismatch(
+                f"Expected an array '{name}' in '{self.path}', got a group; run the index command again."
+            )
+        return found
 
     def get_completed(self) -> np.ndarray:
         """The rows int64 that are whole, ascending."""
@@ -134,7 +146,7 @@ class CaseStore:
                     "remove that case and run the index command again."
                 )
         for name, array in values.items():
-            target = self._group[name]
+            target = self._get(name)
             if target.shape[0] <= rows.max():
                 target.resize((int(rows.max()) + 1, *target.shape[1:]))
             if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
@@ -169,7 +181,7 @@ class CaseStore:
             write_bytes_atomically(path, head + grown.tobytes())
         return path
 
-    def check(self, progress: Callable[[int, int, str], None] | None = None) -> int:
+    def check(self, progress: Progress | None = None) -> int:
         """Hash every sealed chunk again; returns how many cases were looked at. Chunks that a killed run has written to
         since the seal are left out. Raises `IndexMismatch` if a chunk, the ledger or a header is not what was sealed.
         """
@@ -210,7 +222,7 @@ class CaseStore:
         """Of one chunk of every field; one that holds zeros alone has no file."""
         digest = hashlib.sha256()
         for name in self.names:
-            axes = self._group[name].ndim
+            axes = self._get(name).ndim
             file = self.path.joinpath(name, "c", str(number), *["0"] * (axes - 1))
             with reading_store(self.path):
                 data = file.read_bytes() if file.is_file() else b""
@@ -230,14 +242,15 @@ class CaseStore:
 
     def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
         if len(rows) == 0:
-            return np.empty((0, *self._group[name].shape[1:]), self._group[name].dtype)
+            return np.empty((0, *self._get(name).shape[1:]), self._get(name).dtype)
         unique, inverse = np.unique(rows, return_inverse=True)
-        if unique[-1] >= self._group[name].shape[0]:
+        if unique[-1] >= self._get(name).shape[0]:
             raise RetrievalError(f"Expected indexed cases, got row {unique[-1]} which is not; run the index command.")
         low, high = int(unique[0]), int(unique[-1]) + 1
         if high - low <= 2 * len(unique) + 2 * BATCH:
-            return np.asarray(self._group[name][low:high])[unique - low][inverse]
-        return np.asarray(self._group[name].oindex[unique])[inverse]
+            found: np.ndarray = np.asarray(self._get(name)[low:high])[unique - low][inverse]
+            return found
+        return np.asarray(self._get(name).oindex[unique])[inverse]
 
     def iterate(self, name: str, rows: np.ndarray, batch: int = 1024) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rows, values) in pieces of `batch`, so that memory does not grow with the catalogue."""
@@ -256,13 +269,19 @@ class FieldView:
     def __init__(self, store: CaseStore, name: str, rows: np.ndarray):
         self.store, self.name, self.rows = store, name, rows
         with reading_store(store.path):
-            self.shape = (len(rows), *store._group[name].shape[1:])
+            self.shape = (len(rows), *store._get(name).shape[1:])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, part: slice) -> np.ndarray:
         return self.store.read(self.name, self.rows[part])
+
+
+def _read_texts(group: zarr.Group, name: str) -> dict[str, str]:
+    """A dictionary of texts among a group's attributes; empty where there is none."""
+    found: Any = group.attrs.get(name, {})
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def _hash(data: bytes) -> bytes:

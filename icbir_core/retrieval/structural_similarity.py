@@ -27,7 +27,8 @@ from icbir_core.retrieval.index_files import (
     open_index,
     publish_manifest,
 )
-from icbir_core.rounding import clear_rounding
+from icbir_core.retrieval.search_index import Eligible, Found
+from icbir_core.rounding import SINGLE, clear_rounding
 
 SIDE = 64
 SIGMA, TRUNCATE = 1.5, 3.5
@@ -61,7 +62,8 @@ _WINDOW = _make_window()
 
 
 def _smooth(images: np.ndarray) -> np.ndarray:
-    return _WINDOW @ images @ _WINDOW.T
+    found: np.ndarray = _WINDOW @ images @ _WINDOW.T
+    return found
 
 
 def describe_windows(reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,17 +76,25 @@ def describe_windows(reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def compare(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """Structural similarity float64 (N,) in [−1, 1] of one reduced image (64, 64) to N, whose means and variances
     are given."""
+    windows: np.ndarray = compare_windows(query, reduced, means, variances).mean(axis=(1, 2), dtype=np.float64)
+    return windows
+
+
+def compare_windows(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """The same of each window, float32 (N, 54, 54): those that lie wholly inside, `RADIUS` pixels from each edge."""
     query = np.asarray(query, dtype=np.float32)
     query_mean, query_variance = (values[0] for values in describe_windows(query[None]))
     covariance = _smooth(np.asarray(reduced, np.float32) * query) - means * query_mean
     numerator = (2 * means * query_mean + _C1) * (2 * covariance + _C2)
     denominator = (means * means + query_mean * query_mean + _C1) * (variances + query_variance + _C2)
-    return (numerator / denominator).mean(axis=(1, 2), dtype=np.float64)
+    found: np.ndarray = numerator / denominator
+    return found
 
 
 def measure_distances(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """1 − SSIM float64 (N,) in [0, 2], 0 where it is only rounding; takes what `compare` takes."""
-    return np.maximum(clear_rounding(1.0 - compare(query, reduced, means, variances), 1.0), 0.0)
+    found: np.ndarray = np.maximum(clear_rounding(1.0 - compare(query, reduced, means, variances), 1.0), 0.0)
+    return found
 
 
 def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
@@ -99,9 +109,10 @@ def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
 
 
 class StructuralSimilarityIndex:
-    """Exact search by 1 − SSIM, with the interface of `index.Index`."""
+    """Exact search by 1 − SSIM: a `StoredIndex`."""
 
     metric = METRIC
+    rounding = SINGLE
     tail = 0
 
     def __init__(self, directory: PathLike, manifest: Mapping[str, Any]):
@@ -120,34 +131,45 @@ class StructuralSimilarityIndex:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def search(
-        self,
-        vector: np.ndarray,
-        k: int,
-        eligible_rows: np.ndarray | None = None,
-        route: str = "auto",
-        excluded_rows: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, str]:
-        """As `Index.search`; `vector` is the reduced image (64, 64), the distance 1 − SSIM, the route always exact.
+    def get_vectors(self, rows: np.ndarray) -> np.ndarray:
+        """The reduced images float16 (R, 64, 64) of cases. Raises `RetrievalError` for a row that is not indexed."""
+        found: np.ndarray = self._images[self._find_positions(rows)]
+        return found
 
-        Raises `RetrievalError` if Annoy is insisted on: structural similarity is no Euclidean distance.
-        """
-        if route == "annoy":
-            raise RetrievalError("Expected the route auto or exact for the method ssim, got annoy; use one of these.")
-        query = np.asarray(vector, dtype=np.float32)
-        if query.shape != (SIDE, SIDE) or not np.isfinite(query).all():
-            raise IndexMismatch(f"Expected a finite reduced image ({SIDE}, {SIDE}), got shape {query.shape}.")
-        allowed = np.ones(len(self.rows), bool) if eligible_rows is None else np.isin(self.rows, eligible_rows)
-        if excluded_rows is not None and len(excluded_rows):
-            allowed &= ~np.isin(self.rows, excluded_rows)
-        positions = np.flatnonzero(allowed)
+    def _find_positions(self, rows: np.ndarray) -> np.ndarray:
+        rows = np.asarray(rows, dtype=np.int64)
+        order = np.argsort(self.rows)
+        positions = order[np.minimum(np.searchsorted(self.rows, rows, sorter=order), len(order) - 1)]
+        if (missing := rows[self.rows[positions] != rows]).size:
+            raise RetrievalError(f"Expected indexed cases, got row {missing[0]} which is not; run the index command.")
+        return positions
+
+    def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """1 − SSIM float64 (R,) of a reduced image to cases."""
+        return self._measure(query, self._find_positions(rows))
+
+    def _measure(self, query: np.ndarray, positions: np.ndarray) -> np.ndarray:
         distances = np.empty(len(positions))
         for start in range(0, len(positions), _BLOCK):
             part = positions[start : start + _BLOCK]
             stored = (self._images[part], self._means[part], self._variances[part])
             distances[start : start + _BLOCK] = measure_distances(query, *stored)
+        return distances
+
+    def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
+        """See `SearchIndex`; `query` is the reduced image (64, 64), the distance 1 − SSIM, the route always exact.
+
+        Raises `RetrievalError` if Annoy is insisted on: structural similarity is no Euclidean distance.
+        """
+        if route == "annoy":
+            raise RetrievalError("Expected the route auto or exact for the method ssim, got annoy; use one of these.")
+        query = np.asarray(query, dtype=np.float32)
+        if query.shape != (SIDE, SIDE) or not np.isfinite(query).all():
+            raise IndexMismatch(f"Expected a finite reduced image ({SIDE}, {SIDE}), got shape {query.shape}.")
+        positions = np.arange(len(self.rows)) if eligible is None else self._find_positions(eligible.rows)
+        distances = self._measure(query, positions)
         order = order_nearest(distances, self.rows[positions], int(k)) if len(positions) and k > 0 else slice(0, 0)
-        return self.rows[positions][order], distances[order], "exact"
+        return Found(self.rows[positions][order], distances[order], "exact")
 
     @classmethod
     def update(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency.composite import CompositeRelevance
@@ -14,10 +16,14 @@ from icbir_core.saliency.encoding import OK, name_state
 from icbir_core.saliency.faithfulness import measure_faithfulness
 from icbir_core.saliency.gradients import GradientExplainer
 from icbir_core.saliency.localisation import CONTROL_MAPS, LOCALISATION, make_control_maps
+from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.saliency.randomisation import cascade, compare_pairs, make_random_heads, measure_cosine
-from icbir_core.saliency.registry import METHODS, attribute, attribute_output, require_method
+from icbir_core.saliency.registry import attribute, attribute_output
+from icbir_core.types import Progress
 
-Progress = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from icbir_core.model.classifier import Classifier
+
 DIRECTIONS = {
     "PointingGame": "higher",
     "RelevanceMassAccuracy": "higher",
@@ -64,21 +70,21 @@ class CheckRow:
 class CheckOptions:
     """methods to check; randomised : those that go through the cascade (each stage compiles anew)."""
 
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = field(default_factory=lambda: tuple(SALIENCY_METHODS))
     randomised: tuple[str, ...] = ("deep_taylor", "lrp_composite", "grad_cam")
     controls: tuple[str, ...] = field(default=CONTROL_MAPS)
 
     def __post_init__(self) -> None:
         for name in (*self.methods, *self.randomised):
-            require_method(name)
+            SALIENCY_METHODS[name]  # raises `UnknownNameError`
 
 
-def bootstrap(values: Sequence[float], groups: Sequence[str], repeats: int = 2000) -> tuple[float, float, float]:
+def bootstrap(values: ArrayLike, groups: Sequence[str] | np.ndarray, repeats: int = 2000) -> tuple[float, float, float]:
     """Mean and 95 % percentile interval, groups resampled whole; no interval (NaN) for fewer than two."""
-    values = np.asarray(values, np.float64)
+    known = np.asarray(values, np.float64)
     _, members = np.unique(np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(members, values), np.bincount(members)
-    mean = float(values.mean()) if len(values) else float("nan")
+    sums, counts = np.bincount(members, known), np.bincount(members)
+    mean = float(known.mean()) if len(known) else float("nan")
     if len(sums) < 2:
         return mean, float("nan"), float("nan")
     drawn = np.random.default_rng(0).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=repeats)
@@ -95,7 +101,9 @@ def _make_rows(check: str, subject: str, scores: dict[str, np.ndarray], groups: 
     return rows
 
 
-def _list_maps(classifier, images: np.ndarray, finding: str, options: CheckOptions) -> dict[str, np.ndarray]:
+def _list_maps(
+    classifier: Classifier, images: np.ndarray, finding: str, options: CheckOptions
+) -> dict[str, np.ndarray]:
     maps = {name: attribute(classifier, images, finding, name) for name in options.methods}
     return maps | {name: make_control_maps(name, images) for name in options.controls}
 
@@ -114,7 +122,7 @@ def check_localisation(maps: dict[str, np.ndarray], marked: MarkedFilms) -> list
     return [*rows, CheckRow("area", "chance", subject, *area, len(marked.masks), "")]
 
 
-def check_faithfulness(classifier, maps: dict[str, np.ndarray], marked: MarkedFilms) -> list[CheckRow]:
+def check_faithfulness(classifier: Classifier, maps: dict[str, np.ndarray], marked: MarkedFilms) -> list[CheckRow]:
     """Pixel flipping, deletion and insertion of every map, on the finding's logit."""
     explainer = GradientExplainer(classifier.model)
     index = classifier.output_index(marked.finding)
@@ -134,7 +142,7 @@ def check_faithfulness(classifier, maps: dict[str, np.ndarray], marked: MarkedFi
     return rows
 
 
-def check_totals(classifier, images: np.ndarray, finding: str, groups: Sequence[str]) -> list[CheckRow]:
+def check_totals(classifier: Classifier, images: np.ndarray, finding: str, groups: Sequence[str]) -> list[CheckRow]:
     """Which share of what a method starts with does not arrive on the film: 1 - sum of the map / start."""
     inputs, index = standardise(images), classifier.output_index(finding)
     rows = []
@@ -150,7 +158,7 @@ def check_totals(classifier, images: np.ndarray, finding: str, groups: Sequence[
 
 
 def check_randomisation(
-    classifier, images: np.ndarray, finding: str, groups: Sequence[str], options: CheckOptions
+    classifier: Classifier, images: np.ndarray, finding: str, groups: Sequence[str], options: CheckOptions
 ) -> Iterable[CheckRow]:
     """Cosine with the trained network's map: after each stage of shuffling, and between independent heads."""
     inputs, index = standardise(images), classifier.output_index(finding)
@@ -163,18 +171,21 @@ def check_randomisation(
             yield CheckRow("MPRT", name, f"{finding}, shuffled down to {stage}", *found, len(cosine), "lower")
     drawn = make_random_heads(classifier.model)
     for name in options.randomised:
-        cosine = compare_pairs([attribute_output(drawn, inputs, head, name) for head in range(4)])
-        found = bootstrap(cosine, groups)
-        yield CheckRow("independent heads", name, "heads drawn at random", *found, len(cosine), "lower")
+        pairs = compare_pairs([attribute_output(drawn, inputs, head, name) for head in range(4)])
+        found = bootstrap(pairs, groups)
+        yield CheckRow("independent heads", name, "heads drawn at random", *found, len(pairs), "lower")
         if len(classifier.findings) > 1:
             heads = range(min(4, len(classifier.findings)))
-            cosine = compare_pairs([attribute_output(classifier.model, inputs, head, name) for head in heads])
-            found = bootstrap(cosine, groups)
-            yield CheckRow("independent heads", name, "heads of trained findings", *found, len(cosine), "lower")
+            pairs = compare_pairs([attribute_output(classifier.model, inputs, head, name) for head in heads])
+            found = bootstrap(pairs, groups)
+            yield CheckRow("independent heads", name, "heads of trained findings", *found, len(pairs), "lower")
 
 
 def run_checks(
-    classifier, marked: Sequence[MarkedFilms], options: CheckOptions | None = None, progress: Progress | None = None
+    classifier: Classifier,
+    marked: Sequence[MarkedFilms],
+    options: CheckOptions | None = None,
+    progress: Progress | None = None,
 ) -> list[CheckRow]:
     """All checks. Localisation on every set; faithfulness, totals and randomisation on the first one."""
     options = options or CheckOptions()
@@ -223,10 +234,10 @@ def render_table(rows: Sequence[CheckRow]) -> str:
     return "\n".join(lines)
 
 
-def to_plain(rows: Sequence[CheckRow]) -> list[dict]:
+def to_plain(rows: Sequence[CheckRow]) -> list[dict[str, Any]]:
     """The rows as plain values for JSON; what is not finite becomes None, also within an interval."""
 
-    def clean(value):
+    def clean(value: Any) -> Any:
         if isinstance(value, tuple):
             return [clean(one) for one in value]
         return None if isinstance(value, float) and not np.isfinite(value) else value

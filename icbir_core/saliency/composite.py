@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -11,8 +12,10 @@ import tensorflow as tf
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency import rules
-from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, is_merged_norm, list_nodes
-from icbir_core.saliency.propagation import Propagation
+from icbir_core.saliency.deep_taylor import SHARED_RULES
+from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, list_nodes
+from icbir_core.saliency.propagation import Propagation, Recipe
+from icbir_core.saliency.rules import Rule, Weights
 
 METHOD = "lrp_composite"
 
@@ -39,7 +42,7 @@ def find_input_bounds(node: Node, nodes: list[Node]) -> tuple[np.ndarray, np.nda
     return bounds[0], bounds[1]
 
 
-def read_folded(node: Node, nodes: list[Node]):
+def read_folded(node: Node, nodes: list[Node]) -> Weights:
     """The linear map, kernel and bias of a convolution with the normalisation behind it folded into both."""
     linear, kernel, bias = rules.read_linear(node.layer)
     norm = find_following_norm(node, nodes)
@@ -57,40 +60,40 @@ def _is_swappable(node: Node, nodes: list[Node]) -> Node | None:
     return consumers[0] if plain and alone and nodes[node.inputs[0]].nonnegative else None
 
 
-def choose_rule(node: Node, nodes: list[Node]):
-    """z-box where the film enters, z+ (with b+) in the other convolutions, ε in the head and where values are averaged,
-    winner takes all; unchanged through ReLU and through a normalisation that stands alone."""
-    layer, kind = node.layer, node.kind
-    if kind == "conv":
-        bounds = find_input_bounds(node, nodes)
-        if bounds is not None:
-            return rules.ZBox(*read_folded(node, nodes), *bounds)
-        pool = _is_swappable(node, nodes)
-        if pool is not None:
-            return rules.PooledConvolution(*rules.read_linear(layer), pool.layer)
-        nonnegative = nodes[node.inputs[0]].nonnegative
-        return rules.AlphaOneBetaZero(*read_folded(node, nodes), nonnegative=nonnegative, bias_part="positive")
-    if kind == "dense":
-        return rules.Epsilon(*rules.read_linear(layer))
-    if kind == "batch_norm":
-        return rules.PassThrough() if is_merged_norm(node, nodes) else rules.Affine(*rules.read_affine(layer))
-    if kind == "relu":
-        return rules.PassThrough(tf.nn.relu)
-    if kind == "max_pool":
-        return rules.WinnerTakesAll(layer)
-    if kind == "average_pool":
-        source = nodes[node.inputs[0]]
-        swapped = source.kind == "conv" and _is_swappable(source, nodes) is node
-        return rules.PassThrough() if swapped else rules.ProportionalSpread(layer)
-    if kind == "global_average_pool":
-        return rules.ProportionalSpread()
-    if kind == "concatenate":
-        return rules.Split([tensor.shape[-1] for tensor in layer.input])
-    if kind == "pad":
-        return rules.Crop(layer)
-    if kind == "identity":
-        return rules.PassThrough()
-    raise UnsupportedLayer(node.name, kind, METHOD)
+def _read_convolution(node: Node, nodes: list[Node]) -> Rule:
+    bounds = find_input_bounds(node, nodes)
+    if bounds is not None:
+        return rules.ZBox(*read_folded(node, nodes), *bounds)
+    pool = _is_swappable(node, nodes)
+    if pool is not None:
+        return rules.PooledConvolution(*rules.read_linear(node.layer), pool.layer)
+    nonnegative = nodes[node.inputs[0]].nonnegative
+    return rules.AlphaOneBetaZero(*read_folded(node, nodes), nonnegative=nonnegative, bias_part="positive")
+
+
+def _read_average(node: Node, nodes: list[Node]) -> Rule:
+    source = nodes[node.inputs[0]]
+    swapped = source.kind == "conv" and _is_swappable(source, nodes) is node
+    return rules.PassThrough() if swapped else rules.ProportionalSpread(node.layer)
+
+
+RULES: Mapping[str, Recipe] = {
+    **SHARED_RULES,
+    "conv": _read_convolution,
+    "dense": lambda node, nodes: rules.Epsilon(*rules.read_linear(node.layer)),
+    "relu": lambda node, nodes: rules.PassThrough(tf.nn.relu),
+    "average_pool": _read_average,
+    "global_average_pool": lambda node, nodes: rules.ProportionalSpread(),
+}
+"""z-box where the film enters, z+ (with b+) in the other convolutions, ε in the head and where values are averaged,
+unchanged through ReLU."""
+
+
+def choose_rule(node: Node, nodes: list[Node]) -> Rule:
+    """The rule of a layer by `RULES`. Raises UnsupportedLayer, by name, for a kind that has none."""
+    if node.kind not in RULES:
+        raise UnsupportedLayer(node.name, node.kind, METHOD)
+    return RULES[node.kind](node, nodes)
 
 
 def cut_sigmoid(model: keras.Model) -> keras.Model:
@@ -118,9 +121,14 @@ class CompositeRelevance:
         self.propagation = _compiled[model]
         self.output_index = int(output_index)
 
-    def __call__(self, inputs) -> np.ndarray:
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Attribution summed over channels, signed float32 (N, H, W), for standardised inputs float32 (N, H, W, 3).
 
         Its sum is the logit, less what biases absorb.
         """
-        return self.propagation.propagate(inputs, self.output_index)[0].numpy()
+        return np.asarray(self.propagation.propagate(inputs, self.output_index)[0])
+
+
+def compute_maps(model: keras.Model, inputs: np.ndarray, index: int) -> np.ndarray:
+    """float32 (N, H, W) of one output; see `CompositeRelevance`."""
+    return CompositeRelevance(model, index)(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -11,42 +12,54 @@ import tensorflow as tf
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.saliency import rules
 from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, is_merged_norm
-from icbir_core.saliency.propagation import Propagation
+from icbir_core.saliency.propagation import Propagation, Recipe
+from icbir_core.saliency.rules import Rule
 
 METHOD = "deep_taylor"
 
 
-def choose_rule(node: Node, nodes: list[Node]):
-    """The rule of a layer: α1β0 with bias for kernels, unchanged through batch normalisation, the gradient of ReLU,
-    winner takes all, uniform spread, split, crop. A sigmoid output hands back its own value unchanged.
-    """
-    layer, kind = node.layer, node.kind
-    if kind in ("conv", "dense"):
-        norm = find_following_norm(node, nodes) if kind == "conv" else None
-        return rules.AlphaOneBetaZero(
-            *rules.read_linear(layer),
-            nonnegative=nodes[node.inputs[0]].nonnegative,
-            following=None if norm is None else rules.read_affine(norm.layer),
-        )
-    if kind == "batch_norm":
-        return rules.PassThrough() if is_merged_norm(node, nodes) else rules.Affine(*rules.read_affine(layer))
-    if kind == "relu":
-        # A kernel hands an input of 0 no relevance, so that the gate would only repeat what is so already.
-        by_kernels = all(other.kind in ("conv", "dense") for other in find_consumers(node, nodes))
-        return rules.PassThrough(tf.nn.relu) if by_kernels else rules.Gate()
-    if kind == "max_pool":
-        return rules.WinnerTakesAll(layer)
-    if kind == "average_pool":
-        return rules.UniformSpread(layer)
-    if kind == "global_average_pool":
-        return rules.UniformSpread()
-    if kind == "concatenate":
-        return rules.Split([tensor.shape[-1] for tensor in layer.input])
-    if kind == "pad":
-        return rules.Crop(layer)
-    if kind in ("sigmoid", "identity"):
-        return rules.PassThrough(tf.sigmoid if kind == "sigmoid" else tf.identity)
-    raise UnsupportedLayer(node.name, kind, METHOD)
+def _read_kernel(node: Node, nodes: list[Node]) -> Rule:
+    norm = find_following_norm(node, nodes) if node.kind == "conv" else None
+    return rules.AlphaOneBetaZero(
+        *rules.read_linear(node.layer),
+        nonnegative=nodes[node.inputs[0]].nonnegative,
+        following=None if norm is None else rules.read_affine(norm.layer),
+    )
+
+
+def _read_relu(node: Node, nodes: list[Node]) -> Rule:
+    # A kernel hands an input of 0 no relevance, so that the gate would only repeat what is so already.
+    by_kernels = all(other.kind in ("conv", "dense") for other in find_consumers(node, nodes))
+    return rules.PassThrough(tf.nn.relu) if by_kernels else rules.Gate()
+
+
+SHARED_RULES: Mapping[str, Recipe] = {
+    "batch_norm": lambda node, nodes: (
+        rules.PassThrough() if is_merged_norm(node, nodes) else rules.Affine(*rules.read_affine(node.layer))
+    ),
+    "max_pool": lambda node, nodes: rules.WinnerTakesAll(node.layer),
+    "concatenate": lambda node, nodes: rules.Split([tensor.shape[-1] for tensor in node.layer.input]),
+    "pad": lambda node, nodes: rules.Crop(node.layer),
+    "identity": lambda node, nodes: rules.PassThrough(),
+}
+"""What every recipe does alike: unchanged through normalisation, winner takes all, split, crop."""
+RULES: Mapping[str, Recipe] = {
+    **SHARED_RULES,
+    "conv": _read_kernel,
+    "dense": _read_kernel,
+    "relu": _read_relu,
+    "average_pool": lambda node, nodes: rules.UniformSpread(node.layer),
+    "global_average_pool": lambda node, nodes: rules.UniformSpread(),
+    "sigmoid": lambda node, nodes: rules.PassThrough(tf.sigmoid),
+}
+"""α1β0 with bias for kernels, the gradient of ReLU, uniform spread; a sigmoid output hands back its own value."""
+
+
+def choose_rule(node: Node, nodes: list[Node]) -> Rule:
+    """The rule of a layer by `RULES`. Raises UnsupportedLayer, by name, for a kind that has none."""
+    if node.kind not in RULES:
+        raise UnsupportedLayer(node.name, node.kind, METHOD)
+    return RULES[node.kind](node, nodes)
 
 
 _compiled: weakref.WeakKeyDictionary[keras.Model, Propagation] = weakref.WeakKeyDictionary()
@@ -67,6 +80,11 @@ class DeepTaylor:
         self.propagation = _compiled[model]
         self.output_index = int(output_index)
 
-    def __call__(self, inputs) -> np.ndarray:
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Attribution summed over channels, float32 (N, H, W), for standardised inputs float32 (N, H, W, 3)."""
-        return self.propagation.propagate(inputs, self.output_index)[0].numpy()
+        return np.asarray(self.propagation.propagate(inputs, self.output_index)[0])
+
+
+def compute_maps(model: keras.Model, inputs: np.ndarray, index: int) -> np.ndarray:
+    """float32 (N, H, W) of one output; see `DeepTaylor`."""
+    return DeepTaylor(model, index)(inputs)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.types import SaliencyMap
 
 BLUR = 2.5 / 224
@@ -20,13 +21,13 @@ SHOWN = 0.1
 """The part of a map's pixels that is shown unless the reader asks for more: its strongest tenth."""
 LARGEST_THRESHOLD = 0.9
 SMOOTHED = "smoothed for display"
-COARSE = frozenset({"grad_cam", "occlusion", "similarity"})
-"""Methods whose maps are made cell by cell, or square by square: they carry no grid of strides."""
 
 
 def is_smoothed(method: str) -> bool:
-    """Whether maps of a method are smoothed before they are drawn: those that are made pixel by pixel."""
-    return method not in COARSE
+    """Whether maps of a method are smoothed before they are drawn: those of a finding that are made pixel by pixel, and
+    therefore carry the grid of strides."""
+    known = SALIENCY_METHODS.get(method)
+    return known is not None and not known.coarse
 
 
 def smooth_for_display(found: SaliencyMap) -> SaliencyMap:

@@ -41,4 +41,4 @@ def encode_map(attributions: np.ndarray) -> np.ndarray:
     """
     maps = require_maps(attributions)
     peak = np.abs(maps).max(axis=(1, 2), keepdims=True, initial=0.0)
-    return np.clip(np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0), 0.0, 1.0)
+    return np.asarray(np.clip(np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0), 0.0, 1.0))

@@ -39,7 +39,9 @@ def _area(curve: np.ndarray, upto: float = 1.0) -> float:
     return float(np.trapezoid(curve[kept], np.asarray(FRACTIONS)[kept]) / upto)
 
 
-def measure_faithfulness(score: Callable[[np.ndarray], np.ndarray], film: np.ndarray, values: np.ndarray) -> dict:
+def measure_faithfulness(
+    score: Callable[[np.ndarray], np.ndarray], film: np.ndarray, values: np.ndarray
+) -> dict[str, float]:
     """The three measures of one map (S, S) on one film (S, S, 3), standardised.
 
     score : logits (n,) of films (n, S, S, 3). "PixelFlipping": mean fall of the logit while the first 30 % of the

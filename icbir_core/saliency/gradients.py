@@ -17,6 +17,8 @@ is done otherwise than there, and why:
 from __future__ import annotations
 
 import warnings
+import weakref
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -26,10 +28,9 @@ from tf_explain.core.gradients_inputs import GradientsInputs
 from tf_explain.core.integrated_gradients import IntegratedGradients
 
 from icbir_core.errors import SaliencyError
+from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER
 from icbir_core.rounding import clear_rounding
 
-LAYER = "relu"
-LOGITS = "logits"
 CHUNK = 8
 NOISE_SAMPLES = 16
 NOISE_LEVEL = 0.15
@@ -44,12 +45,12 @@ class GradientExplainer:
     """
 
     def __init__(self, model: keras.Model):
-        for name in (LAYER, LOGITS):
+        for name in (FEATURE_LAYER, LOGITS_LAYER):
             if name not in {layer.name for layer in model.layers}:
                 raise SaliencyError(
                     f"Expected a network with a layer '{name}', found none; build it with icbir_core.model."
                 )
-        self.scores = keras.Model(model.input, model.get_layer(LOGITS).output)
+        self.scores = keras.Model(model.input, model.get_layer(LOGITS_LAYER).output)
         picture = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)
         chunk = tf.TensorSpec((CHUNK, *model.input.shape[1:]), tf.float32)
         index = tf.TensorSpec((), tf.int32)
@@ -58,47 +59,51 @@ class GradientExplainer:
         self._product = tf.function(self._gradient_product, input_signature=[picture, index])
         self._score = tf.function(self._chosen_score, input_signature=[picture, index])
 
-    def _filters_and_gradients(self, inputs, index):
+    def _filters_and_gradients(self, inputs: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with warnings.catch_warnings():
             # The nested list that tf-explain hands to the model only looks unlike the model's input structure.
             warnings.filterwarnings("ignore", message="The structure of `inputs`")
-            return GradCAM.get_gradients_and_filters(self.scores, inputs, LAYER, index, use_guided_grads=False)
+            features, gradients = GradCAM.get_gradients_and_filters(
+                self.scores, inputs, FEATURE_LAYER, index, use_guided_grads=False
+            )
+        return features, gradients
 
-    def _mean_gradient(self, inputs, index):
+    def _mean_gradient(self, inputs: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         return IntegratedGradients.get_integrated_gradients.python_function(inputs, self.scores, index, CHUNK)[0]
 
-    def _gradient_product(self, inputs, index):
+    def _gradient_product(self, inputs: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(GradientsInputs.compute_gradients.python_function(inputs, self.scores, index), axis=-1)
 
-    def _chosen_score(self, inputs, index):
+    def _chosen_score(self, inputs: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         return self.scores(inputs, training=False)[:, index]
 
-    def score(self, inputs, index: int) -> np.ndarray:
+    def score(self, inputs: np.ndarray, index: int) -> np.ndarray:
         """The finding's logit, float32 (N,)."""
-        return self._score(inputs, tf.constant(index)).numpy()
+        return np.asarray(self._score(inputs, tf.constant(index)))
 
-    def grad_cam(self, inputs, index: int) -> np.ndarray:
+    def grad_cam(self, inputs: np.ndarray, index: int) -> np.ndarray:
         """ReLU of the last feature map weighted by its mean gradient, enlarged linearly (Selvaraju et al. 2017)."""
         features, gradients = self._filters(inputs, tf.constant(index))
         maps = tf.nn.relu(tf.stack(GradCAM.generate_ponderated_output(features, gradients)))
-        return tf.image.resize(maps[..., None], inputs.shape[1:3]).numpy()[..., 0]
+        return np.asarray(tf.image.resize(maps[..., None], inputs.shape[1:3]))[..., 0]
 
-    def gradients_inputs(self, inputs, index: int) -> np.ndarray:
+    def gradients_inputs(self, inputs: np.ndarray, index: int) -> np.ndarray:
         """Gradient times input (Shrikumar et al. 2016)."""
-        return self._product(inputs, tf.constant(index)).numpy()
+        return np.asarray(self._product(inputs, tf.constant(index)))
 
     def _average(self, points: np.ndarray, index: int) -> np.ndarray:
         """The gradient averaged over points (P, S, S, 3), P a multiple of CHUNK: float32 (S, S, 3)."""
         chunks = [points[start : start + CHUNK] for start in range(0, len(points), CHUNK)]
-        return np.mean([self._mean(chunk.astype(np.float32), tf.constant(index)).numpy() for chunk in chunks], axis=0)
+        means = [np.asarray(self._mean(chunk.astype(np.float32), tf.constant(index))) for chunk in chunks]
+        return np.asarray(np.mean(means, axis=0))
 
-    def smooth_grad(self, inputs, index: int) -> np.ndarray:
+    def smooth_grad(self, inputs: np.ndarray, index: int) -> np.ndarray:
         """The gradient averaged over noisy copies; noise 15 % of the film's range (Smilkov et al. 2017)."""
         noise = np.random.default_rng(0).normal(0, 1, (NOISE_SAMPLES, *inputs.shape[1:])).astype(np.float32)
         maps = [self._average(one + NOISE_LEVEL * np.ptp(one) * noise, index).sum(axis=-1) for one in inputs]
         return np.asarray(maps, np.float32)
 
-    def integrated_gradients(self, inputs, index: int, steps: int = PATH_STEPS) -> np.ndarray:
+    def integrated_gradients(self, inputs: np.ndarray, index: int, steps: int = PATH_STEPS) -> np.ndarray:
         """(x - baseline) times the mean gradient on the straight path (Sundararajan et al. 2017, eq. 1 and 3).
 
         steps : midpoints on the path, a multiple of 8. Sums to logit(x) - logit(baseline) up to the path's sampling.
@@ -110,7 +115,7 @@ class GradientExplainer:
             maps.append((one * self._average(path, index)).sum(axis=-1))
         return np.asarray(maps, np.float32)
 
-    def occlusion(self, inputs, index: int) -> np.ndarray:
+    def occlusion(self, inputs: np.ndarray, index: int) -> np.ndarray:
         """How far the logit falls when a square is covered with mean grey (Zeiler and Fergus 2014).
 
         The square is an eighth of the side and moves by half of itself; a pixel gets the mean over the squares on it.
@@ -135,3 +140,23 @@ class GradientExplainer:
                     cover[top : top + patch, left : left + patch] += 1
             values /= cover
         return maps
+
+
+_explainers: weakref.WeakKeyDictionary[keras.Model, GradientExplainer] = weakref.WeakKeyDictionary()
+
+
+def _by(name: str) -> Callable[[keras.Model, np.ndarray, int], np.ndarray]:
+    """A method of `GradientExplainer` as a function of the network, whose graphs are kept."""
+
+    def compute(model: keras.Model, inputs: np.ndarray, index: int) -> np.ndarray:
+        if model not in _explainers:
+            _explainers[model] = GradientExplainer(model)
+        found: np.ndarray = getattr(_explainers[model], name)(inputs, index)
+        return found
+
+    return compute
+
+
+compute_grad_cam, compute_smooth_grad = _by("grad_cam"), _by("smooth_grad")
+compute_integrated_gradients, compute_gradients_inputs = _by("integrated_gradients"), _by("gradients_inputs")
+compute_occlusion = _by("occlusion")

@@ -22,8 +22,8 @@ class Node:
     nonnegative: bool
 
 
-def _is_plain_kernel(layer) -> bool:
-    return keras.activations.serialize(layer.activation) == "linear"
+def _is_plain_kernel(layer: keras.layers.Layer) -> bool:
+    return bool(keras.activations.serialize(layer.activation) == "linear")
 
 
 def find_kind(layer: keras.layers.Layer, method: str) -> str:

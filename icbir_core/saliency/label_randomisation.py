@@ -7,7 +7,8 @@ read against its floor, the similarity of maps of different films: two films sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import rankdata
@@ -16,9 +17,12 @@ from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency.checks import CheckRow, bootstrap
 from icbir_core.saliency.encoding import OK, name_state
 from icbir_core.saliency.randomisation import measure_cosine
-from icbir_core.saliency.registry import METHODS, attribute_output
+from icbir_core.saliency.registry import attribute_output
+from icbir_core.types import Progress
 
-Progress = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from icbir_core.model.classifier import Classifier
+
 CHECK, FLOOR = "shuffled labels", "different films"
 
 
@@ -41,8 +45,8 @@ def pair_with_another(groups: Sequence[str]) -> np.ndarray:
 
 
 def compare_networks(
-    true, shuffled, images: np.ndarray, finding: str, groups: Sequence[str], methods: Sequence[str] = tuple(METHODS),
-    progress: Progress | None = None,
+    true: Classifier, shuffled: Classifier, images: np.ndarray, finding: str, groups: Sequence[str],
+    methods: Sequence[str], progress: Progress | None = None,
 ) -> list[CheckRow]:  # fmt: skip
     """Rows for each method: similarity of the two classifiers' maps of the same films ("shuffled labels"), of the true
     one's maps of different films ("different films"), and the share of zero or flat maps of each ("states").
@@ -51,7 +55,7 @@ def compare_networks(
     since its similarity would be a 0 that says nothing; n counts the pairs left. Raises as `attribute_output`.
     """
     inputs, partner, rows = standardise(images), pair_with_another(groups), []
-    groups = np.asarray(groups)
+    patients = np.asarray(groups)
     for done, method in enumerate(methods):
         if progress:
             progress(done, len(methods), f"maps: {method}")
@@ -61,15 +65,15 @@ def compare_networks(
         usable = [np.array([name_state(values) == OK for values in maps]) for maps in (one, other)]
         sides = (
             (CHECK, one, other, usable[0] & usable[1]),
-            (FLOOR, one, one[partner], usable[0] & usable[0][partner] & (groups != groups[partner])),
+            (FLOOR, one, one[partner], usable[0] & usable[0][partner] & (patients != patients[partner])),
         )
         for check, left, right, kept in sides:
             for name, measure in SIMILARITIES.items():
                 values = [measure(left[row], right[row]) for row in np.flatnonzero(kept)]
-                found = bootstrap(values, groups[kept])
+                found = bootstrap(values, patients[kept])
                 rows.append(CheckRow(check, method, name, *found, len(values), "lower" if check == CHECK else ""))
         for label, kept in zip(("true labels", "shuffled labels"), usable, strict=True):
-            rows.append(CheckRow("states", method, label, *bootstrap(~kept, groups), len(kept), "lower"))
+            rows.append(CheckRow("states", method, label, *bootstrap(~kept, patients), len(kept), "lower"))
     if progress:
         progress(len(methods), len(methods), "")
     return rows

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from icbir_core.errors import SaliencyError
 from icbir_core.saliency.graph import Node, list_nodes
+from icbir_core.saliency.rules import Rule
 
-Recipe = Callable[[Node, list[Node]], object]
+Recipe = Callable[[Node, list[Node]], Rule]
 
 
 class Propagation:
@@ -24,7 +27,12 @@ class Propagation:
     """
 
     def __init__(
-        self, model: keras.Model, recipe: Recipe, start: Callable, method: str, nodes: list[Node] | None = None
+        self,
+        model: keras.Model,
+        recipe: Recipe,
+        start: Callable[[tf.Tensor], tf.Tensor],
+        method: str,
+        nodes: list[Node] | None = None,
     ):
         self.method = method
         self.input_shape = tuple(model.input.shape[1:])
@@ -35,10 +43,10 @@ class Propagation:
         signature = [tf.TensorSpec((None, *self.input_shape), tf.float32), tf.TensorSpec((), tf.int32)]
         self._compiled = tf.function(self.trace, input_signature=signature)
 
-    def trace(self, inputs, output_index):
+    def trace(self, inputs: tf.Tensor, output_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `propagate`, of tensors inside a graph that is being traced, without checks; output_index is a tensor."""
-        values: list = [None] * len(self.nodes)
-        kept: list = [None] * len(self.nodes)
+        values: list[tf.Tensor] = [None] * len(self.nodes)
+        kept: list[Any] = [None] * len(self.nodes)
         for position, (node, rule) in enumerate(zip(self.nodes, self._rules, strict=True)):
             if rule is None:
                 values[position] = inputs
@@ -46,7 +54,7 @@ class Propagation:
                 values[position], kept[position] = rule.forward(*(values[source] for source in node.inputs))
         output = values[-1]
         chosen = tf.one_hot(output_index, self.outputs, dtype=output.dtype)
-        arriving: list[list] = [[] for _ in self.nodes]
+        arriving: list[list[tf.Tensor]] = [[] for _ in self.nodes]
         arriving[-1].append(self._start(output) * chosen)
         for position in range(len(self.nodes) - 1, -1, -1):
             rule, parts = self._rules[position], arriving[position]
@@ -58,15 +66,15 @@ class Propagation:
                 arriving[source].append(part)
         return tf.reduce_sum(relevance, axis=-1), tf.reduce_sum(output * chosen, axis=-1)
 
-    def propagate(self, inputs, output_index: int):
+    def propagate(self, inputs: np.ndarray, output_index: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Relevance summed over channels, float32 (N, H, W), and the chosen output, float32 (N,), as tensors.
 
         inputs : float32 (N, H, W, C), standardised. Raises SaliencyError on another shape or an unknown output.
         """
-        inputs = tf.convert_to_tensor(inputs, tf.float32)
-        if inputs.shape.rank != 4 or tuple(inputs.shape[1:]) != self.input_shape:
+        films = tf.convert_to_tensor(inputs, tf.float32)
+        if films.shape.rank != 4 or tuple(films.shape[1:]) != self.input_shape:
             raise SaliencyError(
-                f"Expected network input of shape (N, {', '.join(map(str, self.input_shape))}), got {inputs.shape}; "
+                f"Expected network input of shape (N, {', '.join(map(str, self.input_shape))}), got {films.shape}; "
                 "fit the radiograph to the network first."
             )
         if not 0 <= output_index < self.outputs:
@@ -74,4 +82,5 @@ class Propagation:
                 f"Expected an output from 0 to {self.outputs - 1}, got {output_index}; "
                 "choose a finding the network has."
             )
-        return self._compiled(inputs, tf.constant(output_index, tf.int32))
+        found: tuple[tf.Tensor, tf.Tensor] = self._compiled(films, tf.constant(output_index, tf.int32))
+        return found

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 
-from icbir_core.saliency.gradients import LOGITS
+from icbir_core.model.layer_names import LOGITS_LAYER, PENULTIMATE_LAYER
 
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("head", (LOGITS,)),
+    ("head", (LOGITS_LAYER,)),
     ("block 4", ("conv5_", "bn", "pool4_")),
     ("block 3", ("conv4_", "pool3_")),
     ("block 2", ("conv3_", "pool2_")),
@@ -61,10 +61,10 @@ def cascade(model: keras.Model, seed: int = 0) -> Iterator[tuple[str, keras.Mode
 
 def make_random_heads(model: keras.Model, count: int = 4, seed: int = 0) -> keras.Model:
     """The network with `count` heads drawn independently in place of the trained ones; the layers below are shared."""
-    features = model.get_layer("avg_pool").output
-    head = keras.layers.Dense(count, name=LOGITS)
+    features = model.get_layer(PENULTIMATE_LAYER).output
+    head = keras.layers.Dense(count, name=LOGITS_LAYER)
     outputs = keras.layers.Activation("sigmoid", name="probabilities")(head(features))
-    deviation = float(np.std(model.get_layer(LOGITS).get_weights()[0]))
+    deviation = float(np.std(model.get_layer(LOGITS_LAYER).get_weights()[0]))
     generator = np.random.default_rng(seed)
     head.set_weights([generator.normal(0, deviation, (features.shape[-1], count)), np.zeros(count)])
     return keras.Model(model.input, outputs)

@@ -8,14 +8,20 @@ decomposition", 2017; Bach et al., "On pixel-wise explanations ... by layer-wise
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
 import numpy as np
 import tensorflow as tf
 
+Forward = tuple[tf.Tensor, Any]
+"""The output of a layer, and what its rule needs again on the way back."""
 SMALL = 1e-7
 EPSILON = 1e-6
 
 
-def divide_safely(relevance, denominator):
+def divide_safely(relevance: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
     """relevance / denominator, where an exact 0 below is replaced by 1e-7.
 
     As iNNvestigate's `SafeDivide`, which stabilises nothing else: a denominator near 0 gives a huge quotient.
@@ -30,10 +36,10 @@ class Convolution:
         self.strides = [1, *strides, 1]
         self.padding = padding.upper()
 
-    def apply(self, x, kernel):
+    def apply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return tf.nn.conv2d(x, kernel, self.strides, self.padding)
 
-    def transpose(self, values, kernel, x):
+    def transpose(self, values: tf.Tensor, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return tf.raw_ops.Conv2DBackpropInput(
             input_sizes=tf.shape(x),
             filter=kernel,
@@ -46,21 +52,25 @@ class Convolution:
 class Matrix:
     """The linear map of a Dense layer without bias, and its transpose."""
 
-    def apply(self, x, kernel):
+    def apply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return tf.matmul(x, kernel)
 
-    def transpose(self, values, kernel, x):
+    def transpose(self, values: tf.Tensor, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return tf.matmul(values, kernel, transpose_b=True)
 
 
-def read_linear(layer) -> tuple[Convolution | Matrix, np.ndarray, np.ndarray | None]:
+Linear = Convolution | Matrix
+Weights = tuple[Linear, np.ndarray, np.ndarray | None]
+
+
+def read_linear(layer: keras.layers.Layer) -> Weights:
     """The linear map, the kernel and the bias (None without one) of a Conv2D or Dense layer, float32."""
     linear = Convolution(tuple(layer.strides), layer.padding) if hasattr(layer, "strides") else Matrix()
     bias = np.asarray(layer.bias, np.float32) if layer.use_bias else None
     return linear, np.asarray(layer.kernel, np.float32), bias
 
 
-def read_affine(layer) -> tuple[np.ndarray, np.ndarray]:
+def read_affine(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray]:
     """A BatchNormalization at inference as y = scale · x + shift; both float32 (C,)."""
     variance = np.asarray(layer.moving_variance, np.float64)
     scale = 1.0 / np.sqrt(variance + layer.epsilon)
@@ -70,6 +80,19 @@ def read_affine(layer) -> tuple[np.ndarray, np.ndarray]:
     if layer.center:
         shift = shift + np.asarray(layer.beta, np.float64)
     return scale.astype(np.float32), shift.astype(np.float32)
+
+
+class Rule(Protocol):
+    """What hands relevance back through a layer of one or several inputs."""
+
+    @property
+    def forward(self) -> Callable[..., Forward]:
+        """The output of inputs, and what `backward` needs."""
+        ...
+
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
+        """The relevance of each input from that of the output."""
+        ...
 
 
 class AlphaOneBetaZero:
@@ -84,7 +107,15 @@ class AlphaOneBetaZero:
     itself keeps to the layer's own weights.
     """
 
-    def __init__(self, linear, kernel, bias, nonnegative: bool, bias_part: str = "whole", following=None):
+    def __init__(
+        self,
+        linear: Linear,
+        kernel: np.ndarray,
+        bias: np.ndarray | None,
+        nonnegative: bool,
+        bias_part: str = "whole",
+        following: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
         self.linear, self.nonnegative = linear, nonnegative
         denominator_bias = bias if bias is None or bias_part == "whole" else np.maximum(bias, 0)
         own = kernel
@@ -98,7 +129,7 @@ class AlphaOneBetaZero:
         # One convolution with twice the outputs reads its input once: faster than two.
         self.kernel = tf.constant(np.concatenate([own, np.maximum(kernel, 0)], axis=-1) if nonnegative else own)
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         if self.nonnegative:
             y, z = tf.split(self.linear.apply(x, self.kernel), 2, axis=-1)
         else:
@@ -108,11 +139,11 @@ class AlphaOneBetaZero:
         y = y if self.bias is None else y + self.bias
         return y, (x, z if self.denominator_bias is None else z + self.denominator_bias)
 
-    def divide(self, relevance, z):
+    def divide(self, relevance: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         # Without a bias z is a sum of the very shares it divides, so that 0 below means nothing to share out.
         return tf.math.divide_no_nan(relevance, z) if self.denominator_bias is None else divide_safely(relevance, z)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, z = kept
         share = self.divide(relevance, z)
         if self.nonnegative:
@@ -130,16 +161,16 @@ class PooledConvolution:
     signed values, which the pooling alone would have to divide by, never comes up. x must never be negative.
     """
 
-    def __init__(self, linear, kernel, bias, layer):
+    def __init__(self, linear: Linear, kernel: np.ndarray, bias: np.ndarray | None, layer: keras.layers.Layer):
         self.inner = AlphaOneBetaZero(linear, kernel, bias, nonnegative=True, bias_part="positive")
         self.pool = UniformSpread(layer)
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         pooled, shape = self.pool.forward(x)
         y, kept = self.inner.forward(pooled)
         return y, (x, shape, kept)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, shape, (pooled, z) = kept
         share = self.inner.linear.transpose(self.inner.divide(relevance, z), self.inner.positive, pooled)
         return (x * self.pool.spread(share, shape),)
@@ -148,17 +179,17 @@ class PooledConvolution:
 class Epsilon:
     """LRP-ε: R_i = x_i Σ_j w_ij R_j / (z_j + ε sign(z_j)), z the layer's own output; sign(0) counts as +1."""
 
-    def __init__(self, linear, kernel, bias, epsilon: float = EPSILON):
+    def __init__(self, linear: Linear, kernel: np.ndarray, bias: np.ndarray | None, epsilon: float = EPSILON):
         self.linear, self.epsilon = linear, epsilon
         self.kernel = tf.constant(kernel)
         self.bias = None if bias is None else tf.constant(bias)
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         y = self.linear.apply(x, self.kernel)
         y = y if self.bias is None else y + self.bias
         return y, (x, y)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, y = kept
         share = relevance / (y + tf.where(y >= 0.0, self.epsilon, -self.epsilon))
         return (x * self.linear.transpose(share, self.kernel, x),)
@@ -171,7 +202,7 @@ class ZBox:
     low, high : float32 (1, H, W, C), 0 where the network pads with 0.
     """
 
-    def __init__(self, linear, kernel, bias, low: np.ndarray, high: np.ndarray):
+    def __init__(self, linear: Linear, kernel: np.ndarray, bias: np.ndarray | None, low: np.ndarray, high: np.ndarray):
         self.linear = linear
         self.bias = None if bias is None else tf.constant(bias)
         self.kernel = tf.constant(kernel)
@@ -180,11 +211,11 @@ class ZBox:
         self.stacked = tf.constant(np.concatenate([kernel, positive, negative], axis=2))
         self.floor = linear.apply(self.low, tf.constant(positive)) + linear.apply(self.high, tf.constant(negative))
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         z = self.linear.apply(x, self.kernel)
         return (z if self.bias is None else z + self.bias), (x, z - self.floor)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, z = kept
         share = divide_safely(relevance, z)
         three = tf.concat([x, x, x], axis=-1)
@@ -195,55 +226,55 @@ class ZBox:
 class Affine:
     """Normalisation at inference; relevance passes unchanged: one input a unit, so no other rule conserves it."""
 
-    def __init__(self, scale, shift):
+    def __init__(self, scale: np.ndarray, shift: np.ndarray):
         self.scale, self.shift = tf.constant(scale), tf.constant(shift)
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         return x * self.scale + self.shift, None
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         return (relevance,)
 
 
 class PassThrough:
     """Relevance passes unchanged through an elementwise function."""
 
-    def __init__(self, function=tf.identity):
+    def __init__(self, function: Callable[[tf.Tensor], tf.Tensor] = tf.identity):
         self.function = function
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         return self.function(x), None
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         return (relevance,)
 
 
 class Gate:
     """ReLU by its gradient: relevance passes where the input is above 0 and is lost elsewhere."""
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         y = tf.nn.relu(x)
         return y, y
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         return (tf.where(kept > 0.0, relevance, 0.0),)
 
 
 class WinnerTakesAll:
     """Max pooling: all relevance goes to the largest input of the window (the first of equal ones)."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: keras.layers.Layer):
         self.options = {
             "ksize": [1, *layer.pool_size, 1],
             "strides": [1, *layer.strides, 1],
             "padding": layer.padding.upper(),
         }
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         y = tf.nn.max_pool2d(x, **self.options)
         return y, (x, y)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, y = kept
         return (tf.raw_ops.MaxPoolGrad(orig_input=x, orig_output=y, grad=relevance, **self.options),)
 
@@ -254,34 +285,34 @@ class UniformSpread:
     A share that lands on a position where the ReLU before was closed is lost there: the total is not conserved.
     """
 
-    def __init__(self, layer=None):
+    def __init__(self, layer: keras.layers.Layer | None = None):
         self.options = layer and {
             "ksize": [1, *layer.pool_size, 1],
             "strides": [1, *layer.strides, 1],
             "padding": layer.padding.upper(),
         }
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         y = tf.nn.avg_pool2d(x, **self.options) if self.options else tf.reduce_mean(x, axis=(1, 2))
         return y, tf.shape(x)
 
-    def spread(self, values, shape):
+    def spread(self, values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
         if self.options:
             return tf.raw_ops.AvgPoolGrad(orig_input_shape=shape, grad=values, **self.options)
         return tf.broadcast_to(values[:, None, None, :] / tf.cast(shape[1] * shape[2], values.dtype), shape)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         return (self.spread(relevance, kept),)
 
 
 class ProportionalSpread(UniformSpread):
     """Average pooling by contribution (LRP-ε of the mean): R_i = x_i/n · R / (mean + ε sign(mean))."""
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         y, shape = super().forward(x)
         return y, (x, y, shape)
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, y, shape = kept
         return (x * self.spread(relevance / (y + tf.where(y >= 0.0, EPSILON, -EPSILON)), shape),)
 
@@ -292,22 +323,22 @@ class Split:
     def __init__(self, sizes: list[int]):
         self.sizes = sizes
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: tf.Tensor) -> Forward:
         return tf.concat(inputs, axis=-1), None
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         return tuple(tf.split(relevance, self.sizes, axis=-1))
 
 
 class Crop:
     """Zero padding: relevance on the padding is lost."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: keras.layers.Layer):
         self.padding = layer.padding
 
-    def forward(self, x):
+    def forward(self, x: tf.Tensor) -> Forward:
         return tf.pad(x, [[0, 0], *map(list, self.padding), [0, 0]]), None
 
-    def backward(self, relevance, kept):
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         (top, bottom), (left, right) = self.padding
         return (relevance[:, top : -bottom or None, left : -right or None, :],)

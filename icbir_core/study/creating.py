@@ -15,7 +15,7 @@ from icbir_core.settings import get_environment
 from icbir_core.study.design import Study, choose_queries, create_study
 from icbir_core.study.exchange import save_study
 from icbir_core.study.store import RatingsStore
-from icbir_core.types import Query
+from icbir_core.types import Progress, Query
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -45,7 +45,7 @@ def create_workspace_study(
     seed: int = 0,
     device: str = "auto",
     retriever: Retriever | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Study:
     """Draw the queries (or take `case_ids`), rank the catalogue by every method, store the study; or `StudyError`."""
     if store.find_study(name) is not None:

@@ -17,7 +17,7 @@ from icbir_core.errors import StudyError
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.settings import SearchSettings
 from icbir_core.study.rating import SEARCH, TASKS
-from icbir_core.types import Case, Query, Ranking
+from icbir_core.types import Case, Progress, Query, Ranking
 
 REPEAT_SHARES = (0.10, 0.15)
 
@@ -154,7 +154,7 @@ def create_study(
     repeat_share: float = 0.125,
     seed: int = 0,
     catalogue_size: int = 1_000_000,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Study:
     """A study over `queries` (catalogue cases), ranked by `search` (a retriever's). Raises `StudyError`.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -47,17 +46,19 @@ class FakeRetriever:
     def findings(self) -> tuple[str, ...]:
         return ("Effusion", "Cardiomegaly", "No Finding")
 
-    def get_engine(self, target: str) -> FakeRetriever:
+    def get_target(self, target: str) -> FakeRetriever:
         return self
 
-    get_index = get_engine
+    get_index = get_target
 
     def get_vectors(self, rows: np.ndarray) -> np.ndarray:
         return np.stack([self.vectors[int(row)] for row in rows])
 
-    def embed_query(self, query: Query, target: str | None = None) -> SimpleNamespace:
-        vector = self._embed(query.radiograph.pixels)
-        return SimpleNamespace(descriptors={"ig_cbir": vector, "cnn": vector})
+    def embed_query(self, query: Query, target: str | None = None) -> np.ndarray:
+        return self._embed(query.radiograph.pixels)
+
+    def describe_query(self, query: Query, method: str, target: str | None = None) -> np.ndarray:
+        return self._embed(query.radiograph.pixels)
 
     def _embed(self, pixels: np.ndarray) -> np.ndarray:
         return cv2.resize(fit_to_network(pixels, InputSettings(SIZE)), (8, 8), interpolation=cv2.INTER_AREA).ravel()

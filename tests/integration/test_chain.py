@@ -102,7 +102,7 @@ def compare_workspaces(first: Path, second: Path) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * np.abs(one).max(), err_msg=name)
     indexes = [Index.open(folder / "index" / "ig_cbir") for folder in folders]
     for row in range(0, FILMS, 7):
-        answers = [index.search(index.get_vectors(np.array([row]))[0], 1)[0][0] for index in indexes]
+        answers = [index.search(index.get_vectors(np.array([row]))[0], 1).rows[0] for index in indexes]
         assert answers == [row, row]
 
 

@@ -87,9 +87,9 @@ def test_the_map_of_a_case_that_was_cut_lies_on_its_whole_film(served, films, wo
     retriever = Retriever.open(workspace)
     cases = {case.case_id: case for case in retriever.workspace.catalogue.cases()}
     names = sorted(cases)
-    stored = retriever.map_of(cases[names[0]], retriever.get_engine().map_method)
+    stored = retriever.map_of(cases[names[0]], retriever.get_target().map_method)
     assert stored.values.shape == (448, 448) and not stored.values[:112].any() and not stored.values[:, :112].any()
-    assert retriever.map_of(cases[names[1]], retriever.get_engine().map_method).values.shape == (224, 224)
+    assert retriever.map_of(cases[names[1]], retriever.get_target().map_method).values.shape == (224, 224)
 
 
 def test_another_file_than_before_is_refused(served, workspace, tmp_path, capsys):

@@ -12,7 +12,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.phantom import simulate_film
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.radiograph.writing import write_lossless
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.model_choice import Models
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchSettings
@@ -38,7 +38,7 @@ def workspace(tmp_path, models, monkeypatch) -> Workspace:
     made = Workspace.create(tmp_path / "w")
     ingest_films(made, write_films(tmp_path / "films", range(12)))
     index_workspace(made, models=models)
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     return made
 
 

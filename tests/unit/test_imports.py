@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"radiograph"},
     "saliency": {"radiograph", "model"},
     "retrieval": {"radiograph", "catalogue", "model", "saliency"},
-    "evaluation": {"radiograph", "catalogue", "model", "saliency", "retrieval", "phantom"},
+    "training": {"radiograph", "catalogue", "model", "saliency", "retrieval"},
+    "evaluation": {"radiograph", "catalogue", "model", "saliency", "retrieval", "training", "phantom"},
     "study": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation"},
     "pipeline": {"radiograph", "catalogue", "model", "saliency", "retrieval", "phantom"},
 }

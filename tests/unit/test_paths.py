@@ -17,7 +17,6 @@ from icbir_core.catalogue.table import Catalogue
 from icbir_core.files import read_json, replace_atomically, sha256_of_file, sha256_of_tree, write_json_atomically
 from icbir_core.model.checkpoint import forget_checkpoint
 from icbir_core.phantom.dataset import read_truth, write_simulated
-from icbir_core.pipeline.film_cache import cache_rows
 from icbir_core.pipeline.saliency_checks import read_boxes
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.radiograph.writing import write_lossless
@@ -27,6 +26,7 @@ from icbir_core.retrieval.neighbours import read_neighbours, write_neighbours
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
 from icbir_core.study.store import RatingsStore
+from icbir_core.training.film_cache import cache_rows
 
 CORE = Path(__file__).resolve().parents[2] / "icbir_core"
 NAMES = re.compile(r"^(path|directory|folder|file|assets)$")

@@ -8,8 +8,8 @@ import pytest
 from icbir_core.evaluation.agreement import intraclass_correlations
 from icbir_core.evaluation.methods import measure_euclidean
 from icbir_core.retrieval.centring import Centre
-from icbir_core.retrieval.comparison import measure_distances as measure_to_places
 from icbir_core.retrieval.exact import measure_distances
+from icbir_core.retrieval.part_index import measure_places as measure_to_places
 from icbir_core.rounding import COARSE, DOUBLE, SINGLE, clear_distances, clear_rounding, invert_lengths
 from icbir_core.saliency.encoding import name_state
 from icbir_core.saliency.localisation import measure_overlap, point_into

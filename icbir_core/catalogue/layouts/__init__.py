@@ -1,10 +1,12 @@
-"""The layouts of public and local data sets: each module has `read_rows(options)`."""
+"""The layouts of public and local data sets: each module has `read_rows(options)`.
+
+A package of somebody else adds one without touching this file: see docs/plug-ins.md.
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.header import ask_header
@@ -17,15 +19,39 @@ from icbir_core.catalogue.layouts.rows import (
     Remark,
     SkippedRow,
 )
-from icbir_core.errors import UnknownNameError
+from icbir_core.errors import CatalogueError, UnknownNameError
+from icbir_core.plugins import LAYOUTS as GROUP
+from icbir_core.plugins import Registry, load_reference
 from icbir_core.types import VIEWS
 
-LAYOUTS: tuple[str, ...] = ("nih", "chexpert", "mimic", "padchest", "vindr", "folder", "dicom")
+
+@dataclass(frozen=True)
+class Layout:
+    """How the films and labels of a data set lie on disk. read : the function `read_rows(options)` of it, as
+    "package.module:name"; it yields a `LayoutRow` for each row, and raises `CatalogueError`. hides_names : whether it
+    gives each film of a private data set an item of its own, which says nothing of its name."""
+
+    name: str
+    read: str
+    hides_names: bool = False
+
+
+LAYOUTS: Registry[Layout] = Registry(
+    "layout",
+    GROUP,
+    Layout,
+    (
+        Layout(name, f"{__name__}.{name}:read_rows", hides_names=name in ("folder", "dicom"))
+        for name in ("nih", "chexpert", "mimic", "padchest", "vindr", "folder", "dicom")
+    ),
+)
+"""Every layout by its name, those of installed packages included."""
 
 __all__ = [
     "LAYOUTS",
     "IgnoredLabel",
     "IngestOptions",
+    "Layout",
     "LayoutRow",
     "OtherFile",
     "RawCase",
@@ -42,14 +68,13 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     Raises as `check_options`, and `CatalogueError` while reading.
     """
     check_options(options)
-    return _ask_headers(importlib.import_module(f"{__name__}.{options.layout}").read_rows(options), options)
+    return _ask_headers(LAYOUTS[options.layout], options)
 
 
-def _ask_headers(rows: Iterator[LayoutRow], options: IngestOptions) -> Iterator[LayoutRow]:
-    # The other layouts name a film by its name; in these two a private film has an item of its own.
-    renamed = options.private and options.layout not in ("folder", "dicom")
+def _ask_headers(layout: Layout, options: IngestOptions) -> Iterator[LayoutRow]:
+    renamed = options.private and not layout.hides_names
     number = 0
-    for row in rows:
+    for row in _read(layout, options):
         number += not isinstance(row, Remark)
         if renamed and isinstance(row, RawCase):
             row = replace(row, private=True, item=f"row {number}")
@@ -58,10 +83,16 @@ def _ask_headers(rows: Iterator[LayoutRow], options: IngestOptions) -> Iterator[
         yield ask_header(row, options) if isinstance(row, RawCase) else row
 
 
+def _read(layout: Layout, options: IngestOptions) -> Iterator[LayoutRow]:
+    """The rows of a layout; what goes wrong in the code of an installed package becomes a `CatalogueError`."""
+    with LAYOUTS.calling(layout.name, CatalogueError):
+        read: Callable[[IngestOptions], Iterator[LayoutRow]] = load_reference(layout.read)
+        yield from read(options)
+
+
 def check_options(options: IngestOptions) -> None:
     """Raises `UnknownNameError` for an unknown layout or view, `CatalogueError` if there is no folder of films."""
-    if options.layout not in LAYOUTS:
-        raise UnknownNameError("layout", options.layout, LAYOUTS)
+    LAYOUTS[options.layout]  # raises `UnknownNameError`
     if options.view is not None and options.view.upper() not in VIEWS:
         raise UnknownNameError("view", options.view, VIEWS)
     FileFinder(options.images)

@@ -41,7 +41,7 @@ class PlantedSource:
     def __init__(self, kinds):
         self.kinds = kinds
         models = SimpleNamespace(identity={"model": "m", "saliency_model": "s"})
-        self.engine = SimpleNamespace(models=models, map_method="deep_taylor", target="Effusion")
+        self.opened = SimpleNamespace(models=models, map_method="deep_taylor", target="Effusion")
 
     def get(self, films, kind):
         return self.kinds[kind](films)

@@ -32,7 +32,8 @@ class CountingEngine:
     def embed(self, images):
         self.batches.append(len(images))
         means = images.mean(axis=(1, 2))[:, None]
-        return SimpleNamespace(cnn=means, reduced=means, probabilities=means, ig_cbir=means * 2)
+        values = {"cnn": means, "ssim": means, "probabilities": means, "ig_cbir": means * 2}
+        return SimpleNamespace(to_fields=lambda: values)
 
 
 def test_a_film_is_computed_once_whoever_asks(tmp_path, films):

@@ -12,8 +12,8 @@ from icbir_core.errors import IndexMismatch
 from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.methods import SEARCH_METHODS
+from icbir_core.retrieval.pair_explanation import share_distance
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.saliency.similarity import centre_features, share_distance
 from tests.helpers.small_workspace import CASES, ingest_films, write_films
 
 
@@ -41,12 +41,12 @@ def test_neither_what_all_films_share_nor_how_strongly_they_drive_the_network_de
 
 def test_the_squared_distance_of_centred_features_is_shared_out_without_a_rest():
     maps = np.random.default_rng(2).random((2, 5, 5, 16))
-    centre = np.full(16, 0.4)
-    units = [(f - centre) / np.linalg.norm(f - centre) for f in maps.mean(axis=(1, 2))]
-    shares = share_distance(centre_features(maps, centre))
+    centre = Centre(np.full(16, 0.4), 9, {})
+    units = [(f - centre.mean) / np.linalg.norm(f - centre.mean) for f in maps.mean(axis=(1, 2))]
+    shares = share_distance(centre.transform_maps(maps))
     assert shares.sum() == pytest.approx(((units[0] - units[1]) ** 2).sum(), rel=1e-9)
     assert shares[0].sum() == pytest.approx(shares[1].sum(), rel=1e-9), "half on each film"
-    np.testing.assert_allclose(share_distance(centre_features(maps[::-1], centre)), shares[::-1])
+    np.testing.assert_allclose(share_distance(centre.transform_maps(maps[::-1])), shares[::-1])
 
 
 def test_a_file_of_other_models_is_refused(tmp_path):
@@ -62,7 +62,7 @@ def test_a_file_of_other_models_is_refused(tmp_path):
 def test_it_stays_while_the_catalogue_grows_a_little_and_is_measured_anew_when_it_grows_much(
     tmp_path, indexed, models, monkeypatch
 ):
-    from icbir_core.retrieval import target_engine
+    from icbir_core.retrieval import opened_target
 
     shutil.copytree(indexed.path, tmp_path / "w")
     workspace = Workspace.open(tmp_path / "w")
@@ -77,7 +77,7 @@ def test_it_stays_while_the_catalogue_grows_a_little_and_is_measured_anew_when_i
     identity = models.identity | {"map_method": "deep_taylor", "target": "Effusion"}
     folder = workspace.target_directory("Effusion")
     assert Centre.open(folder, identity).cases == CASES + 12
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     assert Retriever.open(workspace).methods() == tuple(SEARCH_METHODS), "the preferred method first"
     Centre.measure([np.ones((3, 80))], identity).save(folder)
     with pytest.raises(IndexMismatch, match="centre"):

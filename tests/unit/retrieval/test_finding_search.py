@@ -10,7 +10,7 @@ import pytest
 from icbir_core.catalogue import read_case_radiograph
 from icbir_core.errors import IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.radiograph.network_input import fit_to_network
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.finding_features import weigh_features
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
@@ -25,7 +25,7 @@ TRAIL = RefinementTrail().add(Finding(OTHER))
 @pytest.fixture(scope="module")
 def retriever(indexed, models) -> Retriever:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target_engine, "load_models", lambda *_: models)
+        patch.setattr(opened_target, "load_models", lambda *_: models)
         yield Retriever.open(indexed)
 
 
@@ -37,7 +37,7 @@ def queries(indexed) -> list[Query]:
 
 def describe_slowly(retriever: Retriever, query: Query) -> np.ndarray:
     """Centred features of a film times the sizes of the head's weights, one coordinate after another."""
-    engine = retriever.get_engine()
+    engine = retriever.get_target()
     image = fit_to_network(query.radiograph.pixels, engine.models.classifier.input_settings)
     features = engine.models.classifier.features(image[None]).astype("f8")[0] - engine.centre.mean.astype("f8")
     kernel = engine.models.classifier.model.get_layer("logits").get_weights()[0].astype("f8")
@@ -62,7 +62,7 @@ def test_a_finding_is_its_own_method_and_says_what_it_is_about(retriever, querie
     first, second = (retriever.search(queries[5], SearchSettings(method=m), TRAIL) for m in ("ssim", "ig_cbir"))
     assert first.method == "finding" and first.metric == "euclidean (finding)" and first.target == OTHER
     assert [hit.case.row for hit in first.hits] == [hit.case.row for hit in second.hits]
-    assert first.versions["index"] == retriever.get_engine().get_versions("cnn_centred")["index"]
+    assert first.versions["index"] == retriever.get_target().get_versions("cnn_centred")["index"]
     states = [
         case.findings[OTHER] for case in retriever.workspace.catalogue.cases() if case.patient != queries[5].patient
     ]
@@ -103,9 +103,9 @@ def test_filters_hold_for_a_part_of_the_film(retriever, queries, step):
 
 @pytest.mark.parametrize("methods", [("cnn", "ssim"), ("ssim",)])
 def test_the_features_that_are_indexed_are_compared_or_none_is_offered(indexed, models, queries, methods, monkeypatch):
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     made = Retriever.open(indexed)
-    engine = made.get_engine()
+    engine = made.get_target()
     engine.indexes = {name: engine.indexes[name] for name in methods}
     if "cnn" in methods:
         ranking = made.search(queries[5], SearchSettings(top_k=4), TRAIL)
@@ -117,7 +117,7 @@ def test_the_features_that_are_indexed_are_compared_or_none_is_offered(indexed, 
 
 
 def test_maps_of_a_target_that_was_not_indexed_again_are_computed(retriever, queries, monkeypatch):
-    own = retriever.get_engine()
+    own = retriever.get_target()
 
     def refuse(target=None):
         if target == OTHER:
@@ -125,7 +125,7 @@ def test_maps_of_a_target_that_was_not_indexed_again_are_computed(retriever, que
         return own
 
     monkeypatch.setattr(retriever, "targets", (*retriever.targets, OTHER))
-    monkeypatch.setattr(retriever, "get_engine", refuse)
+    monkeypatch.setattr(retriever, "get_target", refuse)
     assert retriever.map_of(queries[8], target=OTHER).finding == OTHER
 
 
@@ -147,7 +147,7 @@ def test_ticked_cases_draw_the_query_and_the_last_part_chosen_ranks(retriever, q
 def test_maps_of_a_finding_that_is_no_target_are_computed(retriever, queries):
     found = retriever.map_of(queries[3], target=OTHER)
     case = retriever.workspace.catalogue.get(queries[3].case_id)
-    classifier = retriever.get_engine().models.classifier
+    classifier = retriever.get_target().models.classifier
     image = fit_to_network(queries[3].radiograph.pixels, classifier.input_settings)
     np.testing.assert_allclose(found.values, attribute(classifier, image[None], OTHER, "deep_taylor")[0], rtol=1e-5)
     assert found.finding == OTHER and retriever.map_of(case, target=OTHER) is found

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
 from icbir_core.pipeline.index_workspace import index_workspace
-from icbir_core.pipeline.verifying import verify_all
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.neighbours import write_neighbours
+from icbir_core.retrieval.opened_target import OpenedTarget
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.retrieval.target_engine import TargetEngine
+from icbir_core.retrieval.target_files import verify_stores
 from icbir_core.types import Query
 from tests.helpers.small_workspace import CASES, ingest_films, make_classifier, write_films
 
@@ -29,14 +30,14 @@ def copied(tmp_path, indexed) -> Workspace:
 
 
 def test_growth_is_a_tail_and_stale_indexes_are_refused_until_then(copied, tmp_path, models, monkeypatch):
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     before = copied.read_manifest()["artefacts"]["index:Effusion"]["methods"]
     again = index_workspace(copied, models=models)
     assert (again.embedded, again.already) == (0, CASES) and again.indexes["cnn"]["sha256"] == before["cnn"]["sha256"]
 
     ingest_films(copied, write_films(tmp_path / "more", range(700, 702)))
     with pytest.raises(IndexMismatch, match=f"run `python -m icbir_core index {copied.path} --target Effusion`"):
-        TargetEngine.open(copied, "Effusion")
+        OpenedTarget.open(copied, "Effusion")
     grown = index_workspace(copied, models=models)
     assert (grown.embedded, grown.already) == (2, CASES) and grown.indexes["ig_cbir"]["tail"] == 2
     retriever = Retriever.open(copied)
@@ -61,8 +62,8 @@ def test_a_new_saliency_classifier_replaces_the_vectors_of_the_former_one(copied
     retrained = replace(models, saliency_classifier=saliency)
     report = index_workspace(copied, models=retrained)
     assert report.started_anew and report.embedded == CASES
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: retrained)
-    engine = TargetEngine.open(copied, target)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: retrained)
+    engine = OpenedTarget.open(copied, target)
     for method in ("ig_cbir", "cnn"):
         rows = engine.indexes[method].rows
         np.testing.assert_array_equal(engine.indexes[method].get_vectors(rows), engine.store.read(method, rows))
@@ -79,13 +80,15 @@ def test_neighbour_distances_of_a_former_index_are_measured_anew(copied, models,
     folder = copied.target_directory("Effusion") / "index" / "cnn"
     write_neighbours(folder, "0" * 64, np.zeros(3))
     index_workspace(copied, models=models)
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
-    assert len(TargetEngine.open(copied, "Effusion").get_neighbours("cnn")) == CASES
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
+    assert len(OpenedTarget.open(copied, "Effusion").get_neighbours("cnn")) == CASES
 
 
 def test_verify_names_what_another_classifier_or_a_new_film_leaves_behind(copied, tmp_path, models):
     def list_wrong() -> set[str]:
-        return {check.name for check in verify_all(copied) if not check.passed}
+        return {
+            check.name for checks in (verify_workspace, verify_stores) for check in checks(copied) if not check.passed
+        }
 
     copied.record_artefact("classifier", {"sha256": models.classifier.sha256})
     index_workspace(copied, models=models)

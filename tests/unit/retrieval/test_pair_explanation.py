@@ -11,7 +11,7 @@ import pytest
 from icbir_core.catalogue import read_case_radiograph
 from icbir_core.cli import main
 from icbir_core.errors import UnknownNameError
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchSettings
@@ -20,7 +20,7 @@ from icbir_core.types import Query
 
 @pytest.fixture
 def retriever(indexed, models, monkeypatch) -> Retriever:
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     return Retriever.open(indexed)
 
 

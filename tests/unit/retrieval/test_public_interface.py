@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import icbir_core
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -21,7 +21,7 @@ def demonstration(indexed, films, models, tmp_path, monkeypatch) -> Path:
     (tmp_path / "workspaces").mkdir()
     (tmp_path / "workspaces" / "demo").symlink_to(indexed.path)
     (tmp_path / "film.png").symlink_to(sorted((films / "images").glob("*.png"))[0])
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import RetrievalError
-from icbir_core.retrieval.comparison import measure_distances, measure_nearest
+from icbir_core.retrieval.part_index import measure_nearest, measure_places
 from icbir_core.retrieval.regions import (
     GRID,
     describe_region,
@@ -51,9 +51,9 @@ def test_the_same_place_and_anywhere():
     spatial[0, 1, 1] = spatial[1, 1, 1] = spatial[2, 5, 5] = (1, 2, 3, 4)
     weights = weigh_cells((32, 32, 32, 32), 224)
     described = describe_region(spatial[:1], weights)[0]
-    same = measure_distances(described, place_region(spatial, weights))
+    same = measure_places(described, place_region(spatial, weights))
     assert same[0] == same[1] == 0 and same[2] == pytest.approx(np.sqrt(30))
-    assert (measure_distances(described, place_region(spatial, weights, anywhere=True)) == 0).all()
+    assert (measure_places(described, place_region(spatial, weights, anywhere=True)) == 0).all()
 
 
 @pytest.mark.parametrize("anywhere", [False, True])
@@ -66,6 +66,6 @@ def test_the_nearest_of_many_is_what_one_comparison_after_another_finds(anywhere
     found = measure_nearest(described, excluded, rows, pieces)
     for number in range(5):
         left = ~np.isin(rows, excluded[number])
-        slow = measure_distances(described[number], place_region(spatial[left], weights, anywhere)).min()
+        slow = measure_places(described[number], place_region(spatial[left], weights, anywhere)).min()
         assert found[number] == pytest.approx(slow, rel=1e-4)
     assert np.isinf(found[5]), "nothing is left for the last"

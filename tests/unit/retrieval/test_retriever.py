@@ -14,20 +14,25 @@ from icbir_core.cli import main
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.phantom import simulate_film
 from icbir_core.pipeline.index_workspace import index_workspace
-from icbir_core.retrieval import target_engine
+from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchFilter, SearchSettings
-from icbir_core.types import Query
+from icbir_core.types import Query, Radiograph
 from tests.helpers.dicom_files import encode_dataset, make_dataset
 
 
 @pytest.fixture(scope="module")
 def retriever(indexed, models) -> Retriever:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(target_engine, "load_models", lambda *_: models)
+        patch.setattr(opened_target, "load_models", lambda *_: models)
         yield Retriever.open(indexed)
+
+
+def read_radiograph_of(seed: int) -> Radiograph:
+    pixels = simulate_film(seed, 128).pixels.astype(np.float32) / 255
+    return Radiograph(pixels, f"{seed:064x}", f"{seed:064x}", "png")
 
 
 def make_query(indexed, case) -> Query:
@@ -44,7 +49,7 @@ def test_every_case_finds_itself_first(retriever, queries, method):
     settings = SearchSettings(method=method, top_k=2, identical_image=True)
     for query in queries:
         ranking = retriever.search(query, settings)
-        nearest = np.median(retriever.neighbour_distances(method))
+        nearest = np.median(retriever.get_target().get_neighbours(method))
         assert ranking.hits[0].case.case_id == query.case_id
         assert ranking.hits[0].distance < 1e-3 * nearest
 
@@ -163,7 +168,7 @@ def test_distances_in_a_region_are_held_against_those_of_the_catalogues_own_case
 def test_neighbours_in_a_region_are_measured_once(retriever, queries, monkeypatch):
     trail = RefinementTrail().add(Region((11, 33, 25, 70)))
     retriever.search(queries[2], SearchSettings(), trail)
-    monkeypatch.setattr(target_engine, "measure_compared_neighbours", None)
+    monkeypatch.setattr(opened_target, "measure_part_neighbours", None)
     assert retriever.search(queries[2], SearchSettings(), trail).percentiles
 
 
@@ -178,16 +183,23 @@ def test_maps_of_query_and_case_are_the_same(retriever, queries):
 
 def test_embeddings_are_cached_by_pixels_and_bounded(retriever, queries, monkeypatch):
     monkeypatch.setattr("icbir_core.retrieval.retriever.CACHED_QUERIES", 3)
-    retriever._queries.clear()
-    for query in queries[:6]:
-        retriever.embed_query(query)
-    assert len(retriever._queries) <= 3
-    assert retriever.embed_query(queries[5]) is retriever.embed_query(Query("other name", queries[5].radiograph))
+    retriever = Retriever.open(retriever.workspace)
+    first = [retriever.embed_query(query) for query in queries[:6]]
+    assert retriever.embed_query(Query("other name", queries[5].radiograph)) is first[5]
+    assert retriever.embed_query(queries[0]) is not first[0], "the oldest has made room"
+
+
+def test_a_ranking_says_truly_whether_its_query_was_kept(retriever, queries, monkeypatch):
+    new = Query("new", read_radiograph_of(900))
+    monkeypatch.setattr("icbir_core.retrieval.retriever.time.perf_counter", lambda: 0.0)  # a clock that says nothing
+    stages = [set(retriever.search(new).timings_ms) for _ in range(2)]
+    assert {"prepare", "predict_and_map", "embed"} <= stages[0] and "cached" not in stages[0]
+    assert stages[1] == {"cached", "search", "fetch"}
 
 
 def test_threads_get_the_answers_of_one_thread(retriever, queries):
     alone = [[hit.case.row for hit in retriever.search(query).hits] for query in queries[:8]]
-    retriever._queries.clear()
+    retriever = Retriever.open(retriever.workspace)
     barrier = threading.Barrier(4)
 
     def ask(number: int) -> list[int]:
@@ -207,9 +219,9 @@ def test_unknown_names_and_mismatches(retriever, queries, indexed, models, monke
         retriever.search(queries[0], SearchSettings(method="magic"))
     with pytest.raises(RetrievalError, match="at least 1"):
         retriever.search(queries[0], SearchSettings(top_k=0))
-    monkeypatch.setattr(target_engine, "get_catalogue_sha256", lambda workspace: "f" * 64)
+    monkeypatch.setattr(opened_target, "get_catalogue_sha256", lambda workspace: "f" * 64)
     with pytest.raises(IndexMismatch, match="catalogue"):
-        target_engine.TargetEngine.open(indexed, "Effusion")
+        opened_target.OpenedTarget.open(indexed, "Effusion")
 
 
 def test_a_new_dicom_film_does_not_bring_back_its_own_patient(tmp_path, models, monkeypatch, capsys):
@@ -221,7 +233,7 @@ def test_a_new_dicom_film_does_not_bring_back_its_own_patient(tmp_path, models, 
         file.write_bytes(encode_dataset(dataset))
     workspace = Workspace.create(tmp_path / "w")
     ingest(workspace, IngestOptions("dicom", tmp_path / "archive"))
-    monkeypatch.setattr(target_engine, "load_models", lambda *_: models)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     index_workspace(workspace, models=models)
     asked = ["query", str(workspace.path), str(tmp_path / "new" / "IM0"), "--json"]
     answers = []

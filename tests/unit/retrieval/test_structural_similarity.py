@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.structural_similarity import (
     StructuralSimilarityIndex,
     compare,
@@ -49,13 +50,16 @@ def test_index_ranks_as_scikit_image_does(tmp_path, reduced):
     StructuralSimilarityIndex.update(tmp_path, reduced, rows, np.array([58]), MADE_FROM)
     index = StructuralSimilarityIndex.open(tmp_path, MADE_FROM)
     assert len(index) == 29
-    found, distances, route = index.search(reduced[5], 4, excluded_rows=np.array([12]))
+    found = index.search(reduced[5], 4, Eligible(rows[(rows != 12) & (rows != 58)], 29))
     slow = sorted((1 - compare_slowly(reduced[5], reduced[n]), rows[n]) for n in range(29) if rows[n] != 12)[:4]
-    assert found.tolist() == [row for _, row in slow] and route == "exact"
-    np.testing.assert_allclose(distances, [distance for distance, _ in slow], atol=2e-5)
-    assert found[0] == 10
-    filtered, _, _ = index.search(reduced[5], 4, eligible_rows=np.array([2, 4]))
-    assert sorted(filtered) == [2, 4]
+    assert found.rows.tolist() == [row for _, row in slow] and found.route == "exact"
+    np.testing.assert_allclose(found.distances, [distance for distance, _ in slow], atol=2e-5)
+    np.testing.assert_array_equal(index.measure(reduced[5], found.rows[::-1]), found.distances[::-1])
+    assert found.rows[0] == 10
+    np.testing.assert_array_equal(index.get_vectors(np.array([10, 2])), reduced[[5, 1]])
+    assert sorted(index.search(reduced[5], 4, Eligible(np.array([2, 4]), 29)).rows) == [2, 4]
+    with pytest.raises(RetrievalError, match="row 58"):
+        index.get_vectors(np.array([2, 58]))
 
 
 def test_refusals(tmp_path, reduced):

@@ -13,22 +13,23 @@ from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency import registry
 from icbir_core.saliency.encoding import encode_map, name_state
 from icbir_core.saliency.gradients import GradientExplainer
+from icbir_core.saliency.methods import SALIENCY_METHODS
 from tests.reference.small_densenet import build, random_weights
 
 
-@pytest.mark.parametrize("method", sorted(registry.METHODS))
+@pytest.mark.parametrize("method", sorted(SALIENCY_METHODS))
 def test_every_method_batched_float32_deterministic_recorded(small_classifier, films, method):
     maps = registry.attribute(small_classifier, films, "Cardiomegaly", method)
     assert maps.shape == films.shape and maps.dtype == np.float32
     assert np.abs(maps).max() > 0
-    assert registry.METHODS[method].signed or maps.min() >= 0
+    assert SALIENCY_METHODS[method].signed or maps.min() >= 0
     near = {"rtol": 1e-3, "atol": 1e-3 * np.abs(maps).max()}
     np.testing.assert_allclose(registry.attribute(small_classifier, films, "Cardiomegaly", method), maps, **near)
     singles = [registry.attribute(small_classifier, films[one : one + 1], "Cardiomegaly", method)[0] for one in (0, 2)]
     np.testing.assert_allclose(singles, maps[[0, 2]], **near)
     shown = registry.explain(small_classifier, films[:1], "Cardiomegaly", method)[0]
     assert (shown.method, shown.finding, shown.state) == (method, "Cardiomegaly", "ok")
-    assert shown.signed == registry.METHODS[method].signed
+    assert shown.signed == SALIENCY_METHODS[method].signed
     assert shown.layer == ("relu" if method == "grad_cam" else "")
     other = registry.attribute(small_classifier, films, "Effusion", method)
     assert np.abs(other - maps).max() > 0

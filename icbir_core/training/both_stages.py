@@ -22,18 +22,18 @@ from icbir_core.model.evaluation_card import describe_performance
 from icbir_core.model.recipes import Recipe
 from icbir_core.model.training import TrainingResult, train
 from icbir_core.model.training_set import TrainingSet, find_held_back, list_held_back, split_by_patient
-from icbir_core.pipeline.film_cache import cache_films, cache_rows, identify_cases
+from icbir_core.retrieval.target_files import CLASSIFIER, TargetFiles, find_next_order, get_classifier_path
 from icbir_core.settings import InputSettings
+from icbir_core.training.film_cache import cache_films, cache_rows, identify_cases
+from icbir_core.training.side_networks import HELD_BACK
+from icbir_core.types import Progress
 
 if TYPE_CHECKING:
     from icbir_core.types import Case
 
-Progress = Callable[[int, int, str], None]
+Log = Callable[[str, dict[str, Any]], None]
 STAGES: tuple[str, ...] = ("classifier", "saliency", "both")
 MAP_METHOD = "deep_taylor"
-CLASSIFIER = "classifier.keras"
-SALIENCY_CLASSIFIER = "saliency_classifier.keras"
-HELD_BACK = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,24 @@ class TrainingOptions:
         return tuple(dict.fromkeys(names[:1] if self.recipe.targets_only else names))
 
 
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What both stages share."""
+
+    workspace: Workspace
+    options: TrainingOptions
+    cases: Sequence[Case]
+    films: np.ndarray
+    device: Device
+    progress: Progress | None
+    log: Log | None
+
+
 def train_workspace(
     workspace: Workspace,
     options: TrainingOptions,
     progress: Progress | None = None,
-    log: Callable[[str, dict], None] | None = None,
+    log: Log | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Trains what the stage asks for and returns the manifests by stage ("classifier", "saliency").
 
@@ -82,20 +95,19 @@ def train_workspace(
     with workspace.lock("training", seconds=1):
         cases = _choose_cases(workspace, options)
         films = cache_films(workspace, cases, options.input, progress)
+        training = _Training(workspace, options, cases, films, device, progress, log)
         if options.stage in ("classifier", "both"):
-            classifier = _train_classifier(workspace, options, cases, films, device, progress, log)
+            classifier = _train_classifier(training)
             manifests["classifier"] = classifier.manifest
         else:
-            classifier = Classifier.load(workspace.models / CLASSIFIER)
+            classifier = Classifier.load(get_classifier_path(workspace))
             if "published" not in classifier.manifest:
                 _get_held_back(classifier)  # before maps are computed for hours
         if options.stage in ("saliency", "both"):
-            manifests["saliency"] = _train_saliency(
-                workspace, options, cases, films, classifier, device, progress, log
-            ).manifest
+            manifests["saliency"] = _train_saliency(training, classifier).manifest
         # Only now: a run killed in the second stage must not begin the first one again.
         forget_checkpoint(workspace.models / "training")
-        forget_checkpoint(Path(workspace.target_directory(options.outputs[0])) / "training")
+        forget_checkpoint(TargetFiles(workspace, options.outputs[0]).training)
     return manifests
 
 
@@ -144,37 +156,41 @@ def _get_held_back(classifier: Classifier) -> dict[str, list[str]]:
         raise TrainingError(
             "Expected a classifier whose manifest lists the patients held back, got an older one; train both stages."
         )
-    return listed
+    found: dict[str, list[str]] = listed
+    return found
 
 
-def _train_classifier(workspace, options, cases, films, device, progress, log) -> Classifier:
-    training_set = _collect(workspace, options.outputs, cases, films, options.seed)
+def _train_classifier(training: _Training) -> Classifier:
+    workspace, options, cases = training.workspace, training.options, training.cases
+    training_set = _collect(workspace, options.outputs, cases, training.films, options.seed)
     made_from = f"{identify_start(_find_start(options))} {identify_cases(cases)}"
     directory = workspace.models / "training"
     start = _find_start(options)
-    result = _run("classifier", directory, training_set, options, start, device, made_from, progress, log)
-    path = workspace.models / CLASSIFIER
+    result = _run(training, "classifier", directory, training_set, start, made_from)
+    path = get_classifier_path(workspace)
     if _is_of_run(path, result.run):
         return Classifier.load(path)
-    manifest = _describe(workspace, options, training_set, result, device, "classifier")
+    manifest = _describe(training, training_set, result, "classifier")
     manifest["training"]["held_back"] = list_held_back(
         training_set.patients, [case.case_id for case in cases], training_set.held_back
     )
     classifier = save_classifier(result.model, path, manifest)
-    workspace.record_artefact("classifier", {"path": path, "findings": list(classifier.findings)})
+    workspace.record_artefact(CLASSIFIER, {"path": path, "findings": list(classifier.findings)})
     return classifier
 
 
-def _train_saliency(workspace, options, cases, films, classifier, device, progress, log) -> Classifier:
+def _train_saliency(training: _Training, classifier: Classifier) -> Classifier:
     """The classifier's network goes on learning on its own maps of the target (Silva et al., MICCAI 2020)."""
     from icbir_core.saliency.encoding import encode_map
     from icbir_core.saliency.registry import attribute
 
-    target = options.outputs[0]
-    if classifier.input_settings != options.input:
-        options = replace(options, input=classifier.input_settings)
-        films = cache_films(workspace, cases, options.input, progress)
-    folder = Path(workspace.target_directory(target))
+    workspace, cases, films, progress = training.workspace, training.cases, training.films, training.progress
+    target = training.options.outputs[0]
+    if classifier.input_settings != training.options.input:
+        training = replace(training, options=replace(training.options, input=classifier.input_settings))
+        films = cache_films(workspace, cases, training.options.input, progress)
+    options = training.options
+    files = TargetFiles(workspace, target)
 
     def compute(start: int, stop: int) -> np.ndarray:
         images = np.asarray(films[start:stop], np.float32) / 255
@@ -182,21 +198,18 @@ def _train_saliency(workspace, options, cases, films, classifier, device, progre
 
     identity = {"cases": identify_cases(cases), "classifier": classifier.sha256, "method": MAP_METHOD, "target": target}
     size = options.input.size
-    maps = cache_rows(folder / "training", "maps", identity, len(cases), size, compute, progress, batch=8)
+    maps = cache_rows(files.training, "maps", identity, len(cases), size, compute, progress, batch=8)
     training_set = _collect(workspace, classifier.findings, cases, maps, options.seed, classifier)
-    start = str(workspace.models / CLASSIFIER)
+    start = str(get_classifier_path(workspace))
     made_from = f"{classifier.sha256} {identify_cases(cases)}"
-    result = _run("saliency", folder / "training", training_set, options, start, device, made_from, progress, log)
-    manifest = _describe(workspace, options, training_set, result, device, "saliency_classifier")
+    result = _run(training, "saliency", files.training, training_set, start, made_from)
+    manifest = _describe(training, training_set, result, "saliency_classifier")
     manifest |= {"target": target, "classifier": classifier.sha256, "map_method": MAP_METHOD}
-    saliency_classifier = save_classifier(result.model, folder / SALIENCY_CLASSIFIER, manifest)
-    name = f"saliency_classifier/{target}"
-    artefacts = workspace.read_manifest()["artefacts"]
-    orders = [entry.get("order", 0) for key, entry in artefacts.items() if key.startswith("saliency_classifier/")]
+    saliency_classifier = save_classifier(result.model, files.saliency_classifier, manifest)
     # the first target stays the default when it is trained again
-    order = artefacts.get(name, {}).get("order", max(orders, default=-1) + 1)
-    made_from = {"classifier": classifier.sha256}
-    workspace.record_artefact(name, {"path": folder / SALIENCY_CLASSIFIER, "made_from": made_from, "order": order})
+    order = find_next_order(workspace.read_manifest()["artefacts"], files.saliency_name)
+    entry = {"path": files.saliency_classifier, "made_from": {CLASSIFIER: classifier.sha256}, "order": order}
+    workspace.record_artefact(files.saliency_name, entry)
     return saliency_classifier
 
 
@@ -220,7 +233,10 @@ def _find_start(options: TrainingOptions) -> str:
     return start
 
 
-def _run(stage, directory, training_set, options, start, device, made_from, progress, log) -> TrainingResult:
+def _run(
+    training: _Training, stage: str, directory: Path, training_set: TrainingSet, start: str, made_from: str
+) -> TrainingResult:
+    options, log = training.options, training.log
     return train(
         training_set,
         options.recipe,
@@ -229,9 +245,9 @@ def _run(stage, directory, training_set, options, start, device, made_from, prog
         size=options.input.size,
         weights=start,
         seed=options.seed,
-        policy=device.training_policy,
+        policy=training.device.training_policy,
         made_from=made_from,
-        progress=progress,
+        progress=training.progress,
         log=None if log is None else lambda row: log(stage, row),
     )
 
@@ -241,23 +257,17 @@ def identify_start(start: str) -> str:
     return sha256_of_file(start) if Path(start).is_file() else start
 
 
-def _describe(
-    workspace: Workspace,
-    options: TrainingOptions,
-    training_set: TrainingSet,
-    result: TrainingResult,
-    device: Device,
-    kind: str,
-) -> dict[str, Any]:
+def _describe(training: _Training, training_set: TrainingSet, result: TrainingResult, kind: str) -> dict[str, Any]:
     import keras
 
+    options = training.options
     return {
         "kind": kind,
         "network": options.network,
         "run": result.run,
         "findings": list(training_set.findings),
         "input": asdict(options.input),
-        "catalogue": workspace.catalogue.sha256(),
+        "catalogue": training.workspace.catalogue.sha256(),
         "films": {"trained": int((~training_set.held_back).sum()), "held_back": int(training_set.held_back.sum())},
         "training": {
             "recipe": result.recipe.as_dict(),
@@ -267,7 +277,7 @@ def _describe(
             "best_epoch": result.best_epoch,
             "history": result.history,
         },
-        "device": device.as_dict(),
+        "device": training.device.as_dict(),
         "versions": {"keras": keras.__version__, "backend": keras.backend.backend(), "numpy": np.__version__},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         **describe_performance(result.model, training_set, options.input.size),

@@ -7,8 +7,8 @@ only difference (Adebayo et al., NeurIPS 2018). Trained once for the same films 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +16,22 @@ import numpy as np
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import TrainingError, UnknownNameError
 from icbir_core.files import sha256_of_bytes
-from icbir_core.model.checkpoint import forget_checkpoint
-from icbir_core.model.classifier import Classifier, manifest_path, save_classifier
+from icbir_core.model.classifier import Classifier
 from icbir_core.model.device import choose_device, make_deterministic
 from icbir_core.model.network import NETWORKS
 from icbir_core.model.recipes import Recipe, find_recipe
 from icbir_core.model.scoring import score_finding
-from icbir_core.model.training import train
 from icbir_core.model.training_set import TrainingSet, split_by_patient
-from icbir_core.pipeline.film_cache import cache_rows, identify_cases
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.saliency.checks import CheckRow
 from icbir_core.saliency.label_randomisation import compare_networks
-from icbir_core.saliency.registry import METHODS, require_method
+from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.settings import InputSettings
-from icbir_core.types import Case
+from icbir_core.training.film_cache import cache_rows, identify_cases
+from icbir_core.training.side_networks import HELD_BACK, SideNetwork, train_once
+from icbir_core.types import Case, Progress
 
-Progress = Callable[[int, int, str], None]
 TRUE, SHUFFLED = "true labels", "shuffled labels"
-HELD_BACK = 0.2
 FEWEST = 8
 
 
@@ -51,7 +48,7 @@ class ShuffleOptions:
     epochs: int = 60
     films: int | None = None
     compared: int = 32
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = field(default_factory=lambda: tuple(SALIENCY_METHODS))
     seed: int = 0
     device: str = "auto"
 
@@ -59,13 +56,20 @@ class ShuffleOptions:
         if self.network not in NETWORKS:
             raise UnknownNameError("network", self.network, NETWORKS)
         for name in self.methods:
-            require_method(name)
+            SALIENCY_METHODS[name]  # raises `UnknownNameError`
 
     @property
     def recipe(self) -> Recipe:
         """The default one without what keeps a network from learning labels by heart; the last weights are kept."""
-        changes = {"epochs": self.epochs, "augmentation": None, "weight_decay": 0.0, "averaging": 0.0, "patience": None}
-        return replace(find_recipe("default"), name="shuffled labels", **changes)
+        return replace(
+            find_recipe("default"),
+            name="shuffled labels",
+            epochs=self.epochs,
+            augmentation=None,
+            weight_decay=0.0,
+            averaging=0.0,
+            patience=None,
+        )
 
 
 def check_shuffled_labels(
@@ -142,29 +146,16 @@ def _choose_cases(workspace: Workspace, options: ShuffleOptions) -> list[Case]:
 def _train(
     folder: Path, name: str, training_set: TrainingSet, options: ShuffleOptions, digest: str, progress: Progress | None
 ) -> Classifier:
-    path = folder / f"{name.split()[0]}.keras"
-    if manifest_path(path).is_file():
-        return Classifier.load(path)
-
     def tell(done: int, total: int, text: str) -> None:
         if progress:
             progress(done, total, f"{name}, {text}")
 
-    training = folder / f"training_{path.stem}"
-    result = train(
-        training_set, options.recipe, training, network=options.network, size=options.input.size, weights="none",
-        seed=options.seed, made_from=f"{digest} {name}", progress=tell,
+    path = folder / f"{name.split()[0]}.keras"
+    wanted = SideNetwork(
+        path, folder / f"training_{path.stem}", f"check: {name}", options.network, options.input, options.recipe,
+        f"{digest} {name}", seed=options.seed,
     )  # fmt: skip
-    manifest = {
-        "kind": f"check: {name}",
-        "network": options.network,
-        "findings": list(training_set.findings),
-        "input": asdict(options.input),
-        "training": {"recipe": options.recipe.as_dict(), "history": result.history},
-    }
-    classifier = save_classifier(result.model, path, manifest)
-    forget_checkpoint(training)
-    return classifier
+    return train_once(wanted, lambda: training_set, tell)
 
 
 def _score(name: str, network: Classifier, learnt: TrainingSet, truth: TrainingSet) -> Sequence[CheckRow]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,15 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.files import PathLike, read_json, sha256_of_bytes, write_json_atomically
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.settings import InputSettings
-from icbir_core.types import Case
+from icbir_core.types import Case, Progress
 
-Progress = Callable[[int, int, str], None]
 _EVERY = 64
 
 
 def cache_rows(
     folder: PathLike,
     name: str,
-    identity: dict,
+    identity: dict[str, Any],
     count: int,
     size: int,
     compute: Callable[[int, int], np.ndarray],

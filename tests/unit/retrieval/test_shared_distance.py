@@ -2,66 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from icbir_core.errors import SaliencyError, UnknownNameError
+from icbir_core.errors import RetrievalError, SaliencyError
+from icbir_core.model.layer_names import PENULTIMATE_LAYER
+from icbir_core.phantom import simulate_film
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.radiograph.overlay import shared_scale
-from icbir_core.retrieval.methods import SEARCH_METHODS
+from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.methods import REGION, SEARCH_METHODS
+from icbir_core.retrieval.model_choice import Models
+from icbir_core.retrieval.pair_explanation import FilmPair, explain_pair, share_distance, share_feature_maps
 from icbir_core.rounding import SINGLE
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.registry import attribute
-from icbir_core.saliency.similarity import _share_features, explain_pair, share_distance
 
 
 @pytest.fixture(scope="module")
-def saliency_classifier(small_classifier):
-    from tests.reference.small_densenet import build, random_weights
-
-    model = build(keras)
-    model.set_weights(random_weights(model, seed=8))
-    return replace(small_classifier, model=model)
+def images() -> np.ndarray:
+    return np.stack([simulate_film(seed, 64).pixels for seed in (40, 41, 42)]).astype(np.float32) / 255
 
 
-def explain(method, films, small_classifier, saliency_classifier, centre=None):
-    return explain_pair(method, small_classifier, films, saliency_classifier, "Edema", centre=centre)
+@pytest.fixture(scope="module")
+def explain(models, images):
+    """explain(method, two images) by the small networks; the centre is that of three films."""
+    embedder = models.make_embedder("deep_taylor")
+    centre = Centre.measure([models.classifier.features(images)], {})
+    return lambda method, pair: explain_pair(FilmPair(pair, SEARCH_METHODS[method], embedder, centre))
 
 
-def read_features(model, pictures):
-    return keras.Model(model.input, model.get_layer("avg_pool").output)(standardise(pictures)).numpy()
+def read_features(classifier, pictures):
+    model = classifier.model
+    return keras.Model(model.input, model.get_layer(PENULTIMATE_LAYER).output)(standardise(pictures)).numpy()
 
 
 @pytest.mark.parametrize("method", ["cnn", "ig_cbir", "ssim"])
-def test_both_maps_sum_to_the_distance_and_swap_with_the_films(method, films, small_classifier, saliency_classifier):
-    pair = explain(method, films[:2], small_classifier, saliency_classifier)
+def test_both_maps_sum_to_the_distance_and_swap_with_the_films(method, images, explain):
+    pair = explain(method, images[:2])
     assert pair.total > 0 and abs(pair.residual) < 1e-3 * pair.total
     assert pair.first.values.sum() == pytest.approx(pair.total / 2, rel=1e-3)
-    swapped = explain(method, films[1::-1], small_classifier, saliency_classifier)
+    swapped = explain(method, images[1::-1])
     np.testing.assert_allclose(swapped.first.values, pair.second.values, rtol=1e-3, atol=1e-6 * pair.total)
     np.testing.assert_allclose(swapped.second.values, pair.first.values, rtol=1e-3, atol=1e-6 * pair.total)
-    assert pair.first.values.shape == (32, 32) and pair.first.values.dtype == np.float32
+    assert pair.first.values.shape == (64, 64) and pair.first.values.dtype == np.float32
     assert (pair.first.method, pair.first.finding, pair.first.signed) == ("similarity", "", True)
 
 
-def test_the_total_is_the_distance_that_the_search_uses(films, small_classifier, saliency_classifier):
-    first, second = read_features(small_classifier.model, films[:2])
+def test_the_total_is_the_distance_that_the_search_uses(models, images, explain):
+    first, second = read_features(models.classifier, images[:2])
     expected = ((first - second) ** 2).sum()
-    assert explain("cnn", films[:2], small_classifier, saliency_classifier).total == pytest.approx(expected, rel=1e-3)
-    maps = encode_map(attribute(small_classifier, films[:2], "Edema"))
-    first, second = read_features(saliency_classifier.model, maps)
+    assert explain("cnn", images[:2]).total == pytest.approx(expected, rel=1e-3)
+    maps = encode_map(attribute(models.classifier, images[:2], "Effusion"))
+    first, second = read_features(models.saliency_classifier, maps)
     expected = ((first - second) ** 2).sum()
-    found = explain("ig_cbir", films[:2], small_classifier, saliency_classifier).total
+    found = explain("ig_cbir", images[:2]).total
     assert found == pytest.approx(expected, rel=1e-3)
     large = np.random.default_rng(0).random((2, 64, 64)).astype(np.float16).astype(np.float32)
     similarity = structural_similarity(
         large[0], large[1], gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
     )
-    assert explain("ssim", large, small_classifier, None).total == pytest.approx(1 - similarity, rel=1e-4)
+    assert explain("ssim", large).total == pytest.approx(1 - similarity, rel=1e-4)
 
 
 def test_shares_by_hand():
@@ -79,21 +82,19 @@ def list_films_that_rounding_parts(film):
 
 
 @pytest.mark.parametrize("method", SEARCH_METHODS)
-def test_films_that_only_rounding_parts_have_a_named_zero_map(method, films, small_classifier, saliency_classifier):
-    centre = read_features(small_classifier.model, films).mean(axis=0)
-    for pair_of_films in list_films_that_rounding_parts(films[0]):
-        pair = explain(method, pair_of_films, small_classifier, saliency_classifier, centre)
+def test_films_that_only_rounding_parts_have_a_named_zero_map(method, images, explain):
+    for pair_of_films in list_films_that_rounding_parts(images[0]):
+        pair = explain(method, pair_of_films)
         assert (pair.total, pair.explained, pair.residual) == (0.0, 0.0, 0.0)
         assert pair.first.state == pair.second.state == "zero"
         assert shared_scale([pair.first.values, pair.second.values]) == 0.0, "nothing is left that could be coloured"
 
 
 @pytest.mark.parametrize("method", SEARCH_METHODS)
-def test_a_small_change_that_is_no_rounding_keeps_its_map(method, films, small_classifier, saliency_classifier):
-    centre = read_features(small_classifier.model, films).mean(axis=0)
-    changed = films[0].copy()
+def test_a_small_change_that_is_no_rounding_keeps_its_map(method, images, explain):
+    changed = images[0].copy()
     changed[10:14, 10:14] = np.clip(changed[10:14, 10:14] + 0.1, 0, 1)
-    pair = explain(method, np.stack([films[0], changed]), small_classifier, saliency_classifier, centre)
+    pair = explain(method, np.stack([images[0], changed]))
     assert pair.total > 0 and pair.first.state == pair.second.state == "ok"
 
 
@@ -108,14 +109,20 @@ def test_what_counts_as_rounding_is_measured_by_what_was_subtracted(factor, stat
             [np.sin(angle), np.cos(angle)]
         )  # fmt: skip
         means = np.stack([[0.0, 9.0], other])
-        shares, total = _share_features(np.tile(means[:, None, None], (1, 2, 2, 1)), SINGLE, centre)
+        shares, total = share_feature_maps(
+            np.tile(means[:, None, None], (1, 2, 2, 1)), SINGLE, None if centre is None else Centre(centre, 1, {})
+        )
         assert (total > 0) == bool(shares.any()) == (state == "ok")
 
 
-def test_errors_are_one_sentence(films, small_classifier):
-    with pytest.raises(UnknownNameError, match="known: cnn"):
-        explain_pair("luck", small_classifier, films[:2])
+def test_errors_are_one_sentence(models, images, explain):
     with pytest.raises(SaliencyError, match="two films"):
-        explain_pair("cnn", small_classifier, films)
-    with pytest.raises(SaliencyError, match="saliency classifier"):
-        explain_pair("ig_cbir", small_classifier, films[:2])
+        explain("cnn", images)
+    embedder = models.make_embedder("deep_taylor")
+    with pytest.raises(SaliencyError, match="centre"):
+        explain_pair(FilmPair(images[:2], SEARCH_METHODS["cnn_centred"], embedder))
+    with pytest.raises(RetrievalError, match="Region"):
+        explain_pair(FilmPair(images[:2], REGION, embedder))
+    alone = Models(models.classifier, None, "Effusion", starter=False).make_embedder("deep_taylor")
+    with pytest.raises(RetrievalError, match="saliency classifier"):
+        explain_pair(FilmPair(images[:2], SEARCH_METHODS["ig_cbir"], alone))

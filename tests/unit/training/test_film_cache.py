@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from icbir_core.pipeline.film_cache import cache_rows
+from icbir_core.training.film_cache import cache_rows
 
 
 def fill(start: int, stop: int) -> np.ndarray:

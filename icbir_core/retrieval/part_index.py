@@ -8,45 +8,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.methods import SearchMethod
+from icbir_core.retrieval.search_index import Eligible, Found
 from icbir_core.rounding import COARSE, clear_distances
+
+Pieces = Callable[[np.ndarray], Iterator[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """A part by which films are compared.
+class PartIndex:
+    """Cases by a part of the film: a `SearchIndex` that is always exact.
 
-    method : as the ranking names it. key : equal for equal comparisons. index : the method whose index holds
-    the vectors, None where they come from the store. describe_query : its description (C,) of what
-    `Retriever.embed_query` returns; describe : descriptions float32 (n, C) of cases, by their rows, in
-    pieces; places : the same at every place that counts, (n, P, C).
+    rows : int64 (N,) of the cases that can be compared. describe : descriptions float32 (n, C) of cases, by their rows,
+    in pieces; places : the same at every place that counts, (n, P, C).
     """
 
     method: SearchMethod
-    key: tuple
-    index: str | None
-    describe_query: Callable[[Any], np.ndarray]
-    describe: Callable[[np.ndarray], Iterator[np.ndarray]]
-    places: Callable[[np.ndarray], Iterator[np.ndarray]]
+    rows: np.ndarray
+    describe: Pieces
+    places: Pieces
 
-    def describe_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Descriptions float32 (n, C) of few cases."""
+    @property
+    def metric(self) -> str:
+        return self.method.metric
+
+    def get_vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Descriptions float32 (n, C) of few cases, each at the part's own place."""
         return np.concatenate(list(self.describe(rows)))
 
-    def rank(self, described: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows int64 and Euclidean distances float64 of the k cases nearest to a description (C,); exact."""
-        rows = np.sort(rows)
-        distances = np.concatenate([measure_distances(described, piece) for piece in self.places(rows)])
+    def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Euclidean distances float64 (n,) of a description (C,) to the best place of each case."""
+        order = np.argsort(rows)
+        distances = np.empty(len(rows))
+        if len(rows):
+            distances[order] = np.concatenate([measure_places(query, piece) for piece in self.places(rows[order])])
+        return distances
+
+    def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
+        """The k nearest of the eligible cases; see `SearchIndex`. Whatever the route, each one is compared."""
+        rows = np.sort(self.rows if eligible is None else eligible.rows)
+        distances = self.measure(query, rows)
         order = order_nearest(distances, rows, k)
-        return rows[order], distances[order]
+        return Found(rows[order], distances[order], "exact")
 
 
-def measure_distances(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
+def measure_places(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
     """Euclidean distances float64 (n,) of a description (C,) to the best place of each of n cases (n, P, C)."""
     difference = placed - described
     distances = np.sqrt(np.einsum("npc,npc->np", difference, difference, dtype=np.float64)).min(axis=1)
@@ -56,7 +66,7 @@ def measure_distances(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
 def measure_nearest(
     described: np.ndarray, excluded: Sequence[np.ndarray], rows: np.ndarray, pieces: Iterable[np.ndarray]
 ) -> np.ndarray:
-    """Distances float64 (Q,) of Q descriptions (Q, C) to the nearest of many cases, as `measure_distances`'s.
+    """Distances float64 (Q,) of Q descriptions (Q, C) to the nearest of many cases, as `measure_places`'s.
 
     rows : of the cases, (N,); pieces : what describes them at their places (n, P, C), one piece after another, in that
     order. excluded : for each description the rows that do not count; infinity where none is left.

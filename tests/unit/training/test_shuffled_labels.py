@@ -16,10 +16,10 @@ from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.cli import main
 from icbir_core.errors import TrainingError, UnknownNameError
 from icbir_core.phantom import simulate_film
-from icbir_core.pipeline import shuffled_labels
-from icbir_core.pipeline.shuffled_labels import ShuffleOptions, check_shuffled_labels, shuffle_labels
 from icbir_core.saliency.checks import CheckRow, to_plain
 from icbir_core.settings import InputSettings
+from icbir_core.training import shuffled_labels, side_networks
+from icbir_core.training.shuffled_labels import ShuffleOptions, check_shuffled_labels, shuffle_labels
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on_and_nothing_is_trained_twice(workspace, resumed, m
     rows, texts = resumed
     assert "shuffled labels, epoch 2 of 2" in texts and "maps: deep_taylor" in texts
     assert not any(text.startswith("true labels, epoch") or "epoch 1 " in text for text in texts)
-    monkeypatch.setattr(shuffled_labels, "train", None)
+    monkeypatch.setattr(side_networks, "train", None)
     assert to_plain(check_shuffled_labels(workspace, OPTIONS)) == to_plain(rows)
 
 

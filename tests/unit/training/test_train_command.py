@@ -12,8 +12,9 @@ from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.cli import main
 from icbir_core.model.classifier import Classifier, read_manifest
 from icbir_core.model.training import train
-from icbir_core.pipeline import train_both
-from icbir_core.retrieval.model_choice import find_trained_targets, load_models
+from icbir_core.retrieval.model_choice import load_models
+from icbir_core.retrieval.target_files import list_trained_targets
+from icbir_core.training import both_stages
 
 SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--epochs", "2", "--batch-size", "8"]
 
@@ -65,9 +66,9 @@ def test_both_stages(workspace, capsys):
     assert status == 0, err
     second = Classifier.load(workspace.target_directory("Mass") / "saliency_classifier.keras")
     assert second.manifest["target"] == "Mass" and second.manifest["classifier"] == classifier.sha256
-    assert find_trained_targets(workspace) == ["Effusion", "Mass"]
+    assert list_trained_targets(workspace) == ["Effusion", "Mass"]
     status, _, err = run(capsys, "train", str(workspace.path), "--target", "Effusion", "--stage", "saliency", *SMALL)
-    assert status == 0 and find_trained_targets(workspace) == ["Effusion", "Mass"], err
+    assert status == 0 and list_trained_targets(workspace) == ["Effusion", "Mass"], err
     assert load_models(workspace).target == "Effusion"
 
 
@@ -92,7 +93,7 @@ def test_every_stage_is_judged_by_patients_that_no_stage_learnt_from(tmp_path, c
         sets.append(given[0])
         return train(*given, **options)
 
-    monkeypatch.setattr(train_both, "train", remember)
+    monkeypatch.setattr(both_stages, "train", remember)
     words = ["train", str(workspace.path), *SMALL, "--epochs", "1", "--json"]
     first = run(capsys, *words, "--target", "Effusion", "--findings", "Mass", "--stage", "classifier")
     second = run(capsys, *words, "--target", "Mass", "--stage", "saliency")

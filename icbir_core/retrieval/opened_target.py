@@ -1,0 +1,305 @@
+"""One target finding of a workspace, opened for searching: models, store, indexes, and by what they can rank."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shlex
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError
+from icbir_core.retrieval import finding_features, regions
+from icbir_core.retrieval.case_keys import CaseKeys
+from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
+from icbir_core.retrieval.methods import FEATURES, FINDING, REGION, SEARCH_METHODS, SearchMethod, calling
+from icbir_core.retrieval.model_choice import Models, load_models
+from icbir_core.retrieval.neighbours import measure_part_neighbours, read_neighbours
+from icbir_core.retrieval.part_index import PartIndex
+from icbir_core.retrieval.search_index import Eligible, SearchIndex, StoredIndex, find_index_class
+from icbir_core.retrieval.store import CaseStore
+from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
+from icbir_core.types import Prediction
+
+_SPATIAL_IN_MEMORY = 20_000
+_PARTS_KEPT = 64
+_PIECE = 1024
+
+
+def name_origin(method: SearchMethod, centre: Centre | None) -> dict[str, str]:
+    """What an index of that method is made from beside models and catalogue."""
+    origin = {"centre": centre.sha256} if method.centred and centre is not None else {}
+    return origin | ({"method_version": method.version} if method.version else {})
+
+
+@dataclass(frozen=True, eq=False)
+class QueryEmbedding:
+    """What is kept of a film that was searched with.
+
+    image float32 (S, S) : the network's input; embeddings : of this one film; prediction; timings_ms : of each stage.
+    descriptors : by method, what was asked for so far.
+    """
+
+    image: np.ndarray
+    embeddings: Embeddings
+    prediction: Prediction
+    timings_ms: Mapping[str, float]
+    descriptors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RankingBasis:
+    """By what a target's cases are ranked: by a method, or by a step of a search.
+
+    index : ranks. describe : a film's description, comparable with those of the index. measure_neighbours : distances
+    float64, ascending, of the catalogue's own cases to their nearest. versions : hashes of what an answer rests on.
+    """
+
+    method: SearchMethod
+    index: SearchIndex
+    describe: Callable[[QueryEmbedding], np.ndarray]
+    measure_neighbours: Callable[[], np.ndarray]
+    versions: Mapping[str, str]
+
+
+class OpenedTarget:
+    """Opened by `open`; holds no state that a search changes, except what it loads lazily under its lock."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        models: Models,
+        store: CaseStore,
+        indexes: Mapping[str, StoredIndex],
+        map_method: str,
+        centre: Centre | None = None,
+    ):
+        self.centre = centre
+        self.workspace, self.models, self.store, self.indexes = workspace, models, store, dict(indexes)
+        self.target, self.map_method = models.target, map_method
+        self.embedder: Embedder = models.make_embedder(map_method)
+        self._neighbours: dict[str, np.ndarray] = {}
+        self._part_neighbours: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
+        self._spatial: tuple[np.ndarray, np.ndarray] | None = None
+        self._states: dict[str, np.ndarray] = {}
+        self._removed: tuple[tuple[int, int], np.ndarray] | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, workspace: Workspace, target: str, shared: Models | None = None) -> OpenedTarget:
+        """Load models, store and the indexes of a target, and compare what each was made from.
+
+        shared : models of another target of this workspace, whose classifier is taken over. Raises `IndexMismatch`. An
+        index that an installed package cannot open is left out with a warning.
+        """
+        files = TargetFiles(workspace, target)
+        entry, catalogue = workspace.read_manifest()["artefacts"][files.name], get_catalogue_sha256(workspace)
+        if entry["catalogue"] != catalogue:
+            command = f"python -m icbir_core index {shlex.quote(str(workspace.path))} --target {shlex.quote(target)}"
+            raise IndexMismatch(
+                f"Expected an index of the whole catalogue, got one for {target} from before the last ingest; "
+                f"run `{command}`."
+            )
+        models = load_models(workspace, target, shared.classifier if shared else None)
+        map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
+        identity = models.identity | {"map_method": map_method, "target": target}
+        store = CaseStore.open(files.store, identity)
+        expected = models.identity | {"catalogue": catalogue}
+        methods = [method for name, method in SEARCH_METHODS.items() if name in entry["methods"]]
+        centre = Centre.open(files.folder, identity) if any(method.centred for method in methods) else None
+        indexes = {}
+        for method in methods:
+            try:
+                with calling(method):
+                    origin = expected | name_origin(method, centre)
+                    index = find_index_class(method).open(files.get_index(method.name), origin)
+                    index.rounding = method.rounding
+                    indexes[method.name] = index
+            except IcbirError as error:
+                if method.name in SEARCH_METHODS.built_in:
+                    raise
+                logging.getLogger("icbir").warning("The search method '%s' is left out: %s", method.name, error)
+        return cls(workspace, models, store, indexes, map_method, centre)
+
+    @property
+    def default_method(self) -> str:
+        """The preferred method among those indexed."""
+        return next(iter(self.indexes))
+
+    def get_index(self, method: str) -> StoredIndex:
+        """The index of a method. Raises `UnknownNameError` listing those that are there."""
+        if method not in self.indexes:
+            raise UnknownNameError("indexed method", method, self.indexes)
+        return self.indexes[method]
+
+    def get_versions(self, method: str) -> dict[str, str]:
+        """Hashes of what an answer rests on."""
+        return {
+            "model": self.models.classifier.sha256,
+            "saliency_model": self.models.identity["saliency_model"],
+            "catalogue": self.indexes[method].manifest["made_from"]["catalogue"],
+            "index": self.indexes[method].sha256,
+        }
+
+    def get_neighbours(self, method: str) -> np.ndarray:
+        """Nearest-neighbour distances of the catalogue's own cases. Raises `IndexMismatch`."""
+        with self._lock:
+            if method not in self._neighbours:
+                index = self.get_index(method)
+                self._neighbours[method] = read_neighbours(index.directory, index.sha256)
+            return self._neighbours[method]
+
+    # --------------------------------------------------------------------------------------- by what it can rank
+
+    def describe_query(self, embedded: QueryEmbedding, method: str) -> np.ndarray:
+        """A film as a method describes it, to be compared with the cases of its index."""
+        if method not in embedded.descriptors:
+            chosen = SEARCH_METHODS[method]
+            found = describe_films(chosen, embedded.image[None], embedded.embeddings)
+            if chosen.centred and self.centre is not None:
+                found = self.centre.transform(found)
+            embedded.descriptors[method] = found[0]
+        return embedded.descriptors[method]
+
+    def rank_by_method(self, method: str) -> RankingBasis:
+        """By the whole film. Raises `UnknownNameError` for a method that is not indexed."""
+        index = self.get_index(method)
+        return RankingBasis(
+            SEARCH_METHODS[method],
+            index,
+            lambda embedded: self.describe_query(embedded, method),
+            lambda: self.get_neighbours(method),
+            self.get_versions(method),
+        )
+
+    def rank_by_region(self, weights: np.ndarray, anywhere: bool, method: str, keys: CaseKeys) -> RankingBasis:
+        """By what lies in a region (weights of `weigh_cells`), in the same place or anywhere, among the cases that
+        `method` has indexed."""
+        index = PartIndex(
+            REGION,
+            self.get_index(method).rows,
+            lambda rows: (regions.describe_region(piece, weights) for piece in self._iterate_spatial(rows)),
+            lambda rows: (regions.place_region(piece, weights, anywhere) for piece in self._iterate_spatial(rows)),
+        )
+        versions = self.get_versions(method)
+        del versions["index"]  # the store is compared; no index has a say
+        return RankingBasis(
+            REGION,
+            index,
+            lambda embedded: regions.describe_region(embedded.embeddings.spatial, weights)[0],
+            lambda: self._get_part_neighbours(index, (weights.tobytes(), anywhere), keys),
+            versions,
+        )
+
+    def rank_by_finding(self, finding: str, keys: CaseKeys) -> RankingBasis:
+        """By what the classifier uses for a finding. Raises `RetrievalError` where its features are not indexed,
+        `UnknownNameError` for a finding that it does not know."""
+        method = self.feature_method
+        if method is None:
+            raise RetrievalError(
+                "Expected an index of the classifier's features to search by a finding, got none; run the index "
+                "command with the method cnn_centred."
+            )
+        features, weights = self.get_index(method), finding_features.weigh_features(self.models.classifier, finding)
+
+        def describe(rows: np.ndarray) -> Iterator[np.ndarray]:
+            for start in range(0, len(rows), _PIECE):
+                yield features.get_vectors(rows[start : start + _PIECE]) * weights
+
+        index = PartIndex(FINDING, features.rows, describe, lambda rows: (piece[:, None] for piece in describe(rows)))
+        return RankingBasis(
+            FINDING,
+            index,
+            lambda embedded: self.describe_query(embedded, method) * weights,
+            lambda: self._get_part_neighbours(index, (finding,), keys),
+            self.get_versions(method),
+        )
+
+    @property
+    def feature_method(self) -> str | None:
+        """The method whose index holds the classifier's features; None if none is indexed."""
+        return next((name for name in self.indexes if SEARCH_METHODS[name].fields == (FEATURES,)), None)
+
+    def _get_part_neighbours(self, index: PartIndex, key: tuple[object, ...], keys: CaseKeys) -> np.ndarray:
+        """Nearest-neighbour distances by a part of the film, of a sample of the cases; measured at the first search by
+        that part and kept for the last 64. key : equal for equal parts."""
+        rows = np.sort(self.find_eligible(index.rows).rows)
+        key = index.method.name, *key, hashlib.sha256(rows.tobytes()).digest()
+        with self._lock:
+            known = self._part_neighbours.get(key)
+        if known is None:
+            known = measure_part_neighbours(index, rows, keys)
+        with self._lock:
+            self._part_neighbours[key] = known
+            self._part_neighbours.move_to_end(key)
+            while len(self._part_neighbours) > _PARTS_KEPT:
+                self._part_neighbours.popitem(last=False)
+        return known
+
+    # -------------------------------------------------------------------------------------- about the catalogue
+
+    def find_eligible(
+        self, rows: np.ndarray, filtered: np.ndarray | None = None, excluded: np.ndarray | None = None
+    ) -> Eligible:
+        """Which of the indexed cases `rows` may be returned, after filter, exclusions and removals."""
+        removed = self._read_removed()
+        alive = rows[~np.isin(rows, removed)] if len(removed) else rows
+        eligible = alive if filtered is None else alive[np.isin(alive, filtered)]
+        if excluded is not None and len(excluded):
+            eligible = eligible[~np.isin(eligible, excluded)]
+        return Eligible(eligible, len(alive), filtered is not None)
+
+    def _read_removed(self) -> np.ndarray:
+        """Rows of removed cases; read again only when the catalogue's file has changed (it is a walk over all rows)."""
+        state = self.workspace.catalogue.path.stat()
+        stamp = (state.st_mtime_ns, state.st_size)
+        with self._lock:
+            if self._removed is None or self._removed[0] != stamp:
+                self._removed = stamp, self.workspace.catalogue.removed_rows()
+            return self._removed[1]
+
+    def compute_base_rate(self, rows: np.ndarray, finding: str) -> float | None:
+        """Part of the rows with a known state that carry the finding; None if no state is known."""
+        with self._lock:
+            if finding not in self._states:
+                catalogue = self.workspace.catalogue
+                known = [case.row for batch in catalogue.iterate(1024, include_removed=True) for case in batch]
+                states = np.full(max(known, default=-1) + 1, np.nan, dtype=np.float32)
+                if finding in catalogue.findings:
+                    states[known] = catalogue.labels((finding,), known)[:, 0]
+                self._states[finding] = states
+            states = self._states[finding][rows]
+        return None if np.isnan(states).all() else float(np.nanmean(states))
+
+    def read_map(self, row: int) -> np.ndarray:
+        """The raw attribution float32 (S, S) of a case, from the store."""
+        if row not in self._completed():
+            raise IndexMismatch(f"Expected a map of catalogue row {row}, got none; run the index command.")
+        scale = self.store.read("scales", np.array([row]))[0]
+        found: np.ndarray = self.store.read("maps", np.array([row]))[0].astype(np.float32) * scale
+        return found
+
+    @lru_cache(maxsize=1)  # noqa: B019 (it lives as long as its retriever)
+    def _completed(self) -> frozenset[int]:
+        return frozenset(self.store.get_completed().tolist())
+
+    def _iterate_spatial(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Region features of rows in pieces; kept in memory (12.5 kB a case) for catalogues of at most 20,000 cases."""
+        if len(self.store.get_completed()) > _SPATIAL_IN_MEMORY:
+            yield from (spatial for _, spatial in self.store.iterate("spatial", rows))
+            return
+        with self._lock:
+            if self._spatial is None:
+                known = self.store.get_completed()
+                self._spatial = known, self.store.read("spatial", known)
+            known, spatial = self._spatial
+        positions = np.searchsorted(known, rows)
+        for start in range(0, len(rows), _PIECE):
+            yield spatial[positions[start : start + _PIECE]]

@@ -1,0 +1,130 @@
+"""Where a workspace keeps what belongs to one target finding, and under which names its manifest lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icbir_core.catalogue import Workspace
+from icbir_core.catalogue.verifying import Check
+from icbir_core.errors import IcbirError, WorkspaceError
+from icbir_core.files import read_json
+from icbir_core.types import Progress
+
+CLASSIFIER = "classifier"
+"""The manifest's name of the classifier, which all targets share."""
+_TARGET, _INDEX, _STORE, _SALIENCY = "index:", "index/", "store/", "saliency_classifier/"
+_SALIENCY_FILE = "saliency_classifier.keras"
+
+
+def get_classifier_path(workspace: Workspace) -> Path:
+    """The weights of the workspace's own classifier; its card lies beside them."""
+    return workspace.models / "classifier.keras"
+
+
+@dataclass(frozen=True)
+class TargetFiles:
+    """Paths, which need not exist, and manifest names of one target of a workspace."""
+
+    workspace: Workspace
+    target: str
+
+    @property
+    def folder(self) -> Path:
+        """What was computed for the target; made if missing. The centres of its features lie here."""
+        return self.workspace.target_directory(self.target)
+
+    @property
+    def saliency_classifier(self) -> Path:
+        """The weights of the target's saliency classifier; its card lies beside them."""
+        return self.folder / _SALIENCY_FILE
+
+    @property
+    def training(self) -> Path:
+        """What a training keeps while it runs."""
+        return self.folder / "training"
+
+    @property
+    def store(self) -> Path:
+        """Maps and embeddings of every case."""
+        return self.folder / "store.zarr"
+
+    def get_own_store(self, method: str) -> Path:
+        """What a method computes of every case by itself."""
+        return self.folder / "methods" / f"{method}.zarr"
+
+    def get_index(self, method: str) -> Path:
+        """Folder of a method's index."""
+        return self.folder / "index" / method
+
+    @property
+    def name(self) -> str:
+        """Lists the indexed methods, and what they were made from."""
+        return _TARGET + self.target
+
+    @property
+    def saliency_name(self) -> str:
+        return _SALIENCY + self.target
+
+    def get_store_name(self, method: str = "") -> str:
+        """Of the store, or of a method's own."""
+        return _STORE + self.target + (f"/{method}" if method else "")
+
+    def get_index_name(self, method: str) -> str:
+        return f"{_INDEX}{self.target}/{method}"
+
+
+def find_next_order(artefacts: dict[str, Any], name: str) -> int:
+    """The place of an artefact among those of its kind: its former one, else behind all; the first is the default."""
+    kind = next(kind for kind in (_TARGET, _SALIENCY) if name.startswith(kind))
+    orders = [entry.get("order", 0) for key, entry in artefacts.items() if key.startswith(kind)]
+    return int(artefacts.get(name, {}).get("order", max(orders, default=-1) + 1))
+
+
+def list_targets(workspace: Workspace) -> tuple[str, ...]:
+    """The indexed findings, in the order of their first indexing. Raises `WorkspaceError` if there is none."""
+    artefacts = workspace.read_manifest()["artefacts"]
+    found = [(entry.get("order", 0), name) for name, entry in artefacts.items() if name.startswith(_TARGET)]
+    if not found:
+        raise WorkspaceError(
+            f"Expected an indexed workspace, got '{workspace.path}' without an index; run the index command first."
+        )
+    return tuple(name.removeprefix(_TARGET) for _, name in sorted(found))
+
+
+def list_saliency_cards(workspace: Workspace) -> list[Path]:
+    """The cards of the saliency classifiers of the workspace's own."""
+    return sorted((workspace.path / "targets").glob(f"*/{Path(_SALIENCY_FILE).stem}.json"))
+
+
+def list_trained_targets(workspace: Workspace) -> list[str]:
+    """Findings with a saliency classifier of the workspace's own, in the order of their first training."""
+    artefacts = workspace.read_manifest()["artefacts"]
+    found = []
+    for path in list_saliency_cards(workspace):
+        card = read_json(path)
+        target = str(card.get("target") or card["findings"][0])
+        found.append((artefacts.get(_SALIENCY + target, {}).get("order", 0), target))
+    return [target for _, target in sorted(found)]
+
+
+def get_catalogue_sha256(workspace: Workspace) -> str:
+    """The catalogue's hash as its last ingest recorded it (`verify` computes it anew)."""
+    entry = workspace.read_manifest()["artefacts"].get("catalogue")
+    return str(entry["sha256"]) if entry else workspace.catalogue.sha256()
+
+
+def verify_stores(workspace: Workspace, progress: Progress | None = None) -> Iterator[Check]:
+    """One check a store: its maps and embeddings, hashed again. Loads no network."""
+    from icbir_core.retrieval.store import CaseStore
+
+    for name, entry in sorted(workspace.read_manifest()["artefacts"].items()):
+        if name.startswith(_STORE):
+            label = f"maps and embeddings/{name.removeprefix(_STORE)}"
+            try:
+                cases = CaseStore.open((workspace.path / entry["path"]).parent).check(progress)
+                yield Check(label, True, f"{cases} cases unchanged")
+            except IcbirError as error:
+                yield Check(label, False, str(error))
