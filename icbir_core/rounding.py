@@ -25,7 +25,10 @@ def clear_rounding(differences: np.ndarray, sizes: np.ndarray | float, share: fl
     b that is (|a|² + |b|²)^½.
     """
     differences = np.asarray(differences)
-    return np.where(np.abs(differences) <= share * np.asarray(sizes), differences.dtype.type(0), differences)
+    cleared: np.ndarray = np.where(
+        np.abs(differences) <= share * np.asarray(sizes), differences.dtype.type(0), differences
+    )
+    return cleared
 
 
 def clear_distances(distances: np.ndarray, query: np.ndarray, share: float = SINGLE) -> np.ndarray:
@@ -40,4 +43,5 @@ def clear_distances(distances: np.ndarray, query: np.ndarray, share: float = SIN
 def invert_lengths(vectors: np.ndarray, sizes: np.ndarray | float = 0.0) -> np.ndarray:
     """1 / |v| of each vector (N, D), float64 (N,), and 0 where a vector is zero or rounding beside `sizes`."""
     lengths = clear_rounding(np.linalg.norm(np.asarray(vectors, np.float64), axis=1), sizes)
-    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    inverse: np.ndarray = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return inverse
