@@ -9,7 +9,7 @@ from scipy.special import expit
 from icbir_core.errors import ModelError
 from icbir_core.model.calibration import calibration_error, fit_temperature
 from icbir_core.model.evaluation_card import describe_spectrum, mark_diseased
-from icbir_core.model.scoring import _weighted_aurocs, choose_operating_point, compute_auroc, score_finding
+from icbir_core.model.scoring import choose_operating_point, compute_auroc, score_finding
 
 
 def test_auroc_is_the_chance_of_the_right_order():
@@ -42,12 +42,17 @@ def test_interval_resamples_patients_not_films():
     assert once.low <= once.value <= once.high
 
 
-def test_weighted_auroc_is_that_of_repeated_films():
+def test_the_interval_is_that_of_patients_drawn_again_and_again():
+    """The slow way: draw 30 patients with replacement, score their films, 2,000 times over."""
     random = np.random.default_rng(4)
-    labels, scores = (random.random(30) > 0.5).astype(float), np.round(random.random(30), 1)
-    weights = random.integers(0, 4, (5, 30))
-    slow = [compute_auroc(np.repeat(labels, row), np.repeat(scores, row)) for row in weights]
-    np.testing.assert_allclose(_weighted_aurocs(labels, scores, weights.astype(float)), slow)
+    labels = (random.random(60) > 0.5).astype(float)
+    scores = np.round(random.random(60) + 0.3 * labels, 1)
+    patients = np.repeat(np.arange(30), 2)
+    drawn = random.integers(0, 30, (2000, 30))
+    films = [np.concatenate([np.flatnonzero(patients == patient) for patient in one]) for one in drawn]
+    low, high = np.nanpercentile([compute_auroc(labels[rows], scores[rows]) for rows in films], [2.5, 97.5])
+    found = score_finding(labels, scores, [str(patient) for patient in patients], repeats=2000)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02)
 
 
 def test_one_class_gives_no_score():
