@@ -1,6 +1,6 @@
 """Each saliency method in milliseconds a film and in forward passes of the same network, cold and warm.
 
-    PYTHONPATH=. python benchmarks/saliency_speed.py [--rounds 5] [--batches 1,8] [--peer PYTHON] [--threads 2] [--slow]
+    python benchmarks/saliency_speed.py [--rounds 5] [--batches 1,8] [--peer PYTHON] [--threads 2] [--slow]
 
 DenseNet-121 at 224 × 224, random weights (the work does not depend on them). In each round a forward pass and every
 method run one after the other on the same films, so that another load on the machine falls on all of them; the unit is
