@@ -11,6 +11,7 @@ import numpy as np
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.radiograph.overlay import SEQUENTIAL_MAPS, colour_table, shared_scale
+from icbir_core.saliency.display import SMOOTHED, find_threshold, smooth_for_display
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case
 from icbir_ui.films import case_picture
@@ -52,19 +53,26 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     if not maps:
         return options
     scale = shared_scale(list(maps.values()))
-    return replace(options, colours=colour_table(name), colour_map=name, scale=scale, legend="Heat map, one scale")
+    threshold = find_threshold(next(iter(maps.values())), scale)
+    return replace(
+        options, colours=colour_table(name), colour_map=name, scale=scale, threshold=threshold,
+        legend=f"Heat map, {SMOOTHED}, one scale",
+    )  # fmt: skip
 
 
 def compute_maps(
     engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem, tell: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """case_id → map (S, S) of every film of an item; empty in the step without maps. tell(word) : while she waits."""
+    """case_id → map (S, S) of every film of an item, as it is drawn, the query's first; empty in the step without maps.
+
+    tell(word) : while she waits.
+    """
     if not item.with_maps:
         return {}
     found, target = {}, session.study.target
     for case, key in _name_maps(workspace, session, item):
         one = engine.ask(key, lambda retriever, case=case: retriever.map_of(case, METHOD, target), tell)
-        found[case.case_id] = one.values
+        found[case.case_id] = smooth_for_display(one).values
     return found
 
 
