@@ -17,10 +17,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from icbir_core.errors import BrokenPlugin, IcbirError, UnknownNameError
 
-SEARCH_METHODS = "icbir.search_methods"
-SALIENCY_METHODS = "icbir.saliency_methods"
-LAYOUTS = "icbir.layouts"
-GROUPS: tuple[str, ...] = (SEARCH_METHODS, SALIENCY_METHODS, LAYOUTS)
+SEARCH_GROUP = "icbir.search_methods"
+SALIENCY_GROUP = "icbir.saliency_methods"
+LAYOUT_GROUP = "icbir.layouts"
+GROUPS: tuple[str, ...] = (SEARCH_GROUP, SALIENCY_GROUP, LAYOUT_GROUP)
 """The groups of entry points; `icbir.backbones` is kept free for networks of other kinds."""
 
 

@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from icbir_core.errors import RetrievalError
-from icbir_core.plugins import SEARCH_METHODS as GROUP
-from icbir_core.plugins import Registry
+from icbir_core.plugins import SEARCH_GROUP, Registry
 from icbir_core.rounding import COARSE, SINGLE
 
 EUCLIDEAN = "euclidean"
@@ -71,7 +70,7 @@ class SearchMethod:
 _SHARE_FEATURES = "icbir_core.retrieval.pair_explanation:share_features"
 SEARCH_METHODS: Registry[SearchMethod] = Registry(
     "search method",
-    GROUP,
+    SEARCH_GROUP,
     SearchMethod,
     (
         SearchMethod(

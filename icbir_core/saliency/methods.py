@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from icbir_core.model.layer_names import FEATURE_LAYER
-from icbir_core.plugins import SALIENCY_METHODS as GROUP
-from icbir_core.plugins import Registry
+from icbir_core.plugins import SALIENCY_GROUP, Registry
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class SaliencyMethod:
 
 SALIENCY_METHODS: Registry[SaliencyMethod] = Registry(
     "saliency method",
-    GROUP,
+    SALIENCY_GROUP,
     SaliencyMethod,
     (
         SaliencyMethod(

@@ -20,8 +20,7 @@ from icbir_core.catalogue.layouts.rows import (
     SkippedRow,
 )
 from icbir_core.errors import CatalogueError, UnknownNameError
-from icbir_core.plugins import LAYOUTS as GROUP
-from icbir_core.plugins import Registry, load_reference
+from icbir_core.plugins import LAYOUT_GROUP, Registry, load_reference
 from icbir_core.types import VIEWS
 
 
@@ -38,7 +37,7 @@ class Layout:
 
 LAYOUTS: Registry[Layout] = Registry(
     "layout",
-    GROUP,
+    LAYOUT_GROUP,
     Layout,
     (
         Layout(name, f"{__name__}.{name}:read_rows", hides_names=name in ("folder", "dicom"))
