@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icbir_core.errors import RadiographError
+from icbir_core.files import PathLike
 from icbir_core.types import Case, Query
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
 
 
-def open_retriever(path: str | Path, target: str | None = None, device: str = "auto") -> Retriever:
+def open_retriever(path: PathLike, target: str | None = None, device: str = "auto") -> Retriever:
     """Open an indexed workspace for searching.
 
     Parameters
@@ -53,7 +54,7 @@ def open_retriever(path: str | Path, target: str | None = None, device: str = "a
     return Retriever.open(path, target, device)
 
 
-def read_film(retriever: Retriever, path: str | Path) -> Query:
+def read_film(retriever: Retriever, path: PathLike) -> Query:
     """Read a film to search with.
 
     Parameters
@@ -89,7 +90,7 @@ def read_film(retriever: Retriever, path: str | Path) -> Query:
 def save_overlay(
     retriever: Retriever,
     film: Query | Case,
-    path: str | Path,
+    path: PathLike,
     method: str = "deep_taylor",
     finding: str | None = None,
     scale: float | None = None,

@@ -93,7 +93,7 @@ def read_json(path: PathLike) -> Any:
             ) from None
 
 
-def read_arrays(path: str | Path, kind: type[IcbirError], advice: str) -> dict[str, np.ndarray]:
+def read_arrays(path: PathLike, kind: type[IcbirError], advice: str) -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file by name, none of them a pickle. Raises `kind`; advice : what to do, as in "run the
     index command again".
     """

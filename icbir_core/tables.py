@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from icbir_core.files import PathLike
 from icbir_core.types import shorten
 
 ENCODING = "utf-8-sig"
@@ -37,10 +38,10 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], last: st
     return buffer.getvalue().encode(ENCODING)
 
 
-def read_table(path: Path, columns: int) -> Iterator[list[str]]:
+def read_table(path: PathLike, columns: int) -> Iterator[list[str]]:
     """The rows of a table of `write_table`, without its header, as they were given to it; those of another number of
     columns are left out."""
-    with path.open(newline="", encoding=ENCODING, errors="replace") as handle:
+    with Path(path).open(newline="", encoding=ENCODING, errors="replace") as handle:
         for row in islice(csv.reader(handle), 1, None):
             if len(row) == columns:
                 yield [cell[1:] if cell.startswith("'") and _ACTIVE.match(cell[1:]) else cell for cell in row]

@@ -34,13 +34,17 @@ def make_aside(directory: PathLike) -> Iterator[Path]:
 
 
 def open_index(
-    directory: Path, facts: Mapping[str, Any], made_from: Mapping[str, str], load: Callable[[dict[str, Any]], Opened]
+    directory: PathLike,
+    facts: Mapping[str, Any],
+    made_from: Mapping[str, str],
+    load: Callable[[dict[str, Any]], Opened],
 ) -> Opened:
     """What `load` makes of the checked manifest (see `open_manifest`) and its files.
 
     Tried again where another process has put a new manifest in the place of the one that was read: the old one's files
     are then gone. Raises `IndexMismatch` for whatever else is wrong with a file.
     """
+    directory = Path(directory)
     for left in reversed(range(_TRIES)):
         before = _stamp(directory)
         try:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from icbir_core.files import PathLike
 from icbir_core.plugins import load_reference
 from icbir_core.retrieval.methods import SearchMethod
 
@@ -96,14 +97,14 @@ class StoredIndex(SearchIndex, Protocol):
 
     @classmethod
     def update(
-        cls, directory: Path, vectors: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str]
+        cls, directory: PathLike, vectors: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str]
     ) -> StoredIndex:
         """Bring the index in `directory` to these vectors (N, …), any array that can be sliced, and rows (N,); those in
         `removed` need not be in it. Raises `IndexMismatch` for a value that is not finite."""
         ...
 
     @classmethod
-    def open(cls, directory: Path, expected: Mapping[str, str] | None = None) -> StoredIndex:
+    def open(cls, directory: PathLike, expected: Mapping[str, str] | None = None) -> StoredIndex:
         """Open for searching. expected : hashes that "made_from" must hold. Raises `IndexMismatch`."""
         ...
 

@@ -30,9 +30,9 @@ FORMAT = 1
 _ADVICE = "run the index command again, or restore it from a copy"
 
 
-def reading_store(path: Path) -> AbstractContextManager[None]:
+def reading_store(path: PathLike) -> AbstractContextManager[None]:
     """The door through which a store is read: whatever is raised in it becomes an `IndexMismatch`."""
-    return reading_own(f"'{path.name}'", IndexMismatch, _ADVICE)
+    return reading_own(f"'{Path(path).name}'", IndexMismatch, _ADVICE)
 
 
 class CaseStore:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from icbir_core.files import PathLike
 from icbir_core.model.checkpoint import forget_checkpoint
 from icbir_core.model.classifier import Classifier, manifest_path, save_classifier
 from icbir_core.model.recipes import Recipe
@@ -24,8 +24,8 @@ class SideNetwork:
     """What to train. path : of the weights; folder : what the training keeps; kind : in the manifest. made_from :
     names the films and options, so that a killed run goes on only with the same ones. facts : more for the manifest."""
 
-    path: Path
-    folder: Path
+    path: PathLike
+    folder: PathLike
     kind: str
     network: str
     input: InputSettings

@@ -117,7 +117,7 @@ def test_what_is_searched(kind, tmp_path):
     made_from = {"model": "m", "catalogue": "c"}
     Index.build(kind(tmp_path / "index"), vectors, rows, made_from)
     index = Index.open(kind(tmp_path / "index"), made_from)
-    assert index.search(vectors[3], 1)[0].tolist() == [3]
+    assert index.search(vectors[3], 1).rows.tolist() == [3]
     write_neighbours(kind(index.directory), index.sha256, np.ones(2))
     assert read_neighbours(kind(index.directory), index.sha256).tolist() == [1, 1]
     reduced, none = np.zeros((2, 64, 64), np.float16), np.empty(0, np.int64)
