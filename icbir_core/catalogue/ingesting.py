@@ -93,9 +93,11 @@ def ingest(
 def record_catalogue(workspace: Workspace) -> dict[str, Any]:
     """Write the catalogue's hash and count into the manifest, as the artefact "catalogue"."""
     catalogue = workspace.catalogue
-    return workspace.record_artefact(
-        "catalogue", {"sha256": catalogue.sha256(), "cases": catalogue.count(include_removed=True)}
-    )
+    former = workspace.read_manifest()["artefacts"].get("catalogue", {})
+    # The first value stays: a salt that was exchanged must not become the right one with the next ingest.
+    salt_check = former.get("salt_check") or workspace.salt_check
+    facts = {"sha256": catalogue.sha256(), "cases": catalogue.count(include_removed=True), "salt_check": salt_check}
+    return workspace.record_artefact("catalogue", facts)
 
 
 class _Ingest:

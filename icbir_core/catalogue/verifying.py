@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import IcbirError
-from icbir_core.files import PARTIAL_MARK, sha256_of_file
+from icbir_core.files import PARTIAL_MARK, reading_own, sha256_of_file
 from icbir_core.types import Case, Progress
 
 # So many examples are named; the count is always whole.
 _EXAMPLES = 5
+DATABASES = ("catalogue.db", "ratings.db")
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,50 @@ def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> 
 
     Every stored film is read and hashed, a few at a time.
     """
-    yield _check_salt(workspace)
-    yield _check_catalogue(workspace)
-    yield from _check_films(workspace, progress or (lambda done, total, text: None))
-    for name in sorted(set(workspace.read_manifest()["artefacts"]) - {"catalogue"}):
-        try:
-            workspace.check_artefact(name)
-            yield Check(name, True, "as the manifest says")
-        except IcbirError as error:
-            yield Check(name, False, str(error))
+    tell = progress or (lambda done, total, text: None)
+    yield from guard("salt", lambda: [_check_salt(workspace)])
+    yield from guard("catalogue", lambda: [_check_catalogue(workspace)])
+    for name in DATABASES:
+        yield from guard(name, lambda name=name: _check_database(workspace.path / name))
+    yield from guard("films", lambda: _check_films(workspace, tell))
+    for name in list_artefacts(workspace):
+        if name != "catalogue":
+            yield from guard(name, lambda name=name: [_check_artefact(workspace, name)])
+
+
+def guard(name: str, look: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """The checks of `look`; whatever it raises is one more that failed, so that the checks after it are made too."""
+    try:
+        yield from look()
+    except IcbirError as error:
+        yield Check(name, False, str(error))
+    except Exception as error:
+        yield Check(name, False, f"Damaged such that it cannot be looked at ({type(error).__name__}); restore it.")
+
+
+def list_artefacts(workspace: Workspace) -> list[str]:
+    """The names in the manifest, sorted; none where it cannot be read, which the check of the catalogue tells."""
+    try:
+        return sorted(workspace.read_manifest()["artefacts"])
+    except IcbirError:
+        return []
+
+
+def _check_artefact(workspace: Workspace, name: str) -> Check:
+    workspace.check_artefact(name)
+    return Check(name, True, "as the manifest says")
+
+
+def _check_database(path: Path) -> Iterator[Check]:
+    """SQLite's own check of every page; nothing where there is no such file, as before the first rating."""
+    if not path.is_file():
+        return
+    with reading_own(f"'{path.name}'"), closing(sqlite3.connect(path)) as database:
+        found = [str(row[0]) for row in database.execute("PRAGMA integrity_check(5)")]
+    whole = found == ["ok"]
+    yield Check(
+        path.name, whole, "every page is whole" if whole else f"'{path.name}' is damaged; restore it from a copy."
+    )
 
 
 def _check_salt(workspace: Workspace) -> Check:
@@ -50,6 +89,12 @@ def _check_salt(workspace: Workspace) -> Check:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         return Check("salt", False, f"Expected mode 600 for '{SALT}', got {mode:o}; run chmod 600 on it.")
+    known = workspace.read_manifest()["artefacts"].get("catalogue", {}).get("salt_check")
+    if known is not None and known != workspace.salt_check:
+        text = (
+            f"'{SALT}' is not the salt of this workspace, so that patients are not recognised; restore it from a copy."
+        )
+        return Check("salt", False, text)
     return Check("salt", True, "readable by its owner only")
 
 

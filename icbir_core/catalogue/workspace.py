@@ -216,6 +216,11 @@ class Workspace:
         """16 hexadecimal digits of HMAC-SHA256 of `text` under the workspace's salt."""
         return hmac.new(self._salt, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]
 
+    @property
+    def salt_check(self) -> str:
+        """What the manifest keeps to know the salt again; it tells nothing of the salt."""
+        return self.hash_secretly("check value of the salt")
+
     @cached_property
     def _salt(self) -> bytes:
         try:

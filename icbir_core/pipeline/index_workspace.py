@@ -292,6 +292,8 @@ def _record(
     for method in indexes:
         entry = {"path": files.get_index(method), "made_from": origin}
         workspace.record_artefact(files.get_index_name(method), entry)
+    for centre in sorted(files.folder.glob("centre*.npz")):
+        workspace.record_artefact(f"{centre.stem}/{files.target}", {"path": centre})
     former = artefacts.get(files.name, {})
     same = former.get("models") == models.identity and former.get("catalogue") == catalogue_sha256
     workspace.record_artefact(

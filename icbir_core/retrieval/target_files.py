@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue import Workspace
-from icbir_core.catalogue.verifying import Check
-from icbir_core.errors import IcbirError, WorkspaceError
+from icbir_core.catalogue.verifying import Check, guard, list_artefacts
+from icbir_core.errors import WorkspaceError
 from icbir_core.files import read_json
 from icbir_core.types import Progress
 
@@ -118,13 +118,14 @@ def get_catalogue_sha256(workspace: Workspace) -> str:
 
 def verify_stores(workspace: Workspace, progress: Progress | None = None) -> Iterator[Check]:
     """One check a store: its maps and embeddings, hashed again. Loads no network."""
-    from icbir_core.retrieval.store import CaseStore
-
-    for name, entry in sorted(workspace.read_manifest()["artefacts"].items()):
+    for name in list_artefacts(workspace):
         if name.startswith(_STORE):
             label = f"maps and embeddings/{name.removeprefix(_STORE)}"
-            try:
-                cases = CaseStore.open((workspace.path / entry["path"]).parent).check(progress)
-                yield Check(label, True, f"{cases} cases unchanged")
-            except IcbirError as error:
-                yield Check(label, False, str(error))
+            yield from guard(label, lambda name=name, label=label: [_check_store(workspace, name, label, progress)])
+
+
+def _check_store(workspace: Workspace, name: str, label: str, progress: Progress | None) -> Check:
+    from icbir_core.retrieval.store import CaseStore
+
+    folder = (workspace.path / workspace.read_manifest()["artefacts"][name]["path"]).parent
+    return Check(label, True, f"{CaseStore.open(folder).check(progress)} cases unchanged")
