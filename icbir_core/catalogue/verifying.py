@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from icbir_core.catalogue.ingesting import WORKERS
@@ -38,11 +39,11 @@ def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> 
     yield from guard("salt", lambda: [_check_salt(workspace)])
     yield from guard("catalogue", lambda: [_check_catalogue(workspace)])
     for name in DATABASES:
-        yield from guard(name, lambda name=name: _check_database(workspace.path / name))
+        yield from guard(name, partial(_check_database, workspace.path / name))
     yield from guard("films", lambda: _check_films(workspace, tell))
     for name in list_artefacts(workspace):
         if name != "catalogue":
-            yield from guard(name, lambda name=name: [_check_artefact(workspace, name)])
+            yield from guard(name, partial(_check_artefact, workspace, name))
 
 
 def guard(name: str, look: Callable[[], Iterable[Check]]) -> Iterator[Check]:
@@ -63,9 +64,9 @@ def list_artefacts(workspace: Workspace) -> list[str]:
         return []
 
 
-def _check_artefact(workspace: Workspace, name: str) -> Check:
+def _check_artefact(workspace: Workspace, name: str) -> Iterator[Check]:
     workspace.check_artefact(name)
-    return Check(name, True, "as the manifest says")
+    yield Check(name, True, "as the manifest says")
 
 
 def _check_database(path: Path) -> Iterator[Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,11 @@ def verify_stores(workspace: Workspace, progress: Progress | None = None) -> Ite
     for name in list_artefacts(workspace):
         if name.startswith(_STORE):
             label = f"maps and embeddings/{name.removeprefix(_STORE)}"
-            yield from guard(label, lambda name=name, label=label: [_check_store(workspace, name, label, progress)])
+            yield from guard(label, partial(_check_store, workspace, name, label, progress))
 
 
-def _check_store(workspace: Workspace, name: str, label: str, progress: Progress | None) -> Check:
+def _check_store(workspace: Workspace, name: str, label: str, progress: Progress | None) -> Iterator[Check]:
     from icbir_core.retrieval.store import CaseStore
 
     folder = (workspace.path / workspace.read_manifest()["artefacts"][name]["path"]).parent
-    return Check(label, True, f"{CaseStore.open(folder).check(progress)} cases unchanged")
+    yield Check(label, True, f"{CaseStore.open(folder).check(progress)} cases unchanged")

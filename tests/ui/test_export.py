@@ -253,7 +253,7 @@ def test_a_case_whose_film_is_gone_stands_in_both_reports_with_the_sentence(sear
     gone = ranking.hits[1].case
     (workspace.path / gone.path).unlink()
     report = gather_report(film, ranking, maps, workspace, {})
-    said = f"Expected the film '{gone.path}' of case '{gone.case_id}', which is missing; restore it."
+    said = f"The film '{gone.path}' of the case '{gone.case_id}' is missing; restore it."
     assert [said in one.lines for one in report.hits] == [False, True, False, False]
     text = write_html(report).decode()
     assert html.escape(said).replace("&#x27;", "&#39;") in text and text.count("data:image/png;base64,") == 8
