@@ -124,9 +124,7 @@ class Catalogue:
             found |= {case.row: case for case in self._make_cases(self._fetch(CASES.c.row.in_(chunk)))}
         missing = [row for row in wanted if row not in found]
         if missing:
-            raise CatalogueError(
-                f"Expected rows of this catalogue, got row {missing[0]}, which it lacks; index it again."
-            )
+            raise CatalogueError(f"The catalogue lacks the row {missing[0]}; index it again.")
         return [found[row] for row in wanted]
 
     def iterate(self, batch: int = 256, include_removed: bool = False, after: int = -1) -> Iterator[list[Case]]:
@@ -144,7 +142,7 @@ class Catalogue:
         """The case with this identifier, removed or not. Raises `CatalogueError` if there is none."""
         records = self._fetch(CASES.c.case_id == case_id)
         if not records:
-            raise CatalogueError(f"Expected a case of this catalogue, got '{case_id}', which it lacks; check its name.")
+            raise CatalogueError(f"The catalogue lacks the case '{case_id}'; check its name.")
         return self._make_cases(records)[0]
 
     def get_row(self, row: int) -> Case:
@@ -254,7 +252,9 @@ class Catalogue:
             taken = [record["case_id"] for record in records]
             query = select(CASES.c.case_id).where(CASES.c.case_id.in_(taken)).limit(1)
             if (clash := connection.execute(query).scalar_one_or_none()) is not None or len(set(taken)) < len(taken):
-                raise CatalogueError(f"Expected new cases, got '{clash or taken[0]}' twice; list each film once.")
+                raise CatalogueError(
+                    f"The catalogue would hold the case '{clash or taken[0]}' twice; list each film once."
+                )
             # One statement for all: a column that the first record lacks would be lost for every other.
             numbered = zip(rows, records, strict=True)
             complete = [{**DEFAULTS, **record, **_sort_findings(record), "row": row} for row, record in numbered]
@@ -301,7 +301,7 @@ class Catalogue:
                 connection.commit()
         except CatalogueError as error:
             raise CatalogueError(
-                f"Expected to add to '{self.path}' what came later, got: {error} Open it once where it can be written."
+                f"'{self.path}' was made by an earlier version: {error} Open it once where it can be written."
             ) from error
 
     def _make_cases(self, records: Sequence[Row[Any]]) -> list[Case]:
@@ -332,9 +332,7 @@ class Catalogue:
             ]
         if len(found) < len(wanted):
             missing = sorted(set(wanted) - {record[0] for record in found})
-            raise CatalogueError(
-                f"Expected rows of this catalogue, got row {missing[0]}, which it lacks; index it again."
-            )
+            raise CatalogueError(f"The catalogue lacks the row {missing[0]}; index it again.")
         return found
 
 

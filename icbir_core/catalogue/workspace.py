@@ -61,9 +61,7 @@ class Workspace:
         if (path / MANIFEST).is_file():
             return cls.open(path)
         if path.exists() and (not path.is_dir() or not all(_is_own(entry.name) for entry in path.iterdir())):
-            raise WorkspaceError(
-                f"Expected a new or empty folder, got '{path}' with other content; name another folder."
-            )
+            raise WorkspaceError(f"The folder '{path}' has other content; name a new or empty one.")
         workspace = cls(path)
         for folder in (path, workspace.images, workspace.models, path / "targets"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +104,7 @@ class Workspace:
         """Folder of what was computed for one target finding; made if missing."""
         name = re.sub(r"[^A-Za-z0-9]+", "_", finding).strip("_").lower()
         if not name:
-            raise WorkspaceError(f"Expected the name of a finding, got '{finding}'; name one, such as Effusion.")
+            raise WorkspaceError(f"'{finding}' names no finding; name one, such as Effusion.")
         folder = self.path / "targets" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -122,7 +120,7 @@ class Workspace:
                 yield
         except Timeout:
             raise WorkspaceError(
-                f"Expected to be the only writer of '{self.path}' ({name}), got another running; wait for it to end."
+                f"Another process is writing to '{self.path}' ({name}), and there can be only one; wait for it to end."
             ) from None
 
     # Manifest
@@ -131,10 +129,11 @@ class Workspace:
         """The manifest: {"format", "created", "artefacts": {name: entry}}. Raises `WorkspaceError` if it is damaged."""
         manifest = read_json(self.path / MANIFEST)
         if not isinstance(manifest, dict) or not _are_entries(manifest.get("artefacts")):
-            raise WorkspaceError(f"Expected a workspace manifest in '{self.path}', got another JSON file; restore it.")
+            raise WorkspaceError(f"The manifest of '{self.path}' is another JSON file; restore it.")
         if manifest.get("format") != FORMAT:
             raise WorkspaceError(
-                f"Expected workspace format {FORMAT}, got {manifest.get('format')}; use the version that made it."
+                f"The workspace has format {manifest.get('format')}, this version reads {FORMAT}; use the one that "
+                "made it."
             )
         return manifest
 
@@ -166,24 +165,22 @@ class Workspace:
         artefacts = self.read_manifest()["artefacts"]
         if name not in artefacts:
             known = ", ".join(sorted(artefacts)) or "none"
-            raise WorkspaceError(f"Expected '{name}' in workspace '{self.path}', got only: {known}; make it first.")
+            raise WorkspaceError(f"The workspace '{self.path}' lacks '{name}'; make it first. It has: {known}.")
         entry: dict[str, Any] = artefacts[name]
         if "path" in entry:
             target = self._inside(entry["path"])
             if not target.exists():
-                raise ManifestMismatch(
-                    f"Expected '{entry['path']}' for '{name}', which is missing; restore or remake it."
-                )
+                raise ManifestMismatch(f"'{entry['path']}' of '{name}' is missing; restore or remake it.")
             if content and "sha256" in entry and (found := _hash(target, name)) != entry["sha256"]:
                 raise ManifestMismatch(
-                    f"Expected '{entry['path']}' with sha256 {entry['sha256'][:12]}…, got {found[:12]}…; "
-                    "restore or remake it."
+                    f"'{entry['path']}' is not what the manifest names ({found[:12]}… instead of "
+                    f"{entry['sha256'][:12]}…); restore or remake it."
                 )
         for source, expected in entry.get("made_from", {}).items():
             found = artefacts.get(source, {}).get("sha256")
             if found != expected:
                 raise ManifestMismatch(
-                    f"Expected '{name}' to be made from the '{source}' that is here, got another "
+                    f"'{name}' was made from another '{source}' than the one that is here "
                     f"({str(expected)[:12]}… instead of {str(found)[:12]}…); make '{name}' again."
                 )
         return entry
@@ -192,9 +189,7 @@ class Workspace:
         root = Path(os.path.normpath(self.path))
         target = Path(os.path.normpath(root / path))
         if not target.is_relative_to(root):
-            raise WorkspaceError(
-                f"Expected a path inside the workspace, got '{path}'; keep artefacts in the workspace."
-            )
+            raise WorkspaceError(f"'{path}' is not inside the workspace; keep artefacts there.")
         return target
 
     # Patients
@@ -227,15 +222,15 @@ class Workspace:
             salt = (self.path / SALT).read_bytes()
         except FileNotFoundError:
             raise WorkspaceError(
-                f"Expected the salt file '{SALT}' in '{self.path}', which is missing; restore it from a copy, since "
-                "patients cannot be recognised without it."
+                f"The salt file '{SALT}' of '{self.path}' is missing; restore it from a copy, since patients cannot be "
+                "recognised without it."
             ) from None
         except OSError as error:
             raise WorkspaceError(
                 f"'{SALT}' cannot be read ({error.strerror}); check its rights and the disk."
             ) from None
         if len(salt) < 32:
-            raise WorkspaceError(f"Expected 32 bytes in '{SALT}', got {len(salt)}; restore it from a copy.")
+            raise WorkspaceError(f"'{SALT}' holds {len(salt)} bytes instead of 32; restore it from a copy.")
         return salt
 
     def _write_salt(self) -> None:
@@ -267,5 +262,5 @@ def _hash(target: Path, name: str) -> str:
     if target.is_dir():
         return sha256_of_tree(target)
     if not target.is_file():
-        raise WorkspaceError(f"Expected the file '{target}' for '{name}', which is missing; make it first.")
+        raise WorkspaceError(f"The file '{target}' of '{name}' is missing; make it first.")
     return sha256_of_file(target)

@@ -69,7 +69,7 @@ def import_study(store: RatingsStore, path: PathLike | BinaryIO) -> ImportReport
         ratings = [Rating.from_dict(json.loads(line)) for line in parts["ratings.jsonl"].splitlines() if line.strip()]
         study.sha256, study.steps("reader")
     if any(rating.study != study.name for rating in ratings):
-        raise StudyError(f"Expected ratings of the study '{study.name}' only, got others; export it again.")
+        raise StudyError(f"The file holds ratings of another study than '{study.name}'; export it again.")
     store.add_study(study.name, study.as_dict(), study.sha256)
     added = store.add_all(ratings)
     return ImportReport(study.name, added, len(ratings) - added)
@@ -80,10 +80,10 @@ def load_study(store: RatingsStore, name: str) -> Study:
     found = store.find_study(name)
     if found is None:
         known = ", ".join(store.study_names()) or "none yet"
-        raise StudyError(f"Expected a study of this workspace, got '{name}'; there are: {known}.")
+        raise StudyError(f"The workspace has no study '{name}'; there are: {known}.")
     study = Study.from_dict(found[0])
     if study.sha256 != found[1]:
-        raise StudyError(f"Expected the study '{name}' as it was stored, got a changed one; import it from its export.")
+        raise StudyError(f"The study '{name}' is not as it was stored; import it from its export.")
     return study
 
 
@@ -107,17 +107,21 @@ def _read_archive(path: PathLike | BinaryIO, name: str) -> Mapping[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LIMIT:
-                raise StudyError(f"Expected an exported study below {_LIMIT // 10**6} MB, got '{name}'; check it.")
+                raise StudyError(
+                    f"'{name}' is larger than {_LIMIT // 10**6} MB, too large for an exported study; check it."
+                )
             parts = {name: archive.read(name) for name in ("manifest.json", "study.json", "ratings.jsonl")}
         manifest = json.loads(parts["manifest.json"])
         expected = manifest["sha256"]
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise StudyError(
-            f"Expected a study exported by this program, got '{name}' ({type(error).__name__}); export it again."
+            f"'{name}' is no study exported by this program ({type(error).__name__}); export it again."
         ) from None
     if manifest.get("format") != FORMAT:
-        raise StudyError(f"Expected the format '{FORMAT}', got '{manifest.get('format')}'; use a fitting version.")
+        raise StudyError(
+            f"The file has the format '{manifest.get('format')}', this version reads '{FORMAT}'; use a fitting one."
+        )
     for part, digest in expected.items():
         if hashlib.sha256(parts[part]).hexdigest() != digest:
-            raise StudyError(f"Expected {part} as it was exported, got a changed one; export the study again.")
+            raise StudyError(f"{part} is not as it was exported; export the study again.")
     return parts

@@ -158,7 +158,7 @@ class RatingsStore:
         statement = select(_RATINGS).order_by(_RATINGS.c.number)
         for name, value in conditions.items():
             if name not in _RATINGS.c or name in _JSON:
-                raise StudyError(f"Expected a field of a rating to select by, got '{name}'; use its columns.")
+                raise StudyError(f"A rating has no field '{name}' to select by; use its columns.")
             statement = statement.where(_RATINGS.c[name].is_(None) if value is None else _RATINGS.c[name] == value)
         with self._door(), self._engine.connect() as connection:
             return [_from_row(row._asdict()) for row in connection.execute(statement)]
@@ -181,14 +181,14 @@ class RatingsStore:
         if known is not None:
             if known[1] == sha256:
                 return
-            raise StudyError(f"Expected a new study, got the name '{name}' of another one; choose another name.")
+            raise StudyError(f"There is another study called '{name}'; choose another name.")
         row = {"name": name, "sha256": sha256, "definition": json.dumps(definition, sort_keys=True)}
         with self._door():
             try:
                 with self._engine.begin() as connection:
                     connection.execute(insert(_STUDIES), [row])
             except IntegrityError:
-                text = f"Expected a new study, got the name '{name}' of another one; choose another."
+                text = f"There is another study called '{name}'; choose another name."
                 raise StudyError(text) from None
 
     def find_study(self, name: str) -> tuple[dict[str, Any], str] | None:

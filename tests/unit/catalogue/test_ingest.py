@@ -284,7 +284,7 @@ def test_salts_differ_and_are_secret(tmp_path):
 
 
 def test_only_one_ingest_at_a_time(workspace, data_set):
-    with workspace.lock("catalogue"), pytest.raises(WorkspaceError, match="only writer"):
+    with workspace.lock("catalogue"), pytest.raises(WorkspaceError, match="Another process is writing"):
         ingest(Workspace.open(workspace.path), data_set)
 
 

@@ -45,7 +45,7 @@ def test_a_creation_that_was_cut_short_is_finished(tmp_path):
 
 def test_another_format_is_refused(workspace):
     write_json_atomically(workspace.path / "manifest.json", {"format": 99, "artefacts": {}})
-    with pytest.raises(WorkspaceError, match="format 1, got 99"):
+    with pytest.raises(WorkspaceError, match="has format 99, this version reads 1"):
         Workspace.open(workspace.path)
     (workspace.path / "manifest.json").write_text("{")
     with pytest.raises(WorkspaceError, match="is not JSON"):
@@ -70,7 +70,7 @@ def test_an_artefact_is_what_was_recorded(workspace):
     file.unlink()
     with pytest.raises(ManifestMismatch, match="missing"):
         workspace.check_artefact("classifier", content=False)
-    with pytest.raises(WorkspaceError, match="got only: classifier, maps"):
+    with pytest.raises(WorkspaceError, match="It has: classifier, maps"):
         workspace.check_artefact("index")
 
 
