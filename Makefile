@@ -17,7 +17,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':[^#]*## ' '{ printf "  make %-16s%s\n", $$1, $$2 }'
 	@PYTHON=$(PYTHON) sh scripts/check-system || true
 
-check-system: ## says what this machine lacks and how to get it
+check-system: ## what this machine lacks and how to get it
 	@PYTHON=$(PYTHON) sh scripts/check-system
 
 $(VENV)/installed: requirements.txt pyproject.toml

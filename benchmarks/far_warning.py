@@ -3,7 +3,7 @@
     python benchmarks/far_warning.py WORKSPACE NIH [--out benchmarks/far_warning.md]
 
 WORKSPACE holds the `train` patients of NIH (a folder with images/ and split.csv) and is indexed. The warning rests on
-the default search, so each picture is searched with; beside it stands what the quality gate alone says, and both
+the default search, so each picture is searched with; the warnings of the quality gate alone are printed too, and both
 together, which is what a reader sees. Intervals: Wilson, 95 %.
 """
 

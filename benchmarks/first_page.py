@@ -1,4 +1,4 @@
-"""The first page in Chromium: address entered until it stands on the screen, beside a one-line page of Streamlit's.
+"""The first page in Chromium: from its address until it is there, compared with a one-line page of Streamlit's.
 
 python benchmarks/first_page.py WORKSPACE [--servers 5]
 

@@ -1,13 +1,13 @@
-"""The first result in Chromium: a click on a film until all panes are painted, beside the engine asked directly.
+"""The first result in Chromium: from a click on a film until all panes are painted, compared with the engine alone.
 
 python benchmarks/first_result.py WORKSPACE [--films 10] [--servers 5]
 
 Cold, once for each of `--servers`: a fresh server that has loaded no network, from the address entered in a browser
-with an empty cache, a film clicked as soon as it is offered, until its panes are painted; beside it, a fresh process
+with an empty cache, a film clicked as soon as it is offered, until its panes are painted; compared with a fresh process
 from the import of the `Retriever` to the answer. Warm, once for each of `--films`: each film is searched once by a new
 reader on the page and once by the `Retriever` in this process, in turns; both have their networks loaded and have
 answered one film before. Both read the film's file, rank it, and take the same maps of the film and of its eight cases.
-No film is asked twice of either.
+No film is searched twice by either.
 """
 
 from __future__ import annotations

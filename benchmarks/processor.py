@@ -28,7 +28,7 @@ def name_instruction_set(features: dict[str, bool] = FEATURES) -> str:
 
 
 def find_model(listing: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's own name, as far as the system tells one."""
+    """The processor's own name, as far as the system knows one."""
     if listing.is_file():
         for line in listing.read_text(errors="replace").splitlines():
             if line.startswith("model name"):

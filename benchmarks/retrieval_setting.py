@@ -57,7 +57,7 @@ def make_forward_pass(classifier: Classifier) -> Callable[[np.ndarray], None]:
 
 
 def time_call(call: Callable[[], object]) -> np.ndarray:
-    """(wall, processor) seconds of one call; the second counts all threads and is steadier beside other loads."""
+    """(wall, processor) seconds of one call; the second counts all threads and is steadier under other load."""
     wall, processor = time.perf_counter(), time.process_time()
     call()
     return np.array([time.perf_counter() - wall, time.process_time() - processor])

@@ -2,7 +2,7 @@
 
     python benchmarks/same_picture.py NIH [--out benchmarks/same_picture.md]
 
-NIH : a folder with images/ and split.csv. The limit `SAME_PICTURE` was chosen on `tune`; `test` is printed beside it.
+NIH : a folder with images/ and split.csv. The limit `SAME_PICTURE` was chosen on `tune`; `test` is printed next to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Search among many embeddings: this project's index beside exact search, hnswlib and faiss, each in its own process.
+"""Search among many embeddings: this project's index, exact search, hnswlib and faiss, each in its own process.
 
     python benchmarks/search_engines.py --count 1000000 --latent 16 --peers /path/to/python/with/hnswlib/and/faiss-cpu
 

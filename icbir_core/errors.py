@@ -40,7 +40,7 @@ class UndecodableTransferSyntax(RadiographError):
 
 
 class CatalogueError(IcbirError):
-    """A data set or a catalogue is not what its layout says."""
+    """A data set or a catalogue does not match its layout."""
 
 
 class FetchError(IcbirError):

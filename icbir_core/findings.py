@@ -46,7 +46,7 @@ _CANONICAL = {name.casefold(): name for name in _SYNONYMS} | {
 
 
 class FindingState(StrEnum):
-    """What is known of a finding in a case. `UNCERTAIN` (the label −1) is a kind of unknown, kept apart from blank."""
+    """What is known of a finding in a case. `UNCERTAIN` (the label −1) is a kind of unknown, not the same as blank."""
 
     PRESENT = "present"
     ABSENT = "absent"

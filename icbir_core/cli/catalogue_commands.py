@@ -107,7 +107,7 @@ def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     listed = [{"name": check.name, "passed": check.passed, "text": check.text} for check in checks]
     emit({"passed": passed, "checks": listed}, "\n".join(lines), as_json)
     if not passed:
-        say("Error: the workspace is not what its manifest says; see the lines marked WRONG.")
+        say("Error: the workspace does not match its manifest; see the lines marked WRONG.")
         raise typer.Exit(1)
 
 

@@ -90,7 +90,7 @@ def report_error(error: BaseException, as_json: bool) -> None:
 
 
 def debugging() -> bool:
-    """Whether the reader asked for tracebacks (ICBIR_DEBUG=1)."""
+    """Whether tracebacks are wanted (ICBIR_DEBUG=1)."""
     from icbir_core.settings import get_environment
 
     return get_environment("DEBUG") not in (None, "0")

@@ -20,7 +20,7 @@ FILE_NAME = "checkpoint.npz"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """epoch : the next one. best_* : score, epoch and weights (by name) of what is kept. history : a dict an epoch."""
+    """epoch : the next one. best_* : score, epoch and weights (by name). history : a dict for each epoch."""
 
     epoch: int
     best_score: float

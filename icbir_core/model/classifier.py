@@ -114,7 +114,7 @@ class Classifier:
 
     @classmethod
     def load(cls, path: PathLike) -> Classifier:
-        """Reads a `.keras` model or a starter's `.npz` together with the manifest `<stem>.json` beside it.
+        """Reads a `.keras` model or a starter's `.npz` together with its manifest `<stem>.json` in the same folder.
 
         Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of
         the manifest.
@@ -163,7 +163,7 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
 
 
 def save_classifier(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Classifier:
-    """Writes `model` to `path` (.keras) and its manifest, with the hash added, beside it; returns the classifier.
+    """Writes `model` to `path` (.keras) and its manifest, with the hash added, next to it; returns the classifier.
 
     The manifest goes last: a kill between the two leaves a mismatch that loading names, never a wrong pair.
     """

@@ -16,7 +16,7 @@ class Augmentation:
     shift : part of the side. scale : largest relative change of size. rotation : degrees. brightness : added grey.
     contrast, gamma : largest relative change (gamma on a logarithmic scale). noise : largest standard deviation.
     erase : probability of blanking one random rectangle. flip : probability of a left-right mirror image (swaps
-    laterality, so 0 unless asked for).
+    laterality, so 0 by default).
     """
 
     shift: float = 0.06
@@ -38,8 +38,8 @@ class Recipe:
     epoch_size : films drawn for one epoch; None takes each film once.
     positive_weight_limit : positives of a finding are weighted by the square root of absent / present, at most this
     much; 1 weighs all alike. averaging : decay per step of the moving average of the weights, 0 for none; the average
-    is what is scored and kept. patience : epochs without a better score before stopping; None never stops early and
-    keeps the last weights. view : only this view; start : where the weights come from unless told otherwise.
+    is what is scored and stored. patience : epochs without a better score before stopping; None never stops early and
+    keeps the last weights. view : only this view; start : where the weights come from by default.
     targets_only : train one output, the target finding, as the published recipe does.
     """
 

@@ -29,7 +29,7 @@ from icbir_core.types import Progress
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """model : float32 network with the kept weights. history : one dict an epoch. best_epoch : from 0. run : a hash of
+    """model : float32, with the chosen weights. history : a dict for each epoch. best_epoch : from 0. run : a hash of
     all that decided the run, equal for a resumed one."""
 
     model: keras.Model
@@ -141,7 +141,7 @@ def train(
     progress: Progress | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainingResult:
-    """Trains a network; a run that was killed goes on from its last finished epoch when called again alike.
+    """Trains a network; an interrupted run continues from its last finished epoch when it is called again.
 
     directory : holds `checkpoint.npz` (weights, optimizer, average, best so far, history) and `history.jsonl`.
     weights : as `build_network`; None takes the recipe's start. policy : Keras dtype policy of the hidden layers.
@@ -228,7 +228,7 @@ def _waited_enough(state: Checkpoint, recipe: Recipe) -> bool:
 def average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float | None:
     """The mean of the findings' scores, each weighted by the square root of its rarer class; None if none has a score.
 
-    The standard error of an AUROC falls with that root, so a finding of four films does not decide which epoch is kept.
+    The standard error of an AUROC falls with that root, so a finding of four films does not decide the epoch.
     """
     weights = np.sqrt(np.minimum((labels == 1).sum(0), (labels == 0).sum(0)))
     pairs = [(weight, score) for weight, score in zip(weights, scores.values(), strict=True) if score is not None]

@@ -17,7 +17,7 @@ VISIBLE_TISSUE = 1.0
 
 @dataclass
 class Lungs:
-    """The state of the lungs that findings change, float32 (N, N) maps unless said otherwise.
+    """The state of the lungs that findings change, float32 (N, N) maps unless noted.
 
     fluid: share of the aerated thickness that is replaced by water. free_air: share that is air without lung
     (pneumothorax). tissue: mm of water added. `vessels`, `upper_share`, `net` (mm) are handed to
@@ -206,7 +206,7 @@ def consolidation(lungs: Lungs, chest: Chest, random: np.random.Generator, sever
 
 
 def pneumonia(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Infectious-looking opacities: several patchy, fainter foci. Nothing but its look tells it from consolidation."""
+    """Infectious-looking opacities: several patchy, fainter foci. Only its look distinguishes it from consolidation."""
     side = _draw_side(random, 0.45)
     count = int(random.integers(2, 6))
     share = _opacity(lungs, chest, random, severity, side, count, False, 0.16 + 0.34 * random.random())

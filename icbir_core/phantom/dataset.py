@@ -36,13 +36,13 @@ def write_simulated(
 
     images/sim_<seed>.png holds the films (8-bit grey), labels.csv one row a film (image, patient, view, age,
     sex, one column a finding with 1 or 0), truth.jsonl one line a film (`SimulatedTruth.to_json`). Every
-    simulated film is a patient of its own. A run that was stopped goes on where it stood; labels.csv and
+    simulated film is a patient of its own. An interrupted run continues where it stopped; labels.csv and
     truth.jsonl appear when all films are there.
 
     Raises `SimulationError` for a count below 1, or when the directory holds films of another size.
     """
     if count < 1:
-        raise SimulationError(f"At least one film must be asked for, got {count}.")
+        raise SimulationError(f"The number of films must be at least 1, not {count}.")
     directory = Path(directory)
     images = directory / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def write_simulated(
             shape = (0, 0) if mask is None else mask.shape
             if shape != (size, size):
                 raise SimulationError(
-                    f"{directory} holds films of {shape[0]} pixels but {size} were asked for; choose another directory."
+                    f"{directory} holds films of {shape[0]} pixels, not {size}; choose another directory."
                 )
             done[known] = line
     if progress:

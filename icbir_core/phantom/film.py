@@ -179,7 +179,7 @@ def _photograph(seed: int, chest: Chest, lungs: Lungs, turn: np.ndarray, size: i
 def _reference_levels(healthy: np.ndarray, bone: np.ndarray, beam: Beam, chest: Chest) -> tuple[float, float]:
     """Signal behind the lungs and behind the middle of the chest, of the chest without findings.
 
-    Taken from the healthy chest so that the window does not tell that there is a finding.
+    Taken from the healthy chest so that the window does not betray a finding.
     """
     step = max(healthy.shape[0] // 64, 1)
     attenuation = np.maximum(healthy[::step, ::step], 0) * beam.water + bone[::step, ::step] * beam.bone

@@ -16,7 +16,7 @@ HIGHEST_GRADE = 4.0
 
 
 class SimulationError(IcbirError):
-    """A simulated film was asked for, or is described, in a way that cannot be."""
+    """A simulated film is described in a way that is impossible."""
 
 
 def encode_runs(mask: np.ndarray) -> list[int]:
