@@ -60,5 +60,5 @@ def test_more_films_are_added_and_another_size_is_refused(tmp_path):
     assert (tmp_path / "images" / "sim_0.png").stat().st_mtime_ns == first and len(read_truth(tmp_path)) == 3
     with pytest.raises(SimulationError, match="96 pixels"):
         write_simulated(tmp_path, 3, 0, 128, workers=1)
-    with pytest.raises(SimulationError, match="At least one"):
+    with pytest.raises(SimulationError, match="at least 1"):
         write_simulated(tmp_path, 0, 0, 96)
