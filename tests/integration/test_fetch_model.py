@@ -55,21 +55,27 @@ def run(capsys, *words: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("published") / "w"
+def fetch(tmp_path_factory, served) -> list[str]:
+    """The command that brings the network; the workspace stands beside the folder that it is brought to."""
+    folder = tmp_path_factory.mktemp("published")
+    words = ["fetch", "model", "nih", "--to", str(folder / "model"), "--base-url", served]
+    return [*words, "--workspace", str(folder / "w")]
 
 
-def test_fetch_index_query_explain(served, films, workspace, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def workspace(films, fetch) -> Path:
+    """Films, the fetched network, and an index made with it."""
+    path, labels = fetch[-1], str(films / "labels.csv")
+    assert main(["ingest", path, "--layout", "folder", "--images", str(films / "images"), "--labels", labels]) == 0
+    assert main(fetch) == 0
+    assert main(["index", path, "--target", "Effusion"]) == 0
+    return Path(path)
+
+
+def test_fetch_index_query_explain(films, fetch, workspace, tmp_path, capsys):
     images = films / "images"
-    run(
-        capsys, "ingest", str(workspace), "--layout", "folder", "--images", str(images), "--labels",
-        str(films / "labels.csv"),
-    )  # fmt: skip
-    fetch = ["fetch", "model", "nih", "--to", str(tmp_path), "--base-url", served, "--workspace", str(workspace)]
-    fetched = run(capsys, *fetch)
+    fetched = run(capsys, *fetch)  # again: nothing changes
     assert len(fetched["findings"]) == 14 and len(fetched["published"]["sha256"]) == 64
-    assert run(capsys, *fetch)["published"] == fetched["published"]  # again: nothing changes
-    run(capsys, "index", str(workspace), "--target", "Effusion")
     wide = str(sorted(images.iterdir())[0])
     found = run(capsys, "query", str(workspace), wide, "--top-k", "3")
     assert len(found["hits"]) == 3 and set(found["prediction"]) == set(fetched["findings"])
@@ -83,7 +89,7 @@ def test_fetch_index_query_explain(served, films, workspace, tmp_path, capsys):
         assert not values[:, : SIDE // 2 - 2].any() and not values[:, -SIDE // 2 + 2 :].any()
 
 
-def test_the_map_of_a_case_that_was_cut_lies_on_its_whole_film(served, films, workspace):
+def test_the_map_of_a_case_that_was_cut_lies_on_its_whole_film(workspace):
     retriever = Retriever.open(workspace)
     cases = {case.case_id: case for case in retriever.workspace.catalogue.cases()}
     names = sorted(cases)
@@ -92,7 +98,7 @@ def test_the_map_of_a_case_that_was_cut_lies_on_its_whole_film(served, films, wo
     assert retriever.map_of(cases[names[1]], retriever.get_target().map_method).values.shape == (224, 224)
 
 
-def test_another_file_than_before_is_refused(served, workspace, tmp_path, capsys):
+def test_another_file_than_before_is_refused(tmp_path, capsys):
     file = write_torch_file(tmp_path / "x.pt", draw_xrayvision())
     assert main(["fetch", "model", "nih", "--to", str(tmp_path), "--file", str(file)]) == 0
     data = file.read_bytes()
