@@ -28,7 +28,7 @@ from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from icbir_ui.films import list_demonstration
-from icbir_ui.welcome import SHOWN
+from icbir_ui.search.welcome import SHOWN
 from scripts.chromium import ARGUMENTS, CHROMIUM, find_port, remember_reader
 
 CASES, MAP = 8, "deep_taylor"

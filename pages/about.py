@@ -8,10 +8,10 @@ import platform
 import streamlit as st
 
 from icbir_core import __version__
-from icbir_ui import resources
-from icbir_ui.cards import find_cards, tabulate_performance
+from icbir_ui import shared
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.page import run_page
+from icbir_ui.frame.page import run_page
+from icbir_ui.model_cards import find_cards, tabulate_performance
 from icbir_ui.state import NOTICE
 
 USE = f"""
@@ -72,7 +72,7 @@ def draw() -> None:
 
 def show_cards() -> None:
     """What each network says of itself, the weakest point first."""
-    found = find_cards(resources.open_workspace())
+    found = find_cards(shared.open_workspace())
     if not found:
         st.markdown("No networks yet. Train them, or index the workspace with the starter models.")
     for card in found:
@@ -109,7 +109,7 @@ def show_versions() -> None:
     ]
     left, right = st.columns([1, 2], gap="large")
     left.dataframe([{"Program": name, "Version": text} for name, text in rows], hide_index=True)
-    workspace = resources.open_workspace()
+    workspace = shared.open_workspace()
     artefacts = workspace.read_manifest()["artefacts"]
     right.dataframe(
         [

@@ -11,19 +11,20 @@ from icbir_core.findings import FindingState
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import find_title
 from icbir_core.types import Case
-from icbir_ui import charts, films, resources
-from icbir_ui.adding import show_adding
+from icbir_ui import charts, films, shared
+from icbir_ui.catalogue.adding import show_adding
+from icbir_ui.catalogue.placing import list_placeable_methods, place_catalogue
+from icbir_ui.catalogue.removing import show_removing
+from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.page import passing_word, run_page
-from icbir_ui.removing import show_removing
-from icbir_ui.resources import Engine
-from icbir_ui.searching import show_loading
-from icbir_ui.selected import show_selected
+from icbir_ui.frame.page import passing_word, run_page
+from icbir_ui.search.asking import show_loading
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 
 
 def draw() -> None:
-    engine, workspace = resources.open_engine(), resources.open_workspace()
+    engine, workspace = shared.open_engine(), shared.open_workspace()
     cases = workspace.catalogue.cases()
     removed = workspace.catalogue.count(include_removed=True) - len(cases)
     counted = f"{len(cases):,} cases · {describe_patients(cases)} · {removed:,} removed"
@@ -73,10 +74,10 @@ def show_embeddings(engine: Engine, workspace: Workspace) -> None:
         return show_loading(engine)
     left, right = st.columns(2)
     target = left.selectbox("Target finding", engine.retriever.targets, key=Key.MAP_TARGET.value)
-    methods = resources.list_placeable_methods(engine, target)
+    methods = list_placeable_methods(engine, target)
     method = right.selectbox("Embedding", methods, format_func=find_title, key=Key.MAP_METHOD.value)
     with passing_word() as tell:
-        found, point = resources.place_catalogue(engine, films.get_current(), target, method, tell)
+        found, point = place_catalogue(engine, films.get_current(), target, method, tell)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
     figure = charts.draw_scatter(found.points, cases, target, point)
     plot, beside = st.columns([1.25, 1], gap="medium")

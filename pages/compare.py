@@ -6,14 +6,13 @@ import streamlit as st
 
 from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
-from icbir_ui import films, ratings, resources, state
+from icbir_ui import films, shared, state
 from icbir_ui.choices import show_choice
-from icbir_ui.controls import read_settings
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
-from icbir_ui.page import empty_for_another, passing_word, run_page
-from icbir_ui.search_panes import hit_panes, query_pane
-from icbir_ui.searching import (
+from icbir_ui.frame.page import empty_for_another, passing_word, run_page
+from icbir_ui.search import ratings
+from icbir_ui.search.asking import (
     NO_MAP,
     Maps,
     compute_maps,
@@ -23,6 +22,8 @@ from icbir_ui.searching import (
     show_loading,
     viewer_options,
 )
+from icbir_ui.search.controls import read_settings
+from icbir_ui.search.panes import hit_panes, query_pane
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_cautions, describe_hit
@@ -37,7 +38,7 @@ HELP = (
 
 
 def draw() -> None:
-    engine, workspace = resources.open_engine(), resources.open_workspace()
+    engine, workspace = shared.open_engine(), shared.open_workspace()
     film, held, wanted = films.get_current(), state.get(Key.RANKING), st.query_params.get(PARAMETER_CASE)
     known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
     if film is None or not (known or wanted):
@@ -90,7 +91,7 @@ def _step(by: int, count: int) -> None:
 def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:
     """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
     mean the same from case to case."""
-    case, maps, store = ranking.hits[place].case, Maps(None, {}), resources.open_ratings()
+    case, maps, store = ranking.hits[place].case, Maps(None, {}), shared.open_ratings()
 
     def make_panes() -> list[Pane]:
         right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 import streamlit as st
 
@@ -10,24 +11,28 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
-from icbir_ui import resources, state
+from icbir_ui import shared, state
 from icbir_ui.errors import escape_markdown, explain
-from icbir_ui.page import empty_for_another, passing_word, run_page
+from icbir_ui.frame.page import empty_for_another, passing_word, run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS, QUESTIONS, compute_maps, knows_maps, make_options, make_panes
-from icbir_ui.ratings import SHORT_SCALE
-from icbir_ui.searching import show_loading
+from icbir_ui.search.asking import show_loading
+from icbir_ui.search.ratings import SHORT_SCALE
 from icbir_ui.state import Key
 from icbir_ui.viewer import show_viewer
 
-KINDS = {True: "primary", False: "secondary"}  # of a button: the answer that was given, or another
+KINDS: dict[bool, Literal["primary", "secondary"]] = {
+    True: "primary",
+    False: "secondary",
+}
+"""Of a button: the answer that was given, or another."""
 
 
 def draw() -> None:
     tell_what_was_made()
-    workspace, store = resources.open_workspace(), resources.open_ratings()
+    workspace, store = shared.open_workspace(), shared.open_ratings()
     names = store.study_names()
     if not names:
         st.title("Rate")
@@ -71,7 +76,7 @@ def go_forward(session: ReadingSession, token: str) -> None:
 def show_item(workspace, session: ReadingSession, item: BlindItem) -> None:
     """The films and the ways to answer."""
     st.markdown(f"**{QUESTIONS[item.task]}**")
-    engine = resources.open_engine()
+    engine = shared.open_engine()
     if item.with_maps and not engine.ready:
         return show_loading(engine)
     with passing_word() as tell:
@@ -116,7 +121,7 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
         for column, letter, token, case in zip(columns, LETTERS, item.case_tokens, cases, strict=False):
             column.button(f"Case {letter}", shortcut=letter.lower(), on_click=answer, args=(session, item.token),
                           kwargs={"chosen": token}, key=f"rate_{token}", width="stretch",
-                          type=KINDS[given is None or given.answer["chosen"] == case])  # fmt: skip
+                          type=KINDS[given is None or (given.answer or {}).get("chosen") == case])  # fmt: skip
     elif item.task == "ranking":
         tokens = dict(zip(session.find_cases(item.token)[1], item.case_tokens, strict=True))
         first = [tokens[case] for case in given.answer["order"]] if given and given.answer else list(item.case_tokens)

@@ -17,16 +17,16 @@ from icbir_core.study.rating import SEARCH
 from icbir_core.study.report import make_sections, render_report
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
-from icbir_ui import charts, resources, state
+from icbir_ui import charts, shared, state
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.export.controls import make_or_say
-from icbir_ui.page import run_page
+from icbir_ui.frame.page import run_page
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.state import Key
 
 
 def draw() -> None:
-    store = resources.open_ratings()
+    store = shared.open_ratings()
     names = store.study_names()
     # A case that was rated with maps and without is one case.
     searches = {(one.reader, one.query, one.case_id) for one in store.latest(study=SEARCH)}

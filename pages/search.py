@@ -6,25 +6,26 @@ import streamlit as st
 
 from icbir_core.errors import IcbirError
 from icbir_core.retrieval.methods import find_method
-from icbir_ui import films, ratings, refining, resources, state
-from icbir_ui.cards import describe_training
-from icbir_ui.controls import choose_settings
+from icbir_ui import films, shared, state
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film, case_picture
-from icbir_ui.page import empty_for_another, passing_word, run_page, show_facts
-from icbir_ui.search_panes import QUERY_PANE, hit_panes, map_pane, query_pane
-from icbir_ui.searching import compute_maps, get_trail, is_known, search, show_loading, viewer_options
+from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_facts
+from icbir_ui.model_cards import describe_training
+from icbir_ui.search import ratings, refining
+from icbir_ui.search.asking import compute_maps, get_trail, is_known, search, show_loading, viewer_options
+from icbir_ui.search.controls import choose_settings
+from icbir_ui.search.panes import QUERY_PANE, hit_panes, map_pane, query_pane
+from icbir_ui.search.welcome import offer_films, show_welcome, show_word
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
-from icbir_ui.welcome import offer_films, show_welcome, show_word
 from icbir_ui.words import describe_cautions, describe_filter, describe_share
 
 VIEWER = Key.SEARCH_VIEWER.value
 
 
 def draw() -> None:
-    engine, workspace = resources.open_engine(), resources.open_workspace()
+    engine, workspace = shared.open_engine(), shared.open_workspace()
     film = films.get_current()
     if film is None:
         with st.container():
@@ -53,7 +54,7 @@ def draw() -> None:
         with word:
             show_word()
         with steps:
-            refining.show_refinement(findings, get_trail().by_part or find_method(settings.method).points)
+            refining.show_refinement(findings, get_trail().by_part or find_method(state.get(Key.METHOD)).points)
         try:
             if not is_known(engine, film, settings):
                 tell("Searching …")
@@ -67,7 +68,7 @@ def draw() -> None:
                 show_alone(film, place)
             return
     state.put(Key.RANKING, (film.key, ranking, method))
-    store = resources.open_ratings()
+    store = shared.open_ratings()
     mapped = maps.query is not None
     panes = [query_pane(film, ranking, maps, plain=mapped, findings=findings)]
     panes += [map_pane(film, ranking, maps)] if mapped else []
@@ -106,7 +107,7 @@ def show_alone(film: Film, place) -> None:
         show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), Key.FILM_VIEWER.value)
 
 
-def show_background(film: Film, engine: resources.Engine, target: str) -> None:
+def show_background(film: Film, engine: shared.Engine, target: str) -> None:
     """What the classifier was trained on and every fact of the film, folded away."""
     from icbir_core.radiograph.facts import describe_facts
 

@@ -36,6 +36,6 @@ def wait_for_server(process: subprocess.Popen[bytes], address: str, seconds: flo
 
 def remember_reader(context: Any, address: str, reader: str) -> None:
     """Make a browser context of Playwright one in which `reader` has accepted the notice before."""
-    from icbir_ui.notice import COOKIE
+    from icbir_ui.frame.notice import COOKIE
 
     context.add_cookies([{"name": COOKIE, "value": reader, "url": address}])

@@ -21,8 +21,8 @@ from icbir_core.types import Radiograph, Ranking, SaliencyMap
 from icbir_ui.errors import explain
 from icbir_ui.export.marks import draw_region, write_sides
 from icbir_ui.films import Film
-from icbir_ui.search_panes import describe_state
-from icbir_ui.searching import Maps, describe_scale
+from icbir_ui.search.asking import Maps, describe_scale
+from icbir_ui.search.panes import describe_state
 from icbir_ui.state import NOTICE
 from icbir_ui.words import (
     describe_cautions,
@@ -35,6 +35,8 @@ from icbir_ui.words import (
 )
 
 SIDE = 1000
+_Drawn = tuple[tuple[str, ...], bytes | None, bytes | None]
+"""The words in the lower corners, the film and the film under its map, as PNG."""
 SMALL = "Pictures are reduced to at most {side} pixels a side; they are not for reading."
 
 
@@ -123,7 +125,7 @@ def _draw(
     return sides, film, _encode(attach_legend(overlay, style, maps.scale))
 
 
-def _try_draw(read: Callable[[], Radiograph], *given) -> tuple[tuple[str, ...], tuple]:
+def _try_draw(read: Callable[[], Radiograph], *given) -> tuple[tuple[str, ...], _Drawn]:
     """The sentence that stands in place of the picture (none where it can be drawn), and what `_draw` gives."""
     try:
         return (), _draw(read(), *given)
@@ -175,7 +177,7 @@ def gather_report(
                     *fault,
                 ),
                 *drawn,
-                text="\n".join(part for part in (case.diagnosis, case.report) if part) or None,
+                "\n".join(part for part in (case.diagnosis, case.report) if part) or None,
             )
         )
     prediction = ranking.prediction

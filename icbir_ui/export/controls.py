@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -19,11 +20,13 @@ from icbir_ui.export.html import write_html
 from icbir_ui.export.pdf import write_pdf, write_sentence
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
-from icbir_ui.searching import Maps, get_trail
+from icbir_ui.search.asking import Maps, get_trail
 from icbir_ui.state import NOTICE
 
 
-def show_export(film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict, filters: str) -> None:
+def show_export(
+    film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any], filters: str
+) -> None:
     """Report as HTML and PDF, ranking as CSV and JSON. view : the viewer's last state, so that windows agree."""
     region = get_trail().region  # now: a download is made outside of the session
 

@@ -31,7 +31,7 @@ def write_sides(picture: np.ndarray, sides: Sequence[str]) -> np.ndarray:
     rim = cv2.dilate(letters, np.ones((3, 3), np.uint8), iterations=max(1, round(2 * size)))
     drawn = picture.astype(np.float32)
     for mask, colour in ((rim, _DARK), (letters, _LIGHT)):
-        drawn += mask[..., None] / 255 * (np.float32(colour) - drawn)
+        drawn += mask[..., None] / 255 * (np.array(colour, np.float32) - drawn)
     return np.rint(drawn).astype(np.uint8)
 
 

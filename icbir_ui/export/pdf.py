@@ -97,8 +97,8 @@ def write_pdf(report: Report) -> bytes:
     story += [Paragraph("Most similar cases", _HEADING), Paragraph(_safe(report.share), _TEXT), Spacer(1, 2 * mm)]
     story += [Paragraph(_safe(caution), _NOTICE) for caution in report.cautions]
     story += [_lay_out(hit, 57 * mm) for hit in report.hits]  # three to a page
-    for title, rows in (("Settings", report.settings), ("Versions", report.versions)):
-        story.append(KeepTogether([Paragraph(title, _HEADING), _tabulate(list(rows))]))
+    for title, facts in (("Settings", report.settings), ("Versions", report.versions)):
+        story.append(KeepTogether([Paragraph(title, _HEADING), _tabulate(list(facts))]))
     return _build(story)
 
 

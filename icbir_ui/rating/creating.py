@@ -10,10 +10,10 @@ from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.design import bound_answers
 from icbir_core.study.store import RatingsStore
-from icbir_ui import resources, state
+from icbir_ui import shared, state
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.page import passing_word
-from icbir_ui.resources import Engine
+from icbir_ui.frame.page import passing_word
+from icbir_ui.shared import Engine
 from icbir_ui.state import PARAMETER_STUDY, Key
 
 TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
@@ -25,14 +25,14 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
 
     A fragment and no `st.form`: the number of answers follows what she changes, and the films are not drawn again.
     """
-    engine = resources.open_engine()
+    engine = shared.open_engine()
     with st.expander("New study", expanded=opened):
         name = st.text_input("Name", max_chars=60).strip()
         left, middle, right = st.columns(3)
         queries = int(left.number_input("Queries", 1, 200, 8))
         top = int(middle.number_input("Cases pooled from each method", 1, 20, 3))
         negatives = int(right.number_input("Random cases added", 0, 20, 2))
-        chosen = st.multiselect("Tasks", list(TASKS), default=["similarity"], format_func=TASKS.get)
+        chosen = st.multiselect("Tasks", list(TASKS), default=["similarity"], format_func=TASKS.__getitem__)
         tasks = tuple(chosen) or ("similarity",)
         stages = 2 if st.checkbox("Ask a second time with the heat maps shown", value=True) else 1
         most = bound_answers(queries, count_methods(engine), top, negatives, tasks, stages)
@@ -50,7 +50,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
             ("new study", name),
             lambda retriever: create_workspace_study(
                 workspace, store, name, count=queries, k=top, negatives=negatives, tasks=tasks, stages=stages,
-                retriever=retriever, device=resources.get_device(),
+                retriever=retriever, device=shared.get_device(),
             ),
             tell,
         )  # fmt: skip

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +15,9 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.radiograph.overlay import SEQUENTIAL_MAPS, colour_table, shared_scale
 from icbir_core.saliency.display import SMOOTHED, find_threshold, smooth_for_display
 from icbir_core.study.session import BlindItem, ReadingSession
-from icbir_core.types import Case
+from icbir_core.types import Case, SaliencyMap
 from icbir_ui.films import case_picture
-from icbir_ui.resources import Engine
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
 
@@ -71,9 +73,13 @@ def compute_maps(
         return {}
     found, target = {}, session.study.target
     for case, key in _name_maps(workspace, session, item):
-        one = engine.ask(key, lambda retriever, case=case: retriever.map_of(case, METHOD, target), tell)
+        one = engine.ask(key, partial(_map_case, case, target), tell)
         found[case.case_id] = smooth_for_display(one).values
     return found
+
+
+def _map_case(case: Case, target: str, retriever: Any) -> SaliencyMap:
+    return retriever.map_of(case, METHOD, target)
 
 
 def knows_maps(engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem) -> bool:

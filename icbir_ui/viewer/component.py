@@ -155,7 +155,8 @@ class _Kept:
     """
 
     def __init__(self, size: int):
-        self.size, self.count, self.places, self.lock = size, 0, {}, threading.Lock()
+        self.size, self.count, self.lock = size, 0, threading.Lock()
+        self.places: dict[int, str] = {}
 
     def hold(self, identity: str, data: bytes) -> None:
         with self.lock:

@@ -17,12 +17,12 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["ICBIR_WORKSPACE"] = given.workspace
     if given.fake:
-        from icbir_ui import resources
+        from icbir_ui import shared
         from tests.helpers import fakes
 
         fakes.FakeRetriever.pause = given.pause
-        resources.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
-        resources.list_map_methods = lambda: fakes.MAPS
+        shared.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
+        shared.list_map_methods = lambda: fakes.MAPS
     serve(given.port)
 
 

@@ -17,12 +17,12 @@ FILM_OF = f"({VIEWER})().panes[0].film.hash"
 
 @pytest.fixture(scope="module")
 def shown(chromium, tmp_path_factory):
-    """The application with five demonstration films, over the stand-in: (address, file of what the server logs)."""
+    """The application with seven demonstration films, over the stand-in: (address, file of what the server logs)."""
     from icbir_core.radiograph.writing import write_lossless
     from tests.helpers import fakes
 
     workspace = fakes.make_workspace(tmp_path_factory.mktemp("shown") / "workspace")
-    for number in range(2, 6):
+    for number in range(2, 8):
         write_lossless(fakes.make_radiograph(100 + number), workspace.path / "queries" / f"effusion_{number}.png")
     process, address = start_server(workspace.path, "--fake", "--pause", "0.8")
     yield address, find_log(address.rsplit(":", 1)[1])
@@ -146,9 +146,9 @@ def test_the_first_page_is_gone_once_a_film_is_searched(page, shown, way):
 
 
 def test_nothing_of_the_former_film_stays_while_another_is_searched(page, shown):
-    address, _ = shown
+    address, _ = shown  # with films that no test searched before: the server remembers what it found
     remember_reader(page.context, address, "R1")
-    page.goto(f"{address}/?film=effusion_2")
+    page.goto(f"{address}/?film=effusion_6")
     former = wait_for_another(page, None)
     page.get_by_text("neighbours").first.wait_for(timeout=TIME)
     for bring in ("upload", "demonstration"):
@@ -159,7 +159,7 @@ def test_nothing_of_the_former_film_stays_while_another_is_searched(page, shown)
                 drop(menu, "another.dcm")
             else:
                 menu.get_by_role("combobox", name="Demonstration film").click()
-                page.get_by_role("option", name="Effusion 5", exact=True).click()
+                page.get_by_role("option", name="Effusion 7", exact=True).click()
 
         new, seen = watch_until_another(page, former, choose)
         assert len(seen) > 3 and all(one["films"] == [new] for one in seen), "no film but hers"

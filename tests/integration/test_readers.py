@@ -17,8 +17,8 @@ from icbir_core.retrieval.model_choice import Models
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query, Radiograph
-from icbir_ui import resources
-from icbir_ui.resources import Engine
+from icbir_ui import shared
+from icbir_ui.shared import Engine
 from tests.helpers.small_workspace import FINDINGS, ingest_films, make_classifier, write_films
 
 READERS, TARGET = 8, "Effusion"
@@ -82,7 +82,7 @@ def test_eight_readers_at_once_get_the_answers_of_one_alone(workspace, queries):
 
 
 def test_one_who_waits_is_told_how_many_are_before_her(workspace, queries, monkeypatch):
-    monkeypatch.setattr(resources, "PATIENCE", 0.01)
+    monkeypatch.setattr(shared, "PATIENCE", 0.01)
     engine, words, inside, go_on = Engine(workspace), [], threading.Event(), threading.Event()
 
     def hold(retriever: Retriever) -> str:

@@ -14,8 +14,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
 from icbir_core.catalogue import Workspace
-from icbir_ui import resources
-from icbir_ui.notice import COOKIE
+from icbir_ui import shared
+from icbir_ui.frame.notice import COOKIE
 from tests.helpers import fakes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +32,8 @@ def workspace(drawn, tmp_path, monkeypatch):
     """A drawn workspace that the pages serve, with the stand-in retriever."""
     made = Workspace.open(shutil.copytree(drawn, tmp_path / "workspace"))
     monkeypatch.setenv("ICBIR_WORKSPACE", str(made.path))
-    monkeypatch.setattr(resources, "open_retriever", fakes.FakeRetriever)
-    monkeypatch.setattr(resources, "list_map_methods", lambda: fakes.MAPS)
+    monkeypatch.setattr(shared, "open_retriever", fakes.FakeRetriever)
+    monkeypatch.setattr(shared, "list_map_methods", lambda: fakes.MAPS)
     st.cache_resource.clear()
     yield made
     st.cache_resource.clear()
@@ -58,7 +58,7 @@ class PageTest:
     def run(self) -> PageTest:
         self.app.run()
         while "networks are loading" in self.text():
-            resources.open_engine()._loaded.wait(20)
+            shared.open_engine()._loaded.wait(20)
             self.app.run()
         assert not self.app.exception, self.app.exception
         return self

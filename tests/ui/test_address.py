@@ -8,7 +8,7 @@ import pytest
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, Region
-from icbir_ui.address import MISSING, UNREADABLE, read_search
+from icbir_ui.search.address import MISSING, UNREADABLE, read_search
 from tests.helpers import fakes
 
 

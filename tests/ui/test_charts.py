@@ -12,7 +12,7 @@ import streamlit
 from icbir_core.evaluation.figure_words import describe_figure
 from icbir_core.types import Case
 from icbir_ui import charts
-from icbir_ui.page import STYLE
+from icbir_ui.frame.page import STYLE
 
 
 def test_bars_are_told_with_their_numbers_the_largest_first():

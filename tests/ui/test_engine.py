@@ -11,7 +11,7 @@ import pytest
 from icbir_core.errors import RetrievalError
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
-from icbir_ui.resources import Engine
+from icbir_ui.shared import Engine
 from tests.helpers import fakes
 
 

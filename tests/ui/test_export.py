@@ -32,7 +32,7 @@ from icbir_ui.export.marks import REGION_COLOUR
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
-from icbir_ui.searching import Maps
+from icbir_ui.search.asking import Maps
 from icbir_ui.state import NOTICE
 from icbir_ui.words import FAR_AWAY, SIMULATED
 from tests.helpers import fakes

@@ -15,7 +15,8 @@ import pytest
 from icbir_core.errors import DeviceError
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.writing import write_lossless
-from icbir_ui import growing, resources
+from icbir_ui import shared
+from icbir_ui.catalogue import ingest_job
 from tests.helpers import fakes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,28 +25,28 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def grown(workspace, tmp_path, monkeypatch):
     """An ingest of one film that has ended, and which no session has seen yet."""
-    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
     (tmp_path / "new").mkdir()
     write_lossless(fakes.make_radiograph(50), tmp_path / "new" / "new.png")
-    options = growing.guess_options("folder", str(tmp_path / "new"), "")
-    growth = growing.start_growth(workspace, options, ())
+    options = ingest_job.guess_options("folder", str(tmp_path / "new"), "")
+    growth = ingest_job.start_growth(workspace, options, ())
     assert growth.finished.wait(60) and growth.error is None
     return growth
 
 
 def test_one_session_reloads_the_engine_and_those_that_come_later_keep_it(grown, open_page):
-    before = resources.open_engine()
+    before = shared.open_engine()
     assert "15 cases" in open_page("catalogue").text()
-    reloaded = resources.open_engine()
+    reloaded = shared.open_engine()
     assert reloaded is not before, "the films that were added are searched"
     for _ in range(2):
         assert "1 added" in open_page("catalogue").text()
-        assert resources.open_engine() is reloaded
+        assert shared.open_engine() is reloaded
 
 
 def test_sessions_that_see_the_end_at_once_reload_once(grown, monkeypatch):
     calls = []
-    monkeypatch.setattr(resources, "reload_engine", lambda: calls.append(1))
+    monkeypatch.setattr(shared, "reload_engine", lambda: calls.append(1))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: grown.reload_once(), range(8)))
     assert len(calls) == 1
@@ -61,7 +62,7 @@ TABLES = {
 @pytest.mark.parametrize("below", ["", "images"])
 @pytest.mark.parametrize("layout", TABLES)
 def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_page, tmp_path, monkeypatch):
-    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
     films = tmp_path / "new" / below
     films.mkdir(parents=True)
     write_lossless(fakes.make_radiograph(50), films / "new.png")
@@ -71,7 +72,7 @@ def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_p
     page.app.selectbox[-1].set_value(layout)
     next(one for one in page.app.text_input if one.label.startswith(field)).set_value(f"{table} ")
     page.press("Add")
-    growth = growing.get_growth(workspace)
+    growth = ingest_job.get_growth(workspace)
     assert growth.finished.wait(60) and growth.error is None, growth.error
     page.run()
     assert "1 added" in page.text() and f"films of 'table.csv' are taken from '{films}'" in page.text()
@@ -80,12 +81,12 @@ def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_p
 
 
 def test_doubtful_films_and_other_files_are_told(workspace, open_page, tmp_path, monkeypatch):
-    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
+    monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
     (tmp_path / "new").mkdir()
     picture = np.random.default_rng(1).integers(0, 255, (60, 60, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "new" / "holiday.jpg"), picture)
     (tmp_path / "new" / "letter.docx").write_text("a letter")
-    growth = growing.start_growth(workspace, growing.guess_options("folder", str(tmp_path / "new"), ""), ())
+    growth = ingest_job.start_growth(workspace, ingest_job.guess_options("folder", str(tmp_path / "new"), ""), ())
     assert growth.finished.wait(60) and growth.error is None
     page = open_page("catalogue")
     assert "1 added, 0 there before. 1 other file was left alone." in page.text()
@@ -97,7 +98,7 @@ def test_doubtful_films_and_other_files_are_told(workspace, open_page, tmp_path,
 
 def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
     page = open_page("catalogue").press("Add")
-    assert "Expected a folder of films or a table" in page.text() and growing.get_growth(workspace) is None
+    assert "Expected a folder of films or a table" in page.text() and ingest_job.get_growth(workspace) is None
 
 
 @pytest.mark.parametrize(
@@ -116,13 +117,13 @@ def test_what_cannot_be_added_is_told_without_words_of_the_command_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
     named = str(tmp_path / table) if table else ""
-    growth = growing.start_growth(workspace, growing.guess_options(layout, str(tmp_path / folder), named), ())
+    growth = ingest_job.start_growth(workspace, ingest_job.guess_options(layout, str(tmp_path / folder), named), ())
     assert growth.finished.wait(60) and words.format(here=tmp_path) in growth.error and "--" not in growth.error
 
 
 def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_page, tmp_path):
-    going = growing.Growth(growing.guess_options("folder", str(tmp_path / "hers"), ""))
-    growing._held(str(workspace.path))["growth"] = going
+    going = ingest_job.Growth(ingest_job.guess_options("folder", str(tmp_path / "hers"), ""))
+    ingest_job._held(str(workspace.path))["growth"] = going
     page = open_page("catalogue")
     next(one for one in page.app.text_input if one.label.startswith("Folder of films")).set_value(
         str(tmp_path / "mine")
@@ -131,22 +132,22 @@ def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_p
     (said,) = page.app.warning
     told = fakes.read_plain(said.value)
     assert f"'{tmp_path / 'hers'}' are being added now" in told and f"'{tmp_path / 'mine'}', were NOT started" in told
-    assert growing.get_growth(workspace) is going
+    assert ingest_job.get_growth(workspace) is going
     going.finished.set()
 
 
 def test_of_two_who_press_add_at_once_one_starts(workspace, tmp_path, monkeypatch):
     go_on, begun = threading.Event(), []
-    monkeypatch.setattr(growing, "ingest", lambda held, options, tell: begun.append(options) or go_on.wait(20))
-    monkeypatch.setattr(growing, "index_targets", lambda *_: None)
-    made = growing.Growth
-    monkeypatch.setattr(growing, "Growth", lambda options: time.sleep(0.05) or made(options))  # time to be overtaken in
+    monkeypatch.setattr(ingest_job, "ingest", lambda held, options, tell: begun.append(options) or go_on.wait(20))
+    monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
+    made = ingest_job.Growth
+    monkeypatch.setattr(ingest_job, "Growth", lambda options: time.sleep(0.05) or made(options))  # overtaken
     together = threading.Barrier(8)
 
     def press(number: int):
-        options = growing.guess_options("folder", str(tmp_path / str(number)), "")
+        options = ingest_job.guess_options("folder", str(tmp_path / str(number)), "")
         together.wait(20)
-        return growing.start_growth(workspace, options, ())
+        return ingest_job.start_growth(workspace, options, ())
 
     with ThreadPoolExecutor(8) as hands:
         found = list(hands.map(press, range(8)))
@@ -170,7 +171,9 @@ def test_films_are_indexed_on_the_device_of_the_server(workspace, tmp_path, monk
     monkeypatch.setattr("icbir_core.pipeline.index_workspace.index_workspace", index)
     (tmp_path / "new").mkdir()
     write_lossless(fakes.make_radiograph(50), tmp_path / "new" / "new.png")
-    growth = growing.start_growth(workspace, growing.guess_options("folder", str(tmp_path / "new"), ""), ("Effusion",))
+    growth = ingest_job.start_growth(
+        workspace, ingest_job.guess_options("folder", str(tmp_path / "new"), ""), ("Effusion",)
+    )
     assert growth.finished.wait(60) and growth.error is None and chosen == ["cpu", "cpu"]
 
 

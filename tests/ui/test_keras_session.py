@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlit.runtime.scriptrunner.script_runner import _clean_problem_modules
 
-from icbir_ui.resources import keep_networks
+from icbir_ui.shared import keep_networks
 
 
 def test_a_run_of_a_page_leaves_keras_as_it_was(monkeypatch):

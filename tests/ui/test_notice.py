@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from icbir_ui.notice import COOKIE, clean
+from icbir_ui.frame.notice import COOKIE, clean
 
 
 def cookie_written(page) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 
 from icbir_core.radiograph.writing import encode_lossless
-from icbir_ui import resources
+from icbir_ui import shared
 from tests.helpers import fakes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def test_compare_shows_two_films_and_steps(open_page):
     compare.run()
     assert "map" not in compare.data["panes"][0]
     compare.decide("rated", 2, pane=search.case_ids[1], rating=4)
-    (rating,) = resources.open_ratings().history()
+    (rating,) = shared.open_ratings().history()
     assert (rating.case_id, rating.stage) == (search.case_ids[1], 1)
 
 
@@ -60,7 +60,7 @@ def test_compare_leaves_out_a_case_that_was_removed_since(open_page, workspace):
     search = open_page("search", film="effusion_1")
     first, second = search.case_ids[:2]
     workspace.catalogue.remove(first)
-    resources.open_engine().forget()
+    shared.open_engine().forget()
     compare = open_compare(open_page, search)
     compare.run()
     assert compare.data["panes"][1]["key"] == second
@@ -175,7 +175,7 @@ def test_failed_loading_is_told(open_page, monkeypatch):
     def fail(_):
         raise WorkspaceError("Expected an indexed workspace, got none; run the index command.")
 
-    monkeypatch.setattr(resources, "open_retriever", fail)
+    monkeypatch.setattr(shared, "open_retriever", fail)
     st.cache_resource.clear()
     assert "run the index command" in open_page("search", film="effusion_1").text()
 

@@ -8,7 +8,7 @@ import pytest
 from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.study.creating import create_workspace_study, open_store
-from icbir_ui import resources
+from icbir_ui import shared
 from tests.helpers import fakes
 
 QUEUE = "You are in a queue: 1 reader is before you. Your turn comes by itself."
@@ -34,7 +34,7 @@ def behind_another(monkeypatch):
             return "done"
 
         monkeypatch.setattr(DeltaGenerator, "caption", show)
-        first = threading.Thread(target=resources.open_engine().ask, args=("another reader's film", hold))
+        first = threading.Thread(target=shared.open_engine().ask, args=("another reader's film", hold))
         first.start()
         assert inside.wait(20)
         step()

@@ -13,7 +13,7 @@ from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
-from icbir_ui import resources
+from icbir_ui import shared
 from tests.helpers import fakes
 
 
@@ -293,7 +293,7 @@ def test_without_a_study_the_page_makes_one(workspace, open_page):
 def test_the_form_says_beforehand_how_much_it_will_ask(workspace, open_page):
     page = open_page("rate")
     assert "At most 252 answers for each reader" in page.text()  # 2 × (8 × (4 × 3 + 2) + 14)
-    assert len(resources.open_engine().retriever.methods("Effusion")) == 3  # waits until they are known
+    assert len(shared.open_engine().retriever.methods("Effusion")) == 3  # waits until they are known
     page.run()
     assert "At most 198 answers for each reader" in page.text()  # 2 × (8 × (3 × 3 + 2) + 11)
     page.app.number_input[0].set_value(2)

@@ -13,7 +13,7 @@ import pytest
 from icbir_core.errors import RetrievalError
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.rating import SEARCH
-from icbir_ui import resources
+from icbir_ui import shared
 from icbir_ui.state import NOTICE
 from icbir_ui.viewer import component
 from tests.helpers import fakes
@@ -31,7 +31,7 @@ def searched(open_page):
 
 def test_while_the_networks_load_a_word_stands_above_the_upload_field(make_page, monkeypatch):
     go_on = threading.Event()
-    monkeypatch.setattr(resources, "open_retriever", lambda held: go_on.wait(20) and fakes.FakeRetriever(held))
+    monkeypatch.setattr(shared, "open_retriever", lambda held: go_on.wait(20) and fakes.FakeRetriever(held))
     notice = make_page("search", reader="").app.run()
     assert any("networks load while you read" in one.value for one in notice.caption)
     welcome = make_page("search").app.run()
@@ -69,7 +69,7 @@ def test_zip_of_films_and_a_damaged_file(open_page):
     page.app.file_uploader[0].set_value(("films.zip", packed.getvalue(), "application/zip"))
     page.run()
     assert page.data["panes"][0]["title"] == "Query" and list_films(page) == ["a"]
-    assert resources.open_engine().retriever.calls.count("search") == 1
+    assert shared.open_engine().retriever.calls.count("search") == 1
 
 
 def test_a_damaged_zip_loses_neither_the_other_uploads_nor_the_demonstration_films(open_page):
@@ -131,7 +131,7 @@ def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_i
         return replace(found, values=1000 * found.values) if getattr(item, "case_id", None) == vivid else found
 
     monkeypatch.setattr(fakes.FakeRetriever, "map_of", exaggerate)
-    resources.open_engine().forget()
+    shared.open_engine().forget()
     data = open_page("search", film="effusion_1").data
     assert plain < data["overlayScale"] < 4 * plain and "≥" in data["legend"]
 
@@ -142,7 +142,7 @@ def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_
     shown, show = [], icbir_ui.viewer.show_viewer
 
     def watch(panes, options, key, *more):
-        searched = [] if resources.open_engine().loading else resources.open_engine().retriever.calls
+        searched = [] if shared.open_engine().loading else shared.open_engine().retriever.calls
         shown.append((key, len(panes), searched.count("search")))
         return show(panes, options, key, *more)
 
@@ -157,8 +157,8 @@ def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_
 
 def test_a_demonstration_film_needs_one_run_of_the_page(open_page, monkeypatch):
     page = open_page("search")
-    runs, count = [], resources.open_workspace
-    monkeypatch.setattr(resources, "open_workspace", lambda: runs.append(1) or count())
+    runs, count = [], shared.open_workspace
+    monkeypatch.setattr(shared, "open_workspace", lambda: runs.append(1) or count())
     page.press("Effusion 1")
     assert len(page.case_ids) == 8 and len(runs) == 1
 
@@ -187,16 +187,16 @@ def test_demonstration_films_that_are_numbers_have_plain_names_and_keep_their_ke
 
 
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
-    calls, films = list(resources.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
+    calls, films = list(shared.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
     searched.run()
-    assert resources.open_engine().retriever.calls == calls
+    assert shared.open_engine().retriever.calls == calls
     assert [pane["film"] for pane in searched.data["panes"]] == films
 
 
 def test_rating_is_stored_at_the_click_and_found_after_a_reload(searched, open_page):
     case = searched.case_ids[1]
     searched.decide("rated", 1, pane=case, rating=4)
-    (rating,) = resources.open_ratings().history(study=SEARCH)
+    (rating,) = shared.open_ratings().history(study=SEARCH)
     assert (rating.case_id, rating.score, rating.reader, rating.blinded) == (case, 4, "tester", False)
     assert rating.method == "ig_cbir" and rating.versions["model"] and rating.ranking["cases"][1] == case
     again = open_page("search", film="effusion_1")
@@ -208,7 +208,7 @@ def test_a_rating_without_maps_is_stored_as_one_without(searched):
     searched.app.session_state["map"] = "none"
     searched.run()
     searched.decide("rated", 2, pane=searched.case_ids[0], rating=2)
-    assert [(one.stage, one.score) for one in resources.open_ratings().history(study=SEARCH)] == [(2, 3), (1, 2)]
+    assert [(one.stage, one.score) for one in shared.open_ratings().history(study=SEARCH)] == [(2, 3), (1, 2)]
     searched.run()
     assert searched.data["panes"][1]["rating"] == 2, "the last word counts, whatever was shown"
 
@@ -216,7 +216,7 @@ def test_a_rating_without_maps_is_stored_as_one_without(searched):
 def test_the_same_decision_twice_is_stored_once(searched):
     for _ in range(2):
         searched.decide("rated", 7, pane=searched.case_ids[0], rating=2)
-    assert len(resources.open_ratings().history(study=SEARCH)) == 1
+    assert len(shared.open_ratings().history(study=SEARCH)) == 1
 
 
 def test_region_changes_the_ranking_and_undo_brings_it_back(searched):
@@ -237,7 +237,7 @@ def test_a_region_is_compared_by_its_own_features_and_page_and_rating_say_so(sea
     assert find_control().disabled and "stored spatial features" in searched.text()
     assert "in the region as near as" in searched.data["panes"][2]["lines"][1]
     searched.decide("rated", 2, pane=searched.case_ids[0], rating=4)
-    (rating,) = resources.open_ratings().history(study=SEARCH)
+    (rating,) = shared.open_ratings().history(study=SEARCH)
     assert (rating.method, rating.ranking["metric"]) == ("region", "euclidean (region)")
     searched.press("Undo")
     assert not find_control().disabled
@@ -260,7 +260,7 @@ def test_a_finding_of_the_bars_ranks_anew_and_shows_its_maps(searched, open_page
     assert "finding Cardiomegaly" in searched.text() and "uses for Cardiomegaly" in searched.text()
     ranked = searched.case_ids
     searched.decide("rated", 2, pane=ranked[0], rating=4)
-    (rating,) = resources.open_ratings().history(study=SEARCH)
+    (rating,) = shared.open_ratings().history(study=SEARCH)
     assert (rating.method, rating.ranking["metric"]) == ("finding", "euclidean (finding)")
     again = open_page("search", film="effusion_1", search="".join(searched.app.query_params["search"]))
     assert again.case_ids == ranked, "a reload finds it again"
@@ -344,9 +344,9 @@ def test_a_decision_about_another_film_or_of_a_lost_session_is_not_taken(searche
     case, state = searched.case_ids[0], searched.app.session_state
     searched.decide("rated", 1, about=f"{state['window']}:another film", pane=case, rating=5)
     searched.decide("rated", 2, about=f"a lost session:{state['current_film']}", pane=case, rating=5)
-    assert not resources.open_ratings().history(study=SEARCH)
+    assert not shared.open_ratings().history(study=SEARCH)
     searched.decide("rated", 3, pane=case, rating=2)
-    assert [one.score for one in resources.open_ratings().history(study=SEARCH)] == [2]
+    assert [one.score for one in shared.open_ratings().history(study=SEARCH)] == [2]
 
 
 def test_a_first_search_that_fails_is_one_sentence_and_compare_shows_nothing_old(open_page, monkeypatch):

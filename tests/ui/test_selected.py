@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 def draw(path: str, ids: list[str]) -> None:
     from icbir_core.catalogue import Workspace
-    from icbir_ui.selected import show_selected
+    from icbir_ui.catalogue.selected import show_selected
 
     show_selected(Workspace.open(path), ids)
 

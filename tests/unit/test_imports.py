@@ -28,6 +28,18 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"pipeline"}
 
+PAGES = ROOT / "icbir_ui"
+# "": the files beside the rooms, which every room may import, and which show films.
+PAGES_MAY_IMPORT: dict[str, set[str]] = {
+    "viewer": set(),
+    "": {"viewer"},
+    "search": {"viewer"},
+    "export": {"search"},
+    "frame": {"search"},
+    "catalogue": {"viewer", "search"},
+    "rating": {"viewer", "frame"},
+}
+
 HEAVY = {"tensorflow", "keras", "annoy", "tf_explain", "torch"}
 INTERNET = {"urllib", "http", "requests", "socket", "socketserver", "ssl", "ftplib", "aiohttp", "httpx", "urllib3"}
 
@@ -112,6 +124,22 @@ def test_the_words_import_nothing_heavy():
 
 def test_the_core_never_imports_the_page():
     offences = find_offences(list_files(CORE), {"streamlit", "icbir_ui", "pages", "app"})
+    assert not offences, "\n".join(offences)
+
+
+@pytest.mark.parametrize("room", sorted(PAGES_MAY_IMPORT))
+def test_rooms_of_the_pages_import_only_what_lies_below(room):
+    ground = {path.stem for path in PAGES.glob("*.py")} - {"__init__"}
+    rooms = {entry.name for entry in PAGES.iterdir() if entry.is_dir() and any(entry.rglob("*.py"))}
+    assert rooms | {""} == set(PAGES_MAY_IMPORT), "a new room needs its place in the order"
+    files = list_files(PAGES / room) if room else list_files(*PAGES.glob("*.py"))
+    allowed = PAGES_MAY_IMPORT[room] | ground | {room}
+    offences = [
+        f"{file.relative_to(ROOT)}:{line} imports {module}"
+        for file in files
+        for line, module in list_imports(file)
+        if module.startswith("icbir_ui.") and module.split(".")[1] not in allowed
+    ]
     assert not offences, "\n".join(offences)
 
 

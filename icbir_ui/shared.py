@@ -18,7 +18,6 @@ import streamlit as st
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import WorkspaceError
 from icbir_core.plurals import count_of
-from icbir_core.retrieval.methods import find_method
 from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
@@ -254,28 +253,6 @@ def reload_engine() -> None:
 def list_map_methods() -> dict[str, tuple[str, bool, str]]:
     """The saliency methods: name → (title, signed, description)."""
     return {name: (method.title, method.signed, method.description) for name, method in SALIENCY_METHODS.items()}
-
-
-def list_placeable_methods(engine: Engine, target: str) -> list[str]:
-    """The target's methods whose cases are points, which a map can show."""
-    return [name for name in engine.retriever.methods(target) if find_method(name).points]
-
-
-def place_catalogue(
-    engine: Engine, film: Any, target: str, method: str, tell: Callable[[str], None]
-) -> tuple[Any, Any]:
-    """(map of the catalogue's embeddings, the film's point in it or None), each computed once."""
-    from icbir_ui.embedding_map import place_query, project_catalogue
-
-    count = engine.workspace.catalogue.count()
-    key = ("embedding map", target, method, count)
-    found = engine.ask(key, lambda retriever: project_catalogue(retriever, target, method), tell)
-    if film is None:
-        return found, None
-    place = engine.ask(
-        (*key, film.key), lambda retriever: place_query(retriever, found, film.query, target, method), tell
-    )
-    return found, place
 
 
 def explain_pair(retriever: Any, query: Query, case: Case, ranking: Ranking) -> tuple[SaliencyMap, SaliencyMap]:

@@ -16,8 +16,8 @@ from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.resources import Engine
-from icbir_ui.searching import show_loading
+from icbir_ui.search.asking import show_loading
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
 
@@ -70,9 +70,9 @@ def show_word(again: bool = False) -> None:
 
 def show_welcome(workspace: Workspace, engine: Engine) -> None:
     """The first page: a large upload field, the demonstration queries as pictures, the number of cases."""
-    title, beside = st.columns([3, 1], vertical_alignment="bottom")
+    heading, beside = st.columns([3, 1], vertical_alignment="bottom")
     count = workspace.catalogue.count()
-    with title:
+    with heading:
         st.subheader("Find past films that resemble yours")
         st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
     with beside:  # in sight, and nothing moves under her hand when the word goes
@@ -105,7 +105,7 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
 
 def _draw_thumbnails(named: list[tuple[str, str, Path]]) -> list[tuple[str, str, str]]:
     """(name, title, picture) of the first of these films; a file that is none is left out while the others stay."""
-    drawn = []
+    drawn: list[tuple[str, str, str]] = []
     for name, title, path in named:
         if len(drawn) == SHOWN:
             break

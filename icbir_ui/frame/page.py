@@ -10,10 +10,10 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from icbir_ui.address import restore_search, write_search
 from icbir_ui.errors import shielded
-from icbir_ui.notice import ask_to_accept, is_accepted, show_foot
-from icbir_ui.resources import GRACE, open_engine, open_workspace
+from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
+from icbir_ui.search.address import restore_search, write_search
+from icbir_ui.shared import GRACE, open_engine, open_workspace
 
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
@@ -85,8 +85,12 @@ def empty_for_another(place: Any, another: bool) -> Any:
 def passing_word() -> Iterator[Callable[[str], None]]:
     """tell(word) for one who waits: one line that the next word replaces, gone at the end, however the block ends."""
     place = st.empty()
+
+    def tell(word: str) -> None:
+        place.caption(word)
+
     try:
-        yield place.caption
+        yield tell
     finally:
         place.empty()
 

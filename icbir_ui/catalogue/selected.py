@@ -10,7 +10,7 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
-from icbir_ui.search_panes import describe_origin
+from icbir_ui.search.panes import describe_origin
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_findings

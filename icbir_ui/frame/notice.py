@@ -16,7 +16,7 @@ import streamlit as st
 from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.errors import escape_markdown
-from icbir_ui.resources import open_engine
+from icbir_ui.shared import open_engine
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
 COOKIE = "icbir_reader"

@@ -9,10 +9,10 @@ import streamlit as st
 
 from icbir_core.retrieval.methods import find_title
 from icbir_core.settings import SearchFilter, SearchSettings
-from icbir_ui import resources, state
+from icbir_ui import shared, state
 from icbir_ui.choices import show_choice
-from icbir_ui.resources import Engine
-from icbir_ui.searching import NO_MAP, get_trail
+from icbir_ui.search.asking import NO_MAP, get_trail
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 
 COUNTS = (3, 5, 8, 10, 12)
@@ -52,7 +52,7 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
         disabled=get_trail().by_part,
         help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",
     )
-    maps = resources.list_map_methods()
+    maps = shared.list_map_methods()
     show_choice(
         columns[2].selectbox,
         "Heat map",
@@ -70,7 +70,7 @@ def read_settings(engine: Engine) -> tuple[SearchSettings, str]:
     """(settings, map method) that the session holds; what it does not hold, or is not offered, becomes the first."""
     target = _ensure(Key.TARGET, list(engine.retriever.targets), engine.retriever.default_target)
     method = _ensure(Key.METHOD, list(engine.retriever.methods(target)))
-    shown = _ensure(Key.MAP, [*resources.list_map_methods(), NO_MAP], "deep_taylor")
+    shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], "deep_taylor")
     count = _ensure(Key.COUNT, list(COUNTS), FIRST_COUNT)
     _ensure(Key.VIEW_FILTER, VIEWS)
     _ensure(Key.SEX_FILTER, SEXES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -12,11 +14,11 @@ from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colou
 from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, smooth_for_display
 from icbir_core.settings import SearchSettings
-from icbir_core.types import Case, Ranking, SaliencyMap
-from icbir_ui import resources, state
+from icbir_core.types import Case, Query, Ranking, SaliencyMap
+from icbir_ui import shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
-from icbir_ui.resources import Engine
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, ViewerOptions
 
@@ -76,27 +78,31 @@ def compute_maps(
     """The maps of a film and of cases by one method, asked for one by one, so that a queue moves on between them."""
     if method == NO_MAP:
         return Maps(None, {})
-    title, signed, _ = resources.list_map_methods()[method]
-    wanted = [(film.key, film.query), *((case.pixel_sha256, case) for case in cases)]
-    computed = []
+    title, signed, _ = shared.list_map_methods()[method]
+    wanted: list[tuple[str, Query | Case]] = [(film.key, film.query), *((case.pixel_sha256, case) for case in cases)]
+    computed: list[SaliencyMap | None] = []
     for number, (pixels, item) in enumerate(wanted, start=1):
         key = ("map", pixels, target, method)
         if not engine.knows(key):
             tell(f"{title}: computing map {number} of {len(wanted)} …")
         try:
-            found = engine.ask(key, lambda retriever, item=item: retriever.map_of(item, method, target), tell)
-            computed.append(smooth_for_display(found))
+            computed.append(smooth_for_display(engine.ask(key, partial(_map_item, item, method, target), tell)))
         except IcbirError:
             if item is film.query:
                 raise
             computed.append(None)  # its film cannot be read, and its pane says so
     query, *others = computed
+    assert query is not None
     found = {case.case_id: one for case, one in zip(cases, others, strict=True) if one is not None}
     maps = [query, *found.values()]
     ends = ("against", "for") if signed else ("none", "most")
     scale = shared_scale([one.values for one in maps], lead=query.values)
     threshold = find_threshold(query.values, scale, signed)
     return Maps(query, found, method, title, signed, scale, threshold, ends=ends)
+
+
+def _map_item(item: Query | Case, method: str, target: str, retriever: Any) -> SaliencyMap:
+    return retriever.map_of(item, method, target)
 
 
 def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: str = "") -> MapPicture | None:
@@ -159,7 +165,7 @@ def knows_pair(engine: Engine, film: Film, case: Case, ranking: Ranking) -> bool
 def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell: Callable[[str], None]) -> Maps:
     """What of both films makes them near or far in this ranking, as signed maps at one scale."""
     key = _name_pair(film, case, ranking)
-    query, other = engine.ask(key, lambda retriever: resources.explain_pair(retriever, film.query, case, ranking), tell)
+    query, other = engine.ask(key, lambda retriever: shared.explain_pair(retriever, film.query, case, ranking), tell)
     scale = shared_scale([query.values, other.values])
     return Maps(
         query,

@@ -7,7 +7,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_core.types import Ranking
 from icbir_ui import state
 from icbir_ui.films import Film
-from icbir_ui.searching import Maps
+from icbir_ui.search.asking import Maps
 
 SHORT_SCALE = {score: words.split(":")[0].capitalize() for score, words in SIMILARITY_SCALE.items()}
 
@@ -42,4 +42,5 @@ def store_rating(store: RatingsStore, film: Film, ranking: Ranking, maps: Maps, 
 def find_ratings(store: RatingsStore, film: Film) -> dict[str, int]:
     """This reader's last score of each case for a film, from the search and compare pages."""
     own = store.latest(study=SEARCH, reader=state.get_reader(), query=film.rated_as)
-    return {one.case_id: one.score for one in sorted(own, key=lambda one: one.recorded_at) if one.score}
+    given = sorted(own, key=lambda one: one.recorded_at)
+    return {one.case_id: one.score for one in given if one.score and one.case_id}

@@ -9,7 +9,7 @@ from icbir_core.retrieval.methods import FINDING, find_method
 from icbir_core.saliency.display import name_strength
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
-from icbir_ui.searching import Maps, get_trail, map_picture
+from icbir_ui.search.asking import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
 from icbir_ui.words import describe_film, describe_findings, describe_hit, describe_person
 

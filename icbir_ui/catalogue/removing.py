@@ -10,8 +10,8 @@ from icbir_core.catalogue import Workspace
 from icbir_ui import state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.resources import Engine
-from icbir_ui.search_panes import describe_origin
+from icbir_ui.search.panes import describe_origin
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 from icbir_ui.words import describe_findings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
-from icbir_ui import resources
+from icbir_ui import shared
 from icbir_ui.errors import explain
 
 _STARTING = threading.Lock()
@@ -45,7 +45,7 @@ class Growth:
         """Have the engine opened anew after the end: by the first session that sees it, while others wait for that."""
         with self._reloading:
             if not self.reloaded:
-                resources.reload_engine()
+                shared.reload_engine()
                 self.reloaded = True
 
 
@@ -64,7 +64,7 @@ def index_targets(workspace: Workspace, targets: tuple[str, ...], growth: Growth
     from icbir_core.pipeline.index_workspace import index_workspace
 
     for target in targets or (None,):
-        index_workspace(workspace, target, progress=growth.tell, device=resources.get_device())
+        index_workspace(workspace, target, progress=growth.tell, device=shared.get_device())
 
 
 def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[str, ...]) -> Growth:

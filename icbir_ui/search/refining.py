@@ -12,8 +12,8 @@ from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTr
 from icbir_ui import state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown
-from icbir_ui.resources import Engine
-from icbir_ui.searching import get_trail
+from icbir_ui.search.asking import get_trail
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 
 

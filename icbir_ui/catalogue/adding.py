@@ -8,9 +8,10 @@ import streamlit as st
 
 from icbir_core.catalogue import LAYOUTS, Workspace
 from icbir_core.plurals import count_of
-from icbir_ui import growing, state
+from icbir_ui import state
+from icbir_ui.catalogue import ingest_job
 from icbir_ui.errors import escape_markdown
-from icbir_ui.resources import Engine
+from icbir_ui.shared import Engine
 from icbir_ui.state import Key
 
 
@@ -25,8 +26,8 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         labels = right.text_input("Table of labels (csv), if there is one", help=alone)
         started = st.form_submit_button("Add")
     if started and (folder.strip() or labels.strip()):
-        options = growing.guess_options(layout, folder, labels)
-        going = growing.start_growth(workspace, options, engine.retriever.targets)
+        options = ingest_job.guess_options(layout, folder, labels)
+        going = ingest_job.start_growth(workspace, options, engine.retriever.targets)
         if going.options is not options:
             st.warning(
                 escape_markdown(
@@ -36,13 +37,13 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
             )
     elif started:
         st.warning("Expected a folder of films or a table, got neither; write its path as this machine knows it.")
-    running = growing.get_growth(workspace)
+    running = ingest_job.get_growth(workspace)
     st.fragment(show_growth, run_every=2.0 if running and running.running else None)(workspace)
 
 
 def show_growth(workspace: Workspace) -> None:
     """Progress, then what was added, what of it is doubtful, and what was left out with the reason."""
-    growth = growing.get_growth(workspace)
+    growth = ingest_job.get_growth(workspace)
     if growth is None:
         st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
         return
