@@ -25,8 +25,10 @@ class HeldRadiograph(Radiograph):
     anew, equal bit by bit for every film that was read from a file.
     """
 
+    levels: np.ndarray
+
     @property
-    def pixels(self) -> np.ndarray:  # type: ignore[override]
+    def pixels(self) -> np.ndarray:
         """float32 (H, W) in [0, 1]."""
         return levels_to_pixels(self.levels)
 

@@ -49,7 +49,7 @@ def describe_patients(cases: list[Case]) -> str:
     return f"{patients} · {count_of(unknown, 'case')} without a patient number" if unknown else patients
 
 
-def show_counts(cases: list) -> None:
+def show_counts(cases: list[Case]) -> None:
     """Counts by finding, view, sex, age and source."""
     present = Counter(name for case in cases for name, found in case.findings.items() if found is FindingState.PRESENT)
     left, middle, right = st.columns([1.4, 1, 1.2])

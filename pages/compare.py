@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
+from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
 from icbir_ui import films, shared, state
@@ -24,6 +27,7 @@ from icbir_ui.search.asking import (
 )
 from icbir_ui.search.controls import read_settings
 from icbir_ui.search.panes import hit_panes, query_pane
+from icbir_ui.shared import Engine
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_cautions, describe_hit
@@ -88,7 +92,9 @@ def _step(by: int, count: int) -> None:
     state.put(Key.COMPARED_PLACE, (state.get(Key.COMPARED_PLACE, 0) + by) % count)
 
 
-def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str) -> None:
+def show_pair(
+    engine: Engine, workspace: Workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str
+) -> None:
     """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
     mean the same from case to case."""
     case, maps, store = ranking.hits[place].case, Maps(None, {}), shared.open_ratings()
@@ -111,7 +117,7 @@ def show_pair(engine, workspace, film: Film, ranking: Ranking, place: int, shown
             tell("Computing which places bring the two films nearer …")
             maps = compute_pair(engine, film, case, ranking, tell)
 
-    def react(name: str, value: dict) -> None:
+    def react(name: str, value: dict[str, Any]) -> None:
         with shielded():
             if name == "rated":
                 ratings.store_rating(store, film, ranking, maps, value["pane"], int(value["rating"]))

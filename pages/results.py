@@ -13,7 +13,7 @@ from icbir_core.plurals import count_of
 from icbir_core.study.analysis import StudyResult, analyse_study
 from icbir_core.study.design import Study
 from icbir_core.study.exchange import export_study, import_study, load_study
-from icbir_core.study.rating import SEARCH
+from icbir_core.study.rating import SEARCH, Rating
 from icbir_core.study.report import make_sections, render_report
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
@@ -85,7 +85,7 @@ def unblind(study: Study, reader: str) -> None:
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing the statistics …")
-def compute(sha256: str, answers: int, simulated: bool, _study: Study, _ratings: list) -> StudyResult:
+def compute(sha256: str, answers: int, simulated: bool, _study: Study, _ratings: list[Rating]) -> StudyResult:
     """The statistics, anew only when a rating was added."""
     return analyse_study(_study, _ratings, simulated=simulated)
 

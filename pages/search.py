@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from icbir_core.errors import IcbirError
@@ -74,7 +76,7 @@ def draw() -> None:
     panes += [map_pane(film, ranking, maps)] if mapped else []
     panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
 
-    def react(name: str, value: dict) -> None:
+    def react(name: str, value: dict[str, Any]) -> None:
         with shielded():
             if name == "rated":
                 ratings.store_rating(store, film, ranking, maps, value["pane"], int(value["rating"]))
@@ -101,7 +103,7 @@ def draw() -> None:
         show_background(film, engine, ranking.target)
 
 
-def show_alone(film: Film, place) -> None:
+def show_alone(film: Film, place: Any) -> None:
     """The film with its facts and warnings, before there is a ranking."""
     with place:
         show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), Key.FILM_VIEWER.value)

@@ -121,6 +121,14 @@ def test_cannot_judge_and_back(study, workspace, open_page):
     assert page.data["panes"][1]["key"] != first
 
 
+def test_back_to_a_choice_that_could_not_be_judged(workspace, open_page):
+    make_study(workspace, tasks=("choice",), stages=1)
+    page = open_page("rate")
+    page.press("Cannot judge")
+    page.press("Back")
+    assert page.text().count("went wrong") == 0 and find_marked(page) == ["Cannot judge"]
+
+
 def find_marked(page) -> list[str]:
     """The buttons that are drawn as chosen."""
     return [

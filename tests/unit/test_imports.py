@@ -37,7 +37,7 @@ PAGES_MAY_IMPORT: dict[str, set[str]] = {
     "export": {"search"},
     "frame": {"search"},
     "catalogue": {"viewer", "search"},
-    "rating": {"viewer", "frame"},
+    "rating": {"viewer", "frame", "search"},
 }
 
 HEAVY = {"tensorflow", "keras", "annoy", "tf_explain", "torch"}

@@ -1,0 +1,83 @@
+"""The ways to answer an item of a reading study, to go back to one and forward again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+import streamlit as st
+
+from icbir_core.study.rating import SIMILARITY_SCALE
+from icbir_core.study.session import BlindItem, ReadingSession
+from icbir_ui import state
+from icbir_ui.errors import explain
+from icbir_ui.rating.ordering import choose_order
+from icbir_ui.rating.panes import LETTERS
+from icbir_ui.search.ratings import SHORT_SCALE
+from icbir_ui.state import Key
+
+KINDS: dict[bool, Literal["primary", "secondary"]] = {True: "primary", False: "secondary"}
+"""Of a button: the answer that was given, or another."""
+
+
+def show_answers(session: ReadingSession, item: BlindItem) -> None:
+    """One button for each answer, above the films so that they are always in sight, and the ways back and forward.
+
+    Every button belongs to its item: a late second click finds nothing to press. The answer that was given is marked.
+    """
+    columns = st.columns([1, 1, 1, 1, 1, 1, 0.6, 0.8] if item.task == "similarity" else [1, 1, 2.7, 1, 0.6, 0.8])
+    given = session.find_answer(item.token)
+    stored, refused = (given.score, given.cannot_judge) if given else (None, False)
+    if item.task == "similarity":
+        for column, (score, words) in zip(columns, sorted(SHORT_SCALE.items()), strict=False):
+            column.button(f"{score} · {words}", shortcut=str(score), on_click=answer, args=(session, item.token),
+                          kwargs={"score": score}, key=f"rate_{item.token}_{score}", width="stretch",
+                          type=KINDS[score == stored], help=SIMILARITY_SCALE[score])  # fmt: skip
+    elif item.task == "choice":
+        cases = session.find_cases(item.token)[1]
+        for column, letter, token, case in zip(columns, LETTERS, item.case_tokens, cases, strict=False):
+            column.button(f"Case {letter}", shortcut=letter.lower(), on_click=answer, args=(session, item.token),
+                          kwargs={"chosen": token}, key=f"rate_{token}", width="stretch",
+                          type=KINDS[given is None or (given.answer or {}).get("chosen") == case])  # fmt: skip
+    elif item.task == "ranking":
+        tokens = dict(zip(session.find_cases(item.token)[1], item.case_tokens, strict=True))
+        first = [tokens[case] for case in given.answer["order"]] if given and given.answer else list(item.case_tokens)
+        showing = f"{item.token} {state.get(Key.SHOWN)[item.token]}"
+        order = choose_order(showing, item.case_tokens, LETTERS[: len(first)], Key.ORDER.value, first)
+        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
+                          key=f"rate_{item.token}", width="stretch", type=KINDS[not refused])  # fmt: skip
+    columns[-3].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token), type=KINDS[refused],
+                       kwargs={"cannot_judge": True}, key=f"rate_{item.token}_none", width="stretch")  # fmt: skip
+    columns[-2].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
+                       disabled=item.position == 1, help="To the item before, to correct it")  # fmt: skip
+    # Always there, so that nothing moves under a hand that presses Back again; F is the viewer's.
+    columns[-1].button("Forward", shortcut="g", on_click=go_forward, args=(session, item.token), width="stretch",
+                       disabled=given is None, help="On to the item after, as you answered it")  # fmt: skip
+
+
+def answer(session: ReadingSession, token: str, **given: Any) -> None:
+    """Store one answer; only then is the item left. What went wrong is said, and the item stays."""
+    started = state.get(Key.SHOWN, {}).get(token)
+    view = getattr(state.get(Key.RATE_VIEWER), "view", None)
+    try:
+        session.answer(
+            token,
+            time_ms=None if started is None else int(1000 * (time.monotonic() - started)),
+            actions=[{"kind": "last view", **dict(view)}] if view else (),
+            **given,
+        )
+    except Exception as error:
+        state.put(Key.NOT_STORED, f"NOT stored: {explain(error)}")
+        return
+    state.put(Key.NOT_STORED, None)
+    state.put(Key.RETURNED, None)  # the time it was shown stays: a second click on its way is an answer too
+
+
+def return_to(session: ReadingSession, token: str | None) -> None:
+    """Go to the item before; its earlier answer stays stored, a new one counts."""
+    state.put(Key.RETURNED, session.previous_item(token))
+
+
+def go_forward(session: ReadingSession, token: str) -> None:
+    """Go to the item after one that she went back to; the first unanswered one is where she had been."""
+    state.put(Key.RETURNED, session.following_item(token))
