@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,9 +119,10 @@ class _Watched:
 
 
 class _SharedPass:
-    """Deep Taylor map, last feature map, penultimate features and logits from one forward pass, compiled."""
+    """Deep Taylor map of one output, last feature map, penultimate features and logits from one forward pass, compiled
+    once for all outputs of a network."""
 
-    def __init__(self, model: keras.Model, output_index: int):
+    def __init__(self, model: keras.Model):
         watched: dict[str, _Watched] = {}
 
         def recipe(node: Node, nodes: list[Node]) -> Rule:
@@ -130,17 +132,29 @@ class _SharedPass:
             return rule
 
         propagation = Propagation(model, recipe, tf.nn.relu, DEFAULT_MAP_METHOD)
-        signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)]
+        signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.float32), tf.TensorSpec((), tf.int32)]
 
-        def compute(inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            maps, _ = propagation.trace(inputs, tf.constant(output_index, tf.int32))
+        def compute(inputs: tf.Tensor, output_index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            maps, _ = propagation.trace(inputs, output_index)
             return maps, *(watched[name].seen for name in _WATCHED)
 
         self._compiled = tf.function(compute, input_signature=signature)
 
-    def compute(self, inputs: tf.Tensor, images: np.ndarray) -> tuple[tf.Tensor, ...]:
-        found: tuple[tf.Tensor, ...] = self._compiled(inputs)
+    def compute(self, inputs: tf.Tensor, output_index: int) -> tuple[tf.Tensor, ...]:
+        found: tuple[tf.Tensor, ...] = self._compiled(inputs, tf.constant(output_index, tf.int32))
         return found
+
+
+_shared_passes: weakref.WeakKeyDictionary[Classifier, _SharedPass] = weakref.WeakKeyDictionary()
+_sharing = threading.Lock()
+
+
+def _find_shared_pass(classifier: Classifier) -> _SharedPass:
+    """That of a classifier, for every target: tracing it takes longer than a query. It is freed with the classifier."""
+    with _sharing:
+        if classifier not in _shared_passes:
+            _shared_passes[classifier] = _SharedPass(classifier.model)
+        return _shared_passes[classifier]
 
 
 class _SeparatePasses:
@@ -155,8 +169,9 @@ class _SeparatePasses:
             input_signature=[tf.TensorSpec((None, *classifier.model.input.shape[1:]), tf.float32)],
         )
 
-    def compute(self, inputs: tf.Tensor, images: np.ndarray) -> tuple[tf.Tensor, ...]:
-        return attribute(self._classifier, images, self._target, self._method), *self._read(inputs)
+    def compute(self, images: np.ndarray) -> tuple[tf.Tensor, ...]:
+        found = self._read(tf.constant(standardise(images)))
+        return attribute(self._classifier, images, self._target, self._method), *found
 
 
 class Embedder:
@@ -179,10 +194,12 @@ class Embedder:
         # in the networks' own library: a second pool of threads beside it would fight for the same cores
         self._summarise = tf.function(lambda features: summarise_features(features, tf.einsum), reduce_retracing=True)
         output = classifier.output_index(target)
+        self._compute: Callable[[np.ndarray], tuple[tf.Tensor, ...]]
         if map_method == DEFAULT_MAP_METHOD:
-            self._passes: _SharedPass | _SeparatePasses = _SharedPass(classifier.model, output)
+            shared = _find_shared_pass(classifier)
+            self._compute = lambda images: shared.compute(tf.constant(standardise(images)), output)
         else:
-            self._passes = _SeparatePasses(classifier, target, map_method)
+            self._compute = _SeparatePasses(classifier, target, map_method).compute
 
     @property
     def size(self) -> int:
@@ -219,7 +236,7 @@ class Embedder:
             )
         with self._lock:
             start = time.perf_counter()
-            outputs = self._passes.compute(tf.constant(standardise(images)), images)
+            outputs = self._compute(images)
             spatial = self._summarise(outputs[1])
             maps, _, cnn, logits = (np.asarray(output) for output in outputs)
             between = time.perf_counter()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -9,10 +13,12 @@ import pytest
 from icbir_core.errors import RetrievalError, UnknownNameError
 from icbir_core.phantom import simulate_film
 from icbir_core.radiograph.network_input import fit_to_network, standardise
+from icbir_core.retrieval import embedding
 from icbir_core.retrieval.embedding import Embedder
 from icbir_core.retrieval.regions import summarise_features
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.registry import attribute
+from tests.helpers.small_workspace import FINDINGS, make_classifier
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,24 @@ def test_one_image_alone_gives_what_it_gives_in_a_batch(embedder, images):
         alone = embedder.embed(images[number : number + 1])
         for name in ("cnn", "ig_cbir", "probabilities"):
             np.testing.assert_allclose(getattr(alone, name)[0], getattr(together, name)[number], rtol=1e-4, atol=1e-5)
+
+
+def test_targets_share_the_compiled_pass_and_get_their_own_maps(images, models):
+    """Also where two readers ask for the first time at once; and nothing holds what is no longer used."""
+    classifier = make_classifier(FINDINGS, 4)
+    both = [Embedder(classifier, None, target) for target in FINDINGS]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda one: one.embed(images[:2]), both))
+    for target, embeddings in zip(FINDINGS, found, strict=True):
+        maps = attribute(classifier, images[:2], target, "deep_taylor")
+        np.testing.assert_allclose(embeddings.maps, maps, rtol=1e-3, atol=1e-6 * np.abs(maps).max())
+    assert np.abs(found[0].maps - found[1].maps).max() > 0.01 * np.abs(found[0].maps).max()
+    assert embedding._find_shared_pass(classifier) is embedding._find_shared_pass(classifier)
+    assert embedding._find_shared_pass(classifier) is not embedding._find_shared_pass(models.classifier)
+    weak = weakref.ref(embedding._find_shared_pass(classifier))
+    del both, classifier
+    gc.collect()
+    assert weak() is None
 
 
 def test_another_map_method_takes_the_same_path(models, images):
