@@ -1,6 +1,6 @@
 """Damage to the project's own files without end: reading them must give values or one named sentence.
 
-    python -m tests.fuzz.run_own_files FOLDER [--damages 100000] [--seconds S] [--seed 1]
+    python -m tests.fuzz.run_own_files FOLDER [--inputs 100000] [--seconds S] [--seed 1]
 
 A small workspace is made here, without a network: catalogue, ratings, centre, distances, store, both kinds of index, a
 study's export, manifest and films. Each damage changes one file (bits turned, bytes set, put in or cut out, cut short,
@@ -10,12 +10,9 @@ emptied, swapped with another file, removed), reads it as the program does, and 
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +22,6 @@ import numpy as np
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError
-from icbir_core.files import write_json_atomically
 from icbir_core.radiograph import read_radiograph
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.index import Index
@@ -35,12 +31,11 @@ from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
 from icbir_core.study.exchange import export_study, import_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
+from tests.fuzz.long_run import go_on, run_command
 from tests.fuzz.mutations import change_bytes
-from tests.fuzz.run_reader import measure_memory
 from tests.fuzz.seeds import list_seeds
 
 CASES = 40
-_SAVE_EVERY = 500
 STUDY = {
     "name": "s", "target": "Effusion", "methods": ["cnn"], "k": 1, "tasks": ["similarity"], "stages": 1, "seed": 1,
     "queries": [
@@ -143,63 +138,38 @@ def damage(draw: random.Random, data: bytes, others: list[bytes]) -> bytes | Non
     return data
 
 
-def run(folder: Path, damages: int, seconds: float, seed: int) -> dict:
-    """Work until `damages` are done in all, or for `seconds`; returns the state, which is in the folder too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file, place = folder / "own_files.json", folder / "workspace"
-    state = json.loads(file.read_text()) if file.is_file() else {"seed": seed, "next": 0, "counts": {}, "slowest": 0.0}
+def run(folder: Path, inputs: int, seconds: float, seed: int) -> dict:
+    """Work until `inputs` inputs are done in all, or for `seconds`; returns the state, which is in the folder too."""
+    place = folder / "workspace"
     shutil.rmtree(place, ignore_errors=True)
-    readers, counts, start = make_workspace(place), Counter(state["counts"]), time.monotonic()
-    originals = {name: (place / name).read_bytes() for name in readers}
-    for name, read in readers.items():
+    readers = make_workspace(place)
+    originals = {file: (place / file).read_bytes() for file in readers}
+    for file, read in readers.items():
         read()
-        assert (place / name).read_bytes() == originals[name] or name.endswith(".db"), name
-    names, contents = sorted(readers), [originals[name] for name in sorted(readers)]
-    while state["next"] < damages and time.monotonic() - start < seconds:
-        draw = random.Random(f"{state['seed']}-{state['next']}")
-        name = draw.choice(names)
-        changed = damage(draw, originals[name], contents)
-        (place / name).unlink() if changed is None else (place / name).write_bytes(changed)
-        before = time.monotonic()
+        assert (place / file).read_bytes() == originals[file] or file.endswith(".db"), file
+    files, contents = sorted(readers), [originals[file] for file in sorted(readers)]
+
+    def attempt(draw: random.Random, name: str, _: Counter) -> str:
+        file = draw.choice(files)
+        changed = damage(draw, originals[file], contents)
+        (place / file).unlink() if changed is None else (place / file).write_bytes(changed)
         try:
-            readers[name]()
+            readers[file]()
             came = "read"
         except IcbirError as error:
             came = "sentence" if str(error).isprintable() else "FOREIGN sentence of several lines"
         except Exception as error:
-            came = f"FOREIGN {type(error).__name__} from {name.split('-')[0]}"
-            (folder / f"{state['seed']}_{state['next']}_{name.replace('/', '_')}").write_bytes(changed or b"")
-        state["slowest"] = max(state["slowest"], round(time.monotonic() - before, 2))
-        counts[came] += 1
+            came = f"FOREIGN {type(error).__name__} from {file.split('-')[0]}"
+            (folder / f"{name}_{file.replace('/', '_')}").write_bytes(changed or b"")
         for left in place.glob("*.db-*"):
             left.unlink()
-        (place / name).write_bytes(originals[name])
-        state["next"] += 1
-        if state["next"] % _SAVE_EVERY == 0:
-            _save(file, state, counts)
-    _save(file, state, counts)
+        (place / file).write_bytes(originals[file])
+        return came
+
+    state = go_on(folder / "own_files.json", attempt, inputs, seconds, seed)
     shutil.rmtree(place, ignore_errors=True)
     return state
 
 
-def _save(file: Path, state: dict, counts: Counter) -> None:
-    state["counts"] = dict(counts)
-    state.setdefault("memory_start", measure_memory())
-    state["memory_most"] = max(state.get("memory_most", 0.0), measure_memory())
-    write_json_atomically(file, state)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--damages", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    state = run(options.folder, options.damages, options.seconds, options.seed)
-    print(json.dumps(state, indent=2))
-    return 1 if any(name.startswith("FOREIGN") for name in state["counts"]) else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(str(__doc__), run, inputs=100_000))
