@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,31 +19,18 @@ def find_shared(variable: str, name: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def nih_directory() -> Path:
-    """The subset of NIH ChestX-ray14 (images/, Data_Entry_2017_v2020.csv, BBox_List_2017.csv, split.csv)."""
-    return find_shared("ICBIR_NIH_DIR", "nih")
+def share(variable: str, name: str) -> Callable[[], Path]:
+    """A fixture that gives the folder."""
+    return pytest.fixture(scope="session")(lambda: find_shared(variable, name))
 
 
-@pytest.fixture(scope="session")
-def nih_effusion_directory() -> Path:
-    """The unnamed Effusion / No Finding films (images/, labels.csv)."""
-    return find_shared("ICBIR_NIH_EFFUSION_DIR", "nih_effusion")
-
-
-@pytest.fixture(scope="session")
-def cases_directory() -> Path:
-    """Films that are read wrongly at times, with the pictures that are right (films/)."""
-    return find_shared("ICBIR_CASES_DIR", "cases")
-
-
-@pytest.fixture(scope="session")
-def dicom_directory() -> Path:
-    """Three real DICOM films."""
-    return find_shared("ICBIR_DICOM_DIR", "dicom")
-
-
-@pytest.fixture(scope="session")
-def hostile_directory() -> Path:
-    """Small damaged films that once raised foreign exceptions or ended the process."""
-    return find_shared("ICBIR_HOSTILE_DIR", "cases/hostile")
+# The subset of NIH ChestX-ray14 (images/, Data_Entry_2017_v2020.csv, BBox_List_2017.csv, split.csv).
+nih_directory = share("ICBIR_NIH_DIR", "nih")
+# The unnamed Effusion / No Finding films (images/, labels.csv).
+nih_effusion_directory = share("ICBIR_NIH_EFFUSION_DIR", "nih_effusion")
+# Films that are read wrongly at times, with the pictures that are right (films/).
+cases_directory = share("ICBIR_CASES_DIR", "cases")
+# Three real DICOM films.
+dicom_directory = share("ICBIR_DICOM_DIR", "dicom")
+# Small damaged films that once raised foreign exceptions or ended the process.
+hostile_directory = share("ICBIR_HOSTILE_DIR", "cases/hostile")

@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.catalogue.workspace import SALT
+from tests.helpers.labelled_films import LabelledFilm, write_labelled
 
 FILMS = 48
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,20 +25,14 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def data_set(tmp_path: Path) -> IngestOptions:
     """Films big enough that an ingest takes a while, of twenty patients, some of them twice under another patient."""
-    images = tmp_path / "films"
-    images.mkdir()
     generator = np.random.default_rng(5)
-    rows = ["image,patient,view,Effusion"]
+    films = []
     for number in range(FILMS):
         pixels = generator.integers(0, 65535, (400, 400), dtype=np.uint16)
-        assert cv2.imwrite(str(images / f"{number:03d}.png"), pixels)
-        rows.append(f"{number:03d}.png,{number % 20},PA,{number % 2}")
+        films.append(LabelledFilm(f"{number:03d}.png", pixels, str(number % 20), number % 2))
         if number % 5 == 0:
-            shutil.copy(images / f"{number:03d}.png", images / f"{number:03d}-copy.png")
-            rows.append(f"{number:03d}-copy.png,old {number % 20},PA,{number % 2}")
-    table = tmp_path / "labels.csv"
-    table.write_text("\n".join(rows) + "\n")
-    return IngestOptions("folder", images, table)
+            films.append(LabelledFilm(f"{number:03d}-copy.png", pixels, f"old {number % 20}", number % 2))
+    return write_labelled(tmp_path, films)
 
 
 def start(workspace: Path, options: IngestOptions) -> subprocess.Popen:

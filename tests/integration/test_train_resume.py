@@ -11,13 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.catalogue import Workspace, ingest
 from icbir_core.model.checkpoint import FILE_NAME
 from icbir_core.model.network import read_named_weights
+from tests.helpers.labelled_films import LabelledFilm, write_labelled
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 6
@@ -26,18 +26,14 @@ EPOCHS = 6
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """Sixty small films of thirty patients; those with the finding have a bright base."""
-    images = tmp_path / "films"
-    images.mkdir()
     generator = np.random.default_rng(5)
-    rows = ["image,patient,view,Effusion"]
+    films = []
     for number in range(60):
         pixels = generator.integers(0, 120, (48, 48), dtype=np.uint8)
         pixels[32:] += np.uint8(90 * (number % 2))
-        assert cv2.imwrite(str(images / f"{number:03d}.png"), pixels)
-        rows.append(f"{number:03d}.png,{number // 2 % 30 + 100 * (number % 2)},PA,{number % 2}")
-    table = tmp_path / "labels.csv"
-    table.write_text("\n".join(rows) + "\n")
-    ingest(Workspace.create(tmp_path / "whole"), IngestOptions("folder", images, table))
+        patient = number // 2 % 30 + 100 * (number % 2)
+        films.append(LabelledFilm(f"{number:03d}.png", pixels, str(patient), number % 2))
+    ingest(Workspace.create(tmp_path / "whole"), write_labelled(tmp_path, films))
     return tmp_path / "whole"
 
 
