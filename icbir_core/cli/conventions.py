@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu or gpu.")]
+TargetOption = Annotated[str | None, typer.Option("--target", help="Target finding (default: the first one).")]
 WorkspaceArgument = Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")]
 
 

@@ -10,6 +10,7 @@ import typer
 from icbir_core.cli.conventions import (
     DeviceOption,
     JsonOption,
+    TargetOption,
     WorkspaceArgument,
     announce_device,
     describe_error,
@@ -22,8 +23,6 @@ from icbir_core.retrieval.methods import SEARCH_METHODS
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.types import Query, Ranking
-
-TargetOption = Annotated[str | None, typer.Option("--target", help="Target finding (default: the first one).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -225,15 +224,16 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace of simulated films, indexed with the starter models, to try everything on."""
-    from icbir_core.pipeline.demonstration import build_demonstration, make_demonstration_assets
+    from icbir_core.pipeline.demonstration import DemonstrationOptions, build_demonstration, make_demonstration_assets
 
+    options = DemonstrationOptions(device)
     announce_device(device)
     with progress_bar("demo", "film") as progress:
         if make_assets:
-            path = make_demonstration_assets(workspace, device=device, progress=progress)
+            path = make_demonstration_assets(workspace, options, progress)
             emit({"assets": str(path)}, f"Written: {path}", as_json)
             return
-        report = build_demonstration(workspace, device=device, progress=progress)
+        report = build_demonstration(workspace, options, progress)
     lines = [
         f"{report.cases} simulated cases in {workspace}, {report.queries} query films in {report.query_folder}.",
         f"  {report.shipped} embeddings came with the program, {report.computed} were computed here.",

@@ -12,6 +12,7 @@ import typer
 from icbir_core.cli.conventions import (
     DeviceOption,
     JsonOption,
+    TargetOption,
     WorkspaceArgument,
     announce_device,
     emit,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from icbir_core.catalogue import Workspace
     from icbir_core.saliency.checks import CheckRow
     from icbir_core.training.shuffled_labels import ShuffleOptions
-
-TargetOption = Annotated[str | None, typer.Option("--target", help="Finding to explain (default: the first target).")]
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ is computed on the spot.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,20 +70,28 @@ class DemonstrationReport:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class DemonstrationOptions:
+    """device : "auto", "cpu" or "gpu". assets : of the shipped values. models : instead of the starter models."""
+
+    device: str = "auto"
+    plan: DemonstrationPlan = DemonstrationPlan()
+    assets: PathLike = ASSETS
+    models: Models | None = None
+
+
+DEFAULT = DemonstrationOptions()
+
+
 def build_demonstration(
-    path: PathLike,
-    device: str = "auto",
-    plan: DemonstrationPlan = DemonstrationPlan(),
-    assets: PathLike = ASSETS,
-    models: Models | None = None,
-    progress: Progress | None = None,
+    path: PathLike, options: DemonstrationOptions = DEFAULT, progress: Progress | None = None
 ) -> DemonstrationReport:
     """Make the demonstration workspace at `path`, or finish one that was begun; a finished one is returned at once.
 
-    The films lie in demonstration/ of the workspace, the query films in demonstration/queries. models :
-    instead of the starter models (tests). Raises `WorkspaceError` for a folder with other content, `ModelError`
-    without models.
+    The films lie in demonstration/ of the workspace, the query films in demonstration/queries. Raises `WorkspaceError`
+    for a folder with other content, `ModelError` without models.
     """
+    plan = options.plan
     progress = progress or (lambda done, total, text: None)
     workspace = Workspace.create(path)
     recorded = workspace.read_manifest()["artefacts"].get(ARTEFACT)
@@ -96,10 +104,10 @@ def build_demonstration(
     from icbir_core.pipeline.index_workspace import index_workspace
     from icbir_core.retrieval.model_choice import load_models
 
-    choose_device(device)
-    models = models or load_models(workspace)
-    shipped = take_shipped(workspace, models, assets, progress)
-    report = index_workspace(workspace, models.target, device=device, models=models, progress=progress)
+    choose_device(options.device)
+    models = options.models or load_models(workspace)
+    shipped = take_shipped(workspace, models, options.assets, progress)
+    report = index_workspace(workspace, models.target, device=options.device, models=models, progress=progress)
     done = DemonstrationReport(
         cases=workspace.catalogue.count(),
         queries=plan.queries,
@@ -159,14 +167,10 @@ def decode_maps(encoded: np.ndarray) -> np.ndarray:
 
 
 def make_demonstration_assets(
-    path: PathLike,
-    device: str = "auto",
-    plan: DemonstrationPlan = DemonstrationPlan(),
-    assets: PathLike = ASSETS,
-    models: Models | None = None,
-    progress: Progress | None = None,
+    path: PathLike, options: DemonstrationOptions = DEFAULT, progress: Progress | None = None
 ) -> Path:
-    """Build the demonstration at `path` without any shipped values, and write its values to `assets`; returns the file.
+    """Build the demonstration at `path` without any shipped values, and write its values to the options' `assets`;
+    returns the file.
 
     Film by film: "seeds" int64 (N,), "thumbnails" uint8 (N, 16, 16), "maps" int8 (N, S, S) as `encode_maps`, and
     in half precision "scales" (float32), "probabilities", "cnn", "ig_cbir", "spatial". The manifest names the models.
@@ -175,10 +179,9 @@ def make_demonstration_assets(
     from icbir_core.retrieval.store import CaseStore
     from icbir_core.retrieval.target_files import TargetFiles
 
-    nowhere = Path(path) / "no_assets"
-    report = build_demonstration(path, device, plan, nowhere, models, progress)
+    report = build_demonstration(path, replace(options, assets=Path(path) / "no_assets"), progress)
     workspace = Workspace.open(path)
-    models = models or load_models(workspace, report.target)
+    models = options.models or load_models(workspace, report.target)
     store = CaseStore.open(TargetFiles(workspace, report.target).store)
     cases = [case for case in workspace.catalogue.cases() if _get_seed(case) is not None]
     rows = np.array([case.row for case in cases])
@@ -190,7 +193,7 @@ def make_demonstration_assets(
     }
     for name in _EXACT:
         values[name] = store.read(name, rows).astype(np.float32 if name == "scales" else np.float16)
-    assets = Path(assets)
+    assets = Path(options.assets)
     assets.mkdir(parents=True, exist_ok=True)
     with replace_atomically(assets / DATA) as aside, open(aside, "wb") as handle:
         np.savez_compressed(handle, **values)  # type: ignore[arg-type]  # no field is named like an option
@@ -200,7 +203,7 @@ def make_demonstration_assets(
             "models": models.identity,
             "target": report.target,
             "map_method": store.identity["map_method"],
-            "plan": asdict(plan),
+            "plan": asdict(options.plan),
             "sha256": sha256_of_file(assets / DATA),
             "note": "Maps in 127 steps of the square root, embeddings in half precision, of simulated films; bound to "
             "seeds and thumbnails, because the last grey level of a simulated film may differ between machines.",

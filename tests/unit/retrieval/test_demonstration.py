@@ -14,6 +14,7 @@ from icbir_core.files import sha256_of_file
 from icbir_core.pipeline.demonstration import (
     DATA,
     MANIFEST,
+    DemonstrationOptions,
     DemonstrationPlan,
     build_demonstration,
     decode_maps,
@@ -29,7 +30,9 @@ PLAN = DemonstrationPlan(500, 6, 900, 1, 96)
 @pytest.fixture(scope="module")
 def assets(tmp_path_factory, models) -> Path:
     folder = tmp_path_factory.mktemp("assets")
-    made = make_demonstration_assets(tmp_path_factory.mktemp("first") / "w", plan=PLAN, assets=folder, models=models)
+    made = make_demonstration_assets(
+        tmp_path_factory.mktemp("first") / "w", DemonstrationOptions("auto", PLAN, folder, models)
+    )
     assert made == folder / DATA and made.is_file()
     return folder
 
@@ -41,10 +44,10 @@ def test_maps_survive_their_encoding():
 
 
 def test_shipped_values_are_taken_and_agree_with_computed_ones(tmp_path, assets, models):
-    report = build_demonstration(tmp_path / "w", plan=PLAN, assets=assets, models=models)
+    report = build_demonstration(tmp_path / "w", DemonstrationOptions("auto", PLAN, assets, models))
     assert (report.cases, report.queries, report.shipped, report.computed) == (6, 1, 6, 0)
     assert len(list((tmp_path / "w" / report.query_folder).glob("*.png"))) == 1
-    plain = build_demonstration(tmp_path / "v", plan=PLAN, assets=tmp_path / "none", models=models)
+    plain = build_demonstration(tmp_path / "v", DemonstrationOptions("auto", PLAN, tmp_path / "none", models))
     assert (plain.shipped, plain.computed) == (0, 6)
     stores = [
         CaseStore.open(Path(Workspace.open(tmp_path / name).target_directory("Effusion")) / "store.zarr")
@@ -54,7 +57,7 @@ def test_shipped_values_are_taken_and_agree_with_computed_ones(tmp_path, assets,
     for name in ("cnn", "ig_cbir", "spatial", "probabilities"):
         shipped, computed = (store.read(name, rows).astype("f8") for store in stores)
         np.testing.assert_allclose(shipped, computed, atol=2e-3 * np.abs(computed).max())
-    again = build_demonstration(tmp_path / "w", plan=PLAN, assets=assets, models=models)
+    again = build_demonstration(tmp_path / "w", DemonstrationOptions("auto", PLAN, assets, models))
     assert again == report
 
 
@@ -67,7 +70,7 @@ def test_a_film_that_is_not_the_same_is_computed(tmp_path, assets, models):
     np.savez(other / DATA, **values)
     manifest = json.loads((assets / MANIFEST).read_text()) | {"sha256": sha256_of_file(other / DATA)}
     (other / MANIFEST).write_text(json.dumps(manifest))
-    report = build_demonstration(tmp_path / "w", plan=PLAN, assets=other, models=models)
+    report = build_demonstration(tmp_path / "w", DemonstrationOptions("auto", PLAN, other, models))
     assert (report.shipped, report.computed) == (5, 1)
 
     workspace = Workspace.open(tmp_path / "w")
