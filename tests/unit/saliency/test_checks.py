@@ -178,4 +178,4 @@ def test_the_command_lists_the_methods(capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"deep_taylor", "lrp_composite", "grad_cam", "occlusion"} <= {line["name"] for line in lines}
     assert main(["explain"]) == 1
-    assert "--out FILE" in capsys.readouterr().err
+    assert "--out with a file" in capsys.readouterr().err
