@@ -17,8 +17,8 @@ from icbir_core.catalogue.layouts.finder import ENDINGS
 from icbir_core.catalogue.storing import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError
-from icbir_core.radiograph.decoding import looks_like_dicom
 from icbir_core.radiograph.quality import assess_quality
+from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import ReadLimits
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import state

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import RadiographError, RadiographTooLarge, UndecodableTransferSyntax
-from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_jpeg, read_png
+from icbir_core.radiograph.raster import read_jpeg, read_png
+from icbir_core.radiograph.signatures import JPEG_SIGNATURE, PNG_SIGNATURE, looks_like_dicom
 from icbir_core.settings import ReadLimits
 from icbir_core.types import FilmHeader
 
-# First element of a DICOM file without preamble: group 0002 or 0008, in either byte order.
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _LONGEST_TEXT = 290
 
 
@@ -55,11 +54,6 @@ def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
         ) from None
     except Exception as error:
         raise RadiographError(f"The film is damaged ({type(error).__name__}); export it again.") from error
-
-
-def looks_like_dicom(data: bytes) -> bool:
-    """True for the DICM mark at byte 128, or a first element of the groups with which a bare data set starts."""
-    return data[128:132] == b"DICM" or (len(data) > 132 and data[:2] in _FIRST_GROUPS and data[2:4] != b"\xff\xff")
 
 
 def _decode(data: bytes, limits: ReadLimits) -> DecodedFilm:

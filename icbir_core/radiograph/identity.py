@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 
 from icbir_core.errors import RadiographTooLarge
 from icbir_core.files import PathLike
-from icbir_core.radiograph.decoding import looks_like_dicom
 from icbir_core.radiograph.dicom_header import get_items, get_text, is_burned_in, read_age, read_sex, read_view
+from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import FilmHeader
 

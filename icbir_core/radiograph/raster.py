@@ -13,10 +13,8 @@ from PIL import Image, ImageOps
 from icbir_core.errors import RadiographError, RadiographTooLarge
 from icbir_core.radiograph.codestream import count_scans
 from icbir_core.radiograph.levels import MAX_LEVEL, to_levels
+from icbir_core.radiograph.signatures import PNG_SIGNATURE
 from icbir_core.settings import ReadLimits
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}

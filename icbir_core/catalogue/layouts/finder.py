@@ -12,8 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike
-from icbir_core.radiograph.decoding import looks_like_dicom
-from icbir_core.radiograph.raster import JPEG_SIGNATURE, PNG_SIGNATURE
+from icbir_core.radiograph.signatures import JPEG_SIGNATURE, PNG_SIGNATURE, looks_like_dicom
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".ima", ".dic", "")
 OUTSIDE = "the table's path leads outside the images folder"
