@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 import threading
 import time
@@ -16,8 +17,10 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue.workspace import MANIFEST
 from icbir_core.errors import WorkspaceError
 from icbir_core.plurals import count_of
+from icbir_core.retrieval.target_files import IndexState
 from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
@@ -106,6 +109,8 @@ class Engine:
 
     def __init__(self, workspace: Workspace, limit: int = 400):
         self.workspace = workspace
+        self._stamp = _stamp_manifest(workspace)
+        self._state = self._opened_state = IndexState.read(workspace)
         self.started = time.monotonic()
         self.error: str | None = None
         self._retriever: Any = None
@@ -131,12 +136,16 @@ class Engine:
         self._wanted.wait(after)
         held = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
+        again = gc.get_freeze_count() > 0
+        gc.unfreeze()  # what the engine before this one held must be freed
         gc.disable()  # each collection would walk over all that is being loaded, and every page would stand still
         try:
             self._retriever = open_retriever(self.workspace)
             self._warm_up()
         except Exception as error:
             self.error = explain(error)
+        if again:
+            gc.collect()
         gc.freeze()  # what the networks hold stays; later collections need not walk over it
         gc.enable()
         sys.setswitchinterval(held)
@@ -168,6 +177,29 @@ class Engine:
         if self.error:
             raise WorkspaceError(self.error)
         return self._retriever
+
+    @property
+    def outdated(self) -> bool:
+        """True once a command has indexed the workspace anew (or added films to one without an index), so that this
+        engine must be opened again.
+
+        Costs one look at the manifest's date where nothing was written. Raises `WorkspaceError` where the manifest is
+        damaged.
+        """
+        stamp = _stamp_manifest(self.workspace)
+        if stamp is None or stamp != self._stamp:
+            self._state, self._stamp = IndexState.read(self.workspace), stamp
+        return self._state != self._opened_state and not self._state.behind
+
+    def describe_lag(self) -> str:
+        """What readers are told while films are in the catalogue that no index holds yet; "" where there are none."""
+        if self.error or not self._state.behind:
+            return ""
+        command = f"icbir index {shlex.quote(str(self.workspace.path))}"
+        return (
+            "Films were added that are not searched yet, because the catalogue is newer than its index for "
+            f"{', '.join(self._state.behind)}: run `{command}`. The pages follow by themselves once it has ended."
+        )
 
     def describe_state(self) -> str:
         """A word for the reader."""
@@ -234,20 +266,35 @@ class Engine:
             self._answers.clear()
 
 
+def _stamp_manifest(workspace: Workspace) -> tuple[int, ...] | None:
+    """Changes whenever the manifest is written, since it is written aside and renamed; None where it is not there."""
+    try:
+        found = (workspace.path / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _open_engine(path: str) -> Engine:
     return Engine(_open_workspace(path))
 
 
+_FOLLOWING = threading.Lock()
+
+
 def open_engine() -> Engine:
-    """The engine of the served workspace; nothing is loaded yet. Raises `WorkspaceError`."""
-    return _open_engine(str(find_workspace_path()))
-
-
-def reload_engine() -> None:
-    """Open the workspace anew, after films were added."""
-    _open_workspace.clear()  # first, so that no session opens an engine over the former one in between
-    _open_engine.clear()
+    """The engine of the served workspace; nothing is loaded yet. A new one where a command has indexed the workspace
+    since: what runs with the former one ends with it. Raises `WorkspaceError`.
+    """
+    path = str(find_workspace_path())
+    with _FOLLOWING:
+        engine = _open_engine(path)
+        if engine.outdated:
+            _open_workspace.clear()
+            _open_engine.clear()
+            engine = _open_engine(path)
+        return engine
 
 
 def list_map_methods() -> dict[str, tuple[str, bool, str]]:

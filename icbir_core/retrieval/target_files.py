@@ -95,6 +95,33 @@ def list_targets(workspace: Workspace) -> tuple[str, ...]:
     return tuple(name.removeprefix(_TARGET) for _, name in sorted(found))
 
 
+@dataclass(frozen=True)
+class IndexState:
+    """What an opened retriever rests on, as the manifest names it; equal as long as it need not be opened anew.
+
+    catalogue : hash of the catalogue at its last ingest, None before the first. indexed : target → its catalogue,
+    models and methods. behind : the targets that were indexed before the last ingest, so that `index` must run.
+    """
+
+    catalogue: str | None
+    indexed: dict[str, tuple[Any, ...]]
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        return tuple(target for target, (catalogue, *_) in self.indexed.items() if catalogue != self.catalogue)
+
+    @classmethod
+    def read(cls, workspace: Workspace) -> IndexState:
+        """As the manifest is now; nothing is hashed. Raises `WorkspaceError` if it is damaged."""
+        artefacts = workspace.read_manifest()["artefacts"]
+        indexed = {
+            name.removeprefix(_TARGET): (entry.get("catalogue"), entry.get("models"), entry.get("methods"))
+            for name, entry in artefacts.items()
+            if name.startswith(_TARGET)
+        }
+        return cls(artefacts.get("catalogue", {}).get("sha256"), indexed)
+
+
 def list_saliency_cards(workspace: Workspace) -> list[Path]:
     """The cards of the saliency classifiers of the workspace's own."""
     return sorted((workspace.path / "targets").glob(f"*/{Path(_SALIENCY_FILE).stem}.json"))

@@ -63,8 +63,7 @@ def show_growth(workspace: Workspace) -> None:
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
     if not growth.running and state.get(Key.PROGRESS) is not growth:
-        state.put(Key.PROGRESS, growth)  # this session counts the cases anew; the engine is reloaded for all at once
-        growth.reload_once()
+        state.put(Key.PROGRESS, growth)  # this session counts the cases anew, over the engine of what was indexed
         st.rerun()
 
 

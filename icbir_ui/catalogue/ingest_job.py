@@ -19,8 +19,7 @@ _STARTING = threading.Lock()
 class Growth:
     """An ingest under way or done, the same for all sessions.
 
-    options : what is added; done, total, word : progress; report, error : how it ended; reloaded : whether the engine
-    was opened anew after it.
+    options : what is added; done, total, word : progress; report, error : how it ended. The engine follows by itself.
     """
 
     options: IngestOptions
@@ -29,9 +28,7 @@ class Growth:
     word: str = "starting"
     report: IngestReport | None = None
     error: str | None = None
-    reloaded: bool = False
     finished: threading.Event = field(default_factory=threading.Event)
-    _reloading: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def running(self) -> bool:
@@ -40,13 +37,6 @@ class Growth:
     def tell(self, done: int, total: int, word: str) -> None:
         """The progress callback that the core calls."""
         self.done, self.total, self.word = done, total, word
-
-    def reload_once(self) -> None:
-        """Have the engine opened anew after the end: by the first session that sees it, while others wait for that."""
-        with self._reloading:
-            if not self.reloaded:
-                shared.reload_engine()
-                self.reloaded = True
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

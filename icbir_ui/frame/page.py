@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from icbir_ui.errors import shielded
+from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.search.address import restore_search, write_search
 from icbir_ui.shared import GRACE, open_engine, open_workspace
@@ -65,6 +65,8 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
                 write_search(film)
             if heading:
                 st.title(title)
+            if lag := open_engine().describe_lag():
+                st.warning(escape_markdown(lag))
             draw()
         else:
             ask_to_accept()

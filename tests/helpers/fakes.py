@@ -82,7 +82,8 @@ class FakeRetriever:
             weights = np.ones(64)
         part = "region" if region else "finding" if trail is not None and trail.finding else ""
         rows = self.workspace.catalogue.eligible_rows(settings.filter)
-        cases = [one for one in self.workspace.catalogue.cases(rows) if one.case_id != query.case_id]
+        indexed = [one for one in self.workspace.catalogue.cases(rows) if one.row in self.vectors]
+        cases = [one for one in indexed if one.case_id != query.case_id]
         distances = [float(np.linalg.norm((self.vectors[case.row] - vector) * weights)) for case in cases]
         order = np.argsort(distances, kind="stable")[: settings.top_k]
         hits = tuple(Hit(rank, distances[place], cases[place]) for rank, place in enumerate(order, start=1))

@@ -1,0 +1,104 @@
+"""A running server follows what the command line does to its workspace."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from icbir_core.catalogue import Workspace
+from icbir_core.cli import main
+from icbir_core.radiograph.writing import write_lossless
+from icbir_core.retrieval.target_files import IndexState
+from icbir_ui import shared
+from tests.helpers import fakes
+
+NEW = 50
+
+
+def index(workspace: Workspace, target: str, model: str = "a") -> None:
+    """What `index` writes into the manifest at its end."""
+    catalogue = workspace.read_manifest()["artefacts"]["catalogue"]["sha256"]
+    entry = {"catalogue": catalogue, "models": {"classifier": model}, "methods": {"cnn": "b"}, "order": 0}
+    workspace.record_artefact(f"index:{target}", entry)
+
+
+def ingest(workspace: Workspace, folder, seed: int) -> None:
+    folder.mkdir()
+    write_lossless(fakes.make_radiograph(seed), folder / f"new_{seed}.png")
+    assert main(["ingest", str(workspace.path), "--layout", "folder", "--images", str(folder)]) == 0
+
+
+@pytest.fixture
+def indexed(workspace, tmp_path):
+    """A served workspace whose two targets are indexed."""
+    ingest(workspace, tmp_path / "first", 49)
+    for target in ("Effusion", "Cardiomegaly"):
+        index(workspace, target)
+    return workspace
+
+
+def test_a_search_after_ingest_and_index_finds_the_new_film(indexed, open_page, tmp_path):
+    page = open_page("search", film="effusion_1")
+    engine, before = shared.open_engine(), page.case_ids
+    ingest(indexed, tmp_path / "new", NEW)
+    page.run()
+    assert shared.open_engine() is engine and page.case_ids == before, "a session goes on over what is indexed"
+    told = fakes.read_plain(" ".join(one.value for one in page.app.warning))
+    assert "not searched yet" in told and f"icbir index {indexed.path}" in told and "Cardiomegaly, Effusion" in told
+    index(indexed, "Effusion")
+    page.run()
+    assert shared.open_engine() is engine and "for Cardiomegaly:" in fakes.read_plain(page.app.warning[0].value)
+    index(indexed, "Cardiomegaly")
+    page.run()
+    assert shared.open_engine() is not engine
+    assert not any("not searched yet" in one.value for one in page.app.warning)
+    row = indexed.catalogue.get(f"new_{NEW}").row
+    assert row in shared.open_engine().retriever.vectors and row not in engine.retriever.vectors
+
+
+def test_what_changes_no_answer_opens_nothing_anew(indexed, monkeypatch):
+    engine = shared.open_engine()
+    read = []
+    found = IndexState.read(indexed)
+    monkeypatch.setattr(IndexState, "read", lambda workspace: read.append(1) or found)
+    for _ in range(5):
+        assert shared.open_engine() is engine
+    assert read == [], "the manifest is not read again before it was written"
+    indexed.record_artefact("report/1", {"made_from": {}})
+    assert shared.open_engine() is engine and read == [1]
+
+
+def test_an_index_of_other_networks_is_followed(indexed):
+    engine = shared.open_engine()
+    index(indexed, "Effusion")
+    assert shared.open_engine() is engine, "the same again"
+    index(indexed, "Effusion", "another")
+    assert shared.open_engine() is not engine
+
+
+def test_an_engine_that_could_not_open_is_tried_again_after_index(indexed, monkeypatch, tmp_path):
+    def refuse(workspace):
+        if IndexState.read(workspace).behind:
+            raise shared.WorkspaceError("The index is from before the last ingest.")
+        return fakes.FakeRetriever(workspace)
+
+    monkeypatch.setattr(shared, "open_retriever", refuse)
+    ingest(indexed, tmp_path / "new", NEW)
+    engine = shared.open_engine()
+    engine.begin()
+    engine._loaded.wait(20)
+    assert engine.error and engine.describe_lag() == "", "one sentence, not two"
+    for target in ("Effusion", "Cardiomegaly"):
+        index(indexed, target)
+    assert shared.open_engine().retriever is not None
+
+
+def test_a_manifest_that_is_gone_is_told_on_the_page(indexed, open_page):
+    page = open_page("search", film="effusion_1")
+    os.rename(indexed.path / "manifest.json", indexed.path / "kept.json")
+    page.run()
+    assert any("manifest.json" in fakes.read_plain(one.value) for one in page.app.error)
+    os.rename(indexed.path / "kept.json", indexed.path / "manifest.json")
+    page.run()
+    assert not page.app.error and page.case_ids
