@@ -6,9 +6,13 @@ them. The networks are not: they load behind the pages, once somebody reads (see
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from icbir_core.files import find_program_folder
 
@@ -23,20 +27,91 @@ USED = (
     "pandas",
     "reportlab.platypus",
 )
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Names under which this machine's own browser asks for the server."""
+_EVERYWHERE = ("0.0.0.0", "::")
 
 
-def serve(port: int) -> None:
-    """Serve the pages on this machine until the process is stopped."""
+@dataclass(frozen=True)
+class Place:
+    """Where the pages are served.
+
+    host : the address to listen on. allowed : further names under which readers may ask for the server ("*.name" for
+    all below one); a browser that asks under another is refused, since a foreign page could point its own name here.
+    base_path : the part of the address below which the pages lie, behind a proxy.
+    """
+
+    port: int
+    host: str = LOCAL[0]
+    allowed: tuple[str, ...] = ()
+    base_path: str = ""
+
+    def list_flags(self) -> dict[str, Any]:
+        """The options of Streamlit."""
+        own = () if self.host in (*_EVERYWHERE, *LOCAL) else (self.host,)
+        return {
+            "server_port": self.port,
+            "server_address": self.host,
+            "server_allowedHosts": [*LOCAL, *own, *self.allowed],
+            "server_baseUrlPath": self.base_path.strip("/"),
+        }
+
+
+def serve(place: Place) -> None:
+    """Serve the pages until the process is stopped."""
     folder = find_program_folder()
     os.chdir(folder)  # Streamlit reads .streamlit/config.toml from here
     from streamlit.web import bootstrap
 
-    flags = {"server_port": port}
+    flags = place.list_flags()
     bootstrap.load_config_options(flags)
+    if said := describe_ignored(os.environ):
+        print(said, file=sys.stderr)
+    ask_nobody_for_the_address()
     for name in USED:
         importlib.import_module(name)
     bootstrap.run(str(folder / "app.py"), False, [], flags)
 
 
+def ask_nobody_for_the_address() -> None:
+    """Keep Streamlit from asking outside servers for the address of this machine.
+
+    It does so to print it, and whenever a page of another origin connects, to let in one that is served under that
+    address. Here it is not let in.
+    """
+    from streamlit import net_util
+
+    net_util.get_external_ip = lambda: None
+    net_util.get_internal_ip = lambda: None
+
+
+def describe_ignored(environment: Mapping[str, str]) -> str:
+    """One sentence about the variables STREAMLIT_… that stand for an option and are not read; "" without any.
+
+    Streamlit itself reads those of its secrets only, such as STREAMLIT_SERVER_COOKIE_SECRET.
+    """
+    from streamlit import config
+
+    options = config.get_config_options().values()
+    ignored = sorted(one.env_var for one in options if not one.sensitive and one.env_var in environment)
+    if not ignored:
+        return ""
+    return (
+        f"Not read: {', '.join(ignored)}. What is served where must not depend on what else is set on a machine; use "
+        "the options of `icbir app`, or change .streamlit/config.toml."
+    )
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--host", default=Place.host)
+    parser.add_argument("--allowed-host", dest="allowed", action="append", default=[])
+    parser.add_argument("--base-path", default="")
+    given = parser.parse_args()
+    serve(Place(given.port, given.host, tuple(given.allowed), given.base_path))
+
+
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    main()

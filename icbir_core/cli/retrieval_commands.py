@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -242,10 +243,29 @@ def demo(
     emit(report.as_dict(), "\n".join(lines), as_json)
 
 
+def require_host_name(name: str) -> str:
+    """A name or number that a browser can ask for. Raises `IcbirError` for one with a port or a path."""
+    from icbir_core.errors import IcbirError
+
+    if not re.fullmatch(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*|[0-9a-fA-F:]*::?[0-9a-fA-F:]+", name):
+        raise IcbirError(
+            f"'{name}' is no name of a host; write it without http://, port and path, as in films.example."
+        )
+    return name
+
+
 def app_command(
     workspace: WorkspaceArgument,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
     device: DeviceOption = "auto",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")] = (
+        "127.0.0.1"
+    ),
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name under which readers open the page, such as of a proxy; again for each further one."),
+    ] = None,
+    base_path: Annotated[str, typer.Option(help="Part of the address below which a proxy shows the page.")] = "",
 ) -> None:
     """Start the web page for a workspace."""
     import os
@@ -257,7 +277,11 @@ def app_command(
     from icbir_core.settings import make_app_environment
 
     opened = Workspace.open(workspace)
-    command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
+    names = [require_host_name(name) for name in allowed_host or ()]
+    command = [sys.executable, "-m", "icbir_ui.serving", str(port), f"--host={host}", f"--base-path={base_path}"]
+    command += [f"--allowed-host={name}" for name in names]
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        say(f"The page has no log-in: whoever reaches {host}:{port} can read and change this workspace.")
     environment = make_app_environment(opened.path, require_choice(device))
     os.chdir(find_program_folder())
     os.execve(sys.executable, command, environment)  # this process becomes the server: what ends it ends the server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from icbir_ui.serving import serve
+from icbir_ui.serving import Place, serve
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         fakes.FakeRetriever.pause = given.pause
         shared.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
         shared.list_map_methods = lambda: fakes.MAPS
-    serve(given.port)
+    serve(Place(given.port))
 
 
 if __name__ == "__main__":

@@ -98,10 +98,34 @@ def test_app_becomes_the_server_of_the_workspace(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "execve", remember)
     assert main(["app", "w", "--port", "8777", "--device", "cpu"]) == 0
     assert started["program"] == started["command"][0] == sys.executable
-    assert started["command"][1:] == ["-m", "icbir_ui.serving", "8777"]
+    assert started["command"][1:] == ["-m", "icbir_ui.serving", "8777", "--host=127.0.0.1", "--base-path="]
     assert started["environment"]["ICBIR_WORKSPACE"] == str(tmp_path / "w"), "found from any folder"
     assert started["environment"]["ICBIR_DEVICE"] == "cpu"
     assert (Path(started["folder"]) / "app.py").is_file()
+
+
+def test_app_passes_on_where_it_is_served(tmp_path, monkeypatch, capsys):
+    Workspace.create(tmp_path / "w")
+    started = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: started.extend(command))
+    words = ["--host", "0.0.0.0", "--allowed-host", "films.example", "--allowed-host", "*.ward.example"]
+    assert main(["app", "w", *words, "--base-path", "icbir"]) == 0
+    for word in (
+        "--host=0.0.0.0",
+        "--base-path=icbir",
+        "--allowed-host=films.example",
+        "--allowed-host=*.ward.example",
+    ):
+        assert word in started
+    assert "no log-in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["https://films.example", "films.example:8501", "films.example/icbir", "", "a b"])
+def test_a_host_with_more_than_a_name_is_one_line(tmp_path, capsys, name):
+    Workspace.create(tmp_path / "w")
+    assert main(["app", str(tmp_path / "w"), "--allowed-host", name]) == 1
+    assert "is no name of a host" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["query", "{}", "x.png"], ["app", "{}"], ["index", "{}"]])
