@@ -63,11 +63,14 @@ def serve(place: Place) -> None:
     os.chdir(folder)  # Streamlit reads .streamlit/config.toml from here
     from streamlit.web import bootstrap
 
+    from icbir_core.radiograph.decoding_process import get_pool
+
     flags = place.list_flags()
     bootstrap.load_config_options(flags)
     if said := describe_ignored(os.environ):
         print(said, file=sys.stderr)
     ask_nobody_for_the_address()
+    get_pool().prepare()  # it starts while the libraries are imported, and the first film finds it there
     for name in USED:
         importlib.import_module(name)
     bootstrap.run(str(folder / "app.py"), False, [], flags)

@@ -93,6 +93,14 @@ def test_a_foreign_page_is_refused_and_nobody_is_asked_for_the_address(served):
     assert outside.asked == 0
 
 
+def test_the_decoding_process_is_there_before_the_first_film(served):
+    children = Path(f"/proc/{served[2].pid}/task/{served[2].pid}/children")
+    if not children.is_file():
+        pytest.skip("the system does not list the children of a process")
+    commands = [Path(f"/proc/{number}/cmdline").read_bytes() for number in children.read_text().split()]
+    assert any(b"decoding_worker" in command for command in commands)
+
+
 def test_a_variable_that_is_not_read_is_told(served, monkeypatch):
     process = served[2]
     line = process.stderr.readline().decode()
