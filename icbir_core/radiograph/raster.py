@@ -20,6 +20,7 @@ _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ORIENTATION = 0x0112
 _EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # Depths of detectors and of exports: what a PNG of 16 bits may hold instead.
 _USUAL_BITS = (8, 10, 12, 14)
 
@@ -47,8 +48,9 @@ def check_scans(data: bytes, limits: ReadLimits) -> None:
 def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str]]:
     """uint16 levels (H, W), bits of grey and facts of a PNG, turned upright as its EXIF orientation says.
 
-    Colour becomes luma, transparent becomes black. Fewer bits than 16 in a PNG of 16 bits are told from what the file
-    says (sBIT), or from its levels where the film would else be nearly black.
+    Colour becomes luma, transparent becomes black; of an animation the still picture is read. Fewer bits than 16 in a
+    PNG of 16 bits are told from what the file says (sBIT), or from its levels where the film would else be nearly
+    black.
     """
     try:
         columns, rows, depth, kind = struct.unpack(">IIBB", data[16:26])
@@ -62,14 +64,17 @@ def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str
         raise RadiographTooLarge(
             f"This PNG holds {decoded_bytes:,} bytes of pixels, more than {4 * limits.max_pixels:,}; save it in grey."
         )
+    still = take_still_picture(data)
     try:
-        Image.open(io.BytesIO(data)).verify()
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        Image.open(io.BytesIO(still)).verify()
+        decoded = cv2.imdecode(np.frombuffer(still, np.uint8), cv2.IMREAD_UNCHANGED)
     except Exception:  # decoders of damaged bytes raise nearly anything
         decoded = None
     if decoded is None or decoded.shape[:2] != (rows, columns):
         raise RadiographError("The PNG is cut short or damaged; export the film again.")
     facts = {"encoding": f"PNG, {depth} bit, {_PNG_COLOURS.get(kind, 'unknown colour')}"}
+    if still is not data:
+        facts["animation"] = "animated PNG, its still picture is read"
     chunks = list(list_chunks(data))
     significant = next((content for name, content in chunks if name == b"sBIT"), b"")
     colour, alpha = _split_alpha(decoded)
@@ -100,6 +105,25 @@ def list_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if name != b"IDAT":
             yield name, data[position + 8 : position + 8 + length]
         position += length + 12
+
+
+def take_still_picture(data: bytes) -> bytes:
+    """The PNG without an animation: what a program shows that knows of none. The same bytes if it has none.
+
+    OpenCV decodes animations by code of its own, which damaged ones can end; the still picture needs none of it.
+    """
+    if not any(name in data for name in _ANIMATION):
+        return data
+    kept, position = [data[: len(PNG_SIGNATURE)]], len(PNG_SIGNATURE)
+    left_out = False
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] in _ANIMATION:
+            left_out = True
+        else:
+            kept.append(data[position:end])
+        position = end
+    return b"".join([*kept, data[position:]]) if left_out else data
 
 
 def _split_alpha(decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
