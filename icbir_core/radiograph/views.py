@@ -8,6 +8,7 @@ Codes: DICOM PS3.16, CID 4010 (DX View) and CID 20 (patient orientation modifier
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from icbir_core.types import UNKNOWN
 
@@ -22,15 +23,18 @@ def _words(text: str) -> frozenset[str]:
 
 _LATERAL = _words(
     "LL RL LAT LATS LATERAL LLAT RLAT LATL LATR LTLAT RTLAT LATERALE LATERO SEITLICH SEITL PROFIL PROFILE PERFIL "
-    "SAGITTAL XTLAT"
+    "SAGITTAL SAG XTLAT LATERAAL LATERALES ZIJDELINGS ZIJWAARTS"
 )
 # Words of films that are neither frontal nor plainly lateral → the kind they are of.
 _SPECIAL = (
-    dict.fromkeys(_words("DECUBITUS DECUB DECUBITAL DECUBITO LLD RLD LDECUB RDECUB"), DECUBITUS)
+    dict.fromkeys(_words("DECUBITUS DECUB DECUBITAL DECUBITO DECUBITE LLD RLD LDECUB RDECUB"), DECUBITUS)
     | dict.fromkeys(
-        _words("OBLIQUE OBLIQ OBL OBLIQUES OBLICUA SCHRÄG SCHRAEG LAO RAO LPO RPO LLO RLO MLO LMO"), OBLIQUE
+        _words("OBLIQUE OBLIQ OBL OBLIQUES OBLICUA OBLICUO OBLIQUA SCHRAG SCHRAEG LAO RAO LPO RPO LLO RLO MLO LMO"),
+        OBLIQUE,
     )
-    | dict.fromkeys(_words("AXIAL AX LORDOTIC LORDOSIS APICAL APICES APEX APICOLORDOTIC"), AXIAL)
+    | dict.fromkeys(
+        _words("AXIAL AX LORDOTIC LORDOSIS LORD LORDOTICA LORDOTISCH APICAL APICES APEX APICOLORDOTIC"), AXIAL
+    )
     | dict.fromkeys(_words("SWIMMERS SWIMMER TANGENTIAL CRANIOCAUDAL CAUDOCRANIAL TRANSTHORACIC"), OTHER)
 )
 # Words that say nothing about the direction of the beam.
@@ -38,16 +42,26 @@ _NEUTRAL = _words(
     "CHEST CXR THORAX TORAX THORACIC LUNG LUNGS XR XRAY X RAY CR DX DR RADIOGRAPH FILM DIGITAL VIEW VIEWS SINGLE ONE "
     "FRONTAL FRONT FACE PORTABLE PORT MOBILE BED BEDSIDE ICU ERECT UPRIGHT STANDING SITTING SEATED SEMI SEMIERECT "
     "SUPINE PRONE LYING RECUMBENT HORIZONTAL VERTICAL GRID NO WITH WITHOUT NOT SPECIFIED UNSPECIFIED UNDEFINED UNKNOWN "
-    "STANDARD DEFAULT ROUTINE NORMAL INSPIRATION EXPIRATION INSP EXP ADULT CHILD PEDIATRIC"
+    "STANDARD DEFAULT ROUTINE NORMAL INSPIRATION EXPIRATION INSP EXP ADULT CHILD PEDIATRIC "
+    "STEHEND STEHEN LIEGEND LIEGEN SITZEND SITZEN BETT IM AUFNAHME EBENE EBENEN DEBOUT COUCHE ASSIS AU LIT DE EN PIE "
+    "SUPINO PRONO ACOSTADO SENTADO SEDUTO PIEDI STAAND LIGGEND TORACE THORACIQUE RX "
+    "RADIOGRAFIA RADIOGRAPHIE RONTGEN PROJECTION PROYECCION INCIDENCE"
 )
 # "P.A.", "P-A", "P → A": letters that belong together.
 _JOINED = (
     (re.compile(r"\bP\s*(?:[./\\–—-]|->|→|\s)\s*A\b"), "PA"),
     (re.compile(r"\bA\s*(?:[./\\–—-]|->|→|\s)\s*P\b"), "AP"),
-    (re.compile(r"\bPOSTER(?:IO|O|IOR)?\W*(?:TO\W*)?ANTERIOR\b|\bDORSO\W*VENTRAL\b"), "PA"),
-    (re.compile(r"\bANTER(?:IO|O|IOR)?\W*(?:TO\W*)?POSTERIOR\b|\bVENTRO\W*DORSAL\b"), "AP"),
+    (re.compile(r"\bPOSTER(?:IO|O|IOR)?\W*(?:TO\W*)?ANTERI(?:OR|EUR)E?\b|\bDORSO\W*VENTRAL\b"), "PA"),
+    (re.compile(r"\bANTER(?:IO|O|IOR)?\W*(?:TO\W*)?POSTERI(?:OR|EUR)E?\b|\bVENTRO\W*DORSAL\b"), "AP"),
 )
+# French and Spanish call every lying patient "decubitus": on the back or on the belly the film is a frontal one. In
+# English "dorsal decubitus" is a lateral film of a lying patient, so the order of the words decides.
+_LYING = re.compile(r"\bDECUBIT(?:US|O|E)\W+(?:DORSAL|SUPINO|VENTRAL|PRONO)\b")
 _WORD = re.compile(r"[^\W\d_]+")
+
+# Words that are looked for in two words written as one: of the short ones only PA and AP.
+_DIRECTED = frozenset(("PA", "AP", "LAT", "LATERAL"))
+_KNOWN = _DIRECTED | {word for word in (*_LATERAL, *_SPECIAL, *_NEUTRAL) if len(word) > 3}
 
 _CODES: dict[str, str] = (
     dict.fromkeys(("399348003", "R-10206"), "AP")
@@ -117,9 +131,23 @@ def choose_view(views: list[str]) -> str:
 
 
 def _split(text: str) -> list[str]:
+    """Words in capitals without accents; of two words written as one ("APSUPINE") both, where the vocabulary has
+    them."""
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    plain = _LYING.sub(" SUPINE ", plain)
     for pattern, word in _JOINED:
-        text = pattern.sub(f" {word} ", text)
-    return _WORD.findall(text)
+        plain = pattern.sub(f" {word} ", plain)
+    return [part for word in _WORD.findall(plain) for part in _take_apart(word)]
+
+
+def _take_apart(word: str) -> tuple[str, ...]:
+    """The direction of a beam and another known word that were written as one, else the word."""
+    if word not in _KNOWN:
+        for place in range(2, len(word) - 1):
+            first, second = word[:place], word[place:]
+            if {first, second} & _DIRECTED and {first, second} <= _KNOWN and max(len(first), len(second)) > 3:
+                return first, second
+    return (word,)
 
 
 def _judge(words: list[str]) -> str:

@@ -19,7 +19,12 @@ VIEWS = [
     ("XTABLE LATERAL", "LATERAL"), ("Thorax seitlich", "LATERAL"), ("PROFIL", "LATERAL"), ("LLD", "LLD"),
     ("RLD", "RLD"), ("LLO", "LLO"), ("RLO", "RLO"), ("LAO", "LAO"), ("AP LLD", "AP LLD"), ("PA LAT", "PA LAT"),
     ("AP AXIAL", "AP AXIAL"), ("LEFT LATERAL DECUBITUS", "LATERAL DECUBITUS"), ("AP LORDOTIC", "AP LORDOTIC"),
-    ("SWIMMERS", "SWIMMERS"), ("FRONTAL", "unknown"), ("CHEST", "unknown"), ("PA/AP", "unknown"), ("", "unknown"),
+    ("SWIMMERS", "SWIMMERS"), ("APSUPINE", "AP"), ("CHESTPA", "PA"), ("CHESTLAT", "LATERAL"), ("PAPORT", "PA"),
+    ("APLORDOTIC", "AP LORDOTIC"), ("AP LORD", "AP LORD"), ("APEX", "APEX"),
+    ("AP DECUBITO SUPINO", "AP"), ("AP DECUBITO LATERAL", "AP DECUBITO LATERAL"), ("DORSAL DECUBITUS", "DECUBITUS"),
+    ("Tórax AP décubitus dorsal", "AP"), ("Postéro-antérieur", "PA"), ("Thorax liegend", "unknown"),
+    ("Thorax schräg", "THORAX SCHRÄG"), ("Lateraal", "LATERAL"),
+    ("FRONTAL", "unknown"), ("CHEST", "unknown"), ("PA/AP", "unknown"), ("", "unknown"),
 ]  # fmt: skip
 
 
