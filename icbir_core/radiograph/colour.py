@@ -22,9 +22,9 @@ def read_rgb(stored: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray
 
 def _choose_depth(used: int, stated: int) -> int:
     """Bits of a palette's entries, which need not reach full brightness: what the header says, unless all entries lie
-    in a byte, or some of them beyond what it says."""
-    if used == 8:
-        return 8
+    in a byte or below a quarter of what it says, or some of them beyond it."""
+    if used == 8 or used <= stated - 2:
+        return used
     return stated if used <= stated <= 16 else 16
 
 
@@ -39,7 +39,10 @@ def read_palette(stored: np.ndarray, dataset: Dataset, facts: dict[str, str]) ->
         tables = [read_lookup_table(dataset, low, high, f"{name}Descriptor", f"{name}Data") for name in names]
     except BrokenTable as error:
         raise RadiographError("The DICOM's palette is missing or broken; export the film again.") from error
-    bits = _choose_depth(max(table.depth for table in tables), max(table.stated for table in tables))
+    stated = max(table.stated for table in tables)
+    bits = _choose_depth(max(table.depth for table in tables), stated)
+    if bits != stated:
+        facts["levels"] = f"a palette of {bits} bits, as its entries are, not {stated} as the header says"
     values = np.arange(low, high + 1)
     rows = np.stack([table.look_up(values) for table in tables], axis=1).astype(np.uint8 if bits == 8 else np.uint16)
     return read_rgb(rows[stored.astype(np.int32) - low], bits, facts)

@@ -78,10 +78,12 @@ def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str
     chunks = list(list_chunks(data))
     significant = next((content for name, content in chunks if name == b"sBIT"), b"")
     colour, alpha = _split_alpha(decoded)
-    bits = max(8, depth) if decoded.dtype == np.uint8 else _measure_bits(int(colour.max()), significant)
+    largest = int(colour.max())
+    stated = _read_stated_bits(significant, largest)
+    bits = max(8, depth) if decoded.dtype == np.uint8 else stated or _guess_bits(largest)
     maximum = 2**bits - 1
     grey = colour if colour.ndim == 2 else reduce_to_grey(colour, maximum, facts)
-    if decoded.dtype == np.uint16 and bits < 16 and not significant:
+    if decoded.dtype == np.uint16 and bits < 16 and not stated:
         levels = _stretch(grey, bits, facts)
     else:
         levels = to_levels(grey, maximum)
@@ -135,16 +137,19 @@ def _split_alpha(decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return decoded[..., 2::-1], decoded[..., 3] if decoded.shape[2] == 4 else None
 
 
-def _measure_bits(largest: int, significant: bytes) -> int:
-    """Bits of grey in a PNG of 16 bits whose largest level is given.
+def _read_stated_bits(significant: bytes, largest: int) -> int:
+    """Bits of grey in a PNG of 16 bits as its sBIT chunk says; 0 without it, or where the largest level contradicts it.
 
-    significant : its sBIT chunk, the significant bits of each channel. Levels within that many bits were not spread
-    over the 16, as the format asks. Without the chunk only a film whose brightest point is below a quarter of
-    the range is taken for one of fewer bits: no display shows a chest film like that on purpose.
+    significant : the significant bits of each channel. Levels within that many bits were not spread over the 16, as
+    the format asks.
     """
-    if significant:
-        stated = max(significant[:1] if len(significant) == 2 else significant[:3])
-        return stated if 8 <= stated < 16 and largest < 2**stated else 16
+    stated = max(significant[:1] if len(significant) == 2 else significant[:3], default=0)
+    return stated if 8 <= stated <= 16 and largest < 2**stated else 0
+
+
+def _guess_bits(largest: int) -> int:
+    """Bits of grey in a PNG of 16 bits that does not say them: fewer only where its brightest point is below a quarter
+    of the range, since no display shows a chest film like that on purpose."""
     return next((bits for bits in _USUAL_BITS if largest < 2**bits), 16)
 
 

@@ -180,6 +180,14 @@ def test_palettes_of_16_bits_with_more_entries_than_a_byte_counts(uid):
     assert_film(film, look_up(SIGNED, table, -1500) / 65535)
 
 
+@pytest.mark.parametrize(("held", "stated", "used"), [(12, 16, 12), (10, 14, 10), (12, 12, 12), (11, 12, 12)])
+def test_a_palette_that_would_be_nearly_black_is_scaled_by_what_it_holds(held, stated, used):
+    table = curve(3000, 2**held - 1)
+    film = read_radiograph(make_palette(FILM, EXPLICIT, [3000, 500, stated], to_words(table, EXPLICIT)))
+    assert_film(film, look_up(FILM, table, 500) / (2**used - 1))
+    assert (f"{used} bits, as its entries are, not {stated}" in film.facts.get("levels", "")) == (used != stated)
+
+
 @pytest.mark.parametrize("uid", [EXPLICIT, BIG])
 def test_segmented_palettes(uid):
     """A discrete, a linear and an indirect segment (PS3.3 C.7.9.2), worked by hand."""

@@ -57,9 +57,16 @@ def test_without_a_word_a_film_that_would_be_nearly_black_is_spread(bits):
     assert f"{values.min()} to {values.max()}" in film.facts["levels"]
 
 
+@pytest.mark.parametrize("significant", [b"\x00", b"\x01", b"\x07", b"\x08", b"\x0a", b"\x20"])
+def test_a_word_that_the_levels_contradict_is_no_word(significant):
+    film = read_radiograph(encode(FILM, significant))
+    assert_film(film, spread(FILM.astype(float)))
+    assert film.stored_bits == 12 and "taken for 12 bits" in film.facts["levels"]
+
+
 def test_levels_that_are_spread_already_stay():
     values = (FILM << 4).astype(np.uint16)
-    for significant in (b"", b"\x0c", b"\x10", b"\x08"):
+    for significant in (b"", b"\x0c", b"\x10", b"\x08", b"\x01"):
         film = read_radiograph(encode(values, significant))
         assert_film(film, values / 65535)
         assert "levels" not in film.facts and film.stored_bits == 16
