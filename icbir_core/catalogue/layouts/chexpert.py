@@ -30,8 +30,8 @@ LABELS = (
     *("Fracture", "Support Devices"),
 )
 FINDINGS = tuple(require_canonical_name(label) for label in LABELS)
-_PART = re.compile(r"chexpert|batch|\b(?:train|valid|test)", re.IGNORECASE)
 _PATIENT = re.compile(r"patient\d+")
+_NO_PART = re.compile(rf"{_PATIENT.pattern}|\.")
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
@@ -66,9 +66,10 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
 
 
 def _list_parts(images: Path, depth: int = 2) -> list[Path]:
-    """The folder, and those below it that hold a part of the set by their names, as deep as archives nest them."""
+    """The folder, and those below it that may hold a part of the set, whatever they are called, as deep as archives
+    nest them."""
     try:
-        below = sorted(entry for entry in images.iterdir() if _PART.search(entry.name) and entry.is_dir())
+        below = sorted(one for one in images.iterdir() if not _NO_PART.match(one.name) and one.is_dir())
     except OSError:
         below = []
     return [images, *(part for folder in below if depth for part in _list_parts(folder, depth - 1))]

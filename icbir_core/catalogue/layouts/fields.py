@@ -60,7 +60,8 @@ _SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
 def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
-    """Rows of a csv file (plain or .gz; comma, semicolon or tab) as dictionaries, one at a time; empty rows left out.
+    """Rows of a csv file (plain or .gz; comma, semicolon, tab or bar) as dictionaries, one at a time, without empty
+    rows.
 
     Read as spreadsheets write it: UTF-8, UTF-16 or Windows-1252, with or without a first line "sep=;".
     A row shorter than the header becomes a `SkippedRow`, since its last cell may be cut as well; where no column is
@@ -73,11 +74,11 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
     try:
         _refuse_spreadsheet(path)
         with open_table(path) as handle:
-            header, line = handle.readline(), 2
+            header, line = _read_filled_line(handle, 1)
             separator = _SEPARATOR.fullmatch(header.strip("\r\n"))
             if separator is not None:
-                header, line = handle.readline(), 3
-            delimiter = separator[1] if separator else max(",;\t", key=header.count)
+                header, line = _read_filled_line(handle, line)
+            delimiter = separator[1] if separator else _find_delimiter(header)
             names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
             missing = [name for name in required if name not in names]
             if missing:
@@ -107,6 +108,20 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
         raise CatalogueError(
             f"The table '{path.name}' is damaged or no csv table ({error}); save it again as csv in UTF-8."
         ) from None
+
+
+def _read_filled_line(handle: TextIO, line: int) -> tuple[str, int]:
+    """(the next line that is not blank, "" at the end; the number of the line behind it), from line number `line`."""
+    for text in iter(handle.readline, ""):
+        line += 1
+        if text.strip():
+            return text, line
+    return "", line
+
+
+def _find_delimiter(header: str) -> str:
+    """What stands between the columns: a bar only where nothing else does, since it also lists findings."""
+    return max(",;\t", key=header.count) if any(sign in header for sign in ",;\t") else "|"
 
 
 def read_loose_table(path: PathLike | None, layout: str) -> Iterator[dict[str, str]]:

@@ -118,6 +118,8 @@ class FileFinder:
     def _find_absolute(self, plain: str) -> Path | str:
         """A whole path: one of this machine below the folder, else what stands in it after the folder's own name, else
         its longest end, of a folder and a name at least, that is there."""
+        if plain.startswith("file:"):
+            plain = _decode_url(plain)
         own = Path(os.path.normpath(re.sub(r"^file:/*(?=/)", "", plain)))
         for root in (Path(os.path.abspath(self.root)), self._resolved):
             if own.is_relative_to(root) and own != root:
@@ -160,6 +162,12 @@ def begins_like_film(file: PathLike) -> bool:
     except OSError:
         return False
     return head.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)) or looks_like_dicom(head)
+
+
+def _decode_url(text: str) -> str:
+    """A URL with its "%20" and the like as the bytes that they stand for."""
+    encoded = os.fsencode(text)
+    return os.fsdecode(re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), encoded))
 
 
 def _fold(name: str) -> str:

@@ -46,6 +46,9 @@ def read(layout: str, images: Path, labels: Path | None = None, **more) -> tuple
         ("SEP=;\r\n" + TEXT).encode("utf-16"),
         b'"sep=|"\r\n' + TEXT.replace(";", "|").encode(),
         TEXT.replace("\r\n", "\r").encode("cp1252"),
+        TEXT.replace(";", "|").encode(),
+        b"\r\n \r\n" + TEXT.encode(),
+        b"\r\nsep=;\r\n\r\n" + TEXT.encode(),
     ],
 )
 def test_tables_as_spreadsheets_write_them(tmp_path, data):
@@ -58,6 +61,8 @@ def test_the_line_is_counted_below_the_separator(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("sep=,\nimage,Effusion\na.png,1\nb.png\n")
     assert list(read_table(path, ("image",), "nih"))[1].item == "line 4"
+    path.write_text("\nsep=,\n\nimage,Effusion\na.png,1\nb.png\n")
+    assert list(read_table(path, ("image",), "nih"))[1].item == "line 6"
 
 
 def test_a_table_in_two_encodings_is_a_damaged_one(tmp_path):
@@ -108,6 +113,7 @@ def images(tmp_path) -> Path:
         ("D:\\films\\ward2\\b.png", "ward2/b.png"),
         ("/mnt/elsewhere/ward1/b.png", "ward1/b.png"),
         ("file:///C:/export/images/ward1/b.png", "ward1/b.png"),
+        ("file:///C:/My%20films/images/%77ard1/b.png", "ward1/b.png"),
     ],
 )
 def test_paths_that_lie_in_the_folder(images, name, found):
@@ -119,7 +125,8 @@ def test_paths_that_lie_in_the_folder(images, name, found):
     "name",
     [
         "{root}/../outside.png", "../outside.png", "/etc/passwd", "C:\\outside.png", "a/../../outside.png", "..", "/",
-        ".", "", "x\0y", "{root}", "C:\\films\\b.png",
+        ".", "", "x\0y", "file:///%2e%2e/outside.png", "file://{root}/%2e%2e/outside.png", "file:///x%00y",
+        "{root}", "C:\\films\\b.png",
     ],
 )  # fmt: skip
 def test_paths_that_lead_outside(images, name):
@@ -203,17 +210,18 @@ CHEXPERT = (
 )
 
 
-@pytest.mark.parametrize("nested", ["", "chexpertchestxrays-u20210408/", "CheXpert-v1.0 batch 2 (train 1)/"])
-def test_chexpert_in_full_size_as_it_is_downloaded(tmp_path, nested):
+@pytest.mark.parametrize("names", [("CheXpert-v1.0 batch 2 (train 1)", "CheXpert-v1.0 batch 3 (train 2)"), ("2", "C")])
+@pytest.mark.parametrize("nested", ["", "chexpertchestxrays-u20210408/", "unpacked/"])
+def test_chexpert_in_full_size_as_it_is_downloaded(tmp_path, nested, names):
     places = {
         "CheXpert-v1.0/valid/patient64541/study1/view1_frontal.jpg": (
             "CheXpert-v1.0 batch 1 (validate & csv)/valid/patient64541/study1/view1_frontal.jpg"
         ),
         "CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg": (
-            "CheXpert-v1.0 batch 2 (train 1)/patient00001/study1/view1_frontal.jpg"
+            f"{names[0]}/patient00001/study1/view1_frontal.jpg"
         ),
         "CheXpert-v1.0/train/patient30000/study2/view1_frontal.jpg": (
-            "CheXpert-v1.0 batch 3 (train 2)/patient30000/study2/view1_frontal.jpg"
+            f"{names[1]}/patient30000/study2/view1_frontal.jpg"
         ),
     }
     for seed, place in enumerate(places.values()):
@@ -225,7 +233,7 @@ def test_chexpert_in_full_size_as_it_is_downloaded(tmp_path, nested):
         f"/images/{nested}{place}" for place in places.values()
     ]
     assert list(cases)[0] == "valid_patient64541_study1_view1_frontal"
-    one = tmp_path / "images" / (nested + "CheXpert-v1.0 batch 3 (train 2)")
+    one = tmp_path / "images" / (nested + names[1])
     assert list(read("chexpert", one, table)[0]) == ["train_patient30000_study2_view1_frontal"]
 
 
