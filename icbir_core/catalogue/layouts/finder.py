@@ -94,10 +94,10 @@ class FileFinder:
 
     def _find_relative(self, parts: tuple[str, ...], exactly: bool = False) -> Path | str | None:
         """The file of exactly this path, else the only one whose path differs in capitals; None where there is none."""
+        whole = f"{self.root}/{'/'.join(parts)}"  # a Path would be taken to pieces each time, slowly where it is long
         for ending in self.endings:
-            file = self.root.joinpath(*parts[:-1], parts[-1] + ending)
-            if _is_file(file):
-                return self.check(file) or file
+            if os.path.isfile(whole + ending):
+                return self.check(whole + ending) or Path(whole + ending)
         for ending in () if exactly else self.endings:
             found = self._descend((*parts[:-1], parts[-1] + ending))
             if len(found) > 1:
@@ -109,6 +109,8 @@ class FileFinder:
     def _descend(self, parts: tuple[str, ...]) -> list[Path]:
         places = [self.root]
         for part in parts:
+            if not places:
+                break
             exact = [place / part for place in places if _exists(place / part)]
             places = exact or [
                 place / name for place in places for name in self._list_folder(place).get(_fold(part), ())
