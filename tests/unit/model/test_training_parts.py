@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from icbir_core.errors import TrainingError, UnknownNameError
 from icbir_core.model import training
@@ -100,6 +101,16 @@ def test_shares_decide_what_is_drawn():
     assert (drawn == 0).mean() > 0.8 and drawn.max() < 8
 
 
+@pytest.fixture
+def half_precision():
+    """Skips where the library of kernels cannot convolve in float16; the program does so on graphics cards only."""
+    try:
+        tf.nn.conv2d(tf.ones((1, 8, 8, 3), tf.float16), tf.ones((3, 3, 3, 8), tf.float16), 1, "SAME")
+    except tf.errors.AbortedError:
+        pytest.skip("no convolution in float16 with this instruction set")
+
+
+@pytest.mark.usefixtures("half_precision")
 def test_float16_scales_the_loss_and_its_steps_are_taken(tmp_path, monkeypatch):
     """Unscaled, the smallest gradients of a float16 layer are zero; scaled too far, the step is left out."""
     steppers = []
