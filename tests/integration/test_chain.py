@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from icbir_core.phantom import write_simulated
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.store import LEDGER, CaseStore
+from icbir_ui import shared
 
 FILMS = 48
 
@@ -151,3 +153,22 @@ def ask(path: Path, films: Path, folder: Path, capsys) -> None:
     assert main(["query", str(path), str(known), "--filter", "colour=blue"]) == 1
     assert "colour=blue" in capsys.readouterr().err
     assert main(["verify", str(path)]) == 0
+
+
+def test_an_open_server_follows_an_ingest_and_an_index(trained, tmp_path, monkeypatch):
+    path = tmp_path / "served"
+    shutil.copytree(trained, path)
+    assert main(["index", str(path), "--methods", "cnn", "--device", "cpu"]) == 0
+    monkeypatch.setenv("ICBIR_WORKSPACE", str(path))
+    monkeypatch.setenv("ICBIR_DEVICE", "cpu")
+    monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # the engine replaces it
+    engine = shared.open_engine()
+    assert len(engine.retriever.get_target().get_index("cnn").rows) == FILMS
+    more = write_simulated(tmp_path / "more", 2, 900, size=96)
+    command = ["ingest", str(path), "--layout", "folder", "--images", str(more / "images")]
+    assert main([*command, "--labels", str(more / "labels.csv")]) == 0
+    assert shared.open_engine() is engine and "Effusion" in engine.describe_lag()
+    assert main(["index", str(path), "--methods", "cnn", "--device", "cpu"]) == 0
+    followed = shared.open_engine()
+    assert len(followed.retriever.get_target().get_index("cnn").rows) == FILMS + 2 and followed.describe_lag() == ""
+    assert len(engine.retriever.get_target().get_index("cnn").rows) == FILMS, "what still runs keeps what it had"
