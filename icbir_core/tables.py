@@ -18,7 +18,7 @@ from icbir_core.files import PathLike
 from icbir_core.types import shorten
 
 ENCODING = "utf-8-sig"
-_ACTIVE = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_ACTIVE = re.compile(r"'*\s*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 Cell = str | int | float | None

@@ -10,7 +10,19 @@ import pytest
 from icbir_core.tables import read_table, write_table
 from icbir_core.types import shorten
 
-ACTIVE = ['=HYPERLINK("http://192.0.2.1")', "@SUM(1)", "+cmd", "-cmd", "\t=1", "\r=1", "＝1+1", "'=1", "''@x"]
+ACTIVE = [
+    '=HYPERLINK("http://192.0.2.1")',
+    "@SUM(1)",
+    "+cmd",
+    "-cmd",
+    "\t=1",
+    "\r=1",
+    "＝1+1",
+    "'=1",
+    "''@x",
+    " =1",
+    "\xa0@x",
+]
 PLAIN = ["Müller", "case_001", "a=b", "'quoted'", "1 + 1", "", 'film, "left"']
 
 
