@@ -112,15 +112,18 @@ def create(
 ) -> None:
     """Make a reading study from the catalogue: pooled, blinded, in a seeded order for each reader."""
     from icbir_core.catalogue import Workspace
+    from icbir_core.retrieval.retriever import Retriever
     from icbir_core.study.creating import create_workspace_study
+    from icbir_core.study.design import StudyPlan
 
+    chosen = _split(tasks) or ("similarity",)
+    plan = StudyPlan(_split(methods), top_k, negatives, chosen, 2 if maps else 1, repeats, seed)
     opened = Workspace.open(workspace)
     announce_device(device)
     with progress_bar("study", unit="query") as progress:
         study = create_workspace_study(
-            opened, _open_store(opened, store), name, target=target, count=queries, case_ids=tuple(case or ()),
-            methods=_split(methods), k=top_k, negatives=negatives, tasks=_split(tasks), stages=2 if maps else 1,
-            repeat_share=repeats, seed=seed, device=device, progress=progress,
+            opened, _open_store(opened, store), name, lambda: Retriever.open(opened, target, device), plan,
+            case or queries, progress,
         )  # fmt: skip
     answers = len(study.steps("any reader"))
     result = {"study": study.name, "sha256": study.sha256, "target": study.target, "queries": len(study.queries),

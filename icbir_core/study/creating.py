@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import StudyError
 from icbir_core.evaluation.metrics import jaccard_grades
 from icbir_core.settings import get_environment
-from icbir_core.study.design import Study, choose_queries, create_study
+from icbir_core.study.design import Study, StudyPlan, choose_queries, create_study
 from icbir_core.study.exchange import save_study
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Progress, Query
@@ -32,40 +33,30 @@ def create_workspace_study(
     workspace: Workspace,
     store: RatingsStore,
     name: str,
-    *,
-    target: str | None = None,
-    count: int = 8,
-    case_ids: tuple[str, ...] = (),
-    methods: tuple[str, ...] = (),
-    k: int = 3,
-    negatives: int = 2,
-    tasks: tuple[str, ...] = ("similarity",),
-    stages: int = 2,
-    repeat_share: float = 0.125,
-    seed: int = 0,
-    device: str = "auto",
-    retriever: Retriever | None = None,
+    open_retriever: Callable[[], Retriever],
+    plan: StudyPlan,
+    queries: int | Sequence[str],
     progress: Progress | None = None,
 ) -> Study:
-    """Draw the queries (or take `case_ids`), rank the catalogue by every method, store the study; or `StudyError`."""
+    """Draw the queries, rank the catalogue by every method, store the study; or `StudyError`.
+
+    The target is the retriever's first. queries : how many cases with the target are drawn, or the cases to ask for.
+    A plan without methods pools all that are indexed.
+    """
     if store.find_study(name) is not None:
         raise StudyError(f"Expected a new study, got the name '{name}' of another one; choose another name.")
-    if retriever is None:
-        from icbir_core.retrieval.retriever import Retriever
-
-        retriever = Retriever.open(workspace, target, device)
-    target = target or retriever.default_target
-    if case_ids:
-        cases = [workspace.catalogue.get(case_id) for case_id in case_ids]
+    retriever = open_retriever()
+    target = retriever.default_target
+    if isinstance(queries, int):
+        cases = choose_queries(workspace.catalogue.cases(), target, queries, plan.seed)
     else:
-        cases = choose_queries(workspace.catalogue.cases(), target, count, seed)
-    queries = [
+        cases = [workspace.catalogue.get(case_id) for case_id in queries]
+    films = [
         Query(case.case_id, read_case_radiograph(workspace, case), patient=case.patient, case_id=case.case_id)
         for case in cases
     ]
     study = create_study(
-        name, queries, retriever.search, target=target, methods=methods or retriever.methods(target), k=k,
-        negatives=negatives, tasks=tasks or ("similarity",), stages=stages, repeat_share=repeat_share, seed=seed,
+        name, films, retriever.search, target, replace(plan, methods=plan.methods or tuple(retriever.methods(target))),
         catalogue_size=max(workspace.catalogue.count(), 1), progress=progress,
     )  # fmt: skip
     save_study(store, study)

@@ -14,12 +14,26 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import StudyError
-from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.settings import SearchSettings
 from icbir_core.study.rating import SEARCH, TASKS
 from icbir_core.types import Case, Progress, Query, Ranking
 
 REPEAT_SHARES = (0.10, 0.15)
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a new study asks. methods : pooled ones; k : cases pooled from each; negatives : random cases added to each
+    pool; stages : 2 asks everything again with the maps shown; repeat_share : of hidden repeats, 0.10 to 0.15.
+    """
+
+    methods: tuple[str, ...] = ()
+    k: int = 3
+    negatives: int = 2
+    tasks: tuple[str, ...] = ("similarity",)
+    stages: int = 2
+    repeat_share: float = 0.125
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,15 +158,8 @@ def create_study(
     name: str,
     queries: Sequence[Query],
     search: Callable[[Query, SearchSettings], Ranking],
-    *,
     target: str,
-    methods: Sequence[str] = SEARCH_METHODS.built_in,
-    k: int = 3,
-    negatives: int = 2,
-    tasks: Sequence[str] = ("similarity",),
-    stages: int = 2,
-    repeat_share: float = 0.125,
-    seed: int = 0,
+    plan: StudyPlan,
     catalogue_size: int = 1_000_000,
     progress: Progress | None = None,
 ) -> Study:
@@ -163,14 +170,16 @@ def create_study(
     """
     if not name.strip() or name == SEARCH:
         raise StudyError(f"Expected a name for the study other than '{SEARCH}', got '{name}'; choose one.")
-    if not REPEAT_SHARES[0] <= repeat_share <= REPEAT_SHARES[1]:
-        raise StudyError(f"Expected a share of hidden repeats from 0.10 to 0.15, got {repeat_share}; choose within it.")
-    if not queries or k < 1 or stages not in (1, 2) or negatives < 0 or not methods:
+    if not REPEAT_SHARES[0] <= plan.repeat_share <= REPEAT_SHARES[1]:
+        raise StudyError(
+            f"Expected a share of hidden repeats from 0.10 to 0.15, got {plan.repeat_share}; choose within it."
+        )
+    if not queries or plan.k < 1 or plan.stages not in (1, 2) or plan.negatives < 0 or not plan.methods:
         raise StudyError("Expected at least one query and method, k ≥ 1, negatives ≥ 0, 1 or 2 stages; correct these.")
-    for task in tasks:
+    for task in plan.tasks:
         if task not in TASKS:
             raise StudyError(f"Expected tasks among {', '.join(TASKS)}, got '{task}'; correct it.")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(plan.seed)
     pooled: list[StudyQuery] = []
     versions: dict[str, str] = {}
     for done, query in enumerate(queries):
@@ -179,31 +188,29 @@ def create_study(
         if progress:
             progress(done, len(queries), f"ranking for {query.case_id}")
         rankings = {}
-        for method in methods:
+        for method in plan.methods:
             rankings[method] = search(query, SearchSettings(top_k=catalogue_size, method=method, target=target))
             versions |= dict(rankings[method].versions)
-        pooled.append(_pool(query.case_id, rankings, k, negatives, "choice" in tasks, generator))
+        pooled.append(_pool(query.case_id, rankings, plan, generator))
     items = [(query.case_id, candidate.case_id) for query in pooled for candidate in query.candidates]
-    count = _count_repeats(repeat_share, len(items))
+    count = _count_repeats(plan.repeat_share, len(items))
     repeats = tuple(items[i] for i in sorted(generator.choice(len(items), count, replace=False)))
     return Study(
-        name=name, target=target, methods=tuple(methods), k=k, tasks=tuple(tasks), stages=stages, seed=seed,
-        queries=tuple(pooled), repeats=repeats if "similarity" in tasks else (), salt=secrets.token_hex(16),
+        name=name, target=target, methods=plan.methods, k=plan.k, tasks=plan.tasks, stages=plan.stages, seed=plan.seed,
+        queries=tuple(pooled), repeats=repeats if "similarity" in plan.tasks else (), salt=secrets.token_hex(16),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions,
     )  # fmt: skip
 
 
-def bound_answers(
-    queries: int, methods: int, k: int, negatives: int, tasks: Sequence[str], stages: int, repeat_share: float = 0.125
-) -> int:
+def bound_answers(plan: StudyPlan, queries: int, methods: int) -> int:
     """How many answers a study asks of each reader at most: as many as if no two methods found the same case."""
-    items = queries * (methods * k + negatives)
+    items = queries * (methods * plan.k + plan.negatives)
     asked = {
-        "similarity": items + _count_repeats(repeat_share, items),
+        "similarity": items + _count_repeats(plan.repeat_share, items),
         "ranking": queries,
         "choice": queries * max(1, methods * (methods - 1) // 2),
     }
-    return stages * sum(asked[task] for task in tasks)
+    return plan.stages * sum(asked[task] for task in plan.tasks)
 
 
 def _count_repeats(share: float, items: int) -> int:
@@ -228,10 +235,7 @@ def choose_queries(cases: Iterable[Case], target: str, count: int, seed: int = 0
     )
 
 
-def _pool(
-    query: str, rankings: Mapping[str, Ranking], k: int, negatives: int, with_pairs: bool,
-    generator: np.random.Generator,
-) -> StudyQuery:  # fmt: skip
+def _pool(query: str, rankings: Mapping[str, Ranking], plan: StudyPlan, generator: np.random.Generator) -> StudyQuery:
     ranks: dict[str, dict[str, int]] = {}
     cases: dict[str, Case] = {}
     for method, ranking in rankings.items():
@@ -240,7 +244,7 @@ def _pool(
                 raise StudyError(f"Expected the query {query} left out of its own ranking, got it back; exclude it.")
             ranks.setdefault(hit.case.case_id, {})[method] = hit.rank
             cases[hit.case.case_id] = hit.case
-    top = {method: [hit.case.case_id for hit in ranking.hits[:k]] for method, ranking in rankings.items()}
+    top = {method: [hit.case.case_id for hit in ranking.hits[: plan.k]] for method, ranking in rankings.items()}
     chosen: list[str] = []
     films: set[str] = set()
 
@@ -257,14 +261,14 @@ def _pool(
     first_negative = len(chosen)
     others = sorted(set(ranks) - set(chosen))
     for i in generator.permutation(len(others)):
-        if len(chosen) == first_negative + negatives:
+        if len(chosen) == first_negative + plan.negatives:
             break
         take(others[i])
     if len(chosen) < 2:
         raise StudyError(f"Expected at least two cases to show for {query}, got {len(chosen)}; use a larger catalogue.")
     candidates = tuple(Candidate(c, ranks[c], i >= first_negative) for i, c in enumerate(chosen))
     pairs: list[tuple[str, str]] = []
-    if with_pairs:  # the best of each method against the best of each other method, where they differ
+    if "choice" in plan.tasks:  # the best of each method against the best of each other method, where they differ
         best = [next((c for c in top[method] if c in chosen), None) for method in rankings]
         pairs = sorted({(min(a, b), max(a, b)) for a in best for b in best if a and b and a != b})
         if not pairs:

@@ -8,7 +8,7 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.study.creating import create_workspace_study
-from icbir_core.study.design import bound_answers
+from icbir_core.study.design import StudyPlan, bound_answers
 from icbir_core.study.store import RatingsStore
 from icbir_ui import shared, state
 from icbir_ui.errors import escape_markdown, shielded
@@ -35,7 +35,8 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         chosen = st.multiselect("Tasks", list(TASKS), default=["similarity"], format_func=TASKS.__getitem__)
         tasks = tuple(chosen) or ("similarity",)
         stages = 2 if st.checkbox("Ask a second time with the heat maps shown", value=True) else 1
-        most = bound_answers(queries, count_methods(engine), top, negatives, tasks, stages)
+        plan = StudyPlan(k=top, negatives=negatives, tasks=tasks, stages=stages)
+        most = bound_answers(plan, queries, count_methods(engine))
         st.caption(f"At most {count_of(most, 'answer')} for each reader; fewer where methods find the same cases.")
         if not st.button("Make the study", type="primary"):
             return
@@ -48,12 +49,9 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
     with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
         study = engine.ask(
             ("new study", name),
-            lambda retriever: create_workspace_study(
-                workspace, store, name, count=queries, k=top, negatives=negatives, tasks=tasks, stages=stages,
-                retriever=retriever, device=shared.get_device(),
-            ),
+            lambda retriever: create_workspace_study(workspace, store, name, lambda: retriever, plan, queries),
             tell,
-        )  # fmt: skip
+        )
         answers = count_of(len(study.steps("any reader")), "answer")
         state.put(Key.MADE, f"'{study.name}' is made: {answers} for each reader.")
         state.write_address({PARAMETER_STUDY: study.name})

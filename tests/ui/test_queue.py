@@ -8,6 +8,7 @@ import pytest
 from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.study.creating import create_workspace_study, open_store
+from icbir_core.study.design import StudyPlan
 from icbir_ui import shared
 from tests.helpers import fakes
 
@@ -45,8 +46,10 @@ def behind_another(monkeypatch):
 
 
 def make_study(workspace, **changes):
-    settings = dict(count=2, k=2, negatives=1, stages=2, retriever=fakes.FakeRetriever(workspace))
-    return create_workspace_study(workspace, open_store(workspace), "pilot", **(settings | changes))
+    plan = StudyPlan(**({"k": 2, "negatives": 1} | changes))
+    return create_workspace_study(
+        workspace, open_store(workspace), "pilot", lambda: fakes.FakeRetriever(workspace), plan, 2
+    )
 
 
 def test_search(open_page, behind_another):

@@ -8,7 +8,7 @@ import pytest
 
 from icbir_core.errors import StudyError
 from icbir_core.study.creating import create_workspace_study, open_store
-from icbir_core.study.design import Study
+from icbir_core.study.design import Study, StudyPlan
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.session import ReadingSession
@@ -23,8 +23,10 @@ def study(workspace) -> Study:
 
 
 def make_study(workspace, **changes) -> Study:
-    settings = dict(count=2, k=2, negatives=1, tasks=("similarity",), retriever=fakes.FakeRetriever(workspace))
-    return create_workspace_study(workspace, open_store(workspace), "pilot", **(settings | changes))
+    plan = StudyPlan(**({"k": 2, "negatives": 1} | changes))
+    return create_workspace_study(
+        workspace, open_store(workspace), "pilot", lambda: fakes.FakeRetriever(workspace), plan, 2
+    )
 
 
 def read_ratings(workspace) -> list[Rating]:
@@ -225,7 +227,12 @@ def test_results_wait_until_she_is_through_and_then_show_numbers(study, workspac
 
 def test_a_reader_without_any_answer_is_asked_too_and_for_each_study_anew(study, workspace, open_page):
     other = create_workspace_study(
-        workspace, open_store(workspace), "second", count=2, k=2, negatives=1, retriever=fakes.FakeRetriever(workspace)
+        workspace,
+        open_store(workspace),
+        "second",
+        lambda: fakes.FakeRetriever(workspace),
+        StudyPlan(k=2, negatives=1),
+        2,
     )
     for one in (study, other):
         session = ReadingSession(open_store(workspace), one, "colleague")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.creating import create_workspace_study, open_store
+from icbir_core.study.design import StudyPlan
 from icbir_core.study.rating import SEARCH
 from tests.helpers import fakes
 
@@ -24,9 +25,13 @@ def test_upload_results_refine_rate_results(workspace, open_page):
     assert (rated.case_id, rated.score, rated.blinded) == (refined[0], 5, False)
 
     study = create_workspace_study(
-        workspace, open_store(workspace), "pilot", count=2, k=2, negatives=1, tasks=("similarity",),
-        retriever=fakes.FakeRetriever(workspace),
-    )  # fmt: skip
+        workspace,
+        open_store(workspace),
+        "pilot",
+        lambda: fakes.FakeRetriever(workspace),
+        StudyPlan(k=2, negatives=1),
+        2,
+    )
     rate = open_page("rate")
     for _ in study.steps("tester"):
         rate.press("4 · ")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from icbir_core.findings import FindingState
-from icbir_core.study.design import create_study
+from icbir_core.study.design import StudyPlan, create_study
 from icbir_core.types import Case, Hit, Query, Radiograph, Ranking
 
 
@@ -69,8 +70,8 @@ def make_study(catalogue):
     def make(name="pilot", queries=4, **changes):
         film = Radiograph(np.zeros((2, 2), np.float32), "", "", "PNG")
         asked = [Query(case.case_id, film, case_id=case.case_id) for case in catalogue[:queries]]
-        settings = dict(target="Effusion", methods=("good", "random"), k=3, negatives=2, stages=2, seed=3)
+        plan = replace(StudyPlan(("good", "random"), seed=3), **changes)
         noise = {"good": 0.4, "random": 50.0}
-        return create_study(name, asked, TruthSearch(catalogue, noise), **(settings | changes))
+        return create_study(name, asked, TruthSearch(catalogue, noise), "Effusion", plan)
 
     return make

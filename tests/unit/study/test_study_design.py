@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from icbir_core.errors import StudyError
-from icbir_core.study.design import Study, bound_answers, choose_queries, create_study
+from icbir_core.study.design import Study, StudyPlan, bound_answers, choose_queries, create_study
 from icbir_core.study.exchange import export_study, import_study, load_study, save_study
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
@@ -172,17 +172,18 @@ def test_a_study_that_cannot_be_is_one_sentence(make_study):
         with pytest.raises(StudyError, match="Expected"):
             make_study(**changes)
     with pytest.raises(StudyError):
-        create_study("x", [], None, target="Effusion")
+        create_study("x", [], None, "Effusion", StudyPlan(("good",)))
 
 
 @pytest.mark.parametrize("tasks", [("similarity",), ("ranking",), ("choice",), ("choice", "similarity", "ranking")])
 @pytest.mark.parametrize("stages", [1, 2])
 def test_no_study_asks_more_answers_than_its_bound(make_study, tasks, stages):
+    plan = StudyPlan(tasks=tasks, stages=stages)
     study = make_study(tasks=tasks, stages=stages)
-    most = bound_answers(len(study.queries), len(study.methods), study.k, 2, tasks, stages)
+    most = bound_answers(plan, len(study.queries), 2)
     assert 0.6 * most < len(study.steps("reader-a")) <= most
     alone = make_study(tasks=tasks, stages=stages, methods=("good",))  # one method: nothing is found twice
-    assert len(alone.steps("reader-a")) == bound_answers(len(alone.queries), 1, alone.k, 2, tasks, stages)
+    assert len(alone.steps("reader-a")) == bound_answers(plan, len(alone.queries), 1)
 
 
 def test_each_answer_is_found_again_and_a_hidden_repeat_does_not_show_the_first(make_study, tmp_path):
