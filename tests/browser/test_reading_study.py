@@ -58,8 +58,7 @@ def take_picture(page, name: str) -> None:
 
 def test_three_readers_and_eight_queries(served, open_window, tmp_path):
     from icbir_core.study.analysis import analyse_study
-    from icbir_core.study.creating import create_workspace_study, open_store
-    from icbir_core.study.design import StudyPlan
+    from icbir_core.study.creating import open_store
     from icbir_core.study.exchange import export_study, import_study, load_study
     from icbir_core.study.report import render_report
     from icbir_core.study.store import RatingsStore
@@ -68,13 +67,14 @@ def test_three_readers_and_eight_queries(served, open_window, tmp_path):
     address, workspace = served
     store = open_store(workspace)
     cases = workspace.catalogue.cases()
-    study = create_workspace_study(
+    study = fakes.make_study(
         workspace,
-        store,
         "three readers",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=1, negatives=1, methods=("ig_cbir", "cnn"), stages=1, repeat_share=0.1),
         tuple(case.case_id for case in cases[:QUERIES]),
+        k=1,
+        methods=("ig_cbir", "cnn"),
+        stages=1,
+        repeat_share=0.1,
     )
     frames: list[bytes] = []
     for number, reader in enumerate(("reader-a", "reader-b", "reader-c")):
@@ -123,20 +123,12 @@ def test_three_readers_and_eight_queries(served, open_window, tmp_path):
 
 
 def test_no_answer_is_taken_before_the_films_are_on_the_screen(served, page):
-    from icbir_core.study.creating import create_workspace_study, open_store
-    from icbir_core.study.design import StudyPlan
+    from icbir_core.study.creating import open_store
     from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
-    create_workspace_study(
-        workspace,
-        store,
-        "slow films",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=2, negatives=1, stages=1, methods=("ig_cbir", "cnn")),
-        4,
-    )
+    fakes.make_study(workspace, "slow films", 4, stages=1, methods=("ig_cbir", "cnn"))
     remember_reader(page.context, address, "patient")
     page.goto(f"{address}/rate?study=slow%20films")
     first = wait_for_item(page, None)
@@ -161,19 +153,13 @@ def test_no_answer_is_taken_before_the_films_are_on_the_screen(served, page):
 
 
 def test_an_order_is_made_by_keys_and_by_drag(served, page):
-    from icbir_core.study.creating import create_workspace_study, open_store
-    from icbir_core.study.design import StudyPlan
+    from icbir_core.study.creating import open_store
     from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
-    create_workspace_study(
-        workspace,
-        store,
-        "an order",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=2, negatives=1, tasks=("ranking",), methods=("ig_cbir",), stages=1),
-        ("case_000", "case_003"),
+    fakes.make_study(
+        workspace, "an order", ("case_000", "case_003"), tasks=("ranking",), methods=("ig_cbir",), stages=1
     )
     accept(page, address, "reader-d")
     page.goto(f"{address}/rate?study=an+order")
@@ -214,20 +200,12 @@ def test_an_order_is_made_by_keys_and_by_drag(served, page):
 
 
 def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page):
-    from icbir_core.study.creating import create_workspace_study, open_store
-    from icbir_core.study.design import StudyPlan
+    from icbir_core.study.creating import open_store
     from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
-    create_workspace_study(
-        workspace,
-        store,
-        "views",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=2, negatives=1, methods=("ig_cbir",), stages=1),
-        ("case_000", "case_003"),
-    )
+    fakes.make_study(workspace, "views", ("case_000", "case_003"), methods=("ig_cbir",), stages=1)
     sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     accept(page, address, "reader-v")
@@ -255,21 +233,13 @@ def test_each_answer_is_stored_with_the_view_in_which_it_was_given(served, page)
 
 
 def test_she_goes_back_and_forward_by_keys_and_a_name_that_she_types_answers_nothing(served, page):
-    from icbir_core.study.creating import create_workspace_study, open_store
-    from icbir_core.study.design import StudyPlan
+    from icbir_core.study.creating import open_store
     from icbir_core.study.exchange import load_study
     from tests.helpers import fakes
 
     address, workspace = served
     store = open_store(workspace)
-    create_workspace_study(
-        workspace,
-        store,
-        "to and fro",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=2, negatives=1, methods=("ig_cbir",), stages=1),
-        ("case_000", "case_003"),
-    )
+    fakes.make_study(workspace, "to and fro", ("case_000", "case_003"), methods=("ig_cbir",), stages=1)
     accept(page, address, "reader-f")
     remember_reader(page.context, address, "reader-f")
     page.goto(f"{address}/rate?study=to+and+fro")

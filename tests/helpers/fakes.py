@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,8 @@ from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.radiograph.writing import write_lossless
 from icbir_core.settings import InputSettings
+from icbir_core.study.creating import create_workspace_study, open_store
+from icbir_core.study.design import Study, StudyPlan
 from icbir_core.types import Case, Hit, Prediction, Query, Radiograph, Ranking, SaliencyMap
 
 SIZE = 64
@@ -153,3 +156,11 @@ def make_workspace(folder: Path, count: int = 14) -> Workspace:
     (workspace.path / "queries").mkdir(exist_ok=True)
     write_lossless(make_radiograph(100), workspace.path / "queries" / "effusion_1.png")
     return workspace
+
+
+def make_study(workspace: Workspace, name: str = "pilot", queries: int | Sequence[str] = 2, **changes) -> Study:
+    """A study that this module's retriever pools, stored with the workspace's ratings; changes : to its plan."""
+    plan = StudyPlan(**({"k": 2, "negatives": 1} | changes))
+    return create_workspace_study(
+        workspace, open_store(workspace), name, lambda: FakeRetriever(workspace), plan, queries
+    )

@@ -7,8 +7,7 @@ import threading
 import pytest
 from streamlit.delta_generator import DeltaGenerator
 
-from icbir_core.study.creating import create_workspace_study, open_store
-from icbir_core.study.design import StudyPlan
+from icbir_core.study.creating import open_store
 from icbir_ui import shared
 from tests.helpers import fakes
 
@@ -45,13 +44,6 @@ def behind_another(monkeypatch):
     return wait
 
 
-def make_study(workspace, **changes):
-    plan = StudyPlan(**({"k": 2, "negatives": 1} | changes))
-    return create_workspace_study(
-        workspace, open_store(workspace), "pilot", lambda: fakes.FakeRetriever(workspace), plan, 2
-    )
-
-
 def test_search(open_page, behind_another):
     page = open_page("search")
     assert behind_another(lambda: page.press("Effusion 1"))[0] == QUEUE
@@ -59,7 +51,7 @@ def test_search(open_page, behind_another):
 
 
 def test_the_maps_of_rate(workspace, open_page, behind_another):
-    study = make_study(workspace)
+    study = fakes.make_study(workspace)
     page = open_page("rate")
     first = [step for step in study.steps("tester") if step.stage == 1]
     for _ in first[1:]:

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from icbir_core.errors import StudyError
-from icbir_core.study.creating import create_workspace_study, open_store
-from icbir_core.study.design import Study, StudyPlan
+from icbir_core.study.creating import open_store
+from icbir_core.study.design import Study
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.session import ReadingSession
@@ -19,14 +19,7 @@ from tests.helpers import fakes
 
 @pytest.fixture
 def study(workspace) -> Study:
-    return make_study(workspace)
-
-
-def make_study(workspace, **changes) -> Study:
-    plan = StudyPlan(**({"k": 2, "negatives": 1} | changes))
-    return create_workspace_study(
-        workspace, open_store(workspace), "pilot", lambda: fakes.FakeRetriever(workspace), plan, 2
-    )
+    return fakes.make_study(workspace)
 
 
 def read_ratings(workspace) -> list[Rating]:
@@ -124,7 +117,7 @@ def test_cannot_judge_and_back(study, workspace, open_page):
 
 
 def test_back_to_a_choice_that_could_not_be_judged(workspace, open_page):
-    make_study(workspace, tasks=("choice",), stages=1)
+    fakes.make_study(workspace, tasks=("choice",), stages=1)
     page = open_page("rate")
     page.press("Cannot judge")
     page.press("Back")
@@ -160,7 +153,7 @@ def test_she_sees_what_she_answered_and_goes_forward_to_where_she_was(study, wor
 
 
 def test_forward_from_the_last_item_ends_the_study_again(workspace, open_page):
-    session = ReadingSession(open_store(workspace), make_study(workspace, stages=1), "tester")
+    session = ReadingSession(open_store(workspace), fakes.make_study(workspace, stages=1), "tester")
     for item in session.remaining_items():
         session.answer(item.token, score=3)
     page = open_page("rate")
@@ -170,7 +163,7 @@ def test_forward_from_the_last_item_ends_the_study_again(workspace, open_page):
 
 
 def test_the_case_that_was_chosen_is_marked(workspace, open_page):
-    make_study(workspace, tasks=("choice",), stages=1)
+    fakes.make_study(workspace, tasks=("choice",), stages=1)
     page = open_page("rate")
     assert find_marked(page) == ["Case A", "Case B"]
     page.press("Case B")
@@ -198,7 +191,7 @@ def test_the_time_of_an_item_outlives_its_answer_and_begins_anew_when_it_comes_b
 
 
 def test_choice_and_ranking_are_stored(workspace, open_page):
-    study = make_study(workspace, tasks=("choice", "ranking"), stages=1)
+    study = fakes.make_study(workspace, tasks=("choice", "ranking"), stages=1)
     page = open_page("rate")
     choices = sum(step.task == "choice" for step in study.steps("tester"))
     for _ in range(choices):
@@ -226,14 +219,7 @@ def test_results_wait_until_she_is_through_and_then_show_numbers(study, workspac
 
 
 def test_a_reader_without_any_answer_is_asked_too_and_for_each_study_anew(study, workspace, open_page):
-    other = create_workspace_study(
-        workspace,
-        open_store(workspace),
-        "second",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=2, negatives=1),
-        2,
-    )
+    other = fakes.make_study(workspace, "second")
     for one in (study, other):
         session = ReadingSession(open_store(workspace), one, "colleague")
         session.answer(session.next_item().token, score=3)
@@ -251,7 +237,7 @@ def test_a_reader_without_any_answer_is_asked_too_and_for_each_study_anew(study,
 
 
 def test_one_who_is_through_sees_the_results_at_once(workspace, open_page):
-    session = ReadingSession(open_store(workspace), make_study(workspace, stages=1), "tester")
+    session = ReadingSession(open_store(workspace), fakes.make_study(workspace, stages=1), "tester")
     for item in session.remaining_items():
         session.answer(item.token, score=3)
     results = open_page("results")
@@ -268,7 +254,7 @@ def test_simulated_readers_are_named_as_such(study, workspace, open_page):
 
 
 def test_the_study_with_its_ratings_is_offered_to_none_who_is_still_blind(workspace, open_page):
-    study = make_study(workspace, stages=1)
+    study = fakes.make_study(workspace, stages=1)
     for number in (1, 2):
         simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from icbir_core.radiograph.writing import encode_lossless
-from icbir_core.study.creating import create_workspace_study, open_store
-from icbir_core.study.design import StudyPlan
+from icbir_core.study.creating import open_store
 from icbir_core.study.rating import SEARCH
 from tests.helpers import fakes
 
@@ -24,14 +23,7 @@ def test_upload_results_refine_rate_results(workspace, open_page):
     (rated,) = open_store(workspace).history(study=SEARCH)
     assert (rated.case_id, rated.score, rated.blinded) == (refined[0], 5, False)
 
-    study = create_workspace_study(
-        workspace,
-        open_store(workspace),
-        "pilot",
-        lambda: fakes.FakeRetriever(workspace),
-        StudyPlan(k=2, negatives=1),
-        2,
-    )
+    study = fakes.make_study(workspace)
     rate = open_page("rate")
     for _ in study.steps("tester"):
         rate.press("4 · ")
