@@ -69,11 +69,6 @@ def majority_vote(grades: np.ndarray, k: int) -> np.ndarray:
     return np.where(share == 0.5, 0.5, (share > 0.5).astype(np.float64))
 
 
-def grade_of_rank(rank: np.ndarray, count: int) -> np.ndarray:
-    """Relevance grade of the case a reader put at `rank` (1 … N): ((N + 1) − rank)/2 + 0.5 (Silva et al. 2020)."""
-    return ((count + 1) - np.asarray(rank, dtype=np.float64)) / 2 + 0.5
-
-
 def discounted_gain(grades: np.ndarray, k: int | None = None) -> np.ndarray:
     """DCG of grades (…, n) in ranked order: sum of (2^grade − 1) / log2(rank + 1) over the first k (default all)."""
     values = np.asarray(grades, dtype=np.float64)[..., :k]
