@@ -27,6 +27,22 @@ from icbir_core.radiograph.network_input import standardise
 from icbir_core.types import Progress
 
 
+@dataclass(frozen=True)
+class NetworkStart:
+    """The network that a training begins with, which identifies the run.
+
+    weights : as `build_network`; None takes the recipe's start. policy : Keras dtype policy of the hidden layers.
+    made_from : what identifies the data and start to a resumed run, beyond their names and counts.
+    """
+
+    network: str = "densenet121"
+    size: int = 224
+    weights: PathLike | None = None
+    seed: int = 0
+    policy: str = "float32"
+    made_from: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
     """model : float32, with the chosen weights. history : a dict for each epoch. best_epoch : from 0. run : a hash of
@@ -131,45 +147,38 @@ def train(
     training_set: TrainingSet,
     recipe: Recipe,
     directory: PathLike,
-    *,
-    network: str = "densenet121",
-    size: int = 224,
-    weights: PathLike | None = None,
-    seed: int = 0,
-    policy: str = "float32",
-    made_from: str = "",
+    start: NetworkStart = NetworkStart(),
     progress: Progress | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainingResult:
     """Trains a network; an interrupted run continues from its last finished epoch when it is called again.
 
     directory : holds `checkpoint.npz` (weights, optimizer, average, best so far, history) and `history.jsonl`.
-    weights : as `build_network`; None takes the recipe's start. policy : Keras dtype policy of the hidden layers.
-    made_from : what identifies the data and start to a resumed run, beyond their names and counts.
     On the CPU with deterministic operations the resumed run ends in the same weights as an uninterrupted one.
     Raises `TrainingError` if the directory holds a checkpoint of another run or the loss diverges. `forget_checkpoint`
     frees the room (five times the weights) when what was trained is safely stored.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    start = os.fspath(weights or recipe.start)
-    keras.utils.set_random_seed(seed)
-    with precision(policy):
-        model = build_network(network, len(training_set.findings), size, start)
+    weights, size = os.fspath(start.weights or recipe.start), start.size
+    keras.utils.set_random_seed(start.seed)
+    with precision(start.policy):
+        model = build_network(start.network, len(training_set.findings), size, weights)
     trained = keras.Model(model.input, model.get_layer(LOGITS_LAYER).output)
-    batches = Batches(training_set, size, recipe.batch_size, seed, None, recipe.epoch_size)
+    batches = Batches(training_set, size, recipe.batch_size, start.seed, None, recipe.epoch_size)
     if not len(batches):
         raise TrainingError("There is no film to train on.")
     steps = len(batches)
     optimizer = make_optimizer(recipe, steps)
     positive = weigh_positives(training_set.labels[training_set.training_rows], recipe.positive_weight_limit)
     # `trained` is built outside the policy, so Keras would not see that small gradients vanish in float16.
-    stepper = keras.optimizers.LossScaleOptimizer(optimizer) if policy == "mixed_float16" else optimizer
+    stepper = keras.optimizers.LossScaleOptimizer(optimizer) if start.policy == "mixed_float16" else optimizer
     trained.compile(optimizer=stepper, loss=make_masked_loss(positive), jit_compile=False)
     stepper.build(trained.trainable_variables)
     identity = {
-        "recipe": recipe.as_dict(), "network": network, "size": size, "start": made_from or Path(start).name, "seed":
-        seed, "findings": list(training_set.findings), "films": int(len(training_set.images)), "steps": steps,
+        "recipe": recipe.as_dict(), "network": start.network, "size": size, "start": start.made_from or
+        Path(weights).name, "seed": start.seed, "findings": list(training_set.findings),
+        "films": int(len(training_set.images)), "steps": steps,
     }  # fmt: skip
     state = read_checkpoint(directory, identity, model, stepper) or Checkpoint(
         0, -math.inf, -1, named_weights(model), []
@@ -181,7 +190,7 @@ def train(
             training_set,
             size,
             recipe.batch_size,
-            seed,
+            start.seed,
             recipe.augmentation,
             recipe.epoch_size,
             epoch,
@@ -213,7 +222,7 @@ def train(
         if log is not None:
             log(row)
     keras.backend.clear_session(free_memory=False)
-    final = build_network(network, len(training_set.findings), size)
+    final = build_network(start.network, len(training_set.findings), size)
     load_matching_weights(final, state.best_weights, strict=True)
     run = sha256_of_bytes(json.dumps(identity, sort_keys=True).encode())
     return TrainingResult(final, state.history, state.best_epoch, recipe, run)

@@ -20,7 +20,7 @@ from icbir_core.model.classifier import Classifier, manifest_path, read_manifest
 from icbir_core.model.device import Device, choose_device, make_deterministic
 from icbir_core.model.evaluation_card import describe_performance
 from icbir_core.model.recipes import Recipe
-from icbir_core.model.training import TrainingResult, train
+from icbir_core.model.training import NetworkStart, TrainingResult, train
 from icbir_core.model.training_set import TrainingSet, find_held_back, list_held_back, split_by_patient
 from icbir_core.retrieval.target_files import CLASSIFIER, TargetFiles, find_next_order, get_classifier_path
 from icbir_core.settings import InputSettings
@@ -234,19 +234,16 @@ def _find_start(options: TrainingOptions) -> str:
 
 
 def _run(
-    training: _Training, stage: str, directory: Path, training_set: TrainingSet, start: str, made_from: str
+    training: _Training, stage: str, directory: Path, training_set: TrainingSet, weights: str, made_from: str
 ) -> TrainingResult:
     options, log = training.options, training.log
     return train(
         training_set,
         options.recipe,
         directory,
-        network=options.network,
-        size=options.input.size,
-        weights=start,
-        seed=options.seed,
-        policy=training.device.training_policy,
-        made_from=made_from,
+        NetworkStart(
+            options.network, options.input.size, weights, options.seed, training.device.training_policy, made_from
+        ),
         progress=training.progress,
         log=None if log is None else lambda row: log(stage, row),
     )

@@ -10,7 +10,7 @@ from icbir_core.files import PathLike
 from icbir_core.model.checkpoint import forget_checkpoint
 from icbir_core.model.classifier import Classifier, manifest_path, save_classifier
 from icbir_core.model.recipes import Recipe
-from icbir_core.model.training import train
+from icbir_core.model.training import NetworkStart, train
 from icbir_core.model.training_set import TrainingSet
 from icbir_core.settings import InputSettings
 from icbir_core.types import Progress
@@ -44,10 +44,8 @@ def train_once(wanted: SideNetwork, collect: Callable[[], TrainingSet], progress
     if manifest_path(wanted.path).is_file():
         return Classifier.load(wanted.path)
     training_set = collect()
-    result = train(
-        training_set, wanted.recipe, wanted.folder, network=wanted.network, size=wanted.input.size,
-        weights=wanted.weights, seed=wanted.seed, made_from=wanted.made_from, progress=progress,
-    )  # fmt: skip
+    start = NetworkStart(wanted.network, wanted.input.size, wanted.weights, wanted.seed, made_from=wanted.made_from)
+    result = train(training_set, wanted.recipe, wanted.folder, start, progress)
     manifest = {
         "kind": wanted.kind,
         "network": wanted.network,

@@ -116,8 +116,8 @@ def test_float16_scales_the_loss_and_its_steps_are_taken(tmp_path, monkeypatch):
     steppers = []
     monkeypatch.setattr(training, "write_checkpoint", lambda *words: steppers.append(words[-1]))
     recipe = Recipe(batch_size=4, epochs=6, patience=None, augmentation=None)
-    settings = {"network": "densenet_small", "size": 32, "weights": "none", "policy": "mixed_float16"}
-    result = training.train(make_set(), recipe, tmp_path, **settings)
+    start = training.NetworkStart("densenet_small", 32, "none", policy="mixed_float16")
+    result = training.train(make_set(), recipe, tmp_path, start)
     assert isinstance(steppers[-1], keras.optimizers.LossScaleOptimizer) and int(steppers[-1].iterations) > 0
     assert all(np.isfinite(values).all() for values in result.model.get_weights())
     assert {variable.dtype for variable in result.model.variables} == {"float32"}
@@ -136,7 +136,7 @@ def test_training_stops_when_held_back_films_no_longer_gain_and_keeps_the_best(
 
     monkeypatch.setattr(training, "_score_weights", score)
     recipe = Recipe(batch_size=8, epochs=5, patience=patience, augmentation=None, learning_rate=0.01)
-    result = training.train(make_set(), recipe, tmp_path, network="densenet_small", size=32, weights="none")
+    result = training.train(make_set(), recipe, tmp_path, training.NetworkStart("densenet_small", 32, "none"))
     assert (len(result.history), result.best_epoch) == (epochs, best)
     for name, values in named_weights(result.model).items():
         np.testing.assert_array_equal(values, kept[best][name])
