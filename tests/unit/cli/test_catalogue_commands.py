@@ -152,16 +152,16 @@ def test_an_error_is_one_line_and_exit_1(words, part, ingested, tmp_path, capsys
 
 
 def test_an_unexpected_error_is_not_swallowed(ingested, capsys, monkeypatch):
-    def fail(self):
+    def fail(self, case_id):
         raise ValueError("boom\nwith two lines")
 
-    monkeypatch.setattr("icbir_core.catalogue.table.Catalogue.sha256", fail)
-    assert main(["verify", str(ingested)]) == 1
+    monkeypatch.setattr("icbir_core.catalogue.table.Catalogue.remove", fail)
+    assert main(["remove", str(ingested), "a"]) == 1
     err = capsys.readouterr().err
     assert err == "Error: Unexpected ValueError: boom with two lines (run again with ICBIR_DEBUG=1 for the traceback)\n"
     monkeypatch.setenv("ICBIR_DEBUG", "1")
     with pytest.raises(ValueError):
-        main(["verify", str(ingested)])
+        main(["remove", str(ingested), "a"])
 
 
 def test_an_interrupt_says_how_to_go_on(ingested, capsys, monkeypatch):
