@@ -223,6 +223,15 @@ class DecodingPool:
     def _start(self) -> DecodingProcess:
         return DecodingProcess(self.limits, self._program)
 
+    def prepare(self) -> None:
+        """Start one child, without waiting for it, so that the first film finds it there."""
+        child = self._places.get()
+        try:
+            if child is None:
+                child = self._start()
+        finally:
+            self._places.put(child)
+
     def end(self) -> None:
         """End every child that is idle."""
         idle = []
