@@ -50,7 +50,7 @@ fuzz: install ## damaged films for FUZZ_SECONDS (60), by Hypothesis, by mutation
 	$(PY) -W ignore -m tests.fuzz.run_reader build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 	$(PY) -W ignore -m tests.fuzz.run_own_files build/fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 	if $(PY) -m pip install --quiet --disable-pip-version-check atheris==3.0.0; then \
-	  $(PY) -m tests.fuzz.atheris_reader -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
+	  $(PY) -m tests.fuzz.atheris_reader -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/inputs tests/fuzz/corpus; \
 	else echo "no Atheris for this machine: Hypothesis and mutation alone"; fi
 
 lint: install ## ruff and mypy

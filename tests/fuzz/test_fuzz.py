@@ -1,4 +1,4 @@
-"""Inputs that once failed, and damage drawn by Hypothesis, which shrinks what fails. `make fuzz` draws more of it."""
+"""Inputs that once failed, and damage drawn by Hypothesis. `make fuzz` draws more of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def test_what_once_failed(file):
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(random=st.randoms(use_true_random=False))
+# Hypothesis draws the seed alone: a mutation may draw more numbers than it keeps of one example, which it calls flaky.
+@given(random=st.randoms(use_true_random=True))
 def test_damaged_films_end_in_a_film_or_a_sentence(random):
     assert not judge(mutate(random, list_seeds())).startswith("FOREIGN")
 
