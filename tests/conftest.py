@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.orthanc import archive, archive_films, empty_archive
+
+__all__ = ["archive", "archive_films", "empty_archive"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

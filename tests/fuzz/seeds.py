@@ -14,7 +14,8 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from tests.helpers.dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, transcode
+from scripts.archive_films import GDCM_SYNTAXES, transcode
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom
 
 FILM16 = (np.add.outer(np.arange(24) * 1300, np.arange(32) * 900) % 65536).astype(np.uint16)
 FILM12, FILM8 = (FILM16 // 16).astype(np.uint16), (FILM16 // 256).astype(np.uint8)

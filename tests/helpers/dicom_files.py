@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
-import gdcm
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
-
-GDCM_SYNTAXES = {
-    "1.2.840.10008.1.2.4.50": gdcm.TransferSyntax.JPEGBaselineProcess1,
-    "1.2.840.10008.1.2.4.51": gdcm.TransferSyntax.JPEGExtendedProcess2_4,
-    "1.2.840.10008.1.2.4.57": gdcm.TransferSyntax.JPEGLosslessProcess14,
-    "1.2.840.10008.1.2.4.70": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
-    "1.2.840.10008.1.2.4.80": gdcm.TransferSyntax.JPEGLSLossless,
-    "1.2.840.10008.1.2.4.81": gdcm.TransferSyntax.JPEGLSNearLossless,
-    "1.2.840.10008.1.2.4.90": gdcm.TransferSyntax.JPEG2000Lossless,
-    "1.2.840.10008.1.2.4.91": gdcm.TransferSyntax.JPEG2000,
-    "1.2.840.10008.1.2.5": gdcm.TransferSyntax.RLELossless,
-}
 
 
 def make_dataset(stored: np.ndarray, uid: str = ExplicitVRLittleEndian, **elements) -> Dataset:
@@ -99,22 +85,3 @@ def make_table(descriptor: list[int], data: bytes | list[int], signed: bool = Fa
     )
     item.add_new("LUTData", "OW" if isinstance(data, bytes) else "US", data)
     return item
-
-
-def transcode(data: bytes, uid: str, folder: Path) -> bytes:
-    """The same film in another transfer syntax, encoded by GDCM."""
-    source, target = folder / "source.dcm", folder / "target.dcm"
-    source.write_bytes(data)
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(GDCM_SYNTAXES[uid]))
-    change.SetInput(reader.GetImage())
-    assert change.Change(), f"GDCM cannot encode {uid}"
-    writer = gdcm.ImageWriter()
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    writer.SetFileName(str(target))
-    assert writer.Write()
-    return target.read_bytes()

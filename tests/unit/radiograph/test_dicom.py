@@ -20,7 +20,8 @@ from icbir_core.radiograph.ages import parse_age
 from icbir_core.radiograph.codestream import DeclaredFrame, read_declared_frame
 from icbir_core.radiograph.decoding import decode_film
 from icbir_core.settings import ReadLimits
-from tests.helpers.dicom_files import GDCM_SYNTAXES, encode_dataset, make_dataset, make_dicom, make_table, transcode
+from scripts.archive_films import GDCM_SYNTAXES, transcode
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, make_table
 
 FILM12 = (np.add.outer(np.arange(40) * 50, np.arange(64) * 30) % 4096).astype(np.uint16)
 FILM8 = (FILM12 // 16).astype(np.uint8)

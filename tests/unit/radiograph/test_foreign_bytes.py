@@ -12,7 +12,8 @@ from PIL import Image
 from icbir_core.errors import RadiographError, RadiographTooLarge
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.codestream import count_scans
-from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, transcode
+from scripts.archive_films import transcode
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom
 from tests.unit.radiograph.test_raster import make_png
 
 FILM8 = (np.add.outer(np.arange(40) * 3, np.arange(48) * 2) % 256).astype(np.uint8)

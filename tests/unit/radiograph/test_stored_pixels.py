@@ -13,7 +13,8 @@ from pydicom.sequence import Sequence
 
 from icbir_core.errors import MultiFrameError, RadiographError
 from icbir_core.radiograph import read_radiograph
-from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, pack_bits, transcode
+from scripts.archive_films import transcode
+from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, pack_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
