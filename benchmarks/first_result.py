@@ -1,4 +1,4 @@
-"""The first result in Chromium: from a click on a film until all panes are painted, compared with the engine alone.
+"""The first result in Chromium: from a click on a film until all panes are painted, compared with the retriever alone.
 
 python benchmarks/first_result.py WORKSPACE [--films 10] [--servers 5]
 
@@ -58,7 +58,7 @@ def ask_page(browser: Browser, address: str, name: str, cold: bool = False) -> f
     return spent
 
 
-def ask_engine(retriever, path: Path) -> float:
+def ask_retriever(retriever, path: Path) -> float:
     """Seconds for the same question, from the film's file to the last map."""
     before = time.perf_counter()
     query = Query(path.stem, read_radiograph(path))
@@ -78,11 +78,11 @@ def ask_cold_page(browser: Browser, workspace: Path, film: Path) -> float:
         stop(process)
 
 
-def ask_cold_engine(workspace: Path, film: Path) -> float:
-    """Seconds of the same film in a process of its own, from the import of the engine."""
+def ask_cold_retriever(workspace: Path, film: Path) -> float:
+    """Seconds of the same film in a process of its own, from the import of the retriever."""
     code = (
         "import sys, time; before = time.perf_counter(); import first_result as f; "
-        "from pathlib import Path; f.ask_engine(f.open_engine(sys.argv[1]), Path(sys.argv[2])); "
+        "from pathlib import Path; f.ask_retriever(f.open_retriever(sys.argv[1]), Path(sys.argv[2])); "
         "print(time.perf_counter() - before)"
     )
     command = [sys.executable, "-c", code, str(workspace.absolute()), str(film.absolute())]
@@ -90,7 +90,7 @@ def ask_cold_engine(workspace: Path, film: Path) -> float:
     return float(done.stdout.split()[-1])
 
 
-def open_engine(workspace: Path | str):
+def open_retriever(workspace: Path | str):
     """The workspace's `Retriever`, imported only here, because the import is a part of a cold start."""
     from icbir_core.retrieval.retriever import Retriever
 
@@ -98,16 +98,16 @@ def open_engine(workspace: Path | str):
 
 
 def compare(title: str, films: list[Path], ask_one, ask_other) -> None:
-    """Ask the page and the engine each film in turns and print both with their ratio."""
+    """Ask the page and the retriever each film in turns and print both with their ratio."""
     shown, asked = [], []
     for film in films:
         shown.append(ask_one(film))
         asked.append(ask_other(film))
-        print(f"  {title}, {film.stem}: page {shown[-1]:.2f} s, engine {asked[-1]:.2f} s", flush=True)
+        print(f"  {title}, {film.stem}: page {shown[-1]:.2f} s, retriever {asked[-1]:.2f} s", flush=True)
     ratios = np.array(shown) / np.array(asked)
-    print(f"{title}, {len(films)} films, load average {os.getloadavg()[0]:.1f}: page {np.median(shown):.2f} s, engine "
-          f"{np.median(asked):.2f} s (medians); page / engine, film by film: median {np.median(ratios):.2f} "
-          f"({ratios.min():.2f} to {ratios.max():.2f})", flush=True)  # fmt: skip
+    print(f"{title}, {len(films)} films, load average {os.getloadavg()[0]:.1f}: page {np.median(shown):.2f} s, "
+          f"retriever {np.median(asked):.2f} s (medians); page / retriever, film by film: "
+          f"median {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})", flush=True)  # fmt: skip
 
 
 def main() -> None:
@@ -120,16 +120,16 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         if cold:
             compare("cold", cold, lambda film: ask_cold_page(browser, given.workspace, film),
-                    lambda film: ask_cold_engine(given.workspace, film))  # fmt: skip
-        retriever = open_engine(given.workspace)
-        ask_engine(retriever, first)
+                    lambda film: ask_cold_retriever(given.workspace, film))  # fmt: skip
+        retriever = open_retriever(given.workspace)
+        ask_retriever(retriever, first)
         port = find_port()
         process = start([sys.executable, "-m", "icbir_ui.serving", str(port)], given.workspace, port)
         try:
             address = f"http://127.0.0.1:{port}/"
             ask_page(browser, address, first.stem)
             compare("warm", warm, lambda film: ask_page(browser, address, film.stem),
-                    lambda film: ask_engine(retriever, film))  # fmt: skip
+                    lambda film: ask_retriever(retriever, film))  # fmt: skip
         finally:
             stop(process)
         browser.close()

@@ -1,7 +1,7 @@
 """Start Streamlit over the pages: `python -m icbir_ui.serving PORT`, in the environment that names the workspace.
 
 The libraries that the pages use are imported here, before the server answers: else the first reader would wait for
-them. The networks are not: they load behind the pages, once somebody reads (see `icbir_ui.shared.Engine`).
+them. The networks are not: they load behind the pages, once somebody reads (see `icbir_ui.shared.SearchService`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all sessions share: one engine per workspace, loaded once in the background, used by one reader at a time."""
+"""What all sessions share: one service per workspace, loaded once in the background, used by one reader at a time."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ def describe_queue(before: int) -> str:
     return f"You are in a queue: {count_of(before, 'reader')} {verb} before you. Your turn comes by itself."
 
 
-class Engine:
+class SearchService:
     """A retriever that loads behind the pages and answers one question at a time, in the order of asking.
 
     Loading begins with `begin` or with the first question. All is computed in one thread that lives as long as the
-    engine, so that readers are served in the order of asking and never two at once. Answers are remembered by what was
+    service, so that readers are served in the order of asking and never two at once. Answers are remembered by what was
     asked, so that a rerun of a page computes nothing again.
     """
 
@@ -116,7 +116,7 @@ class Engine:
         self._retriever: Any = None
         self._wanted = threading.Event()
         self._loaded = threading.Event()
-        self._worker = ThreadPoolExecutor(1, "icbir-engine")
+        self._worker = ThreadPoolExecutor(1, "icbir-service")
         self._begun = False
         self._waiting: list[Future] = []
         self._counting = threading.Lock()
@@ -137,7 +137,7 @@ class Engine:
         held = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         again = gc.get_freeze_count() > 0
-        gc.unfreeze()  # what the engine before this one held must be freed
+        gc.unfreeze()  # what the service before this one held must be freed
         gc.disable()  # each collection would walk over all that is being loaded, and every page would stand still
         try:
             self._retriever = open_retriever(self.workspace)
@@ -181,7 +181,7 @@ class Engine:
     @property
     def outdated(self) -> bool:
         """True once a command has indexed the workspace anew (or added films to one without an index), so that this
-        engine must be opened again.
+        service must be opened again.
 
         Costs one look at the manifest's date where nothing was written. Raises `WorkspaceError` where the manifest is
         damaged.
@@ -276,25 +276,25 @@ def _stamp_manifest(workspace: Workspace) -> tuple[int, ...] | None:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _open_engine(path: str) -> Engine:
-    return Engine(_open_workspace(path))
+def _open_service(path: str) -> SearchService:
+    return SearchService(_open_workspace(path))
 
 
 _FOLLOWING = threading.Lock()
 
 
-def open_engine() -> Engine:
-    """The engine of the served workspace; nothing is loaded yet. A new one where a command has indexed the workspace
+def open_service() -> SearchService:
+    """The service of the served workspace; nothing is loaded yet. A new one where a command has indexed the workspace
     since: what runs with the former one ends with it. Raises `WorkspaceError`.
     """
     path = str(find_workspace_path())
     with _FOLLOWING:
-        engine = _open_engine(path)
-        if engine.outdated:
+        service = _open_service(path)
+        if service.outdated:
             _open_workspace.clear()
-            _open_engine.clear()
-            engine = _open_engine(path)
-        return engine
+            _open_service.clear()
+            service = _open_service(path)
+        return service
 
 
 def list_map_methods() -> dict[str, tuple[str, bool, str]]:

@@ -19,12 +19,12 @@ from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import passing_word, run_page
 from icbir_ui.search.asking import show_loading
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 
 
 def draw() -> None:
-    engine, workspace = shared.open_engine(), shared.open_workspace()
+    service, workspace = shared.open_service(), shared.open_workspace()
     cases = workspace.catalogue.cases()
     removed = workspace.catalogue.count(include_removed=True) - len(cases)
     counted = f"{len(cases):,} cases · {describe_patients(cases)} · {removed:,} removed"
@@ -33,11 +33,11 @@ def draw() -> None:
     with overview, shielded():
         show_counts(cases)
     with placed, shielded():
-        show_embeddings(engine, workspace)
+        show_embeddings(service, workspace)
     with add, shielded():
-        show_adding(engine, workspace)
+        show_adding(service, workspace)
     with remove, shielded():
-        show_removing(engine, workspace)
+        show_removing(service, workspace)
 
 
 def describe_patients(cases: list[Case]) -> str:
@@ -68,16 +68,16 @@ def show_counts(cases: list[Case]) -> None:
     charts.show_chart(right, charts.draw_counts(Counter(case.source for case in cases)), "Cases by source", **quiet)
 
 
-def show_embeddings(engine: Engine, workspace: Workspace) -> None:
+def show_embeddings(service: SearchService, workspace: Workspace) -> None:
     """The scatter map; a selection opens its cases, drawn with the mouse or named by the keyboard."""
-    if not engine.ready:
-        return show_loading(engine)
+    if not service.ready:
+        return show_loading(service)
     left, right = st.columns(2)
-    target = left.selectbox("Target finding", engine.retriever.targets, key=Key.MAP_TARGET.value)
-    methods = list_placeable_methods(engine, target)
+    target = left.selectbox("Target finding", service.retriever.targets, key=Key.MAP_TARGET.value)
+    methods = list_placeable_methods(service, target)
     method = right.selectbox("Embedding", methods, format_func=find_title, key=Key.MAP_METHOD.value)
     with passing_word() as tell:
-        found, point = place_catalogue(engine, films.get_current(), target, method, tell)
+        found, point = place_catalogue(service, films.get_current(), target, method, tell)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
     figure = charts.draw_scatter(found.points, cases, target, point)
     plot, beside = st.columns([1.25, 1], gap="medium")

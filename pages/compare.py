@@ -27,7 +27,7 @@ from icbir_ui.search.asking import (
 )
 from icbir_ui.search.controls import read_settings
 from icbir_ui.search.panes import hit_panes, query_pane
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_cautions, describe_hit
@@ -42,7 +42,7 @@ HELP = (
 
 
 def draw() -> None:
-    engine, workspace = shared.open_engine(), shared.open_workspace()
+    service, workspace = shared.open_service(), shared.open_workspace()
     film, held, wanted = films.get_current(), state.get(Key.RANKING), st.query_params.get(PARAMETER_CASE)
     known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
     if film is None or not (known or wanted):
@@ -53,11 +53,11 @@ def draw() -> None:
         if lost and st.button("To the page Search"):
             st.switch_page("pages/search.py")
         return
-    if not engine.ready:
-        return show_loading(engine)
-    settings, method = read_settings(engine)
+    if not service.ready:
+        return show_loading(service)
+    settings, method = read_settings(service)
     with passing_word() as tell:  # remembered, unless the catalogue has changed since
-        ranking = search(engine, film, settings, tell)
+        ranking = search(service, film, settings, tell)
     state.put(Key.RANKING, (film.key, ranking, method))
     if not known:
         state.put(Key.COMPARED, wanted)
@@ -85,7 +85,7 @@ def draw() -> None:
         st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION.name else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
-    show_pair(engine, workspace, film, ranking, place, shown, method)
+    show_pair(service, workspace, film, ranking, place, shown, method)
 
 
 def _step(by: int, count: int) -> None:
@@ -93,7 +93,7 @@ def _step(by: int, count: int) -> None:
 
 
 def show_pair(
-    engine: Engine, workspace: Workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str
+    service: SearchService, workspace: Workspace, film: Film, ranking: Ranking, place: int, shown: str, method: str
 ) -> None:
     """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
     mean the same from case to case."""
@@ -104,7 +104,7 @@ def show_pair(
         return [query_pane(film, ranking, maps).alone(), right.alone()]
 
     with shielded(), passing_word() as tell:
-        waiting = shown == PAIR_MAP and not knows_pair(engine, film, case, ranking)
+        waiting = shown == PAIR_MAP and not knows_pair(service, film, case, ranking)
         viewer = empty_for_another(st.container(), waiting)
         if waiting:  # never the case before under the name of this one
             with viewer:
@@ -112,10 +112,10 @@ def show_pair(
                 show_viewer(make_panes(), plain, Key.FILM_VIEWER.value)
         if shown == CLASS_MAP:
             wanted = method if method != NO_MAP else "deep_taylor"
-            maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
+            maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif shown == PAIR_MAP:
             tell("Computing which places bring the two films nearer …")
-            maps = compute_pair(engine, film, case, ranking, tell)
+            maps = compute_pair(service, film, case, ranking, tell)
 
     def react(name: str, value: dict[str, Any]) -> None:
         with shielded():

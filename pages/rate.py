@@ -59,13 +59,13 @@ def find_item(session: ReadingSession) -> BlindItem | None:
 def show_item(workspace: Workspace, session: ReadingSession, item: BlindItem) -> None:
     """The films and the ways to answer."""
     st.markdown(f"**{QUESTIONS[item.task]}**")
-    engine = shared.open_engine()
-    if item.with_maps and not engine.ready:
-        return show_loading(engine)
+    service = shared.open_service()
+    if item.with_maps and not service.ready:
+        return show_loading(service)
     with passing_word() as tell:
-        waiting = not knows_maps(engine, workspace, session, item)  # never the item before under the words of this one
+        waiting = not knows_maps(service, workspace, session, item)  # never the item before under the words of this one
         place = empty_for_another(st.container(), waiting)
-        maps = compute_maps(engine, workspace, session, item, tell)
+        maps = compute_maps(service, workspace, session, item, tell)
     with place.container():
         show_films(workspace, session, item, maps)
 

@@ -27,11 +27,11 @@ VIEWER = Key.SEARCH_VIEWER.value
 
 
 def draw() -> None:
-    engine, workspace = shared.open_engine(), shared.open_workspace()
+    service, workspace = shared.open_service(), shared.open_workspace()
     film = films.get_current()
     if film is None:
         with st.container():
-            show_welcome(workspace, engine)
+            show_welcome(workspace, service)
         return
     st.empty()  # in the place of the first page, whose films would stay while the search runs
     columns = st.container(key="search_controls").columns(
@@ -46,23 +46,23 @@ def draw() -> None:
         if fresh:
             state.put(Key.RANKING, None)
             show_alone(film, place)
-        if not engine.ready:
-            engine.begin()
+        if not service.ready:
+            service.begin()
             with word:
-                show_loading(engine, "The search starts by itself.")
+                show_loading(service, "The search starts by itself.")
             return
-        findings = refining.list_findings(engine)
-        settings, method = choose_settings(engine, columns[1:6])
+        findings = refining.list_findings(service)
+        settings, method = choose_settings(service, columns[1:6])
         with word:
             show_word()
         with steps:
             refining.show_refinement(findings, get_trail().by_part or find_method(state.get(Key.METHOD)).points)
         try:
-            if not is_known(engine, film, settings):
+            if not is_known(service, film, settings):
                 tell("Searching …")
-            ranking = search(engine, film, settings, tell)
+            ranking = search(service, film, settings, tell)
             prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
-            maps = compute_maps(engine, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
+            maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
         except IcbirError as error:
             above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
@@ -100,7 +100,7 @@ def draw() -> None:
     with export.popover("Export", width="stretch"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     with below:
-        show_background(film, engine, ranking.target)
+        show_background(film, service, ranking.target)
 
 
 def show_alone(film: Film, place: Any) -> None:
@@ -109,7 +109,7 @@ def show_alone(film: Film, place: Any) -> None:
         show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), Key.FILM_VIEWER.value)
 
 
-def show_background(film: Film, engine: shared.Engine, target: str) -> None:
+def show_background(film: Film, service: shared.SearchService, target: str) -> None:
     """What the classifier was trained on and every fact of the film, folded away."""
     from icbir_core.radiograph.facts import describe_facts
 
@@ -117,7 +117,7 @@ def show_background(film: Film, engine: shared.Engine, target: str) -> None:
     with left.expander("All facts of this film"):
         show_facts(describe_facts(film.radiograph))
     with right.expander("What the probabilities rest on"):
-        for line in describe_training(engine.workspace, target):
+        for line in describe_training(service.workspace, target):
             st.markdown(line)
 
 

@@ -127,14 +127,14 @@ def pool_layers(source: VectorSource, films: FilmSet, maps: str | None) -> dict[
     from icbir_core.radiograph.network_input import standardise as standardise_films
     from icbir_core.saliency.encoding import encode_map
 
-    models = source.engine.models
+    models = source.opened.models
     reader = (models.classifier if maps is None else models.saliency_classifier).model
     network = keras.Model(reader.input, [reader.get_layer(name).output for name in POOLED])
     settings, found = models.classifier.input_settings, {}
     for start in range(0, len(films), 16):
         images = films.load_images(range(start, min(start + 16, len(films))), settings)
         if maps is not None:
-            images = encode_map(source.engine.embedder.explain(images, maps))
+            images = encode_map(source.opened.embedder.explain(images, maps))
         for name, values in zip(POOLED, network(standardise_films(images), training=False), strict=True):
             values = np.asarray(values)
             found.setdefault(f"{name}, mean", []).append(values.mean((1, 2)))
@@ -160,14 +160,14 @@ def read_scaled_maps(source: VectorSource, films: FilmSet) -> dict[str, np.ndarr
     another finding than the target."""
     from icbir_core.saliency.encoding import encode_map
 
-    models, found = source.engine.models, {}
+    models, found = source.opened.models, {}
     settings = models.classifier.input_settings
     for start in range(0, len(films), 16):
         images = films.load_images(range(start, min(start + 16, len(films))), settings)
-        encoded = encode_map(source.engine.embedder.explain(images, "deep_taylor"))
+        encoded = encode_map(source.opened.embedder.explain(images, "deep_taylor"))
         pictures = {f"maps, {title}": scale(encoded) for title, scale in MAP_SCALES.items()}
         for finding in OTHER_TARGETS:
-            maps = source.engine.embedder.explain(images, "deep_taylor", finding)
+            maps = source.opened.embedder.explain(images, "deep_taylor", finding)
             pictures[f"maps for {finding}"] = encode_map(maps)
         for title, chosen in pictures.items():
             features = models.saliency_classifier.features(np.asarray(chosen, np.float32))
@@ -181,7 +181,7 @@ def list_variants(
     """name → distances (Q, N). deep : other layers, poolings and maps too, which computes every film anew."""
     distances = {}
     names = ["ssim", "cnn", "findings", "hybrid_findings", "cnn_centred"]
-    if source.engine.models.saliency_classifier is not None:
+    if source.opened.models.saliency_classifier is not None:
         names += ["ig_cbir", "hybrid", "ig_cbir_centred", "hybrid_centred"]
     for name in names:
         distances[name] = measure_distances(find_method(name), source, queries, catalogue)
@@ -198,12 +198,12 @@ def list_variants(
             one, other = transform(left, right, catalogue)
             distances[f"{kind}, {title}"] = measure_euclidean(one, other)
     sources = [("cnn", None)]
-    if source.engine.models.saliency_classifier is not None:
+    if source.opened.models.saliency_classifier is not None:
         sources += [("ig_cbir", "deep_taylor"), ("composite maps", "lrp_composite")]
     for title, maps in sources if deep else []:
         left, right = (pool_layers(source, films, maps) for films in (queries, catalogue))
         distances |= {f"{title}, {name}": measure_euclidean(left[name], right[name]) for name in left}
-    if deep and source.engine.models.saliency_classifier is not None:
+    if deep and source.opened.models.saliency_classifier is not None:
         left, right = (read_scaled_maps(source, films) for films in (queries, catalogue))
         distances |= {f"ig_cbir, {title}": measure_euclidean(left[title], right[title]) for title in left}
     if "hybrid" in distances:
@@ -225,9 +225,9 @@ def main() -> None:
     from icbir_core.retrieval.retriever import Retriever
 
     workspace = Workspace.open(given.workspace)
-    engine = Retriever.open(workspace, given.target).get_target()
-    source = VectorSource(engine, workspace.path / "evaluation" / "vectors")
-    rows = np.setdiff1d(engine.store.get_completed(), workspace.catalogue.removed_rows())
+    opened = Retriever.open(workspace, given.target).get_target()
+    source = VectorSource(opened, workspace.path / "evaluation" / "vectors")
+    rows = np.setdiff1d(opened.store.get_completed(), workspace.catalogue.removed_rows())
     catalogue = collect_catalogue(workspace, rows)
     options = IngestOptions("nih", given.nih / "images", given.nih / "Data_Entry_2017_v2020.csv",
                             split=given.nih / "split.csv", part=given.part)  # fmt: skip

@@ -146,8 +146,8 @@ def check_totals(classifier: Classifier, images: np.ndarray, finding: str, group
     """Which share of what a method starts with does not arrive on the film: 1 - sum of the map / start."""
     inputs, index = standardise(images), classifier.output_index(finding)
     rows = []
-    for name, engine in (("deep_taylor", DeepTaylor), ("lrp_composite", CompositeRelevance)):
-        maps, start = engine(classifier.model, index).propagation.propagate(inputs, index)
+    for name, method in (("deep_taylor", DeepTaylor), ("lrp_composite", CompositeRelevance)):
+        maps, start = method(classifier.model, index).propagation.propagate(inputs, index)
         leak = 1.0 - maps.numpy().sum(axis=(1, 2), dtype=np.float64) / start.numpy()
         rows.append(CheckRow("leak", name, finding, *bootstrap(leak, groups), len(leak), DIRECTIONS["leak"]))
     explainer = GradientExplainer(classifier.model)

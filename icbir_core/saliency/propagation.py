@@ -1,4 +1,4 @@
-"""The engine: forward once and keep what the rules need, then hand relevance back layer by layer, in one graph."""
+"""Propagation: forward once and keep what the rules need, then hand relevance back layer by layer, in one graph."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from icbir_core.plurals import count_of
 from icbir_ui import state
 from icbir_ui.catalogue import ingest_job
 from icbir_ui.errors import escape_markdown
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 
 
-def show_adding(engine: Engine, workspace: Workspace) -> None:
+def show_adding(service: SearchService, workspace: Workspace) -> None:
     """A form for a folder on the server, and how far the last one has come."""
     with st.form("add"):
         left, middle, right = st.columns([1, 2, 2])
@@ -27,7 +27,7 @@ def show_adding(engine: Engine, workspace: Workspace) -> None:
         started = st.form_submit_button("Add")
     if started and (folder.strip() or labels.strip()):
         options = ingest_job.guess_options(layout, folder, labels)
-        going = ingest_job.start_growth(workspace, options, engine.retriever.targets)
+        going = ingest_job.start_growth(workspace, options, service.retriever.targets)
         if going.options is not options:
             st.warning(
                 escape_markdown(
@@ -63,7 +63,7 @@ def show_growth(workspace: Workspace) -> None:
         if growth.report.skipped:
             st.dataframe([{"Film": name, "Left out because": why} for name, why in growth.report.skipped])
     if not growth.running and state.get(Key.PROGRESS) is not growth:
-        state.put(Key.PROGRESS, growth)  # this session counts the cases anew, over the engine of what was indexed
+        state.put(Key.PROGRESS, growth)  # this session counts the cases anew, over the service of what was indexed
         st.rerun()
 
 

@@ -19,7 +19,7 @@ _STARTING = threading.Lock()
 class Growth:
     """An ingest under way or done, the same for all sessions.
 
-    options : what is added; done, total, word : progress; report, error : how it ended. The engine follows by itself.
+    options : what is added; done, total, word : progress; report, error : how it ended. The service follows by itself.
     """
 
     options: IngestOptions

@@ -11,12 +11,12 @@ from icbir_ui import state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.search.panes import describe_origin
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.words import describe_findings
 
 
-def show_removing(engine: Engine, workspace: Workspace) -> None:
+def show_removing(service: SearchService, workspace: Workspace) -> None:
     """Take a case out of every search, or bring it back."""
     if said := state.get(Key.WORD):
         st.success(escape_markdown(said))
@@ -29,18 +29,18 @@ def show_removing(engine: Engine, workspace: Workspace) -> None:
         with left, shielded():
             case = workspace.catalogue.get(name)
             st.caption(escape_markdown(f"{case.case_id}: {describe_findings(case)} · {describe_origin(case)}"))
-            st.button("Remove", on_click=_change, args=(engine, workspace.catalogue.remove, name))
+            st.button("Remove", on_click=_change, args=(service, workspace.catalogue.remove, name))
     removed = workspace.catalogue.cases(workspace.catalogue.removed_rows(), include_removed=True)
     if removed:
         back = right.selectbox("Removed cases", [case.case_id for case in removed], key=Key.RESTORAL.value)
-        right.button("Restore", on_click=_change, args=(engine, workspace.catalogue.restore, back))
+        right.button("Restore", on_click=_change, args=(service, workspace.catalogue.restore, back))
     else:
         right.markdown("No case is removed.")
 
 
-def _change(engine: Engine, change: Callable[[str], object], name: str) -> None:
+def _change(service: SearchService, change: Callable[[str], object], name: str) -> None:
     with shielded():
         change(name)
-        engine.forget()
+        service.forget()
         state.put(Key.WORD, f"{name} is {'removed' if change.__name__ == 'remove' else 'searched again'}.")
         state.put(Key.REMOVAL, "")

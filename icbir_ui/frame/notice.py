@@ -16,7 +16,7 @@ import streamlit as st
 from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.errors import escape_markdown
-from icbir_ui.shared import open_engine
+from icbir_ui.shared import open_service
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
 COOKIE = "icbir_reader"
@@ -75,7 +75,7 @@ def ask_to_accept() -> None:
             "- Your ratings of similarity are stored under the pseudonym below."
         )
         with suppress(IcbirError):  # said at the foot
-            if open_engine().loading:
+            if open_service().loading:
                 st.caption("The networks load while you read this.")
         with st.form("notice", border=False):  # so that Enter accepts
             suggested = _read_invitation() or (None if state.get(Key.LEFT) else _recall()) or clean("")

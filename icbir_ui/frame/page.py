@@ -13,7 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.search.address import restore_search, write_search
-from icbir_ui.shared import GRACE, open_engine, open_workspace
+from icbir_ui.shared import GRACE, open_service, open_workspace
 
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
@@ -65,14 +65,14 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
                 write_search(film)
             if heading:
                 st.title(title)
-            if lag := open_engine().describe_lag():
+            if lag := open_service().describe_lag():
                 st.warning(escape_markdown(lag))
             draw()
         else:
             ask_to_accept()
     show_foot()
     with shielded():
-        open_engine().begin(GRACE)  # whatever page she reads first, the networks load behind it
+        open_service().begin(GRACE)  # whatever page she reads first, the networks load behind it
 
 
 def empty_for_another(place: Any, another: bool) -> Any:

@@ -13,7 +13,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import shared, state
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import passing_word
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import PARAMETER_STUDY, Key
 
 TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
@@ -25,7 +25,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
 
     A fragment and no `st.form`: the number of answers follows what she changes, and the films are not drawn again.
     """
-    engine = shared.open_engine()
+    service = shared.open_service()
     with st.expander("New study", expanded=opened):
         name = st.text_input("Name", max_chars=60).strip()
         left, middle, right = st.columns(3)
@@ -36,18 +36,18 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         tasks = tuple(chosen) or ("similarity",)
         stages = 2 if st.checkbox("Ask a second time with the heat maps shown", value=True) else 1
         plan = StudyPlan(k=top, negatives=negatives, tasks=tasks, stages=stages)
-        most = bound_answers(plan, queries, count_methods(engine))
+        most = bound_answers(plan, queries, count_methods(service))
         st.caption(f"At most {count_of(most, 'answer')} for each reader; fewer where methods find the same cases.")
         if not st.button("Make the study", type="primary"):
             return
         if not name:
             st.warning("Give the study a name.")
             return
-        if store.find_study(name) is not None:  # the engine may remember how that one was made
+        if store.find_study(name) is not None:  # the service may remember how that one was made
             st.warning(f"There is a study '{escape_markdown(name)}' already; give another name.")
             return
     with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
-        study = engine.ask(
+        study = service.ask(
             ("new study", name),
             lambda retriever: create_workspace_study(workspace, store, name, lambda: retriever, plan, queries),
             tell,
@@ -58,9 +58,9 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         st.rerun()
 
 
-def count_methods(engine: Engine) -> int:
+def count_methods(service: SearchService) -> int:
     """How many methods a new study pools; all that there are while the networks load."""
-    return len(engine.retriever.methods(engine.retriever.default_target) if engine.ready else SEARCH_METHODS)
+    return len(service.retriever.methods(service.retriever.default_target) if service.ready else SEARCH_METHODS)
 
 
 def tell_what_was_made() -> None:

@@ -17,7 +17,7 @@ from icbir_core.saliency.display import SMOOTHED, find_threshold, smooth_for_dis
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case, SaliencyMap
 from icbir_ui.films import case_picture
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
 
@@ -63,7 +63,7 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
 
 
 def compute_maps(
-    engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem, tell: Callable[[str], None]
+    service: SearchService, workspace: Workspace, session: ReadingSession, item: BlindItem, tell: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """case_id → map (S, S) of every film of an item, as it is drawn, the query's first; empty in the step without maps.
 
@@ -73,7 +73,7 @@ def compute_maps(
         return {}
     found, target = {}, session.study.target
     for case, key in _name_maps(workspace, session, item):
-        one = engine.ask(key, partial(_map_case, case, target), tell)
+        one = service.ask(key, partial(_map_case, case, target), tell)
         found[case.case_id] = smooth_for_display(one).values
     return found
 
@@ -82,13 +82,13 @@ def _map_case(case: Case, target: str, retriever: Any) -> SaliencyMap:
     return retriever.map_of(case, METHOD, target)
 
 
-def knows_maps(engine: Engine, workspace: Workspace, session: ReadingSession, item: BlindItem) -> bool:
+def knows_maps(service: SearchService, workspace: Workspace, session: ReadingSession, item: BlindItem) -> bool:
     """True where `compute_maps` has nothing to compute."""
-    return not item.with_maps or all(engine.knows(key) for _, key in _name_maps(workspace, session, item))
+    return not item.with_maps or all(service.knows(key) for _, key in _name_maps(workspace, session, item))
 
 
 def _name_maps(workspace: Workspace, session: ReadingSession, item: BlindItem) -> list[tuple[Case, tuple]]:
-    """Each film of an item, with the name under which the engine remembers its map."""
+    """Each film of an item, with the name under which the service remembers its map."""
     query_id, case_ids = session.find_cases(item.token)
     cases = [workspace.catalogue.get(case_id) for case_id in (query_id, *case_ids)]
     return [(case, ("map", case.pixel_sha256, session.study.target, METHOD)) for case in cases]

@@ -1,4 +1,4 @@
-"""Asking the engine: rankings and maps, each computed once, whoever asks and however often the page runs."""
+"""Asking the service: rankings and maps, each computed once, whoever asks and however often the page runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui import shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, ViewerOptions
 
@@ -51,29 +51,29 @@ def get_trail() -> RefinementTrail:
     return state.get(Key.STEPS) or RefinementTrail()
 
 
-def search(engine: Engine, film: Film, settings: SearchSettings, tell: Callable[[str], None]) -> Ranking:
+def search(service: SearchService, film: Film, settings: SearchSettings, tell: Callable[[str], None]) -> Ranking:
     """The ranking for a film under the settings and the current trail."""
-    trail, key = get_trail(), _name_ranking(engine, film, settings)
-    return engine.ask(key, lambda retriever: retriever.search(film.query, settings, trail), tell)
+    trail, key = get_trail(), _name_ranking(service, film, settings)
+    return service.ask(key, lambda retriever: retriever.search(film.query, settings, trail), tell)
 
 
-def is_known(engine: Engine, film: Film, settings: SearchSettings) -> bool:
+def is_known(service: SearchService, film: Film, settings: SearchSettings) -> bool:
     """True where `search` has the ranking already."""
-    return engine.knows(_name_ranking(engine, film, settings))
+    return service.knows(_name_ranking(service, film, settings))
 
 
-def _name_ranking(engine: Engine, film: Film, settings: SearchSettings) -> tuple:
+def _name_ranking(service: SearchService, film: Film, settings: SearchSettings) -> tuple:
     steps = get_trail().describe()
-    return "ranking", film.key, film.query.case_id, film.query.patient, repr(settings), steps, _count_cases(engine)
+    return "ranking", film.key, film.query.case_id, film.query.patient, repr(settings), steps, _count_cases(service)
 
 
-def _count_cases(engine: Engine) -> tuple[int, int]:
-    catalogue = engine.workspace.catalogue
+def _count_cases(service: SearchService) -> tuple[int, int]:
+    catalogue = service.workspace.catalogue
     return catalogue.count(), catalogue.count(include_removed=True)
 
 
 def compute_maps(
-    engine: Engine, film: Film, cases: list[Case], target: str, method: str, tell: Callable[[str], None]
+    service: SearchService, film: Film, cases: list[Case], target: str, method: str, tell: Callable[[str], None]
 ) -> Maps:
     """The maps of a film and of cases by one method, asked for one by one, so that a queue moves on between them."""
     if method == NO_MAP:
@@ -83,10 +83,10 @@ def compute_maps(
     computed: list[SaliencyMap | None] = []
     for number, (pixels, item) in enumerate(wanted, start=1):
         key = ("map", pixels, target, method)
-        if not engine.knows(key):
+        if not service.knows(key):
             tell(f"{title}: computing map {number} of {len(wanted)} …")
         try:
-            computed.append(smooth_for_display(engine.ask(key, partial(_map_item, item, method, target), tell)))
+            computed.append(smooth_for_display(service.ask(key, partial(_map_item, item, method, target), tell)))
         except IcbirError:
             if item is film.query:
                 raise
@@ -137,18 +137,18 @@ def viewer_options(maps: Maps, **more) -> ViewerOptions:
 
 
 @st.fragment(run_every=1.0)
-def _await(engine: Engine, then: str) -> None:
-    if not engine.loading:
+def _await(service: SearchService, then: str) -> None:
+    if not service.loading:
         st.rerun()
-    st.caption(escape_markdown(f"{engine.describe_state()} {then}"))
+    st.caption(escape_markdown(f"{service.describe_state()} {then}"))
 
 
-def show_loading(engine: Engine, then: str = "") -> None:
+def show_loading(service: SearchService, then: str = "") -> None:
     """A word while the networks load, after which the page runs again; the reason where they cannot be loaded."""
-    if engine.error:
-        st.warning(escape_markdown(engine.error))
-    elif engine.loading:
-        _await(engine, then)
+    if service.error:
+        st.warning(escape_markdown(service.error))
+    elif service.loading:
+        _await(service, then)
     else:
         st.rerun()  # ready since the page asked
 
@@ -157,15 +157,15 @@ def _name_pair(film: Film, case: Case, ranking: Ranking) -> tuple:
     return "pair", film.key, case.pixel_sha256, ranking.target, ranking.method
 
 
-def knows_pair(engine: Engine, film: Film, case: Case, ranking: Ranking) -> bool:
+def knows_pair(service: SearchService, film: Film, case: Case, ranking: Ranking) -> bool:
     """True where `compute_pair` has the maps already."""
-    return engine.knows(_name_pair(film, case, ranking))
+    return service.knows(_name_pair(film, case, ranking))
 
 
-def compute_pair(engine: Engine, film: Film, case: Case, ranking: Ranking, tell: Callable[[str], None]) -> Maps:
+def compute_pair(service: SearchService, film: Film, case: Case, ranking: Ranking, tell: Callable[[str], None]) -> Maps:
     """What of both films makes them near or far in this ranking, as signed maps at one scale."""
     key = _name_pair(film, case, ranking)
-    query, other = engine.ask(key, lambda retriever: shared.explain_pair(retriever, film.query, case, ranking), tell)
+    query, other = service.ask(key, lambda retriever: shared.explain_pair(retriever, film.query, case, ranking), tell)
     scale = shared_scale([query.values, other.values])
     return Maps(
         query,

@@ -12,7 +12,7 @@ from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice
 from icbir_ui.search.asking import NO_MAP, get_trail
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 
 COUNTS = (3, 5, 8, 10, 12)
@@ -31,14 +31,14 @@ def _ensure(key: Key, options: list, first: object = None) -> Any:
     return state.get(key)
 
 
-def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]:
+def choose_settings(service: SearchService, columns: list) -> tuple[SearchSettings, str]:
     """Draw the controls into five columns; (settings, map method)."""
-    read_settings(engine)
+    read_settings(service)
     target = state.get(Key.TARGET)
     show_choice(
         columns[0].selectbox,
         "Target finding",
-        engine.retriever.targets,
+        service.retriever.targets,
         key=Key.TARGET,
         disabled=get_trail().finding is not None,
         help="Without effect while a step of the trail names a finding: that one is searched and mapped.",
@@ -46,7 +46,7 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
     show_choice(
         columns[1].selectbox,
         "Search by",
-        engine.retriever.methods(target),
+        service.retriever.methods(target),
         format_func=find_title,
         key=Key.METHOD,
         disabled=get_trail().by_part,
@@ -62,14 +62,14 @@ def choose_settings(engine: Engine, columns: list) -> tuple[SearchSettings, str]
         help="\n\n".join(f"**{title}.** {text}" for title, _, text in maps.values()),
     )
     show_choice(columns[3].selectbox, "Cases", COUNTS, key=Key.COUNT)
-    choose_filter(engine, columns[4])
-    return read_settings(engine)
+    choose_filter(service, columns[4])
+    return read_settings(service)
 
 
-def read_settings(engine: Engine) -> tuple[SearchSettings, str]:
+def read_settings(service: SearchService) -> tuple[SearchSettings, str]:
     """(settings, map method) that the session holds; what it does not hold, or is not offered, becomes the first."""
-    target = _ensure(Key.TARGET, list(engine.retriever.targets), engine.retriever.default_target)
-    method = _ensure(Key.METHOD, list(engine.retriever.methods(target)))
+    target = _ensure(Key.TARGET, list(service.retriever.targets), service.retriever.default_target)
+    method = _ensure(Key.METHOD, list(service.retriever.methods(target)))
     shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], "deep_taylor")
     count = _ensure(Key.COUNT, list(COUNTS), FIRST_COUNT)
     _ensure(Key.VIEW_FILTER, VIEWS)
@@ -77,16 +77,16 @@ def read_settings(engine: Engine) -> tuple[SearchSettings, str]:
     low, high = state.get(Key.AGE_FILTER) or ALL_AGES
     if state.get(Key.AGE_FILTER) is None or not 0 <= low <= high <= OLDEST:
         state.put(Key.AGE_FILTER, ALL_AGES)
-    offered = engine.workspace.catalogue.findings
+    offered = service.workspace.catalogue.findings
     words = [f"{name} {word}" for name, word in _read_findings().items() if name in offered and word in FINDING_WORDS]
     if state.get(Key.FINDINGS_FILTER) != words:
         state.put(Key.FINDINGS_FILTER, words)
     return SearchSettings(top_k=count, method=method, target=target, filter=read_filter()), shown
 
 
-def choose_filter(engine: Engine, column) -> None:
+def choose_filter(service: SearchService, column) -> None:
     """Draw the filters in a popover that says how many cases they leave."""
-    catalogue = engine.workspace.catalogue
+    catalogue = service.workspace.catalogue
     chosen = read_filter()
     eligible, total = len(catalogue.eligible_rows(chosen)), catalogue.count()
     label = "Filters" if chosen.empty else f"Filters · {eligible} of {total}"

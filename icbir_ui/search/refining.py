@@ -13,7 +13,7 @@ from icbir_ui import state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown
 from icbir_ui.search.asking import get_trail
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 
 
@@ -92,9 +92,9 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
             )  # fmt: skip
 
 
-def list_findings(engine: Engine) -> list[str]:
+def list_findings(service: SearchService) -> list[str]:
     """What a search by "this finding" is offered for; "No Finding" is none to search by."""
-    return [name for name in engine.retriever.findings if name != NO_FINDING]
+    return [name for name in service.retriever.findings if name != NO_FINDING]
 
 
 def take_finding(name: str) -> None:

@@ -17,7 +17,7 @@ from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.search.asking import show_loading
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
 
@@ -68,7 +68,7 @@ def show_word(again: bool = False) -> None:
         state.put(Key.WORD, said if again else None)
 
 
-def show_welcome(workspace: Workspace, engine: Engine) -> None:
+def show_welcome(workspace: Workspace, service: SearchService) -> None:
     """The first page: a large upload field, the demonstration queries as pictures, the number of cases."""
     heading, beside = st.columns([3, 1], vertical_alignment="bottom")
     count = workspace.catalogue.count()
@@ -76,9 +76,9 @@ def show_welcome(workspace: Workspace, engine: Engine) -> None:
         st.subheader("Find past films that resemble yours")
         st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
     with beside:  # in sight, and nothing moves under her hand when the word goes
-        if engine.loading:
-            show_loading(engine)
-    show_word(again=engine.loading)
+        if service.loading:
+            show_loading(service)
+    show_word(again=service.loading)
     drop_films(workspace, "upload_first")
     titles = films.title_demonstration(workspace)
     queries = _draw_thumbnails([(path.stem, titles[path.stem], path) for path in films.list_demonstration(workspace)])

@@ -161,14 +161,14 @@ def test_an_open_server_follows_an_ingest_and_an_index(trained, tmp_path, monkey
     assert main(["index", str(path), "--methods", "cnn", "--device", "cpu"]) == 0
     monkeypatch.setenv("ICBIR_WORKSPACE", str(path))
     monkeypatch.setenv("ICBIR_DEVICE", "cpu")
-    monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # the engine replaces it
-    engine = shared.open_engine()
-    assert len(engine.retriever.get_target().get_index("cnn").rows) == FILMS
+    monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # the service replaces it
+    service = shared.open_service()
+    assert len(service.retriever.get_target().get_index("cnn").rows) == FILMS
     more = write_simulated(tmp_path / "more", 2, 900, size=96)
     command = ["ingest", str(path), "--layout", "folder", "--images", str(more / "images")]
     assert main([*command, "--labels", str(more / "labels.csv")]) == 0
-    assert shared.open_engine() is engine and "Effusion" in engine.describe_lag()
+    assert shared.open_service() is service and "Effusion" in service.describe_lag()
     assert main(["index", str(path), "--methods", "cnn", "--device", "cpu"]) == 0
-    followed = shared.open_engine()
+    followed = shared.open_service()
     assert len(followed.retriever.get_target().get_index("cnn").rows) == FILMS + 2 and followed.describe_lag() == ""
-    assert len(engine.retriever.get_target().get_index("cnn").rows) == FILMS, "what still runs keeps what it had"
+    assert len(service.retriever.get_target().get_index("cnn").rows) == FILMS, "what still runs keeps what it had"

@@ -1,4 +1,4 @@
-"""Eight readers at once over the real engine: small networks, true index, one engine for all."""
+"""Eight readers at once over the real service: small networks, true index, one service for all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query, Radiograph
 from icbir_ui import shared
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from tests.helpers.small_workspace import FINDINGS, ingest_films, make_classifier, write_films
 
 READERS, TARGET = 8, "Effusion"
@@ -54,23 +54,23 @@ def queries(tmp_path) -> list[Query]:
     return made
 
 
-def ask_all(engine: Engine, query: Query, tell=lambda word: None) -> tuple[list[tuple[str, float]], np.ndarray]:
+def ask_all(service: SearchService, query: Query, tell=lambda word: None) -> tuple[list[tuple[str, float]], np.ndarray]:
     """What a page asks for a reader: the ranking, then the map of her film by a method that is not stored."""
     settings = SearchSettings(top_k=4, target=TARGET, method="ig_cbir")
     key = query.radiograph.pixel_sha256
-    ranking = engine.ask(("ranking", key), lambda retriever: retriever.search(query, settings), tell)
-    found = engine.ask(("map", key), lambda retriever: retriever.map_of(query, "grad_cam", TARGET), tell)
+    ranking = service.ask(("ranking", key), lambda retriever: retriever.search(query, settings), tell)
+    found = service.ask(("map", key), lambda retriever: retriever.map_of(query, "grad_cam", TARGET), tell)
     return [(hit.case.case_id, hit.distance) for hit in ranking.hits], found.values
 
 
 def test_eight_readers_at_once_get_the_answers_of_one_alone(workspace, queries):
-    alone = Engine(workspace)
+    alone = SearchService(workspace)
     expected = [ask_all(alone, query) for query in queries]
-    engine, together = Engine(workspace), threading.Barrier(READERS)
+    service, together = SearchService(workspace), threading.Barrier(READERS)
 
     def read(query: Query):
         together.wait(60)
-        return ask_all(engine, query)
+        return ask_all(service, query)
 
     with ThreadPoolExecutor(READERS) as pool:
         answers = list(pool.map(read, queries))
@@ -83,7 +83,7 @@ def test_eight_readers_at_once_get_the_answers_of_one_alone(workspace, queries):
 
 def test_one_who_waits_is_told_how_many_are_before_her(workspace, queries, monkeypatch):
     monkeypatch.setattr(shared, "PATIENCE", 0.01)
-    engine, words, inside, go_on = Engine(workspace), [], threading.Event(), threading.Event()
+    service, words, inside, go_on = SearchService(workspace), [], threading.Event(), threading.Event()
 
     def hold(retriever: Retriever) -> str:
         inside.set()
@@ -94,10 +94,10 @@ def test_one_who_waits_is_told_how_many_are_before_her(workspace, queries, monke
         words.append(word)
         go_on.set()  # the first reader is done once the second has been told
 
-    first = threading.Thread(target=engine.ask, args=("first", hold))
+    first = threading.Thread(target=service.ask, args=("first", hold))
     first.start()
     assert inside.wait(60)
-    hits, _ = ask_all(engine, queries[0], tell)
+    hits, _ = ask_all(service, queries[0], tell)
     first.join(60)
     assert words[0] == "You are in a queue: 1 reader is before you. Your turn comes by itself."
     assert len(hits) == 4

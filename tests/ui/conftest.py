@@ -58,7 +58,7 @@ class PageTest:
     def run(self) -> PageTest:
         self.app.run()
         while "networks are loading" in self.text():
-            shared.open_engine()._loaded.wait(20)
+            shared.open_service()._loaded.wait(20)
             self.app.run()
         assert not self.app.exception, self.app.exception
         return self

@@ -40,44 +40,44 @@ def indexed(workspace, tmp_path):
 
 def test_a_search_after_ingest_and_index_finds_the_new_film(indexed, open_page, tmp_path):
     page = open_page("search", film="effusion_1")
-    engine, before = shared.open_engine(), page.case_ids
+    service, before = shared.open_service(), page.case_ids
     ingest(indexed, tmp_path / "new", NEW)
     page.run()
-    assert shared.open_engine() is engine and page.case_ids == before, "a session goes on over what is indexed"
+    assert shared.open_service() is service and page.case_ids == before, "a session goes on over what is indexed"
     told = fakes.read_plain(" ".join(one.value for one in page.app.warning))
     assert "not searched yet" in told and f"icbir index {indexed.path}" in told and "Cardiomegaly, Effusion" in told
     index(indexed, "Effusion")
     page.run()
-    assert shared.open_engine() is engine and "for Cardiomegaly:" in fakes.read_plain(page.app.warning[0].value)
+    assert shared.open_service() is service and "for Cardiomegaly:" in fakes.read_plain(page.app.warning[0].value)
     index(indexed, "Cardiomegaly")
     page.run()
-    assert shared.open_engine() is not engine
+    assert shared.open_service() is not service
     assert not any("not searched yet" in one.value for one in page.app.warning)
     row = indexed.catalogue.get(f"new_{NEW}").row
-    assert row in shared.open_engine().retriever.vectors and row not in engine.retriever.vectors
+    assert row in shared.open_service().retriever.vectors and row not in service.retriever.vectors
 
 
 def test_what_changes_no_answer_opens_nothing_anew(indexed, monkeypatch):
-    engine = shared.open_engine()
+    service = shared.open_service()
     read = []
     found = IndexState.read(indexed)
     monkeypatch.setattr(IndexState, "read", lambda workspace: read.append(1) or found)
     for _ in range(5):
-        assert shared.open_engine() is engine
+        assert shared.open_service() is service
     assert read == [], "the manifest is not read again before it was written"
     indexed.record_artefact("report/1", {"made_from": {}})
-    assert shared.open_engine() is engine and read == [1]
+    assert shared.open_service() is service and read == [1]
 
 
 def test_an_index_of_other_networks_is_followed(indexed):
-    engine = shared.open_engine()
+    service = shared.open_service()
     index(indexed, "Effusion")
-    assert shared.open_engine() is engine, "the same again"
+    assert shared.open_service() is service, "the same again"
     index(indexed, "Effusion", "another")
-    assert shared.open_engine() is not engine
+    assert shared.open_service() is not service
 
 
-def test_an_engine_that_could_not_open_is_tried_again_after_index(indexed, monkeypatch, tmp_path):
+def test_a_service_that_could_not_open_is_tried_again_after_index(indexed, monkeypatch, tmp_path):
     def refuse(workspace):
         if IndexState.read(workspace).behind:
             raise shared.WorkspaceError("The index is from before the last ingest.")
@@ -85,13 +85,13 @@ def test_an_engine_that_could_not_open_is_tried_again_after_index(indexed, monke
 
     monkeypatch.setattr(shared, "open_retriever", refuse)
     ingest(indexed, tmp_path / "new", NEW)
-    engine = shared.open_engine()
-    engine.begin()
-    engine._loaded.wait(20)
-    assert engine.error and engine.describe_lag() == "", "one sentence, not two"
+    service = shared.open_service()
+    service.begin()
+    service._loaded.wait(20)
+    assert service.error and service.describe_lag() == "", "one sentence, not two"
     for target in ("Effusion", "Cardiomegaly"):
         index(indexed, target)
-    assert shared.open_engine().retriever is not None
+    assert shared.open_service().retriever is not None
 
 
 def test_a_manifest_that_is_gone_is_told_on_the_page(indexed, open_page):

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def grown(workspace, tmp_path, monkeypatch):
-    """The engine that was there before an ingest of one film, which has ended and which no session has seen yet."""
-    before = shared.open_engine()
+    """The service that was there before an ingest of one film, which has ended and which no session has seen yet."""
+    before = shared.open_service()
     monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
     (tmp_path / "new").mkdir()
     write_lossless(fakes.make_radiograph(50), tmp_path / "new" / "new.png")
@@ -35,19 +35,19 @@ def grown(workspace, tmp_path, monkeypatch):
     return before
 
 
-def test_one_session_reloads_the_engine_and_those_that_come_later_keep_it(grown, open_page):
+def test_one_session_reloads_the_service_and_those_that_come_later_keep_it(grown, open_page):
     assert "15 cases" in open_page("catalogue").text()
-    reloaded = shared.open_engine()
+    reloaded = shared.open_service()
     assert reloaded is not grown, "the films that were added are searched"
     for _ in range(2):
         assert "1 added" in open_page("catalogue").text()
-        assert shared.open_engine() is reloaded
+        assert shared.open_service() is reloaded
 
 
 def test_sessions_that_see_the_end_at_once_reload_once(grown):
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: shared.open_engine(), range(8)))
-    assert len({id(engine) for engine in opened}) == 1 and opened[0] is not grown
+        opened = list(pool.map(lambda _: shared.open_service(), range(8)))
+    assert len({id(service) for service in opened}) == 1 and opened[0] is not grown
 
 
 TABLES = {

@@ -60,7 +60,7 @@ def test_compare_leaves_out_a_case_that_was_removed_since(open_page, workspace):
     search = open_page("search", film="effusion_1")
     first, second = search.case_ids[:2]
     workspace.catalogue.remove(first)
-    shared.open_engine().forget()
+    shared.open_service().forget()
     compare = open_compare(open_page, search)
     compare.run()
     assert compare.data["panes"][1]["key"] == second

@@ -34,7 +34,7 @@ def behind_another(monkeypatch):
             return "done"
 
         monkeypatch.setattr(DeltaGenerator, "caption", show)
-        first = threading.Thread(target=shared.open_engine().ask, args=("another reader's film", hold))
+        first = threading.Thread(target=shared.open_service().ask, args=("another reader's film", hold))
         first.start()
         assert inside.wait(20)
         step()

@@ -69,7 +69,7 @@ def test_zip_of_films_and_a_damaged_file(open_page):
     page.app.file_uploader[0].set_value(("films.zip", packed.getvalue(), "application/zip"))
     page.run()
     assert page.data["panes"][0]["title"] == "Query" and list_films(page) == ["a"]
-    assert shared.open_engine().retriever.calls.count("search") == 1
+    assert shared.open_service().retriever.calls.count("search") == 1
 
 
 def test_a_damaged_zip_loses_neither_the_other_uploads_nor_the_demonstration_films(open_page):
@@ -131,7 +131,7 @@ def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_i
         return replace(found, values=1000 * found.values) if getattr(item, "case_id", None) == vivid else found
 
     monkeypatch.setattr(fakes.FakeRetriever, "map_of", exaggerate)
-    shared.open_engine().forget()
+    shared.open_service().forget()
     data = open_page("search", film="effusion_1").data
     assert plain < data["overlayScale"] < 4 * plain and "≥" in data["legend"]
 
@@ -142,7 +142,7 @@ def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_
     shown, show = [], icbir_ui.viewer.show_viewer
 
     def watch(panes, options, key, *more):
-        searched = [] if shared.open_engine().loading else shared.open_engine().retriever.calls
+        searched = [] if shared.open_service().loading else shared.open_service().retriever.calls
         shown.append((key, len(panes), searched.count("search")))
         return show(panes, options, key, *more)
 
@@ -187,9 +187,9 @@ def test_demonstration_films_that_are_numbers_have_plain_names_and_keep_their_ke
 
 
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
-    calls, films = list(shared.open_engine().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
+    calls, films = list(shared.open_service().retriever.calls), [pane["film"] for pane in searched.data["panes"]]
     searched.run()
-    assert shared.open_engine().retriever.calls == calls
+    assert shared.open_service().retriever.calls == calls
     assert [pane["film"] for pane in searched.data["panes"]] == films
 
 

@@ -12,8 +12,8 @@ from icbir_core.evaluation.vectors import BATCH, VectorSource
 from icbir_core.settings import InputSettings
 
 
-class CountingEngine:
-    """An engine that counts what it is asked to embed; its embedding is the mean of the image."""
+class CountingTarget:
+    """An opened target that counts what it is asked to embed; its embedding is the mean of the image."""
 
     target, map_method = "Effusion", "deep_taylor"
 
@@ -37,43 +37,43 @@ class CountingEngine:
 
 
 def test_a_film_is_computed_once_whoever_asks(tmp_path, films):
-    engine, queries = CountingEngine(), films([[0, 0, 0]] * (BATCH + 5))
-    source = VectorSource(engine, tmp_path)
+    opened, queries = CountingTarget(), films([[0, 0, 0]] * (BATCH + 5))
+    source = VectorSource(opened, tmp_path)
     first = source.get(queries, "cnn")
-    assert engine.batches == [BATCH, 5]
+    assert opened.batches == [BATCH, 5]
     np.testing.assert_allclose(source.get(queries, "ig_cbir"), 2 * first)
-    again = VectorSource(engine, tmp_path)
+    again = VectorSource(opened, tmp_path)
     np.testing.assert_array_equal(again.get(queries.select([3, 1]), "cnn"), first[[3, 1]])
-    assert engine.batches == [BATCH, 5]
+    assert opened.batches == [BATCH, 5]
 
 
 def test_a_killed_run_goes_on_after_its_last_batch(tmp_path, films):
     queries = films([[0, 0, 0]] * (BATCH + 5))
-    VectorSource(CountingEngine(), tmp_path).get(queries.select(range(BATCH)), "cnn")
-    engine = CountingEngine()
-    VectorSource(engine, tmp_path).get(queries, "cnn")
-    assert engine.batches == [5]
+    VectorSource(CountingTarget(), tmp_path).get(queries.select(range(BATCH)), "cnn")
+    opened = CountingTarget()
+    VectorSource(opened, tmp_path).get(queries, "cnn")
+    assert opened.batches == [5]
 
 
 def test_other_models_never_share_vectors(tmp_path, films):
     queries = films([[0, 0, 0]] * 4)
-    VectorSource(CountingEngine(), tmp_path).get(queries, "cnn")
-    other = CountingEngine()
+    VectorSource(CountingTarget(), tmp_path).get(queries, "cnn")
+    other = CountingTarget()
     other.models.identity["model"] = "another"
     VectorSource(other, tmp_path).get(queries, "cnn")
     assert other.batches == [4]
 
 
 def test_catalogue_vectors_come_from_the_index(tmp_path, films):
-    engine = CountingEngine()
+    opened = CountingTarget()
     catalogue = films([[0, 0, 0]] * 3, rows=True)
-    assert (VectorSource(engine, tmp_path).get(catalogue, "cnn") == 7).all() and not engine.batches
+    assert (VectorSource(opened, tmp_path).get(catalogue, "cnn") == 7).all() and not opened.batches
 
 
 def test_controls_go_through_the_same_saliency_classifier(tmp_path, films):
-    source = VectorSource(CountingEngine(), tmp_path)
+    source = VectorSource(CountingTarget(), tmp_path)
     assert source.get(films([[0, 0, 0]] * 3), "edge_maps").shape == (3, 3)
-    without = VectorSource(CountingEngine(with_saliency=False), tmp_path)
+    without = VectorSource(CountingTarget(with_saliency=False), tmp_path)
     for kind in ("ig_cbir", "edge_maps"):
         with pytest.raises(EvaluationError, match="saliency classifier"):
             without.get(films([[0, 0, 0]] * 3), kind)
@@ -82,7 +82,7 @@ def test_controls_go_through_the_same_saliency_classifier(tmp_path, films):
 def test_a_retrained_network_has_vectors_of_its_own(tmp_path, films):
     queries = films([[0, 0, 0]] * 3)
     anew = SimpleNamespace(features=lambda maps: np.full((len(maps), 2), 5.0), sha256="c" * 64)
-    source = VectorSource(CountingEngine(), tmp_path, retrained={"edge_maps": anew})
+    source = VectorSource(CountingTarget(), tmp_path, retrained={"edge_maps": anew})
     assert (source.get(queries, "edge_maps_retrained") == 5).all()
     assert source.get(queries, "edge_maps").shape == (3, 3)
     with pytest.raises(EvaluationError, match="--retrain lung_prior"):

@@ -37,11 +37,11 @@ def queries(indexed) -> list[Query]:
 
 def describe_slowly(retriever: Retriever, query: Query) -> np.ndarray:
     """Centred features of a film times the sizes of the head's weights, one coordinate after another."""
-    engine = retriever.get_target()
-    image = fit_to_network(query.radiograph.pixels, engine.models.classifier.input_settings)
-    features = engine.models.classifier.features(image[None]).astype("f8")[0] - engine.centre.mean.astype("f8")
-    kernel = engine.models.classifier.model.get_layer("logits").get_weights()[0].astype("f8")
-    sizes = [abs(float(row[engine.models.classifier.findings.index(OTHER)])) for row in kernel]
+    opened = retriever.get_target()
+    image = fit_to_network(query.radiograph.pixels, opened.models.classifier.input_settings)
+    features = opened.models.classifier.features(image[None]).astype("f8")[0] - opened.centre.mean.astype("f8")
+    kernel = opened.models.classifier.model.get_layer("logits").get_weights()[0].astype("f8")
+    sizes = [abs(float(row[opened.models.classifier.findings.index(OTHER)])) for row in kernel]
     mean = sum(sizes) / len(sizes)
     return features / np.sqrt((features**2).sum()) * np.array(sizes) / mean
 
@@ -105,11 +105,11 @@ def test_filters_hold_for_a_part_of_the_film(retriever, queries, step):
 def test_the_features_that_are_indexed_are_compared_or_none_is_offered(indexed, models, queries, methods, monkeypatch):
     monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
     made = Retriever.open(indexed)
-    engine = made.get_target()
-    engine.indexes = {name: engine.indexes[name] for name in methods}
+    opened = made.get_target()
+    opened.indexes = {name: opened.indexes[name] for name in methods}
     if "cnn" in methods:
         ranking = made.search(queries[5], SearchSettings(top_k=4), TRAIL)
-        assert ranking.versions["index"] == engine.get_versions("cnn")["index"] and OTHER in made.findings
+        assert ranking.versions["index"] == opened.get_versions("cnn")["index"] and OTHER in made.findings
     else:
         assert made.findings == ()
         with pytest.raises(RetrievalError, match="index command"):

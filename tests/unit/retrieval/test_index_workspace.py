@@ -63,10 +63,10 @@ def test_a_new_saliency_classifier_replaces_the_vectors_of_the_former_one(copied
     report = index_workspace(copied, models=retrained)
     assert report.started_anew and report.embedded == CASES
     monkeypatch.setattr(opened_target, "load_models", lambda *_: retrained)
-    engine = OpenedTarget.open(copied, target)
+    opened = OpenedTarget.open(copied, target)
     for method in ("ig_cbir", "cnn"):
-        rows = engine.indexes[method].rows
-        np.testing.assert_array_equal(engine.indexes[method].get_vectors(rows), engine.store.read(method, rows))
+        rows = opened.indexes[method].rows
+        np.testing.assert_array_equal(opened.indexes[method].get_vectors(rows), opened.store.read(method, rows))
 
 
 def test_another_map_method_replaces_the_vectors_of_the_former_one(copied, models):

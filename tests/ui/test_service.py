@@ -1,4 +1,4 @@
-"""One engine for all sessions: loaded once, one at a time, a queue with a word, answers remembered."""
+"""One service for all sessions: loaded once, one at a time, a queue with a word, answers remembered."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import pytest
 from icbir_core.errors import RetrievalError
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
-from icbir_ui.shared import Engine
+from icbir_ui.shared import SearchService
 from tests.helpers import fakes
 
 
 @pytest.fixture
-def engine(workspace):
-    return Engine(workspace)
+def service(workspace):
+    return SearchService(workspace)
 
 
-def test_eight_readers_at_once_get_their_own_right_answers(engine, workspace):
+def test_eight_readers_at_once_get_their_own_right_answers(service, workspace):
     settings = SearchSettings(top_k=3, target="Effusion")
     queries = [Query(f"reader {seed}", fakes.make_radiograph(seed)) for seed in range(8)]
     alone = fakes.FakeRetriever(workspace)
 
     def ask(query):
-        return engine.ask(query.name, lambda retriever: retriever.search(query, settings))
+        return service.ask(query.name, lambda retriever: retriever.search(query, settings))
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, queries))
@@ -35,7 +35,7 @@ def test_eight_readers_at_once_get_their_own_right_answers(engine, workspace):
         assert [hit.case.case_id for hit in answer.hits] == [hit.case.case_id for hit in expected.hits]
 
 
-def test_never_two_at_once_and_one_who_waits_is_told(engine):
+def test_never_two_at_once_and_one_who_waits_is_told(service):
     inside, most, words = [], [], []
 
     def compute(_):
@@ -45,7 +45,7 @@ def test_never_two_at_once_and_one_who_waits_is_told(engine):
         inside.pop()
         return "done"
 
-    threads = [threading.Thread(target=engine.ask, args=(name, compute, words.append)) for name in range(3)]
+    threads = [threading.Thread(target=service.ask, args=(name, compute, words.append)) for name in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -54,30 +54,30 @@ def test_never_two_at_once_and_one_who_waits_is_told(engine):
     assert any("before you" in word for word in words)
 
 
-def test_the_same_question_is_computed_once(engine):
+def test_the_same_question_is_computed_once(service):
     calls = []
     for _ in range(3):
-        assert engine.ask("key", lambda _: calls.append(1) or "answer") == "answer"
+        assert service.ask("key", lambda _: calls.append(1) or "answer") == "answer"
     assert len(calls) == 1
 
 
-def test_errors_are_passed_on_and_not_remembered(engine):
+def test_errors_are_passed_on_and_not_remembered(service):
     def fail(_):
         raise RetrievalError("Expected more, got less; try again.")
 
     with pytest.raises(RetrievalError):
-        engine.ask("key", fail)
-    assert engine.ask("key", lambda _: "answer") == "answer"
+        service.ask("key", fail)
+    assert service.ask("key", lambda _: "answer") == "answer"
 
 
 def test_memory_is_bounded(workspace):
-    engine = Engine(workspace, limit=5)
+    service = SearchService(workspace, limit=5)
     for number in range(20):
-        engine.ask(number, lambda _: "answer")
-    assert len(engine._answers) == 5
+        service.ask(number, lambda _: "answer")
+    assert len(service._answers) == 5
 
 
-def test_ready_means_warm(engine, monkeypatch):
+def test_ready_means_warm(service, monkeypatch):
     inside, go_on = threading.Event(), threading.Event()
 
     def embed(*_):
@@ -85,17 +85,17 @@ def test_ready_means_warm(engine, monkeypatch):
         assert go_on.wait(20)
 
     monkeypatch.setattr(fakes.FakeRetriever, "embed_query", embed)
-    engine.begin()
+    service.begin()
     assert inside.wait(20)
-    assert engine.loading and not engine.ready and "loading" in engine.describe_state()
+    assert service.loading and not service.ready and "loading" in service.describe_state()
     go_on.set()
-    assert engine.retriever is not None and engine.ready
+    assert service.retriever is not None and service.ready
 
 
-def test_a_film_that_cannot_warm_the_networks_does_not_stop_them(engine, monkeypatch):
+def test_a_film_that_cannot_warm_the_networks_does_not_stop_them(service, monkeypatch):
     def fail(*_):
         raise ValueError("no such film")
 
     monkeypatch.setattr(fakes.FakeRetriever, "embed_query", fail)
-    assert engine.ask("key", lambda _: "answer") == "answer"
-    assert engine.ready and engine.error is None
+    assert service.ask("key", lambda _: "answer") == "answer"
+    assert service.ready and service.error is None

@@ -1,12 +1,11 @@
 """Search among many embeddings: this project's index, exact search, hnswlib and faiss, each in its own process.
 
-    python benchmarks/search_engines.py --count 1000000 --latent 16 --peers /path/to/python/with/hnswlib/and/faiss-cpu
+    python benchmarks/search_libraries.py --count 1000000 --latent 16 --peers /path/to/python/with/hnswlib/and/faiss-cpu
 
 Vectors: a mixture of 500 Gaussian clusters in `latent` dimensions, laid into 1024 by a random matrix, plus isotropic
 noise of a hundredth; the intrinsic dimension that a maximum-likelihood estimate (Levina and Bickel 2004) finds is
-printed.
-Queries are new draws. All engines use one thread. The approximate peers are opened up until their recall at 10 reaches
-this project's. Latencies are those of single queries, warm; compare them as ratios within one run.
+printed. Queries are new draws. All libraries use one thread. The approximate peers are opened up until their recall at
+10 reaches this project's. Latencies are those of single queries, warm; compare them as ratios within one run.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import numpy as np  # noqa: E402
 from processor import describe_processor  # noqa: E402
 
 DIMENSION, CLUSTERS, BLOCK, K = 1024, 500, 20_000, 10
-ENGINES = ("exact", "icbir", "hnswlib", "faiss_ivf")
+LIBRARIES = ("exact", "icbir", "hnswlib", "faiss_ivf")
 
 
 def make_data(folder: Path, count: int, queries: int, latent: int) -> None:
@@ -156,24 +155,24 @@ def run_faiss_ivf(folder: Path, vectors: np.ndarray, measure, wanted: float) -> 
     return result | {"open_s": opened, "file_bytes": path.stat().st_size, "setting": {"lists": lists, "probes": probes}}
 
 
-def run_engine(folder: Path, engine: str, wanted: float) -> dict:
+def run_library(folder: Path, library: str, wanted: float) -> dict:
     """Build, or measure what was built, in this process; prints JSON."""
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     queries, tenth = np.load(folder / "queries.npy"), np.load(folder / "tenth.npy")
-    result = globals()[f"run_{engine}"](
+    result = globals()[f"run_{library}"](
         folder, vectors, lambda search: time_queries(search, queries, vectors, tenth) | read_memory(), wanted
     )
-    return result | {"engine": engine}
+    return result | {"library": library}
 
 
-def call_engine(folder: Path, engine: str, interpreter: str, wanted: float) -> dict | None:
-    """Run an engine in processes of its own: one builds and ends, the next opens the file and measures."""
-    command = [interpreter, __file__, "--folder", str(folder), "--engine", engine, "--wanted", str(wanted)]
+def call_library(folder: Path, library: str, interpreter: str, wanted: float) -> dict | None:
+    """Run a library in processes of its own: one builds and ends, the next opens the file and measures."""
+    command = [interpreter, __file__, "--folder", str(folder), "--library", library, "--wanted", str(wanted)]
     built = None
     while True:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            print(f"{engine}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            print(f"{library}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             return None
         result = json.loads(done.stdout.splitlines()[-1])
         if not result.pop("again", False):
@@ -187,15 +186,15 @@ def main() -> None:
     parser.add_argument("--latent", type=int, default=16)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--peers", default=sys.executable, help="python that has hnswlib and faiss-cpu")
-    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--libraries", default=",".join(LIBRARIES))
     parser.add_argument("--scratch", default=None, help="folder for the vectors (4 kB each) and index files")
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--library", help=argparse.SUPPRESS)
     parser.add_argument("--wanted", type=float, default=0.99, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.engine:
-        print(json.dumps(run_engine(options.folder, options.engine, options.wanted)))
+    if options.library:
+        print(json.dumps(run_library(options.folder, options.library, options.wanted)))
         return
     with tempfile.TemporaryDirectory(dir=options.scratch) as name:
         folder = Path(name)
@@ -206,12 +205,12 @@ def main() -> None:
             f"{options.count} × {DIMENSION}, latent {options.latent}, estimated intrinsic dimension {intrinsic:.1f}\n"
         )
         results, wanted = [], 0.99
-        for engine in options.engines.split(","):
-            interpreter = sys.executable if engine in ("icbir", "exact") else options.peers
-            result = call_engine(folder, engine, interpreter, wanted)
+        for library in options.libraries.split(","):
+            interpreter = sys.executable if library in ("icbir", "exact") else options.peers
+            result = call_library(folder, library, interpreter, wanted)
             if result is not None:
                 results.append(result)
-                wanted = result["recall_at_10"] if engine == "icbir" else wanted
+                wanted = result["recall_at_10"] if library == "icbir" else wanted
             for extra in ("hnswlib.bin", "faiss.bin"):
                 (folder / extra).unlink(missing_ok=True)
         print_table(results)
@@ -221,14 +220,14 @@ def main() -> None:
 
 
 def print_table(results: list[dict]) -> None:
-    base = next((result["p50_ms"] for result in results if result["engine"] == "exact"), float("nan"))
-    names = "engine, setting, build s, file GB, own memory GB, mapped GB, p50 ms, p95 ms, p50 / exact, recall at 10"
+    base = next((result["p50_ms"] for result in results if result["library"] == "exact"), float("nan"))
+    names = "library, setting, build s, file GB, own memory GB, mapped GB, p50 ms, p95 ms, p50 / exact, recall at 10"
     print(f"| {names.replace(', ', ' | ')} |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for result in results:
         setting = ", ".join(f"{name} {value}" for name, value in result["setting"].items())
         print(
-            f"| {result['engine']} | {setting} | {result['build_s']:.0f} | {result['file_bytes'] / 1e9:.2f} | "
+            f"| {result['library']} | {setting} | {result['build_s']:.0f} | {result['file_bytes'] / 1e9:.2f} | "
             f"{result['anonymous_bytes'] / 1e9:.2f} | {result['mapped_bytes'] / 1e9:.2f} | {result['p50_ms']:.2f} | "
             f"{result['p95_ms']:.2f} | {result['p50_ms'] / base:.3f} | {result['recall_at_10']:.3f} |"
         )
