@@ -26,14 +26,20 @@ class ReadLimits:
 class DecodingLimits:
     """What one film may cost the process that decodes it.
 
-    processor_seconds : of computing; seconds : in all, for a decoder that waits; memory : bytes above what the process
-    holds before the film (enforced on Linux). films : after so many a fresh process takes over.
+    processor_seconds : of computing, and one more for each `bytes_a_second` of the file, because the cost of JPEG 2000
+    grows with its bytes (64 megapixels of 16 bits: 16 s); seconds : in all, for a decoder that waits; memory : bytes
+    above what the process holds before the film (enforced on Linux). films : after so many a fresh process takes over.
     """
 
     processor_seconds: int = 20
+    bytes_a_second: int = 4 << 20
     seconds: float = 90.0
     memory: int = 1 << 30
     films: int = 2000
+
+    def allow_seconds(self, size: int) -> int:
+        """Seconds of computing for a film of `size` bytes."""
+        return self.processor_seconds + size // self.bytes_a_second
 
 
 # Of films that are searched with or for: no chest can be seen in fewer pixels.

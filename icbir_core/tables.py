@@ -1,8 +1,9 @@
 """Tables for people (CSV): what a spreadsheet opens as it was meant, whatever names stand in it.
 
 A cell that begins like a formula would be computed by the spreadsheet, and names of cases come from names of files: an
-apostrophe goes before it. The byte order mark tells a spreadsheet that the letters are UTF-8. See the page "CSV
-injection" of the Open Worldwide Application Security Project.
+apostrophe goes before it. The same within a cell after a semicolon, tab, bar or line break: a spreadsheet that expects
+another separator than the comma divides the cell there, whatever quotes are around it. The byte order mark tells a
+spreadsheet that the letters are UTF-8. See the page "CSV injection" of the Open Worldwide Application Security Project.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from icbir_core.types import shorten
 
 ENCODING = "utf-8-sig"
 _ACTIVE = re.compile(r"'*\s*[=+\-@\t\r\n＝＋－＠]")
+_DIVIDED = re.compile(r"([;|\t\r\n]['\"\s]*)([=+\-@＝＋－＠])")
+_MENDED = re.compile(r"([;|\t\r\n]['\"\s]*)'([=+\-@＝＋－＠])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 Cell = str | int | float | None
@@ -44,7 +47,12 @@ def read_table(path: PathLike, columns: int) -> Iterator[list[str]]:
     with Path(path).open(newline="", encoding=ENCODING, errors="replace") as handle:
         for row in islice(csv.reader(handle), 1, None):
             if len(row) == columns:
-                yield [cell[1:] if cell.startswith("'") and _ACTIVE.match(cell[1:]) else cell for cell in row]
+                yield [_read_cell(cell) for cell in row]
+
+
+def _read_cell(cell: str) -> str:
+    plain = _MENDED.sub(r"\1\2", cell)
+    return plain[1:] if plain.startswith("'") and _ACTIVE.match(plain[1:]) else plain
 
 
 def _write_cell(value: Cell) -> str:
@@ -52,5 +60,5 @@ def _write_cell(value: Cell) -> str:
         return ""
     if isinstance(value, float):
         return repr(shorten(value))
-    text = str(value)
+    text = _DIVIDED.sub(r"\1'\2", str(value))
     return f"'{text}" if _ACTIVE.match(text) and not _NUMBER.fullmatch(text) else text

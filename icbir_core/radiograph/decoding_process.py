@@ -144,7 +144,7 @@ class DecodingProcess:
     def _send(self, data: bytes, limits: ReadLimits) -> None:
         request = {
             "read": vars(limits),
-            "processor_seconds": self.limits.processor_seconds,
+            "processor_seconds": self.limits.allow_seconds(len(data)),
             "memory": self.limits.memory,
         }
         head = json.dumps(request).encode()
@@ -208,7 +208,7 @@ class DecodingPool:
                     child = self._start()
                     # A used child may have died of what an earlier film left behind: a fresh one decides.
                     if not used or death.too_long:
-                        raise _explain_death(death, self.limits) from None
+                        raise _explain_death(death, self.limits, len(data)) from None
         except RadiographError:
             raise
         except BaseException:
@@ -257,9 +257,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=get_pool.cache_clear)
 
 
-def _explain_death(death: DecoderDied, limits: DecodingLimits) -> RadiographError:
+def _explain_death(death: DecoderDied, limits: DecodingLimits, size: int) -> RadiographError:
     if death.too_long:
-        seconds = limits.seconds if death.late else limits.processor_seconds
+        seconds = limits.seconds if death.late else limits.allow_seconds(size)
         return RadiographTooLarge(f"This film takes longer than {seconds:.0f} s to decode; export it uncompressed.")
     if death.code == OUT_OF_MEMORY:
         return RadiographTooLarge(

@@ -15,15 +15,22 @@ ACTIVE = [
     "@SUM(1)",
     "+cmd",
     "-cmd",
-    "\t=1",
-    "\r=1",
+    "\tcmd",
     "＝1+1",
     "'=1",
     "''@x",
     " =1",
     "\xa0@x",
 ]
-PLAIN = ["Müller", "case_001", "a=b", "'quoted'", "1 + 1", "", 'film, "left"']
+DIVIDED = {
+    "a;=1": "a;'=1",
+    'a; "@x': "a; \"'@x",
+    "a\t-1;b|+c": "a\t'-1;b|'+c",
+    "a\r\n=1": "a\r\n'=1",
+    "a;'=1": "a;''=1",
+    "\t=1": "'\t'=1",
+}
+PLAIN = ["a; b", "x;y=1", "Müller", "case_001", "a=b", "'quoted'", "1 + 1", "", 'film, "left"']
 
 
 def parse(data: bytes) -> list[list[str]]:
@@ -37,6 +44,15 @@ def test_no_cell_begins_like_a_formula_whatever_stands_in_it():
     assert cells == ["'=case", *(f"'{text}" for text in ACTIVE)]
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_no_part_of_a_cell_begins_like_a_formula_where_another_separator_divides_it(separator):
+    data = write_table(["case"], [(text,) for text in (*DIVIDED, *ACTIVE)])
+    assert [row[0] for row in parse(data)[1:]] == [*DIVIDED.values(), *(f"'{text}" for text in ACTIVE)]
+    lines = data.decode("utf-8-sig").splitlines()
+    parts = [part.strip(' "') for line in lines for part in line.split(separator)]
+    assert [part for part in parts if part[:1] in tuple("=+-@＝＋－＠")] == []
+
+
 def test_other_text_and_numbers_stay_what_they_are():
     rows = parse(write_table(["text"], [(text,) for text in PLAIN]))
     assert [row[0] if row else "" for row in rows[1:]] == PLAIN
@@ -46,7 +62,7 @@ def test_other_text_and_numbers_stay_what_they_are():
 
 
 def test_what_was_written_is_read_back(tmp_path):
-    rows = [[text, "why"] for text in (*ACTIVE, *PLAIN)]
+    rows = [[text, "why"] for text in (*ACTIVE, *PLAIN, *DIVIDED)]
     (tmp_path / "table.csv").write_bytes(write_table(("item", "reason"), rows))
     assert list(read_table(tmp_path / "table.csv", 2)) == rows
     assert list(read_table(tmp_path / "table.csv", 3)) == [], "rows of another table are left out"

@@ -65,6 +65,18 @@ def test_a_film_that_harms_its_decoder_is_one_refused_film(unruly, word, kind, s
     assert unruly.decode(order("film"), LIMITS).levels.tolist() == [[4321] * 5] * 3
 
 
+@on_linux
+def test_a_larger_file_may_take_longer():
+    limits = DecodingLimits(processor_seconds=1, bytes_a_second=8, memory=300 << 20)
+    assert [limits.allow_seconds(size) for size in (0, 7, 16)] == [1, 1, 3]
+    pool = DecodingPool(1, limits, UNRULY)
+    try:
+        with pytest.raises(RadiographTooLarge, match="longer than 3 s"):
+            pool.decode(order("spin"), LIMITS)
+    finally:
+        pool.end()
+
+
 def test_a_decoder_that_waits_is_ended():
     pool = DecodingPool(1, DecodingLimits(seconds=1.0), UNRULY)
     try:
