@@ -98,6 +98,14 @@ class EvaluationError(IcbirError):
     """An evaluation cannot be run on these data."""
 
 
+class AuditError(IcbirError):
+    """What happens cannot be recorded in the audit log, or the log is damaged."""
+
+
+class AccessRefused(IcbirError):
+    """Whoever asks may not do this."""
+
+
 class StudyError(IcbirError):
     """A reading study or a rating is not valid."""
 

@@ -45,7 +45,7 @@ __all__ = [
 
 PROGRAM, COMMAND = "python -m icbir_core", "icbir"
 INTERRUPTED = 130  # what a shell gives for Ctrl-C, and Typer with it
-GROUPS = ("catalogue", "model", "retrieval", "saliency", "evaluation")
+GROUPS = ("catalogue", "model", "retrieval", "saliency", "evaluation", "audit")
 
 
 def build_app() -> typer.Typer:

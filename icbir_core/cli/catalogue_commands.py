@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, say
+from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, record_audit, say
 
 if TYPE_CHECKING:
     from icbir_core.types import Case
@@ -62,6 +62,7 @@ def ingest(
     opened = Workspace.create(workspace)
     with progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
+    record_audit(opened, "added", ("folder", str(images.absolute())), films=report.added, skipped=len(report.skipped))
     cases, digest = opened.catalogue.count(), opened.catalogue.sha256()
     lines = [
         f"{report.added} added, {report.already} there before, {len(report.skipped)} skipped; {cases} cases in all."
@@ -95,13 +96,15 @@ def ingest(
 
 def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     """Check a workspace against its manifest: films, rows, artefacts, maps, embeddings. Exit 1 if anything is wrong."""
+    from icbir_core.audit import open_audit
     from icbir_core.catalogue import Workspace
-    from icbir_core.catalogue.verifying import verify_workspace
+    from icbir_core.catalogue.verifying import guard, verify_workspace
     from icbir_core.retrieval.target_files import verify_stores
 
     with progress_bar("verify") as progress:
         opened = Workspace.open(workspace)
         checks = [*verify_workspace(opened, progress), *verify_stores(opened, progress)]
+        checks += guard("audit", lambda: open_audit(opened).verify())
     passed = all(check.passed for check in checks)
     lines = [f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.text}" for check in checks]
     listed = [{"name": check.name, "passed": check.passed, "text": check.text} for check in checks]
@@ -117,6 +120,7 @@ def remove(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOpt
 
     opened = Workspace.open(workspace)
     case = opened.catalogue.remove(case_id)
+    record_audit(opened, "removed", ("case", case_id))
     _tell_state(case, opened.catalogue.count(), as_json)
 
 
@@ -126,6 +130,7 @@ def restore(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOp
 
     opened = Workspace.open(workspace)
     case = opened.catalogue.restore(case_id)
+    record_audit(opened, "restored", ("case", case_id))
     _tell_state(case, opened.catalogue.count(), as_json)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from icbir_core.catalogue import Workspace
     from icbir_core.model.device import Device
     from icbir_core.types import Progress
 
@@ -41,6 +42,15 @@ def announce_device(choice: str) -> Device:
     device = choose_device(choice)
     say(f"computing on {device.name}")
     return device
+
+
+def record_audit(workspace: Workspace, action: str, *subjects: tuple[str, str], **details: int | str) -> None:
+    """Write what a command did into the audit log; where that fails, say so. subjects : kind and name of each."""
+    from icbir_core.audit import Action, Subject
+    from icbir_core.audit.log import record_command
+
+    if word := record_command(workspace, Action(action), *(Subject(*one) for one in subjects), **details):
+        say(word)
 
 
 @contextmanager

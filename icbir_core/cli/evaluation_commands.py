@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, announce_device, emit, progress_bar
+from icbir_core.cli.conventions import (
+    DeviceOption,
+    JsonOption,
+    WorkspaceArgument,
+    announce_device,
+    emit,
+    progress_bar,
+    record_audit,
+)
 
 if TYPE_CHECKING:
     from icbir_core.catalogue import Workspace
@@ -125,6 +133,7 @@ def create(
             opened, _open_store(opened, store), name, lambda: Retriever.open(opened, target, device), plan,
             case or queries, progress,
         )  # fmt: skip
+    record_audit(opened, "made_study", ("study", study.name), queries=len(study.queries))
     answers = len(study.steps("any reader"))
     result = {"study": study.name, "sha256": study.sha256, "target": study.target, "queries": len(study.queries),
               "methods": study.methods, "answers_per_reader": answers}  # fmt: skip
@@ -142,7 +151,9 @@ def export(workspace: WorkspaceArgument, name: NameOption,
     from icbir_core.catalogue import Workspace
     from icbir_core.study.exchange import export_study
 
-    count = export_study(_open_store(Workspace.open(workspace), store), name, file)
+    opened = Workspace.open(workspace)
+    count = export_study(_open_store(opened, store), name, file)
+    record_audit(opened, "exported", ("study", name), ratings=count)
     emit({"study": name, "ratings": count, "file": str(file)}, f"{count} ratings of '{name}' in {file}.", as_json)
 
 
@@ -154,7 +165,9 @@ def import_ratings(workspace: WorkspaceArgument, file: Annotated[Path, typer.Arg
     from icbir_core.catalogue import Workspace
     from icbir_core.study.exchange import import_study
 
-    done = import_study(_open_store(Workspace.open(workspace), store), file)
+    opened = Workspace.open(workspace)
+    done = import_study(_open_store(opened, store), file)
+    record_audit(opened, "imported", ("study", done.study), ratings=done.added)
     emit(asdict(done), f"'{done.study}': {done.added} ratings added, {done.already} were there already.", as_json)
 
 
@@ -174,8 +187,10 @@ def report(
     from icbir_core.study.exchange import load_study
     from icbir_core.study.report import render_report, render_text
 
-    ratings = _open_store(Workspace.open(workspace), store)
+    opened = Workspace.open(workspace)
+    ratings = _open_store(opened, store)
     study = load_study(ratings, name)
+    record_audit(opened, "unblinded", ("study", name))
     result = analyse_study(study, ratings.latest(study=name), simulated=simulated)
     if file is not None:
         write_text_atomically(file, render_report(study, result))

@@ -17,6 +17,7 @@ from icbir_core.cli.conventions import (
     describe_error,
     emit,
     progress_bar,
+    record_audit,
     say,
 )
 from icbir_core.retrieval.methods import SEARCH_METHODS
@@ -120,6 +121,8 @@ def query(
     for image in images:
         try:
             asked, ranking, timings = _answer(retriever, image, settings)
+            found = [("case", hit.case.case_id) for hit in ranking.hits]
+            record_audit(retriever.workspace, "searched", ("film", asked.radiograph.pixel_sha256[:24]), *found)
             if save_overlays is not None:
                 _save_overlays(retriever, asked, ranking, save_overlays)
             warnings = [warning.text for warning in assess_quality(asked.radiograph).warnings]

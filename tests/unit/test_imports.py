@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "radiograph": set(),
     "phantom": set(),
     "catalogue": {"radiograph"},
+    "audit": {"catalogue"},
     "model": {"radiograph"},
     "saliency": {"radiograph", "model"},
     "retrieval": {"radiograph", "catalogue", "model", "saliency"},

@@ -1,0 +1,209 @@
+"""The log as a file that only grows: lines of JSON, each chained to the one before, and the head that knows the last.
+
+The chain finds an entry that was changed, taken out or moved; the head, which is written after each entry, finds that
+the end was cut off. Both are keyed with the workspace's salt: who may write the files but not read the salt can forge
+neither. Who may do both can; against him the head that `icbir audit verify` prints is kept in another place.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from icbir_core.audit.entries import FIRST, Action, Entry, Subject
+from icbir_core.catalogue.verifying import Check, guard
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import AuditError, IcbirError
+from icbir_core.files import PathLike, read_json, reading_own, write_json_atomically
+from icbir_core.settings import get_environment
+
+LOG = "audit.jsonl"
+_TAIL = 1 << 16
+_PATIENCE = 30.0
+_NAMED = 5
+
+
+class AuditLog:
+    """The audit log of one workspace. Safe for several threads and processes at once.
+
+    path : the file; the head lies beside it with the ending `.head`.
+    """
+
+    def __init__(self, workspace: Workspace, path: PathLike):
+        self.workspace = workspace
+        self.path = Path(path)
+        self.head_path = self.path.with_suffix(".head")
+        self._key = "".join(workspace.hash_secretly(f"key {part} of the audit log") for part in range(4)).encode()
+
+    def record(self, who: str, action: Action, *subjects: Subject, **details: int | str) -> Entry:
+        """Write one entry and return it once it is on the disk. Raises `AuditError`, having written nothing."""
+        named = tuple(self.name(one) for one in subjects)
+        with self._lock(), reading_own(f"The audit log '{self.path.name}'", AuditError, "see `icbir audit verify`"):
+            last, torn = self._read_end()
+            if last is None:
+                self._tell_manifest()
+            elif not last.is_sealed(self._key):
+                raise AuditError(
+                    f"The last entry of '{self.path.name}' is not as it was written; keep the file in another place "
+                    "with its head, and a new log begins."
+                )
+            more = details | ({"torn_bytes": torn} if torn else {})
+            number, previous = (last.number + 1, last.digest) if last else (1, FIRST)
+            entry = Entry(number, _now(), who, action, named, more, previous).seal(self._key)
+            with open(self.path, "ab", opener=_open_private) as file:
+                if torn:  # a writer was killed in the middle of a line, which no head has ever named
+                    file.truncate(file.tell() - torn)
+                file.write(entry.write() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._write_head(entry)
+        return entry
+
+    def name(self, subject: Subject) -> str:
+        """How the log names a case, film, study, folder or account: its kind and 16 hexadecimal digits."""
+        return f"{subject.kind}:{self.workspace.hash_secretly(f'{subject.kind}:{subject.name}')}"
+
+    def name_account(self) -> str:
+        """Who a command is recorded as: a hash of the account that runs it."""
+        try:
+            account = getpass.getuser()
+        except (KeyError, OSError):
+            account = str(os.getuid())
+        return f"account-{self.workspace.hash_secretly(f'account:{account}')[:12]}"
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, the oldest first. Raises `AuditError` at a line that is none."""
+        for line in self._read_lines():
+            yield Entry.read(line)
+
+    def verify(self, head: str = "") -> Iterator[Check]:
+        """Checks of the chain, of the head beside it and of `head`, "NUMBER:HASH" as it was printed at an earlier time.
+
+        Finds entries that were changed, deleted, moved, added by others or cut off at the end.
+        """
+        yield from guard("audit", lambda: self._verify(head))
+
+    def _verify(self, head: str) -> Iterator[Check]:
+        if not self.path.is_file() and not self.head_path.is_file():
+            missing = "audit" in self.workspace.read_manifest()["artefacts"]
+            text = f"'{self.path.name}' is missing; restore it from a copy." if missing else "nothing recorded yet"
+            yield Check("audit", not missing and not head, text)
+            return
+        faults, digests = self._walk()
+        if faults:
+            more = f" … and {len(faults) - _NAMED} more." if len(faults) > _NAMED else ""
+            yield Check("audit", False, " ".join(faults[:_NAMED]) + more)
+            return
+        known = [("the head beside it", self._read_head())]
+        if head:
+            known.append(("the head that was given", head))
+        for what, text in known:
+            number, _, digest = text.partition(":")
+            place = int(number) if number.isdigit() else 0
+            if place > len(digests):
+                word = f"{place - len(digests)} entries are missing at the end, as {what} says."
+                yield Check("audit", False, word)
+                return
+            if place < 1 or digests[place - 1] != digest:
+                yield Check("audit", False, f"The entry {number} is another than {what} names.")
+                return
+        yield Check("audit", True, f"{len(digests)} entries in one chain; its head is {len(digests)}:{digests[-1]}")
+
+    def _walk(self) -> tuple[list[str], list[str]]:
+        """The faults of the chain, a sentence each, and the hashes of the entries in their order."""
+        faults: list[str] = []
+        digests: list[str] = []
+        number, previous = 0, FIRST
+        for place, line in enumerate(self._read_lines(), start=1):
+            try:
+                entry = Entry.read(line)
+            except AuditError:
+                faults.append(f"Line {place} is not as it was written.")
+                number, previous = number + 1, ""
+                continue
+            if entry.number != number + 1:
+                faults.append(f"Line {place} holds entry {entry.number} in the place of {number + 1}.")
+            elif previous and entry.previous != previous:
+                faults.append(f"Entry {entry.number} does not follow the one before it.")
+            if not entry.is_sealed(self._key):
+                faults.append(f"Entry {entry.number} was changed.")
+            number, previous = entry.number, entry.digest
+            digests.append(entry.digest)
+        return faults, digests
+
+    def _read_lines(self) -> Iterator[bytes]:
+        """Whole lines; one that a killed writer left without its end is no entry."""
+        with open(self.path, "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+
+    def _read_end(self) -> tuple[Entry | None, int]:
+        """The last entry, and how many bytes of an unfinished line follow it."""
+        if not self.path.is_file():
+            return None, 0
+        with open(self.path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL))
+            whole, _, torn = file.read().rpartition(b"\n")
+        return (Entry.read(whole.rpartition(b"\n")[2]) if whole else None), len(torn)
+
+    def _write_head(self, entry: Entry) -> None:
+        head = f"{entry.number}:{entry.digest}"
+        write_json_atomically(self.head_path, {"head": head, "seal": self._seal_head(head)}, mode=0o600)
+
+    def _read_head(self) -> str:
+        held = read_json(self.head_path)
+        head = str(held.get("head")) if isinstance(held, dict) else ""
+        if not isinstance(held, dict) or not hmac.compare_digest(self._seal_head(head), str(held.get("seal"))):
+            raise AuditError(f"'{self.head_path.name}' is not as it was written; restore it from a copy.")
+        return head
+
+    def _seal_head(self, head: str) -> str:
+        return hmac.new(self._key, f"head {head}".encode(), hashlib.sha256).hexdigest()
+
+    def _tell_manifest(self) -> None:
+        """So that a log which is gone is missed."""
+        if "audit" not in self.workspace.read_manifest()["artefacts"]:
+            self.workspace.record_artefact("audit", {"begun": _now()})
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path.with_name(f".{self.path.stem}.lock"), timeout=_PATIENCE):
+                yield
+        except Timeout:
+            raise AuditError("Another process holds the audit log; try again.") from None
+
+
+def open_audit(workspace: Workspace) -> AuditLog:
+    """The audit log of a workspace: `audit.jsonl` in it, or the file that `ICBIR_AUDIT` names. Raises `WorkspaceError`
+    without the workspace's salt."""
+    return AuditLog(workspace, get_environment("AUDIT") or workspace.path / LOG)
+
+
+def record_command(workspace: Workspace, action: Action, *subjects: Subject, **details: int | str) -> str:
+    """Record what a command did; "" or, where it could not be recorded, one sentence about it for the terminal."""
+    try:
+        log = open_audit(workspace)
+        log.record(log.name_account(), action, *subjects, **details)
+    except (IcbirError, OSError) as error:
+        return f"Warning: this was not recorded in the audit log. {error}"
+    return ""
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
