@@ -20,8 +20,9 @@ from icbir_core.errors import BrokenPlugin, IcbirError, UnknownNameError
 SEARCH_GROUP = "icbir.search_methods"
 SALIENCY_GROUP = "icbir.saliency_methods"
 LAYOUT_GROUP = "icbir.layouts"
-GROUPS: tuple[str, ...] = (SEARCH_GROUP, SALIENCY_GROUP, LAYOUT_GROUP)
-"""The groups of entry points; `icbir.backbones` is kept free for networks of other kinds."""
+BACKBONE_GROUP = "icbir.backbones"
+GROUPS: tuple[str, ...] = (SEARCH_GROUP, SALIENCY_GROUP, LAYOUT_GROUP, BACKBONE_GROUP)
+"""The groups of entry points."""
 
 
 class Named(Protocol):

@@ -17,6 +17,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     say,
 )
+from icbir_core.model.backbones import BACKBONES
 
 if TYPE_CHECKING:
     from icbir_core.settings import InputSettings
@@ -38,7 +39,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
     device: DeviceOption = "auto",
     stage: Annotated[str, typer.Option(help="classifier, saliency or both.")] = "both",
-    network: Annotated[str, typer.Option(help="densenet121, or densenet_small to try things out.")] = "densenet121",
+    network: Annotated[str, typer.Option(help=f"Of {', '.join(BACKBONES)}.")] = "densenet121",
     size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the network's input in pixels.")] = 224,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the recipe's.")] = None,
     flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,

@@ -1,4 +1,4 @@
-"""The networks: DenseNet-121 and a small one of the same layer kinds, with the layer names that every room relies on.
+"""The networks: a backbone with its head, with the layer names that every room relies on.
 
 Network input: float (N, S, S, 3) standardised. Named layers: "relu" (last feature map), "avg_pool" (penultimate
 features), "logits" (linear), "probabilities" (sigmoid).
@@ -6,17 +6,25 @@ features), "logits" (linear), "probabilities" (sigmoid).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from icbir_core.errors import ModelError, UnknownNameError
+from icbir_core.errors import ModelError
 from icbir_core.files import PathLike, read_arrays, reading_own
+from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
+from icbir_core.model.torch_files import read_torch_weights
+from icbir_core.plugins import load_reference
+from icbir_core.radiograph.network_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 
+TORCH_FILES = (".pt", ".pth")
+# Of the three channels, which ResNet's weights were trained without (keras.applications, "caffe" form).
+_CHANNEL_MEANS = np.array([123.68, 116.779, 103.939])
 _SMALL_BLOCKS, _SMALL_GROWTH = (2, 2, 2), 16
 
 
@@ -41,7 +49,9 @@ def _dense_step(x: keras.KerasTensor, growth: int, name: str) -> keras.KerasTens
     return keras.layers.Concatenate(name=f"{name}_concat")([x, y])
 
 
-def _build_small(size: int) -> keras.Model:
+def build_densenet_small(size: int, imagenet: bool) -> keras.Model:
+    """A small network of the layer kinds of DenseNet-121, feature maps (N, size / 32, size / 32, 64). Raises
+    `ModelError` if ImageNet weights are asked for."""
     inputs = keras.Input((size, size, 3))
     x = keras.layers.ZeroPadding2D(((3, 3), (3, 3)))(inputs)
     x = keras.layers.Conv2D(2 * _SMALL_GROWTH, 7, strides=2, use_bias=False, name="conv1_conv")(x)
@@ -62,9 +72,10 @@ def _build_small(size: int) -> keras.Model:
     return keras.Model(inputs, x, name="densenet_small")
 
 
-def _build_densenet121(size: int, weights: str | None) -> keras.Model:
+def _from_applications(build: Callable[..., keras.Model], size: int, imagenet: bool, **more: Any) -> keras.Model:
+    weights = "imagenet" if imagenet else None
     try:
-        return keras.applications.densenet.DenseNet121(include_top=False, weights=weights, input_shape=(size, size, 3))
+        return build(include_top=False, weights=weights, input_shape=(size, size, 3), **more)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         if weights is None:
             raise
@@ -74,27 +85,49 @@ def _build_densenet121(size: int, weights: str | None) -> keras.Model:
         ) from error
 
 
-NETWORKS: tuple[str, ...] = ("densenet121", "densenet_small")
+def build_densenet121(size: int, imagenet: bool) -> keras.Model:
+    """Feature maps (N, size / 32, size / 32, 1024), not negative. Raises `ModelError` if a download fails."""
+    return _from_applications(keras.applications.densenet.DenseNet121, size, imagenet)
+
+
+def build_densenet169(size: int, imagenet: bool) -> keras.Model:
+    """Feature maps (N, size / 32, size / 32, 1664), not negative. Raises `ModelError` if a download fails."""
+    return _from_applications(keras.applications.densenet.DenseNet169, size, imagenet)
+
+
+def build_resnet50(size: int, imagenet: bool) -> keras.Model:
+    """Feature maps (N, size / 32, size / 32, 2048), not negative. Raises `ModelError` if a download fails.
+
+    Its first layer undoes the standardisation and takes off the means that its ImageNet weights expect; for grey films
+    the order of the channels makes no difference.
+    """
+    inputs = keras.Input((size, size, 3))
+    offset = 255 * IMAGENET_MEAN.astype(np.float64) - _CHANNEL_MEANS
+    form = keras.layers.Rescaling((255 * IMAGENET_DEVIATION.astype(np.float64)).tolist(), offset.tolist(),
+                                  name="input_form")  # fmt: skip
+    inner = _from_applications(keras.applications.resnet.ResNet50, size, imagenet, input_tensor=form(inputs))
+    last = keras.layers.Activation("linear", name=FEATURE_LAYER)(inner.output)
+    return keras.Model(inputs, last, name="resnet50")
 
 
 def build_network(name: str, outputs: int, size: int, weights: PathLike = "none") -> keras.Model:
     """A network from (N, size, size, 3) standardised input to (N, outputs) probabilities in (0, 1).
 
-    weights : "none" (random), "imagenet" (densenet121 only) or a file: a `.keras` model or a starter `.npz` whose
-    layers are taken over by name where the shapes agree (the outputs need not), or a `.h5` of keras.applications
-    without its top. Raises `UnknownNameError` for an unknown network, `ModelError` for weights that do not fit.
+    name : of `BACKBONES`. weights : "none" (random), "imagenet" or a file: a `.keras` model or a starter `.npz` whose
+    layers are taken over by name where the shapes agree (the outputs need not), a `.h5` of keras.applications without
+    its top, or a `.pt` or `.pth` of PyTorch where the backbone can be read from one. Raises `UnknownNameError` for an
+    unknown network, `ModelError` for weights that do not fit.
     """
-    if name not in NETWORKS:
-        raise UnknownNameError("network", name, NETWORKS)
-    imagenet = str(weights) == "imagenet"
-    if imagenet and name != "densenet121":
-        raise ModelError(
-            f"There are no ImageNet weights for {name}, only for densenet121; use --weights none or a file."
-        )
-    backbone = (
-        _build_densenet121(size, "imagenet" if imagenet else None) if name == "densenet121" else _build_small(size)
-    )
-    if str(weights).endswith(".h5"):
+    chosen = BACKBONES[name]
+    imagenet, ending = str(weights) == "imagenet", Path(weights).suffix
+    if imagenet and not chosen.imagenet:
+        known = ", ".join(other.name for other in BACKBONES.values() if other.imagenet)
+        raise ModelError(f"There are no ImageNet weights for {name}, only for {known}; use --weights none or a file.")
+    if ending in TORCH_FILES and not chosen.convert:
+        raise ModelError(f"{name} cannot be read from a PyTorch file; name a Keras model or an .npz file.")
+    with BACKBONES.calling(name, ModelError):
+        backbone = load_reference(chosen.build)(size, imagenet)
+    if ending == ".h5":
         try:
             backbone.load_weights(str(weights))
         except (OSError, ValueError) as error:
@@ -103,7 +136,9 @@ def build_network(name: str, outputs: int, size: int, weights: PathLike = "none"
     logits = keras.layers.Dense(outputs, name=LOGITS_LAYER, dtype="float32")(features)
     probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
     model = keras.Model(backbone.input, probabilities, name=name)
-    if not imagenet and str(weights) != "none" and not str(weights).endswith(".h5"):
+    if ending in TORCH_FILES:
+        load_matching_weights(model, load_reference(chosen.convert)(read_torch_weights(weights)))
+    elif not imagenet and str(weights) != "none" and ending != ".h5":
         load_matching_weights(model, read_named_weights(Path(weights)))
     return model
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.errors import TrainingError, UnknownNameError
+from icbir_core.errors import TrainingError
 from icbir_core.files import sha256_of_bytes
+from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.classifier import Classifier
 from icbir_core.model.device import choose_device, make_deterministic
-from icbir_core.model.network import NETWORKS
 from icbir_core.model.recipes import Recipe, find_recipe
 from icbir_core.model.scoring import score_finding
 from icbir_core.model.training_set import TrainingSet, split_by_patient
@@ -53,8 +53,7 @@ class ShuffleOptions:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise UnknownNameError("network", self.network, NETWORKS)
+        BACKBONES[self.network]  # raises `UnknownNameError`
         for name in self.methods:
             SALIENCY_METHODS[name]  # raises `UnknownNameError`
 

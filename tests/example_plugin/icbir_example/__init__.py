@@ -1,6 +1,7 @@
 """What this package adds to ICBIR. Records alone: what they name is imported when it is needed."""
 
 from icbir_core.catalogue.layouts import Layout
+from icbir_core.model.backbones import Backbone
 from icbir_core.retrieval.methods import SearchMethod
 from icbir_core.saliency.methods import SaliencyMethod
 
@@ -23,3 +24,11 @@ PLAIN_GRADIENT = SaliencyMethod(
     compute="icbir_example.plain_gradient:compute_maps",
 )
 TEXT_FILES = Layout("text_files", "icbir_example.text_files:read_rows")
+THIN = Backbone(
+    "thin",
+    "A thin network",
+    24,
+    "icbir_example.thin:build_thin",
+    "the film as it is standardised",
+    "made for this example",
+)

@@ -6,8 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from icbir_core.errors import ModelError, UnknownNameError
+from icbir_core.errors import ModelError, UnknownNameError, UnsupportedLayer
+from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.network import build_network, load_matching_weights, named_weights, precision
+from icbir_core.radiograph.network_input import standardise
+from icbir_core.saliency import composite, deep_taylor
+from icbir_core.saliency.graph import list_nodes
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +35,30 @@ def test_small_network_has_the_layer_kinds_of_densenet121(small):
     assert large.get_layer("relu").output.shape[-1] == 1024
 
 
+@pytest.mark.parametrize("name", [name for name in BACKBONES.built_in if name != "efficientnet_lite0"])
+def test_every_backbone_keeps_the_contract_and_has_the_rules_that_its_record_names(name):
+    """EfficientNet-Lite0 has a module of its own."""
+    network = build_network(name, 2, 32)
+    assert network.get_layer("avg_pool").output.shape == (None, BACKBONES[name].width)
+    assert network.get_layer("relu").output.shape[-1] == BACKBONES[name].width
+    for recipe, method in ((deep_taylor, "deep_taylor"), (composite, "lrp_composite")):
+        if method in BACKBONES[name].relevance:
+            nodes = list_nodes(network, method)
+            assert all(recipe.RULES[node.kind] for node in nodes if node.kind not in ("input", "sigmoid"))
+        else:
+            with pytest.raises(UnsupportedLayer, match="input_form"):
+                list_nodes(network, method)
+
+
+def test_what_resnet_reads():
+    """255 g less the channels' means, as its ImageNet weights were trained; equal channels, so their order is open."""
+    network = build_network("resnet50", 1, 32)
+    grey = np.random.default_rng(0).random((1, 32, 32)).astype(np.float32)
+    reads = keras.Model(network.input, network.get_layer("input_form").output)
+    means = np.array([123.68, 116.779, 103.939])
+    np.testing.assert_allclose(np.asarray(reads(standardise(grey))), 255 * grey[..., None] - means, atol=1e-3)
+
+
 def test_weights_file_at_another_size_and_head(small, tmp_path):
     path = tmp_path / "weights.npz"
     np.savez(path, **named_weights(small))
@@ -51,7 +79,7 @@ def test_wrong_weights_are_refused_by_name(small, tmp_path):
         build_network("resnet", 1, 64)
     with pytest.raises(ModelError, match="does not exist"):
         build_network("densenet_small", 1, 64, tmp_path / "none.npz")
-    with pytest.raises(ModelError, match="only for densenet121"):
+    with pytest.raises(ModelError, match="only for densenet121, densenet169"):
         build_network("densenet_small", 1, 64, "imagenet")
     weights = named_weights(small)
     weights.pop("conv1_conv/kernel")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -20,6 +18,7 @@ from icbir_core.model.published import convert_published, find_published, list_p
 from icbir_core.model.xrayvision import build_from_weights, convert_weights, name_layer, share_grey
 from icbir_core.radiograph.network_input import fit_to_network, standardise
 from icbir_core.settings import InputSettings
+from tests.helpers.torch_python import find_torch
 from tests.helpers.torch_writer import BLOCKS, draw_xrayvision, write_torch_file
 
 WRITER = Path(__file__).parents[2] / "reference" / "write_xrayvision.py"
@@ -172,27 +171,17 @@ def test_files_of_parallel_training_and_older_names(weights):
     assert set(convert_weights(renamed, ROWS)) == set(convert_weights(weights, ROWS))
 
 
-def find_torch(folder: Path) -> str:
-    """A Python with PyTorch and TorchXRayVision: the one that ICBIR_TORCH_PYTHON names, else a new environment."""
-    named = os.environ.get("ICBIR_TORCH_PYTHON")
-    if named:
-        return named
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "torch")], check=True)
-    python = str(folder / "torch" / "bin" / "python")
-    packages = ["torch==2.13.0", "numpy", "pandas", "scikit-image", "imageio", "requests", "tqdm"]
-    for words in (packages, ["--no-deps", "torchxrayvision==1.5.7"]):  # torchvision is not needed
-        if subprocess.run([python, "-m", "pip", "install", "-q", *words], capture_output=True).returncode:
-            pytest.skip("PyTorch and TorchXRayVision cannot be installed here: name a Python in ICBIR_TORCH_PYTHON")
-    return python
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_torchxrayvision_itself_gives_the_same_numbers(tmp_path):
     """Files that PyTorch wrote of TorchXRayVision's own network, in all three ways, and its own outputs."""
     from icbir_core.model.torch_files import read_torch_weights
 
-    subprocess.run([find_torch(tmp_path), str(WRITER), str(tmp_path)], check=True)
+    # torchvision is not needed
+    python = find_torch(
+        tmp_path, "pandas", "scikit-image", "imageio", "requests", "tqdm", alone=("torchxrayvision==1.5.7",)
+    )
+    subprocess.run([python, str(WRITER), str(tmp_path)], check=True)
     read = {name: read_torch_weights(tmp_path / f"{name}.pt") for name in ("zip", "legacy", "state")}
     for other in ("legacy", "state"):
         assert set(read[other]) == set(read["zip"])

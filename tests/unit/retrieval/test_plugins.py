@@ -17,12 +17,13 @@ from icbir_core.cli import main
 from icbir_core.cli.catalogue_commands import LAYOUT_NAMES
 from icbir_core.errors import BrokenPlugin, RetrievalError, SaliencyError, UnknownNameError
 from icbir_core.evaluation.methods import list_default_methods
+from icbir_core.model.backbones import BACKBONES
 from icbir_core.plugins import GROUPS, load_reference
 from icbir_core.retrieval.methods import PARTS, SEARCH_METHODS, find_title
 from icbir_core.saliency.methods import SALIENCY_METHODS
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_plugin"
-REGISTRIES = (SEARCH_METHODS, SALIENCY_METHODS, LAYOUTS)
+REGISTRIES = (SEARCH_METHODS, SALIENCY_METHODS, LAYOUTS, BACKBONES)
 
 
 def install(folder: Path, name: str, version: str, groups: dict[str, dict[str, str]]) -> None:
@@ -72,6 +73,29 @@ def test_the_example_adds_one_of_each_behind_what_is_built_in(example):
         (name,) = example[registry.group]
         assert list(registry) == [*registry.built_in, name] and registry[name].name == name
     assert find_title("grey_levels") == "Grey levels" and "grey_levels" in list_default_methods()
+
+
+def test_its_backbone_is_built_trained_from_and_searched_with(example):
+    import keras
+
+    from icbir_core.errors import ModelError, UnsupportedLayer
+    from icbir_core.model.network import build_network, load_matching_weights, named_weights
+    from icbir_core.saliency.registry import attribute_output
+
+    network = build_network("thin", 2, 64)
+    assert network.get_layer("avg_pool").output.shape == (None, 24) and network.output_shape == (None, 2)
+    assert not load_matching_weights(build_network("thin", 2, 64), named_weights(network), strict=True)
+    films = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype(np.float32)
+    assert attribute_output(network, films, 0, "grad_cam").shape == (1, 64, 64)
+    with pytest.raises(UnsupportedLayer, match="'squash'"):
+        attribute_output(network, films, 0)
+    with pytest.raises(ModelError, match="There are no ImageNet weights for thin"):
+        build_network("thin", 2, 64, "imagenet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("icbir_example.thin.build_thin", lambda size, imagenet: 1 / 0)
+        with pytest.raises(ModelError, match="'thin' failed .ZeroDivisionError"):
+            build_network("thin", 2, 64)
+    assert isinstance(network, keras.Model)
 
 
 def test_its_layout_search_method_and_saliency_method_do_the_whole_job(
@@ -169,6 +193,7 @@ def test_everything_that_a_record_names_is_there():
         for reference in (method.index, method.measure, method.explain, method.describe):
             assert not reference or callable(load_reference(reference)), (method.name, reference)
     references = [method.compute for method in SALIENCY_METHODS.values()] + [layout.read for layout in LAYOUTS.values()]
+    references += [name for one in BACKBONES.values() for name in (one.build, one.convert) if name]
     assert all(callable(load_reference(reference)) for reference in references)
     assert not set(PARTS) & set(SEARCH_METHODS)
 
