@@ -31,7 +31,9 @@ class Radiograph:
 
     pixels : float32 (H, W) in [0, 1], air dark, bone bright, full resolution.
     stored_bits : bits of grey that the source really held (8 … 16).
-    sha256 : of the file's bytes; pixel_sha256 : of the decoded grey levels (identical film in another container).
+    sha256 : of the file's bytes; pixel_sha256 : of the decoded grey levels (identical film in another container);
+    stored_sha256 : of a DICOM's values before its window and tables (identical film under another header), of other
+    films as pixel_sha256.
     view : "PA", "AP", "LATERAL" or "unknown"; age in years or None; sex "M", "F" or "unknown".
     spacing : (row, column) in millimetres at the detector, or None.
     orientation_verified : True only where the header states the patient orientation.
@@ -55,6 +57,7 @@ class Radiograph:
     sex: str = UNKNOWN
     spacing: tuple[float, float] | None = None
     orientation_verified: bool = False
+    stored_sha256: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -110,8 +113,9 @@ class Case:
     """One row of the catalogue. `row` is its stable integer (never reused); `path` is relative to the workspace.
 
     orientation_verified : True only where the header of the original film stated the patient orientation.
-    instance : hash of the SOP Instance UID, or None. other_patients : hashes under which the film is known as well: in
-    another file of it, or in its header where the table names another patient.
+    instance : hash of the SOP Instance UID, or None. stored_sha256 : as of its `Radiograph`, None where the catalogue
+    was made before it was kept. other_patients : hashes under which the film is known as well: in another file of it,
+    or in its header where the table names another patient.
 
     Examples
     --------
@@ -137,6 +141,7 @@ class Case:
     removed: bool = False
     orientation_verified: bool = False
     instance: str | None = None
+    stored_sha256: str | None = None
     other_patients: tuple[str, ...] = ()
 
     @property

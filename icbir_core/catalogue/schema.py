@@ -46,6 +46,7 @@ CASES = Table(
     Column("orientation_verified", Boolean, nullable=False, default=False, server_default=text("0")),
     Column("doubt", Text),
     Column("instance", String(16), index=True),
+    Column("stored_sha256", String(64), index=True),
 )
 DEFAULTS = {
     column.name: column.default.arg if isinstance(column.default, ScalarElementColumnDefault) else None

@@ -29,6 +29,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
 # `benchmarks/same_picture.py` prints both kinds of pairs.
 SAME_PICTURE = 0.65
 _SIDE = 64
+# By which columns a film is known again, the surest first.
+_SAME_FILM = ("pixel_sha256", "stored_sha256", "instance")
 
 
 @dataclass(frozen=True)
@@ -103,22 +105,21 @@ def store_film(
         "orientation_verified": radiograph.orientation_verified,
         "doubt": " ".join(doubts) or None,
         "instance": workspace.hash_instance(raw.instance),
+        "stored_sha256": radiograph.stored_sha256,
     }
     others = () if header_patient in (None, patient) else (header_patient,)
     return StoredFilm(raw.label, record, others)
 
 
 def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[StoredFilm]) -> Kept | str | None:
-    """The case that holds the film already, in the catalogue or among those that wait for it, by the same grey levels
-    or the same instance; None if there is none; a sentence if another picture bears the film's instance."""
-    pixels, instance = stored.record["pixel_sha256"], stored.record["instance"]
-    records = [one.record for one in waiting]
-    same = next((one for one in records if one["pixel_sha256"] == pixels), None)
-    if same is None and instance is not None:
-        same = next((one for one in records if one["instance"] == instance), None)
-    held = workspace.catalogue.find_film(pixels, instance)
-    if same is not None and (held is None or (same["pixel_sha256"] == pixels and not held.same_pixels)):
-        held, path = Kept(same["case_id"], same["patient"], same["pixel_sha256"] == pixels), same["path"]
+    """The case that holds the film already, in the catalogue or among those that wait for it, by the same grey levels,
+    stored values or instance; None if there is none; a sentence if another picture bears the film's instance."""
+    film = [stored.record[name] for name in _SAME_FILM]
+    found = (_find_waiting(waiting, name, value) for name, value in zip(_SAME_FILM, film, strict=True))
+    way, same = next(((name, one) for name, one in zip(_SAME_FILM, found, strict=True) if one is not None), ("", None))
+    held = workspace.catalogue.find_film(*film)
+    if same is not None and (held is None or (way != "instance" and not held.same_pixels)):
+        held, path = Kept(same["case_id"], same["patient"], way != "instance"), same["path"]
     elif held is not None:
         path = workspace.catalogue.get(held.case_id).path
     if held is None or held.same_pixels:
@@ -130,6 +131,11 @@ def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[Stored
     if is_same_picture(*pictures):
         return held
     return f"The header gives it the identifier of the case '{held.case_id}', which shows another picture."
+
+
+def _find_waiting(waiting: Sequence[StoredFilm], name: str, value: str | None) -> dict[str, Any] | None:
+    """The record of the first film that waits with this value, if there is one."""
+    return next((one.record for one in waiting if value is not None and one.record[name] == value), None)
 
 
 def is_same_picture(first: Radiograph, second: Radiograph) -> bool:

@@ -74,7 +74,8 @@ class Held(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A case that holds a film: its name, its patient (hashed), and whether its grey levels are the same."""
+    """A case that holds a film: its name, its patient (hashed), and whether its grey levels or stored values are the
+    same."""
 
     case_id: str
     patient: str | None
@@ -160,16 +161,16 @@ class Catalogue:
                     found[case_id] = Held(source, size, None if removed else doubt)
         return found
 
-    def find_film(self, pixel_sha256: str, instance: str | None) -> Kept | None:
-        """The case, removed or not, that holds a film: by its grey levels, else by its hashed instance; None if none
-        does."""
-        columns = CASES.c.case_id, CASES.c.patient, CASES.c.pixel_sha256
-        same = CASES.c.pixel_sha256 == pixel_sha256
+    def find_film(self, pixel_sha256: str, stored_sha256: str, instance: str | None) -> Kept | None:
+        """The case, removed or not, that holds a film: by its grey levels, else by its stored values, else by its
+        hashed instance; None if none does."""
+        ways = [(CASES.c.pixel_sha256, pixel_sha256), (CASES.c.stored_sha256, stored_sha256)]
+        ways += [(CASES.c.instance, instance)] if instance is not None else []
         with self._connect() as connection:
-            for condition in (same,) if instance is None else (same, CASES.c.instance == instance):
-                query = select(*columns).where(condition).order_by(CASES.c.row).limit(1)
+            for column, value in ways:
+                query = select(CASES.c.case_id, CASES.c.patient).where(column == value).order_by(CASES.c.row).limit(1)
                 if (found := connection.execute(query).one_or_none()) is not None:
-                    return Kept(found.case_id, found.patient, found.pixel_sha256 == pixel_sha256)
+                    return Kept(found.case_id, found.patient, column is not CASES.c.instance)
         return None
 
     def eligible_rows(self, search_filter: SearchFilter | None = None) -> np.ndarray:

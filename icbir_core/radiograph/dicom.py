@@ -33,6 +33,7 @@ from icbir_core.radiograph.dicom_header import describe_header, get_numbers, get
 from icbir_core.radiograph.frames import CUT_SHORT, DAMAGED, EncodedFrame, decode_frame, find_frame, holds_items
 from icbir_core.radiograph.functional_groups import merge_functional_groups
 from icbir_core.radiograph.grey_pipeline import apply_grey_pipeline
+from icbir_core.radiograph.levels import hash_stored
 from icbir_core.radiograph.pixel_format import PALETTE, PixelFormat, read_pixel_format
 from icbir_core.radiograph.raster import check_pixel_count, check_scans
 from icbir_core.settings import ReadLimits
@@ -62,6 +63,7 @@ def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[s
     elif pixel_format.photometric == PALETTE:
         levels = read_palette(stored, dataset, facts)
     else:
+        fields["stored_sha256"] = hash_stored(stored)
         levels = apply_grey_pipeline(stored, dataset, pixel_format, facts)
     return levels, bits, facts, fields
 

@@ -30,6 +30,16 @@ def pixels_to_levels(pixels: np.ndarray) -> np.ndarray:
 
 def hash_levels(levels: np.ndarray) -> str:
     """sha256 (hexadecimal) of shape and grey levels: the same film in another lossless container hashes the same."""
-    digest = hashlib.sha256(f"{levels.shape[0]}x{levels.shape[1]}:".encode())
-    digest.update(np.ascontiguousarray(levels, dtype="<u2").data)
+    return _hash_words(levels, "<u2")
+
+
+def hash_stored(stored: np.ndarray) -> str:
+    """sha256 (hexadecimal) of shape and stored values (H, W, of 16 bits at most, signed or not), before any window or
+    table: the same film under another header hashes the same."""
+    return _hash_words(stored, "<i2" if stored.min() < 0 else "<u2")
+
+
+def _hash_words(values: np.ndarray, kind: str) -> str:
+    digest = hashlib.sha256(f"{values.shape[0]}x{values.shape[1]}:".encode())
+    digest.update(np.ascontiguousarray(values, dtype=kind).data)
     return digest.hexdigest()

@@ -55,15 +55,17 @@ def read_film(source: bytes | PathLike, limits: ReadLimits = DEFAULT_LIMITS) -> 
     digests: list[str] = []
     # Hashed while the child decodes.
     film = get_pool().decode(data, limits, lambda: digests.append(sha256_of_bytes(data)))
+    pixel_sha256 = hash_levels(film.levels)
+    fields = {"stored_sha256": pixel_sha256} | dict(film.fields)
     try:
         radiograph = Radiograph(
             pixels=levels_to_pixels(film.levels),
             sha256=digests[-1],
-            pixel_sha256=hash_levels(film.levels),
+            pixel_sha256=pixel_sha256,
             source_format=film.source_format,
             stored_bits=film.stored_bits,
             facts=film.facts,
-            **film.fields,
+            **fields,
         )
     except MemoryError:
         raise RadiographTooLarge("There is not enough memory for this film now; try again later.") from None

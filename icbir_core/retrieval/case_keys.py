@@ -1,4 +1,4 @@
-"""Which cases are the same patient or the same image, for a whole catalogue, in 32 bytes a case."""
+"""Which cases are the same patient or the same image, for a whole catalogue, in 40 bytes a case."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def shorten(text: str | None) -> np.uint64:
 
 
 class CaseKeys:
-    """rows int64 (N,) ascending, removed cases included; patients, pixels and instances uint64 (N,). others : pairs of
-    a row and another patient of it, int64 (M,) and uint64 (M,)."""
+    """rows int64 (N,) ascending, removed cases included; patients, pixels, instances and stored (values before any
+    window) uint64 (N,). others : pairs of a row and another patient of it, int64 (M,) and uint64 (M,)."""
 
     def __init__(
         self,
@@ -26,9 +26,11 @@ class CaseKeys:
         pixels: np.ndarray,
         instances: np.ndarray | None = None,
         others: tuple[np.ndarray, np.ndarray] | None = None,
+        stored: np.ndarray | None = None,
     ):
         self.rows, self.patients, self.pixels = rows, patients, pixels
         self.instances = np.zeros(len(rows), np.uint64) if instances is None else instances
+        self.stored = np.zeros(len(rows), np.uint64) if stored is None else stored
         self.others = others or (np.empty(0, np.int64), np.empty(0, np.uint64))
 
     @classmethod
@@ -38,12 +40,14 @@ class CaseKeys:
         patients: list[np.uint64] = []
         pixels: list[np.uint64] = []
         instances: list[np.uint64] = []
+        stored: list[np.uint64] = []
         others: list[tuple[int, np.uint64]] = []
         for batch in catalogue.iterate(batch=1024, include_removed=True):
             rows.extend(case.row for case in batch)
             patients.extend(shorten(case.patient) for case in batch)
             pixels.extend(shorten(case.pixel_sha256) for case in batch)
             instances.extend(shorten(case.instance) for case in batch)
+            stored.extend(shorten(case.stored_sha256) for case in batch)
             others.extend((case.row, shorten(patient)) for case in batch for patient in case.other_patients)
         return cls(
             np.array(rows, np.int64),
@@ -51,6 +55,7 @@ class CaseKeys:
             np.array(pixels, np.uint64),
             np.array(instances, np.uint64),
             (np.array([row for row, _ in others], np.int64), np.array([one for _, one in others], np.uint64)),
+            np.array(stored, np.uint64),
         )
 
     def _place(self, row: int) -> int | None:
@@ -62,9 +67,10 @@ class CaseKeys:
         one."""
         return self.rows[:0] if patient is None else self._find(shorten(patient))
 
-    def find_image(self, pixel_sha256: str) -> np.ndarray:
-        """Rows whose decoded grey levels are identical."""
-        found: np.ndarray = self.rows[self.pixels == shorten(pixel_sha256)]
+    def find_image(self, pixel_sha256: str, stored_sha256: str | None = None) -> np.ndarray:
+        """Rows whose decoded grey levels, or stored values where they are known, are identical."""
+        same = self.pixels == shorten(pixel_sha256)
+        found: np.ndarray = self.rows[same | (self.stored == shorten(stored_sha256)) if stored_sha256 else same]
         return found
 
     def find_instance(self, instance: str | None) -> np.ndarray:

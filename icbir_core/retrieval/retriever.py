@@ -206,7 +206,8 @@ class Retriever:
 
     def _find_excluded(self, query: Query, settings: SearchSettings) -> np.ndarray:
         """Rows that must not come back because they are the query, its patient or its image."""
-        same = np.union1d(self._keys.find_image(query.radiograph.pixel_sha256), self._find_instance(query))
+        image = self._keys.find_image(query.radiograph.pixel_sha256, query.radiograph.stored_sha256)
+        same = np.union1d(image, self._find_instance(query))
         if query.case_id is not None:
             same = np.union1d(same, [self.workspace.catalogue.get(query.case_id).row])
         parts = [np.empty(0, np.int64)] if settings.identical_image else [same]

@@ -30,6 +30,7 @@ def change(source: Path, target: Path, **elements: object) -> Path:
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
+    target.parent.mkdir(exist_ok=True)
     dataset.save_as(target)
     return target
 
@@ -152,6 +153,29 @@ def test_a_film_compressed_with_loss_is_the_same_instance(workspace, tmp_path):
     assert "identifier of the case 'a', which shows another picture" in doubt, "an exporter that gives all one UID"
 
 
+def test_the_same_stored_values_under_another_header_are_one_film(workspace, archive, tmp_path):
+    """Another window, another instance, another patient: only the values in the file are the same."""
+    folder = tmp_path / "stations"
+    first = write_dicom(folder / "a.dcm", seed=1, PatientID="P0", SOPInstanceUID="1.2.1")
+    windowed = {"WindowCenter": 100, "WindowWidth": 900}
+    change(first, folder / "b.dcm", PatientID="P1", SOPInstanceUID="1.2.2", **windowed)
+    change(first, folder / "c.dcm", PatientID="P2", SOPInstanceUID="1.2.3", PhotometricInterpretation="MONOCHROME1")
+    values = dcmread(first).pixel_array
+    other = {"PatientID": "P3", "SOPInstanceUID": "1.2.4", "PixelData": (values // 2).tobytes()}
+    change(first, folder / "d.dcm", **other)
+    report = ingest(workspace, IngestOptions("folder", folder))
+    assert [item for item, _ in report.skipped] == ["b", "c"] and report.count_copies() == 2
+    assert len(list(workspace.images.iterdir())) == 2
+    for patient in ("P0", "P1", "P2"):
+        assert find_excluded(workspace, patient) == {"a"}
+    windowed = {"WindowCenter": 300, "WindowWidth": 700}
+    later = change(first, tmp_path / "later" / "e.dcm", PatientID="P5", SOPInstanceUID="1.2.5", **windowed)
+    assert ingest(workspace, IngestOptions("folder", later.parent)).count_copies() == 1
+    query = read_query(workspace, "q", later).radiograph
+    keys = CaseKeys.read(workspace.catalogue)
+    assert keys.find_image(query.pixel_sha256, query.stored_sha256).tolist() == [0]
+
+
 def test_what_is_one_picture_and_what_is_not(tmp_path):
     films = write_simulated(tmp_path / "made", count=3, seed=5, size=256) / "images"
     first, second, third = (read_radiograph(path) for path in sorted(films.glob("*.png")))
@@ -187,7 +211,9 @@ def test_a_catalogue_made_before_this_is_opened_and_knows_its_films_by_pixels(wo
     workspace.catalogue.close()
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:
         connection.execute("DROP INDEX ix_cases_instance")
-        connection.execute("ALTER TABLE cases DROP COLUMN instance")
+        connection.execute("DROP INDEX ix_cases_stored_sha256")
+        for column in ("instance", "stored_sha256"):
+            connection.execute(f"ALTER TABLE cases DROP COLUMN {column}")
         for table in ("copies", "other_patients"):
             connection.execute(f"DROP TABLE {table}")
     opened = Workspace.open(workspace.path)
