@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -45,15 +47,20 @@ HEAVY = {"tensorflow", "keras", "annoy", "tf_explain", "torch"}
 INTERNET = {"urllib", "http", "requests", "socket", "socketserver", "ssl", "ftplib", "aiohttp", "httpx", "urllib3"}
 
 
+@cache
+def find_import_statements(source: str) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def list_imports(path: Path) -> list[tuple[int, str]]:
     """(line, absolute module name) of every import in a file; `from a import b` gives a.b as well as a."""
     package = path.relative_to(ROOT).with_suffix("").parts
     package = package[:-1]
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in find_import_statements(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = list(package[: len(package) - node.level + 1]) if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             found.append((node.lineno, module))
@@ -79,6 +86,30 @@ def find_offences(files: list[Path], forbidden: set[str]) -> list[str]:
         for line, module in list_imports(file)
         if module.split(".")[0] in forbidden
     ]
+
+
+def map_modules(files: list[Path]) -> dict[str, set[str]]:
+    """Each module's name with the names of those modules among `files` that it imports itself, inside functions too."""
+    names = {name_module(file): file for file in files}
+    found = {}
+    for name, file in names.items():
+        modules = {module for _, module in list_imports(file)} & set(names)
+        # `from a import b` is an import of the module a.b where there is one, not of the package a.
+        found[name] = {module for module in modules if not any(other.startswith(f"{module}.") for other in modules)}
+    return found
+
+
+def name_module(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def find_circle(files: list[Path]) -> list[str]:
+    """The names of modules that import each other in a circle; empty where none do."""
+    try:
+        TopologicalSorter(map_modules(files)).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
 
 
 def test_every_room_is_known():
@@ -197,6 +228,28 @@ def test_importing_loads_nothing_heavy(module):
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    files = list_files(CORE, PAGES, ROOT / "pages", ROOT / "app.py")
+    assert sum(map(len, map_modules(files).values())) > 500, "the walk finds the imports"
+    assert not (circle := find_circle(files)), " -> ".join(circle)
+
+
+def test_a_circle_is_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "room").mkdir()
+    sources = {
+        "__init__": "",
+        "a": "from room import b\n",
+        "b": "def f():\n    from . import c\n",
+        "c": "import room.a\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / "room" / f"{name}.py").write_text(source)
+    assert set(find_circle(list_files(tmp_path))) == {"room.a", "room.b", "room.c"}
+    (tmp_path / "room" / "c.py").write_text("import json\n")
+    assert not find_circle(list_files(tmp_path))
 
 
 def test_the_walk_sees_imports_of_every_kind(tmp_path, monkeypatch):
