@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
 from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.layouts.finder import ENDINGS
 from icbir_core.catalogue.storing import read_case_radiograph
@@ -168,7 +171,7 @@ def list_held() -> dict[str, str]:
     return number_equals({key: film.entry for key, film in state.get(Key.FILMS, {}).items()})
 
 
-def take_uploads(workspace: Workspace, files: list) -> list[str]:
+def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
     """Read what was dropped; the sentences about what could not be read or is not held. The first new film becomes the
     current one.
     """
@@ -243,7 +246,8 @@ def choose(film: Film) -> None:
 
 def get_current() -> Film | None:
     """The film that is searched with, or None."""
-    return state.get(Key.FILMS, {}).get(state.get(Key.CURRENT))
+    films: dict[str, Film] = state.get(Key.FILMS, {})
+    return films.get(state.get(Key.CURRENT))
 
 
 def list_demonstration(workspace: Workspace) -> list[Path]:
@@ -291,7 +295,7 @@ def open_named(workspace: Workspace, name: str) -> Film | None:
 def case_picture(workspace: Workspace, case: Case) -> Picture:
     """A catalogue case for the viewer; read from disk only where it was not packed before."""
 
-    def read():
+    def read() -> tuple[np.ndarray, int]:
         radiograph = read_case_radiograph(workspace, case)
         return radiograph.pixels, radiograph.stored_bits
 

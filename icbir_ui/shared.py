@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
@@ -26,6 +26,9 @@ from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui.errors import explain
+
+if TYPE_CHECKING:
+    from icbir_core.retrieval.retriever import Retriever
 
 Answer = TypeVar("Answer")
 RATINGS_FILE = "ratings.db"
@@ -67,7 +70,7 @@ def open_ratings() -> RatingsStore:
     return _open_ratings(get_environment("RATINGS") or str(find_workspace_path() / RATINGS_FILE))
 
 
-def open_retriever(workspace: Workspace) -> Any:
+def open_retriever(workspace: Workspace) -> Retriever:
     """The core's retriever on the device that `app --device` names; imported here, because it takes seconds and a page
     must not wait for it.
     """
@@ -113,12 +116,12 @@ class SearchService:
         self._state = self._opened_state = IndexState.read(workspace)
         self.started = time.monotonic()
         self.error: str | None = None
-        self._retriever: Any = None
+        self._retriever: Retriever | None = None
         self._wanted = threading.Event()
         self._loaded = threading.Event()
         self._worker = ThreadPoolExecutor(1, "icbir-service")
         self._begun = False
-        self._waiting: list[Future] = []
+        self._waiting: list[Future[Any]] = []
         self._counting = threading.Lock()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._limit = limit
@@ -141,7 +144,7 @@ class SearchService:
         gc.disable()  # each collection would walk over all that is being loaded, and every page would stand still
         try:
             self._retriever = open_retriever(self.workspace)
-            self._warm_up()
+            self._warm_up(self._retriever)
         except Exception as error:
             self.error = explain(error)
         if again:
@@ -151,7 +154,7 @@ class SearchService:
         sys.setswitchinterval(held)
         self._loaded.set()
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, retriever: Retriever) -> None:
         """The first film takes seconds more than any other, because the networks are compiled for it: so take one.
 
         What goes wrong here is told to the one whose own film it concerns.
@@ -159,7 +162,7 @@ class SearchService:
         with suppress(Exception):
             for case in self.workspace.catalogue.cases()[:1]:
                 film = read_case_radiograph(self.workspace, case)
-                self._retriever.embed_query(Query(case.case_id, film))
+                retriever.embed_query(Query(case.case_id, film))
 
     @property
     def ready(self) -> bool:
@@ -170,11 +173,11 @@ class SearchService:
         return not self._loaded.is_set()
 
     @property
-    def retriever(self) -> Any:
+    def retriever(self) -> Retriever:
         """The retriever, once it is there. Raises `WorkspaceError` with the reason if it could not be opened."""
         self.begin()
         self._loaded.wait()
-        if self.error:
+        if self._retriever is None or self.error:
             raise WorkspaceError(self.error)
         return self._retriever
 
@@ -209,13 +212,13 @@ class SearchService:
         return "Ready." if self.ready else f"The networks are loading ({seconds} s)."
 
     def ask(
-        self, key: Hashable, compute: Callable[[Any], Answer], tell: Callable[[str], None] = lambda word: None
+        self, key: Hashable, compute: Callable[[Retriever], Answer], tell: Callable[[str], None] = lambda word: None
     ) -> Answer:
         """The answer remembered under `key`, else `compute(retriever)`, one reader at a time.
 
         tell(word) is called while waiting, with the length of the queue. Errors are not remembered.
         """
-        known = self._recall(key)
+        known: Answer | None = self._recall(key)
         if known is not None:
             return known
         retriever = self.retriever
@@ -244,7 +247,7 @@ class SearchService:
         with self._counting:
             return key in self._answers
 
-    def _count_before(self, asked: Future) -> int:
+    def _count_before(self, asked: Future[Any]) -> int:
         with self._counting:
             return self._waiting.index(asked)
 
@@ -302,7 +305,7 @@ def list_map_methods() -> dict[str, tuple[str, bool, str]]:
     return {name: (method.title, method.signed, method.description) for name, method in SALIENCY_METHODS.items()}
 
 
-def explain_pair(retriever: Any, query: Query, case: Case, ranking: Ranking) -> tuple[SaliencyMap, SaliencyMap]:
+def explain_pair(retriever: Retriever, query: Query, case: Case, ranking: Ranking) -> tuple[SaliencyMap, SaliencyMap]:
     """Which places of a query and a case set them apart (positive) or bring them nearer, by the ranking's method."""
     found = retriever.explain_pair(query, case, ranking.method, ranking.target)
     return found.first, found.second

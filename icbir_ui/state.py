@@ -117,4 +117,4 @@ def get_window() -> str:
     """A name for this browser window, stored with each rating."""
     if get(Key.WINDOW) is None:
         put(Key.WINDOW, uuid.uuid4().hex[:12])
-    return get(Key.WINDOW)
+    return str(get(Key.WINDOW))

@@ -29,7 +29,8 @@ class EmbeddingMap:
 
     def place(self, vector: np.ndarray) -> np.ndarray:
         """Where an embedding (D,) lies in the plane: float (2,)."""
-        return self.plane.transform(np.asarray(vector, np.float64)[None])[0]
+        place: np.ndarray = self.plane.transform(np.asarray(vector, np.float64)[None])[0]
+        return place
 
 
 def project_catalogue(retriever: Retriever, target: str, method: str) -> EmbeddingMap:

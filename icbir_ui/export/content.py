@@ -103,7 +103,12 @@ def _encode(picture: np.ndarray) -> bytes:
 
 
 def _draw(
-    radiograph: Radiograph, found, maps: Maps, window, view: Mapping[str, Any], region: Region | None = None
+    radiograph: Radiograph,
+    found: SaliencyMap | None,
+    maps: Maps,
+    window: Mapping[str, float] | None,
+    view: Mapping[str, Any],
+    region: Region | None = None,
 ) -> tuple[tuple[str, ...], bytes, bytes | None]:
     pixels = reduce_film(apply_window(radiograph.pixels, window, bool(view.get("invert"))))
     sides = list_sides(radiograph)
@@ -125,7 +130,7 @@ def _draw(
     return sides, film, _encode(attach_legend(overlay, style, maps.scale))
 
 
-def _try_draw(read: Callable[[], Radiograph], *given) -> tuple[tuple[str, ...], _Drawn]:
+def _try_draw(read: Callable[[], Radiograph], *given: Any) -> tuple[tuple[str, ...], _Drawn]:
     """The sentence that stands in place of the picture (none where it can be drawn), and what `_draw` gives."""
     try:
         return (), _draw(read(), *given)

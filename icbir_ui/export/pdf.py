@@ -6,6 +6,7 @@ Where a sign stands as its code point, because the fonts lack it, the report say
 from __future__ import annotations
 
 import io
+from typing import Any
 from xml.sax.saxutils import escape
 
 from reportlab.lib import colors
@@ -111,7 +112,7 @@ def write_sentence(text: str) -> bytes:
 def _build(story: list[Flowable]) -> bytes:
     """The PDF of what is told in order, with the notice at the foot of every page."""
 
-    def foot(canvas, document) -> None:
+    def foot(canvas: Any, document: Any) -> None:
         canvas.saveState()
         canvas.setFont(PLAIN, 7.5)
         canvas.drawString(18 * mm, 10 * mm, f"ICBIR · {NOTICE}")

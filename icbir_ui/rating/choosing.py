@@ -18,7 +18,7 @@ def choose_study(place: Any, names: list[str]) -> str:
         state.put(Key.STUDY, wanted)
     elif state.get(Key.STUDY) not in names:
         state.put(Key.STUDY, names[0])
-    name = show_choice(place.selectbox, "Study", names, key=Key.STUDY, on_choice=_write_study)
+    name: str = show_choice(place.selectbox, "Study", names, key=Key.STUDY, on_choice=_write_study)
     _write_study()
     return name
 

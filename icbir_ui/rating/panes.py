@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from icbir_ui.films import case_picture
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
+
+if TYPE_CHECKING:
+    from icbir_core.retrieval.retriever import Retriever
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 METHOD = "deep_taylor"
@@ -78,7 +81,7 @@ def compute_maps(
     return found
 
 
-def _map_case(case: Case, target: str, retriever: Any) -> SaliencyMap:
+def _map_case(case: Case, target: str, retriever: Retriever) -> SaliencyMap:
     return retriever.map_of(case, METHOD, target)
 
 
@@ -87,14 +90,16 @@ def knows_maps(service: SearchService, workspace: Workspace, session: ReadingSes
     return not item.with_maps or all(service.knows(key) for _, key in _name_maps(workspace, session, item))
 
 
-def _name_maps(workspace: Workspace, session: ReadingSession, item: BlindItem) -> list[tuple[Case, tuple]]:
+def _name_maps(workspace: Workspace, session: ReadingSession, item: BlindItem) -> list[tuple[Case, Hashable]]:
     """Each film of an item, with the name under which the service remembers its map."""
     query_id, case_ids = session.find_cases(item.token)
     cases = [workspace.catalogue.get(case_id) for case_id in (query_id, *case_ids)]
     return [(case, ("map", case.pixel_sha256, session.study.target, METHOD)) for case in cases]
 
 
-def _hide(workspace: Workspace, session: ReadingSession, case: Case, maps: dict) -> tuple[Picture, MapPicture | None]:
+def _hide(
+    workspace: Workspace, session: ReadingSession, case: Case, maps: Mapping[str, np.ndarray]
+) -> tuple[Picture, MapPicture | None]:
     """The film and its map, named by a keyed hash: nobody who has the film can find it in the page's source."""
     text = f"{session.reader}|{case.pixel_sha256}".encode()
     name = hmac.new(session.study.salt.encode(), text, hashlib.sha256).hexdigest()[:32]

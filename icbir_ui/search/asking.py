@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -21,6 +21,9 @@ from icbir_ui.films import Film
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, ViewerOptions
+
+if TYPE_CHECKING:
+    from icbir_core.retrieval.retriever import Retriever
 
 NO_MAP = "none"
 
@@ -62,7 +65,7 @@ def is_known(service: SearchService, film: Film, settings: SearchSettings) -> bo
     return service.knows(_name_ranking(service, film, settings))
 
 
-def _name_ranking(service: SearchService, film: Film, settings: SearchSettings) -> tuple:
+def _name_ranking(service: SearchService, film: Film, settings: SearchSettings) -> Hashable:
     steps = get_trail().describe()
     return "ranking", film.key, film.query.case_id, film.query.patient, repr(settings), steps, _count_cases(service)
 
@@ -101,7 +104,7 @@ def compute_maps(
     return Maps(query, found, method, title, signed, scale, threshold, ends=ends)
 
 
-def _map_item(item: Query | Case, method: str, target: str, retriever: Any) -> SaliencyMap:
+def _map_item(item: Query | Case, method: str, target: str, retriever: Retriever) -> SaliencyMap:
     return retriever.map_of(item, method, target)
 
 
@@ -120,7 +123,7 @@ def describe_scale(maps: Maps, what: str) -> str:
     return f"{maps.title}{drawn}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
 
 
-def viewer_options(maps: Maps, **more) -> ViewerOptions:
+def viewer_options(maps: Maps, **more: Any) -> ViewerOptions:
     """The viewer's common options for some maps: colours of their kind, one scale, the legend."""
     name = (DIVERGING_MAPS if maps.signed else SEQUENTIAL_MAPS)[0]
     shown = maps.query is not None
@@ -153,7 +156,7 @@ def show_loading(service: SearchService, then: str = "") -> None:
         st.rerun()  # ready since the page asked
 
 
-def _name_pair(film: Film, case: Case, ranking: Ranking) -> tuple:
+def _name_pair(film: Film, case: Case, ranking: Ranking) -> Hashable:
     return "pair", film.key, case.pixel_sha256, ranking.target, ranking.method
 
 

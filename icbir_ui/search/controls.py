@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.retrieval.methods import find_title
 from icbir_core.settings import SearchFilter, SearchSettings
@@ -24,14 +26,14 @@ ALL_AGES = (0, OLDEST)
 FINDING_WORDS = {"present": Key.PRESENT_FILTER, "absent": Key.ABSENT_FILTER}
 
 
-def _ensure(key: Key, options: list, first: object = None) -> Any:
+def _ensure(key: Key, options: Sequence[Any], first: object = None) -> Any:
     """The remembered choice; one that is not offered (any more) falls back to the first."""
     if state.get(key) not in options:
         state.put(key, first if first in options else options[0])
     return state.get(key)
 
 
-def choose_settings(service: SearchService, columns: list) -> tuple[SearchSettings, str]:
+def choose_settings(service: SearchService, columns: Sequence[DeltaGenerator]) -> tuple[SearchSettings, str]:
     """Draw the controls into five columns; (settings, map method)."""
     read_settings(service)
     target = state.get(Key.TARGET)
@@ -84,7 +86,7 @@ def read_settings(service: SearchService) -> tuple[SearchSettings, str]:
     return SearchSettings(top_k=count, method=method, target=target, filter=read_filter()), shown
 
 
-def choose_filter(service: SearchService, column) -> None:
+def choose_filter(service: SearchService, column: DeltaGenerator) -> None:
     """Draw the filters in a popover that says how many cases they leave."""
     catalogue = service.workspace.catalogue
     chosen = read_filter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import FINDING, find_method
@@ -16,7 +17,7 @@ from icbir_ui.words import describe_film, describe_findings, describe_hit, descr
 QUERY_PANE, MAP_PANE = "query", "query map"
 
 
-def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict]:
+def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Probabilities as bars, the target first, then falling. findings : for which a bar asks for a search by it."""
     if ranking.prediction is None:
         return []
@@ -49,7 +50,7 @@ def query_pane(
     maps: Maps | None = None,
     plain: bool = False,
     findings: Sequence[str] = (),
-    **more,
+    **more: Any,
 ) -> Pane:
     """The film that is searched with, with its facts, warnings and probabilities.
 

@@ -179,7 +179,7 @@ def _serve(identity: str, data: bytes, kept: int) -> dict[str, str]:
     return {"hash": identity, "url": get_instance().media_file_mgr.add(data, _MIMETYPE, f"icbir-{identity}")}
 
 
-def prepare_pictures(pictures: Sequence[Picture]) -> list[Future]:
+def prepare_pictures(pictures: Sequence[Picture]) -> list[Future[bytes]]:
     """Begin to read and compress, on all cores, films that a viewer will soon show; returns at once."""
     different = {one.identity: one for one in pictures}
     return [_PACKING.submit(_pack_picture, identity, one) for identity, one in different.items()]
@@ -215,7 +215,10 @@ def _describe(pane: Pane) -> dict[str, Any]:
 
 
 def show_viewer(
-    panes: Sequence[Pane], options: ViewerOptions, key: str, on_event: Callable[[str, dict], None] | None = None
+    panes: Sequence[Pane],
+    options: ViewerOptions,
+    key: str,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> Mapping[str, Any]:
     """Mount the viewer; returns the reader's last reported view ({} before the first).
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ WORTH = 0.85
 SAMPLED = 32
 
 
-def _pack(levels: np.ndarray, header: dict) -> bytes:
+def _pack(levels: np.ndarray, header: dict[str, Any]) -> bytes:
     """The container of `levels` (uint8 or uint16, (H, W))."""
     differences = np.diff(levels, axis=1, prepend=levels.dtype.type(0))
     planes = [differences]
@@ -65,7 +66,7 @@ def pack_map(values: np.ndarray, identity: str, secret: str = "") -> bytes:
     return _pack(levels, {"low": low, "high": low + span, "identity": identity, "secret": secret})
 
 
-def unpack(data: bytes) -> tuple[np.ndarray, dict]:
+def unpack(data: bytes) -> tuple[np.ndarray, dict[str, Any]]:
     """What `pack_film` and `pack_map` wrote: (levels, header). The steps of unpacking.js, to prove them."""
     if data[:4] != MAGIC:
         raise ValueError(f"Expected a film container starting with {MAGIC!r}, got {data[:4]!r}.")
