@@ -110,6 +110,30 @@ class StudyError(IcbirError):
     """A reading study or a rating is not valid."""
 
 
+class PacsError(IcbirError):
+    """The archive (PACS) cannot be asked, or its answer cannot be used."""
+
+
+class PacsUnreachable(PacsError):
+    """The archive does not answer, or stopped in the middle of an answer; the same call may succeed later."""
+
+
+class PacsRefused(PacsError):
+    """The archive does not let this program in."""
+
+
+class PacsNotFound(PacsError):
+    """The archive does not have what was asked for."""
+
+
+class PacsMismatch(PacsError):
+    """What came from the archive is not what was asked for."""
+
+
+class PacsStopped(PacsError):
+    """The reader stopped the transfer."""
+
+
 class UnknownNameError(IcbirError, KeyError):
     """A name is not in the registry; the message lists the known ones."""
 

@@ -42,6 +42,28 @@ class DecodingLimits:
         return self.processor_seconds + size // self.bytes_a_second
 
 
+@dataclass(frozen=True)
+class PacsSettings:
+    """Where the archive (PACS) is asked by DICOMweb, and as whom.
+
+    address : the base address, such as https://pacs.example/dicom-web. user, password : for basic authentication;
+    token : for bearer. certificate : PEM file with this program's certificate and key; authority : PEM file of the
+    authorities that sign the archive's certificate, instead of the common ones. seconds : of silence after which the
+    archive counts as unreachable; transfer_seconds : that one answer may take in all. studies : most that a query
+    gives.
+    """
+
+    address: str
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    certificate: str = ""
+    authority: str = ""
+    seconds: float = 30.0
+    transfer_seconds: float = 300.0
+    studies: int = 2000
+
+
 # Of films that are searched with or for: no chest can be seen in fewer pixels.
 FILM_LIMITS = ReadLimits(min_side=32)
 
@@ -166,6 +188,23 @@ def count_held_megapixels() -> int:
     """
     asked = get_environment("HELD_MEGAPIXELS") or ""
     return int(asked) if asked.isdigit() and int(asked) > 0 else 1000
+
+
+def read_pacs_settings(address: str | None = None) -> PacsSettings | None:
+    """The archive that `ICBIR_DICOMWEB` names (or `address`, in its place), with the credentials of the variables
+    beside it; None where none is named.
+    """
+    address = address or get_environment("DICOMWEB")
+    if not address:
+        return None
+    return PacsSettings(
+        address=address.rstrip("/"),
+        user=get_environment("DICOMWEB_USER") or "",
+        password=get_environment("DICOMWEB_PASSWORD") or "",
+        token=get_environment("DICOMWEB_TOKEN") or "",
+        certificate=get_environment("DICOMWEB_CERTIFICATE") or "",
+        authority=get_environment("DICOMWEB_AUTHORITY") or "",
+    )
 
 
 def get_environment(name: str) -> str | None:

@@ -68,7 +68,8 @@ class FilmHeader:
     number : the patient's number, None where none is written; issuer : who gave it, "" where that is not said.
     instance : the SOP Instance UID, None where there is none. modality : "" where it is not said. burned_in : whether
     it says that text is burned into the picture. has_picture : whether it describes one. view, age, sex : as of a
-    `Radiograph`. unreadable : the name of an element that decides on one of these and is damaged, else "".
+    `Radiograph`. unreadable : the name of an element that decides on one of these and is damaged, else "". study : the
+    Study Instance UID, None where there is none.
     """
 
     number: str | None = field(repr=False)
@@ -81,6 +82,7 @@ class FilmHeader:
     age: int | None
     sex: str
     unreadable: str = ""
+    study: str | None = field(default=None, repr=False)
 
     @property
     def patient(self) -> str | None:

@@ -126,6 +126,7 @@ class Orthanc:
             "Plugins": [str(PLUGIN)],
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
             "StableAge": 1,
+            "SyncStorageArea": False,
         }
 
     def _require_process(self) -> subprocess.Popen[bytes]:

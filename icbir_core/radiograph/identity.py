@@ -97,6 +97,7 @@ def _describe(dataset: Dataset) -> FilmHeader:
         age=read_age(dataset),
         sex=read_sex(dataset),
         unreadable=next((keyword for keyword in _DECIDING if not _is_readable(dataset, keyword)), ""),
+        study=get_text(dataset, "StudyInstanceUID") or None,
     )
 
 
