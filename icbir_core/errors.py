@@ -134,6 +134,10 @@ class PacsStopped(PacsError):
     """The reader stopped the transfer."""
 
 
+class DicomExportError(IcbirError):
+    """A result cannot be written as DICOM objects."""
+
+
 class UnknownNameError(IcbirError, KeyError):
     """A name is not in the registry; the message lists the known ones."""
 

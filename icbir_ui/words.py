@@ -96,8 +96,3 @@ def describe_cautions(ranking: Ranking) -> list[str]:
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
         cautions.append(SIMULATED)
     return cautions
-
-
-def list_sides(radiograph: Radiograph) -> tuple[str, ...]:
-    """What stands in the lower corners of a film: its sides only where its header vouches for them."""
-    return ("R", "L") if radiograph.orientation_verified else ("orientation unverified",)

@@ -14,12 +14,12 @@ import numpy as np
 
 from icbir_core import __version__
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.radiograph.marks import draw_region, list_sides, write_sides
 from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
 from icbir_core.retrieval.methods import find_title
 from icbir_core.retrieval.refinement import Region
 from icbir_core.types import Radiograph, Ranking, SaliencyMap
 from icbir_ui.errors import explain
-from icbir_ui.export.marks import draw_region, write_sides
 from icbir_ui.films import Film
 from icbir_ui.search.asking import Maps, describe_scale
 from icbir_ui.search.panes import describe_state
@@ -31,7 +31,6 @@ from icbir_ui.words import (
     describe_hit,
     describe_person,
     describe_share,
-    list_sides,
 )
 
 SIDE = 1000

@@ -20,6 +20,7 @@ from pypdf import PdfReader
 from reportlab.platypus import Paragraph
 
 from icbir_core.errors import WorkspaceError
+from icbir_core.radiograph.marks import REGION_COLOUR
 from icbir_core.radiograph.overlay import shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
@@ -28,7 +29,6 @@ from icbir_ui.export import content, controls, pdf
 from icbir_ui.export.content import apply_window, gather_report
 from icbir_ui.export.html import write_html
 from icbir_ui.export.letters import is_spelt, spell
-from icbir_ui.export.marks import REGION_COLOUR
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film

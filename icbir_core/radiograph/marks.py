@@ -10,9 +10,16 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from icbir_core.types import Radiograph
+
 REGION_COLOUR = (0xFF, 0xD4, 0x79)  # that of the viewer
 _LIGHT, _DARK = (232, 237, 242), (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def list_sides(radiograph: Radiograph) -> tuple[str, ...]:
+    """What stands in the lower corners of a film: its sides only where its header vouches for them."""
+    return ("R", "L") if radiograph.orientation_verified else ("orientation unverified",)
 
 
 def write_sides(picture: np.ndarray, sides: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,160 @@
+"""What the DICOM objects of a search say, before any of them is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+
+from icbir_core.errors import DicomExportError
+from icbir_core.pacs.source_header import SourceHeader
+from icbir_core.radiograph.network_input import Box, Letterbox
+from icbir_core.radiograph.overlay import OverlayStyle
+from icbir_core.types import Ranking, SaliencyMap
+
+RESEARCH = "For research, not for diagnosis"
+SMALLEST_PART = 0.001
+"""Of the film's pixels, that a connected part of a map must cover to be named a region."""
+MOST_REGIONS = 8
+_KINDS = {"length": 2, "angle": 3, "ratio": 4}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a reader measured on the film.
+
+    kind : "length" (two points), "angle" (three, its corner in the middle) or "ratio" (two lines of two points each, as
+    of heart and chest). points : (column, row) in pixels of the film, the upper left corner of the film at (0, 0).
+    value : in `unit`: "mm", "px", "deg" or "1".
+    """
+
+    kind: str
+    points: tuple[tuple[float, float], ...]
+    value: float
+    unit: str
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if _KINDS.get(self.kind) != len(self.points) or self.unit not in ("mm", "px", "deg", "1"):
+            raise DicomExportError(f"A {self.kind} of {len(self.points)} points in '{self.unit}' cannot be exported.")
+
+
+@dataclass(frozen=True, eq=False)
+class ShownFilm:
+    """A film as the reader saw it. pixels : float32 (H, W) in [0, 1], with her window. found : its map as it is drawn,
+    or None. lines : what stands below it; nothing that names a person. sides : what stands in its lower corners.
+    """
+
+    title: str
+    pixels: np.ndarray
+    found: SaliencyMap | None = None
+    lines: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """One search, to be written as DICOM objects.
+
+    source : of the query film. style, scale : how every map is drawn; map_title : what the map is, "" without one.
+    versions : name and version of all that computed it. region : what of the film was searched with. made : when; the
+    same result made at the same time gives the same objects, byte for byte.
+    """
+
+    source: SourceHeader
+    ranking: Ranking
+    query: ShownFilm
+    cases: tuple[ShownFilm, ...]
+    style: OverlayStyle
+    scale: float
+    map_title: str
+    pixel_sha256: str
+    versions: tuple[tuple[str, str], ...] = ()
+    filters: str = "no filter"
+    region: Box | None = None
+    measurements: tuple[Measurement, ...] = ()
+    made: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        rows, columns = self.query.pixels.shape
+        if (rows, columns) != (self.source.rows, self.source.columns):
+            raise DicomExportError(
+                f"The film has {columns} × {rows} pixels and its header says {self.source.columns} × "
+                f"{self.source.rows}, so that no place on it can be named."
+            )
+
+    def make_uid(self, name: str) -> str:
+        """The UID of one part of this result: a function of all that the result says."""
+        ranking = json.dumps(self.ranking.as_record(), sort_keys=True, default=str)
+        said = (self.made.isoformat(), repr(self.region), repr(self.measurements), repr(self.versions), self.filters)
+        parts = (self.source.study, self.source.instance, self.pixel_sha256, ranking, *said, self.map_title, name)
+        digest = hashlib.sha256("\0".join(parts).encode()).digest()
+        # PS3.5 B.2: a UUID as a decimal number below 2.25.
+        return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
+
+
+@dataclass(frozen=True, eq=False)
+class MapRegion:
+    """A connected part of a map from its threshold on. outline : float (N, 2), (column, row) in pixels of the film, not
+    closed. share : of the map's shown strength that lies in it; sign : 1, or −1 where it speaks against the finding.
+    """
+
+    outline: np.ndarray
+    share: float
+    sign: int
+
+
+def find_map_regions(film: ShownFilm, style: OverlayStyle, scale: float) -> tuple[MapRegion, ...]:
+    """The parts of a film's map that are shown, the strongest first: at most 8, each of 0.1 % of the film or more.
+
+    Empty where there is no map, where it marks no place, or where nothing of it reaches the threshold.
+    """
+    found = film.found
+    if found is None or found.state != "ok" or not scale > 0:
+        return ()
+    values = found.values
+    if values.shape != film.pixels.shape:
+        values = Letterbox.of(film.pixels.shape, values.shape[0]).to_film(values)
+    shown = [
+        region for sign in ((1, -1) if style.signed else (1,)) for region in _trace(sign * values, style, scale, sign)
+    ]
+    total = sum(region.share for region in shown)
+    large = [one for one in shown if cv2.contourArea(one.outline.astype(np.float32)) >= SMALLEST_PART * values.size]
+    large.sort(key=lambda region: -region.share)
+    return tuple(MapRegion(one.outline, one.share / total, one.sign) for one in large[:MOST_REGIONS])
+
+
+def _trace(values: np.ndarray, style: OverlayStyle, scale: float, sign: int) -> Iterable[MapRegion]:
+    strength = np.maximum(values, 0)
+    mask = ((strength > 0) & (strength >= style.threshold * scale)).astype(np.uint8)
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    sums = np.bincount(labels.ravel(), strength.ravel(), minlength=count)
+    for number in range(1, count):
+        outlines, _ = cv2.findContours((labels == number).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        line = max(outlines, key=len)
+        # The centre of a pixel lies half a pixel from its corner, where DICOM counts from.
+        outline = cv2.approxPolyDP(line, 1.0, True).reshape(-1, 2).astype(np.float64) + 0.5
+        if len(outline) >= 3:
+            yield MapRegion(outline, float(sums[number]), sign)
+
+
+def list_versions(ranking: Ranking, program: str) -> tuple[tuple[str, str], ...]:
+    """The program's and the ranking's versions: (name, version or hash)."""
+    return (("ICBIR", program), *sorted(ranking.versions.items()))
+
+
+def describe_cases(ranking: Ranking) -> tuple[tuple[str, ...], ...]:
+    """Two lines for each hit, without age and sex: its findings, and its distance."""
+    return tuple(
+        (
+            ", ".join(hit.case.present) or "no finding listed",
+            f"distance {hit.distance:.4g} ({ranking.metric}) · view {hit.case.view}",
+        )
+        for hit in ranking.hits
+    )

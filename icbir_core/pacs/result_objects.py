@@ -1,0 +1,52 @@
+"""All objects of a result at once."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from icbir_core.errors import DicomExportError
+from icbir_core.pacs.object_frame import DicomObject
+from icbir_core.pacs.presentation_state import make_presentation_state
+from icbir_core.pacs.result import SearchResult
+from icbir_core.pacs.secondary_capture import make_secondary_capture
+from icbir_core.pacs.structured_report import make_structured_report
+
+MAKERS: tuple[Callable[[SearchResult], DicomObject], ...] = (
+    make_secondary_capture,
+    make_structured_report,
+    make_presentation_state,
+)
+
+
+@dataclass(frozen=True)
+class ResultObjects:
+    """The finished objects, and a sentence for each that this film cannot have."""
+
+    objects: tuple[DicomObject, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def make_result_objects(result: SearchResult) -> ResultObjects:
+    """Secondary capture, structured report and presentation state of a result, all of the query's patient and study,
+    each in a series of its own. Those that the kind of film does not allow are left out with a sentence."""
+    objects, left_out = [], []
+    for make in MAKERS:
+        try:
+            objects.append(make(result))
+        except DicomExportError as error:
+            left_out.append(str(error))
+    return ResultObjects(tuple(objects), tuple(left_out))
+
+
+def pack_objects(made: ResultObjects) -> bytes:
+    """A zip of the objects; what was left out is said in `LEFT_OUT.txt`."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in made.objects:
+            archive.writestr(one.name, one.data)
+        if made.left_out:
+            archive.writestr("LEFT_OUT.txt", "\n".join(made.left_out) + "\n")
+    return packed.getvalue()

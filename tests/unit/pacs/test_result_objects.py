@@ -1,0 +1,324 @@
+"""The objects of a result: valid by two foreign programs, of the right patient, and with the same numbers."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import zipfile
+from datetime import timedelta
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from icbir_core.errors import DicomExportError
+from icbir_core.pacs import capture_page
+from icbir_core.pacs.result import RESEARCH, find_map_regions
+from icbir_core.pacs.result_objects import make_result_objects, pack_objects
+from icbir_core.pacs.source_header import read_source_header
+from tests.helpers.search_results import MADE, make_film, make_map, make_ranking, make_result
+
+PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
+FILMS = {
+    "common": {},
+    "nothing but UIDs": dict.fromkeys((*PATIENT, *STUDY[1:], "PatientAge", "StudyDescription", "PatientOrientation")),
+    "wrong values": {
+        "PatientAge": "62", "PatientBirthDate": "1950", "StudyTime": "noon", "PatientSex": "W", "WindowCenter": "5",
+        "WindowWidth": "0", "RescaleSlope": "2", "TimezoneOffsetFromUTC": "CET", "StudyID": "S" * 40,
+    },
+    "other letters": {
+        "SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller^Jürgen", "StudyDescription": "Thorax für später",
+    },
+    "groups of a name": {
+        "SpecificCharacterSet": "ISO_IR 192", "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    },
+    "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": "60", "WindowWidth": "100"},
+    "lossy, burned in": {
+        "LossyImageCompression": "01", "LossyImageCompressionRatio": "11.5", "BurnedInAnnotation": "YES",
+        "LossyImageCompressionMethod": "ISO_10918_1", "TimezoneOffsetFromUTC": "+0530", "RescaleIntercept": "-1024",
+        "RescaleSlope": "2",
+    },
+    "identity removed": {"PatientIdentityRemoved": "YES", "PatientName": "", "PatientID": "x"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result():
+    return make_result()
+
+
+@pytest.fixture(scope="module")
+def objects(result):
+    return {one.kind: pydicom.dcmread(io.BytesIO(one.data)) for one in make_result_objects(result).objects}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")  # the tests write wrong values on purpose
+
+
+def find_faults(data: bytes, folder) -> list[str]:
+    """The errors that dciodvfy, and of a report dsrdump, finds in an object."""
+    missing = [name for name in ("dciodvfy", "dsrdump") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"no {' or '.join(missing)} here: apt-get install dicom3tools dcmtk")
+    path = folder / "object.dcm"
+    path.write_bytes(data)
+    told = subprocess.run(["dciodvfy", path], capture_output=True, text=True, timeout=60)
+    faults = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith(("Error", "Abort"))]
+    if b"126000" in data:
+        read = subprocess.run(["dsrdump", path], capture_output=True, text=True, timeout=60)
+        faults += [line for line in read.stderr.splitlines() if line.startswith(("E:", "F:"))]
+        faults += [] if read.returncode == 0 and "Imaging Measurements" in read.stdout else ["dsrdump reads no report"]
+    return faults
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_two_foreign_validators_find_no_error(kind, tmp_path):
+    made = make_result_objects(make_result(make_film(**FILMS[kind])))
+    assert [one.kind for one in made.objects] == ["capture", "report", "presentation"]
+    assert {one.kind: find_faults(one.data, tmp_path) for one in made.objects} == {
+        "capture": [], "report": [], "presentation": [],
+    }  # fmt: skip
+
+
+def test_the_validators_can_fail(result, tmp_path):
+    for one in make_result_objects(result).objects:
+        broken = pydicom.dcmread(io.BytesIO(one.data))
+        del broken.StudyInstanceUID
+        stream = io.BytesIO()
+        broken.save_as(stream)
+        assert find_faults(stream.getvalue(), tmp_path)
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_patient_and_study_are_those_of_the_query(kind):
+    source = pydicom.dcmread(io.BytesIO(make_film(**FILMS[kind])))
+    for one in make_result_objects(make_result(make_film(**FILMS[kind]))).objects:
+        made = pydicom.dcmread(io.BytesIO(one.data))
+        for keyword in (*PATIENT, *STUDY):
+            expected = str(source.get(keyword) or "")
+            wrong = kind == "wrong values" and keyword in ("PatientBirthDate", "StudyTime", "PatientSex", "StudyID")
+            assert str(made.get(keyword) or "") == ("" if wrong else expected), keyword
+        assert made.get("PatientAge", "") == ("076Y" if source.get("PatientAge") == "076Y" else "")
+
+
+def test_each_object_has_a_new_series_and_says_what_it_is_for(objects, result):
+    series = {one.SeriesInstanceUID for one in objects.values()}
+    instances = {one.SOPInstanceUID for one in objects.values()}
+    assert len(series) == len(instances) == 3
+    assert not {str(result.source.dataset.SeriesInstanceUID), result.source.instance} & (series | instances)
+    assert all(RESEARCH in one.SeriesDescription for one in objects.values())
+    assert all(one.Manufacturer == "ICBIR" for one in objects.values())
+    assert RESEARCH in objects["presentation"].ContentDescription
+    assert objects["report"].PreliminaryFlag == "PRELIMINARY" and objects["report"].VerificationFlag == "UNVERIFIED"
+
+
+def test_the_same_result_gives_the_same_bytes_and_another_moment_other_uids():
+    first, again = (make_result_objects(make_result()).objects for _ in range(2))
+    assert [one.data for one in first] == [one.data for one in again]
+    later = make_result_objects(make_result(made=MADE + timedelta(seconds=1))).objects
+    assert not {one.sop_instance for one in first} & {one.sop_instance for one in later}
+    assert not {one.sop_instance for one in first} & {
+        one.sop_instance for one in make_result_objects(make_result(region=None)).objects
+    }
+
+
+def read_groups(report: Dataset) -> dict[str, dict]:
+    """Tracking identifier → numbers by the meaning of their name, and coordinates, of each measurement group."""
+    found: dict[str, dict] = {}
+    (measured,) = (one for one in report.ContentSequence if one.ConceptNameCodeSequence[0].CodeValue == "126010")
+    for group in measured.ContentSequence:
+        numbers, lines, name = {}, [], ""
+        for item in group.ContentSequence:
+            meaning = item.ConceptNameCodeSequence[0].CodeMeaning
+            if item.ValueType == "NUM":
+                value = item.MeasuredValueSequence[0]
+                numbers[meaning] = float(value.NumericValue), value.MeasurementUnitsCodeSequence[0].CodeValue
+                lines += [one.GraphicData for one in item.get("ContentSequence", []) if one.ValueType == "SCOORD"]
+            elif item.ValueType == "SCOORD":
+                lines.append(item.GraphicData)
+                image = item.ContentSequence[0].ReferencedSOPSequence[0]
+                numbers["image"] = image.ReferencedSOPInstanceUID
+            elif meaning == "Tracking Identifier":
+                name = item.TextValue
+        found[name] = numbers | {"lines": [np.reshape(line, (-1, 2)) for line in lines]}
+    return found
+
+
+def test_the_report_holds_the_same_numbers(objects, result):
+    report, ranking = objects["report"], result.ranking
+    assert highdicom.sr.srread(io.BytesIO(make_result_objects(result).objects[1].data)).content
+    groups = read_groups(report)
+    assert ranking.prediction is not None
+    for name, value in ranking.prediction.probabilities.items():
+        assert groups[f"finding {name}"]["Probability"] == (pytest.approx(value, rel=1e-9), "1")
+    assert groups["finding Effusion"]["Operating point on the probability"] == (0.3125, "1")
+    assert "Operating point on the probability" not in groups["finding Cardiomegaly"]
+    for hit, percentile in zip(ranking.hits, ranking.percentiles, strict=True):
+        group = groups[hit.case.case_id]
+        assert group["Distance to the query in the metric of the search"][0] == pytest.approx(hit.distance, rel=1e-9)
+        assert group["Rank in the search, 1 is nearest"][0] == hit.rank
+        assert group["Share of the catalogue's nearest pairs that are nearer"][0] == pytest.approx(percentile, abs=1e-9)
+    assert groups["search for Effusion"]["Number of cases that were searched"][0] == 20
+    assert groups["search for Effusion"]["Share of the eligible cases that carry the finding"][0] == 0.16
+    assert groups["heart"]["Length"] == (71.25, "mm")
+    assert groups["angle 2"]["Angle"] == (41.5, "deg")
+    assert groups["ratio 3"]["Ratio of two lengths, such as heart to chest"] == (0.57, "1")
+    for name, count, one in zip(("heart", "angle 2", "ratio 3"), (1, 1, 2), result.measurements, strict=True):
+        lines = groups[name]["lines"]
+        assert len(lines) == count and np.allclose(np.vstack(lines), one.points, atol=1e-4)
+    texts = {element.value for element in report.iterall() if element.keyword == "TextValue"}
+    assert {f"model={'a' * 64}", "ICBIR=1.2.3"} <= texts
+
+
+def test_regions_lie_where_the_map_is_strong_and_the_lines_of_both_objects_agree(objects, result):
+    groups = read_groups(objects["report"])
+    regions = find_map_regions(result.query, result.style, result.scale)
+    assert len(regions) == 2 and regions[0].share > regions[1].share
+    assert sum(region.share for region in regions) == pytest.approx(1.0)
+    drawn = [
+        np.reshape(one.GraphicData, (-1, 2))
+        for one in objects["presentation"].GraphicAnnotationSequence[0].GraphicObjectSequence
+    ]
+    rows, columns = result.query.pixels.shape
+    for number, centre in ((1, (22, 30)), (2, (44, 20))):
+        group = groups[f"map region {number}"]
+        (line,) = group["lines"]
+        assert group["image"] == result.source.instance
+        assert np.array_equal(line[0], line[-1])
+        # The square of the map is as high as the film; on either side of it lies padding.
+        middle = (line.min(axis=0) + line.max(axis=0)) / 2
+        expected = np.array([(centre[0] + 0.5 - (64 - 53) / 2) / 53 * columns, (centre[1] + 0.5) / 64 * rows])
+        assert np.abs(middle - expected).max() < 2.0
+        assert any(one.shape == line.shape and np.allclose(one, line, atol=1e-3) for one in drawn)
+    (box,) = groups["searched region"]["lines"]
+    assert np.array_equal(box, [(10, 20), (40, 20), (40, 60), (10, 60), (10, 20)])
+    assert any(np.array_equal(one, box) for one in drawn)
+
+
+def test_a_map_that_marks_nothing_has_no_region():
+    empty = make_map()
+    faint = make_result(found=type(empty)(empty.values * 0.1, "gradient", "Effusion", False))
+    for result in (faint, make_result(found=None)):
+        assert find_map_regions(result.query, result.style, result.scale) == ()
+        assert "map region 1" not in read_groups(
+            pydicom.dcmread(io.BytesIO(make_result_objects(result).objects[1].data))
+        )
+
+
+def test_a_signed_map_says_which_regions_speak_against():
+    result = make_result(found=make_map(signed=True))
+    assert {region.sign for region in find_map_regions(result.query, result.style, result.scale)} == {1, -1}
+    text = str(pydicom.dcmread(io.BytesIO(make_result_objects(result).objects[1].data)))
+    assert "Speaks for the finding" in text and "Speaks against the finding" in text
+
+
+def test_the_presentation_shows_the_film_as_it_is_stored():
+    for grey, shape in (("MONOCHROME1", "INVERSE"), ("MONOCHROME2", "IDENTITY")):
+        film = make_film(PhotometricInterpretation=grey, WindowCenter="60", WindowWidth="100")
+        made = pydicom.dcmread(io.BytesIO(make_result_objects(make_result(film)).objects[2].data))
+        assert made.PresentationLUTShape == shape
+        assert made.SoftcopyVOILUTSequence[0].WindowCenter == 60
+        words = [one.UnformattedTextValue for one in made.GraphicAnnotationSequence[0].TextObjectSequence]
+        assert RESEARCH in words and "Effusion, map 1" in words
+
+
+def test_the_notice_is_in_the_pixels_of_the_page_and_of_every_picture(objects, monkeypatch):
+    page = objects["capture"].pixel_array
+    gold = np.all(np.abs(page.astype(int) - (255, 212, 121)) < 40, axis=-1)
+    assert gold[: capture_page.BAND].sum() > 500 and gold[-capture_page.BAND :].sum() > 500
+    film = capture_page._draw_pictures(make_result().query, make_result(region=None), True)
+    monkeypatch.setattr(capture_page, "_stamp", lambda picture: picture)
+    without = capture_page._draw_pictures(make_result().query, make_result(region=None), True)
+    assert len(film) == 2
+    for marked, plain in zip(film, without, strict=True):
+        assert (marked != plain).any(axis=-1)[: marked.shape[0] // 8].sum() > 200
+
+
+def test_no_word_on_the_page_is_of_another_patient(monkeypatch):
+    written = []
+    real = capture_page.ImageDraw.ImageDraw.text
+
+    def listen(self, place, text, *more, **named):
+        written.append(text)
+        return real(self, place, text, *more, **named)
+
+    monkeypatch.setattr(capture_page.ImageDraw.ImageDraw, "text", listen)
+    capture_page.draw_page(make_result())
+    told = "\n".join(written)
+    assert "case_0001" in told and "Effusion 0.12" in told
+    for secret in ("hash", "83", "a report", "a diagnosis", "Doe", "4711", "19500102"):
+        assert secret not in told
+    everything = b"".join(one.data for one in make_result_objects(make_result()).objects)
+    assert b"a report" not in everything and b"a diagnosis" not in everything
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"StudyInstanceUID": None}, "no valid StudyInstanceUID"),
+        ({"SOPInstanceUID": "4"}, "no valid SOPInstanceUID"),
+        ({"PatientID": "9" * 65}, "number"),
+    ],
+)
+def test_a_film_that_cannot_be_referred_to_says_why(elements, words):
+    with pytest.raises(DicomExportError, match=words):
+        make_result(make_film(**elements))
+
+
+def test_a_film_that_is_no_dicom_says_why():
+    with pytest.raises(DicomExportError, match="no DICOM file"):
+        read_source_header(b"\x89PNG\r\n\x1a\n" + bytes(200))
+
+
+def test_a_film_in_colour_has_no_presentation_state_and_the_zip_says_so():
+    from tests.helpers.dicom_files import make_dicom
+
+    colour = np.repeat(np.arange(96 * 80, dtype=np.uint16).reshape(96, 80, 1) // 31, 3, axis=2).astype(np.uint8)
+    film = make_dicom(colour, StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.4")
+    made = make_result_objects(make_result(film))
+    assert [one.kind for one in made.objects] == ["capture", "report"]
+    with zipfile.ZipFile(io.BytesIO(pack_objects(made))) as archive:
+        assert sorted(archive.namelist()) == sorted([*(one.name for one in made.objects), "LEFT_OUT.txt"])
+        assert "colour" in archive.read("LEFT_OUT.txt").decode()
+        assert archive.read(made.objects[0].name) == made.objects[0].data
+
+
+def test_a_name_is_in_no_warning_and_no_log():
+    """In a process of its own, because pytest keeps warnings from the screen."""
+    program = (
+        "from tests.helpers.search_results import make_film, make_result\n"
+        "from icbir_core.pacs.result_objects import make_result_objects\n"
+        "assert len(make_result_objects(make_result(make_film(PatientName='Onename'))).objects) == 3"
+    )
+    run = subprocess.run([sys.executable, "-W", "default", "-c", program], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "Onename" not in run.stdout + run.stderr
+
+
+def test_a_ranking_without_probabilities_or_cases_is_written_too(tmp_path):
+    from dataclasses import replace
+
+    ranking = replace(make_ranking(0), prediction=None, base_rate=None)
+    for one in make_result_objects(make_result(ranking=ranking, found=None, region=None, measurements=())).objects:
+        assert find_faults(one.data, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_real_films_give_objects_without_an_error(dicom_directory, cases_directory, tmp_path):
+    films = sorted([*dicom_directory.glob("*.dcm"), *cases_directory.rglob("films/**/*.dcm")])
+    assert len(films) > 20
+    made = 0
+    for path in films:
+        try:
+            result = make_result(path.read_bytes(), region=None, measurements=())
+        except DicomExportError:
+            continue  # a header without UIDs
+        for one in make_result_objects(result).objects:
+            made += 1
+            assert find_faults(one.data, tmp_path) == [], (path.name, one.kind)
+    assert made > 20
