@@ -1,4 +1,4 @@
-"""The page table. Start it with `python -m icbir_core app WORKSPACE`."""
+"""The page table. Start it with `icbir app WORKSPACE`."""
 
 from pathlib import Path
 

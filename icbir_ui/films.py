@@ -123,13 +123,11 @@ def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterat
                 else:
                     yield Path(one.filename).name, film
     except UNPACKING_ERRORS as error:
-        raise RadiographError(
-            f"Expected a zip that can be unpacked, got '{name}' ({error}); upload the films."
-        ) from None
+        raise RadiographError(f"'{name}' cannot be unpacked ({error}); upload the films themselves.") from None
     if failed:
         others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         raise RadiographError(
-            f"Expected films that can be unpacked in '{name}', got '{failed[0]}'{others}, damaged or encrypted; "
+            f"'{failed[0]}'{others} in '{name}' cannot be unpacked, being damaged or encrypted; "
             "pack them anew or upload the films."
         )
 
@@ -137,10 +135,13 @@ def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterat
 def _check_size(name: str, members: list[zipfile.ZipInfo], limits: ReadLimits) -> None:
     """Raises `RadiographError` for too many or too large members, before any is unpacked."""
     if len(members) > MAX_MEMBERS:
-        raise RadiographError(f"Expected at most {MAX_MEMBERS} films in '{name}', got {len(members)}; split it.")
+        raise RadiographError(f"'{name}' holds {len(members)} films; upload at most {MAX_MEMBERS} at once.")
     sizes = [one.file_size for one in members]
     if sum(sizes) > 4 * limits.max_bytes or max(sizes, default=0) > limits.max_bytes:
-        raise RadiographError(f"Expected films of at most {limits.max_bytes >> 20} MB in '{name}'; split it.")
+        raise RadiographError(
+            f"'{name}' holds more than can be unpacked at once, or a film of more than "
+            f"{limits.max_bytes >> 20} MB; split it."
+        )
 
 
 def _is_film_name(name: str) -> bool:

@@ -44,9 +44,7 @@ def find_workspace_path() -> Path:
     """The workspace that this server serves. Raises `WorkspaceError` where none is named."""
     path = get_environment("WORKSPACE")
     if not path:
-        raise WorkspaceError(
-            "Expected a workspace to serve, got none; start with `make app` or `python -m icbir_core app WORKSPACE`."
-        )
+        raise WorkspaceError("No workspace is named; start with `make app` or `icbir app WORKSPACE`.")
     return Path(path)
 
 

@@ -11,9 +11,7 @@ from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
-SIMULATED = (
-    "These neighbours are simulated films; real ones: `python -m icbir_core fetch nih`, then the page Catalogue."
-)
+SIMULATED = "These neighbours are simulated films; real ones: `icbir fetch nih`, then the page Catalogue."
 
 
 def describe_person(view: str, age: int | None, sex: str) -> str:

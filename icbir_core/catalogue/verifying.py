@@ -14,6 +14,7 @@ from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import IcbirError
 from icbir_core.files import PARTIAL_MARK, reading_own, sha256_of_file
+from icbir_core.plurals import count_of
 from icbir_core.types import Case, Progress
 
 # So many examples are named; the count is always whole.
@@ -89,7 +90,7 @@ def _check_salt(workspace: Workspace) -> Check:
         return Check("salt", False, str(error))
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        return Check("salt", False, f"Expected mode 600 for '{SALT}', got {mode:o}; run chmod 600 on it.")
+        return Check("salt", False, f"Others on this machine can read '{SALT}' (mode {mode:o}); run chmod 600 on it.")
     known = workspace.read_manifest()["artefacts"].get("catalogue", {}).get("salt_check")
     if known is not None and known != workspace.salt_check:
         text = (
@@ -102,14 +103,14 @@ def _check_salt(workspace: Workspace) -> Check:
 def _check_catalogue(workspace: Workspace) -> Check:
     entry = workspace.read_manifest()["artefacts"].get("catalogue")
     if entry is None:
-        return Check("catalogue", False, "Expected a catalogue in the manifest, got none; run ingest (again).")
+        return Check("catalogue", False, "The manifest names no catalogue; run ingest (again).")
     count, found = workspace.catalogue.count(include_removed=True), workspace.catalogue.sha256()
     if found != entry["sha256"]:
         return Check(
             "catalogue",
             False,
-            f"Expected {entry.get('cases')} cases with hash {entry['sha256'][:12]}…, got {count} with {found[:12]}…; "
-            "run the ingest that was cut short again.",
+            f"The manifest lists {entry.get('cases')} cases with hash {entry['sha256'][:12]}…, the catalogue holds "
+            f"{count} with {found[:12]}…; run the ingest that was cut short again.",
         )
     return Check("catalogue", True, f"{count} cases, {len(workspace.catalogue.removed_rows())} of them removed")
 
@@ -146,4 +147,4 @@ def _judge(name: str, found: list[str], praise: str, fault: str, advice: str) ->
     if not found:
         return Check(name, True, praise)
     examples = ", ".join(found[:_EXAMPLES]) + (", …" if len(found) > _EXAMPLES else "")
-    return Check(name, False, f"Expected none {fault}, got {len(found)} ({examples}); {advice}.")
+    return Check(name, False, f"{count_of(len(found), 'film')} {fault} ({examples}); {advice}.")

@@ -76,9 +76,7 @@ class Workspace:
         """Open a workspace. Raises `WorkspaceError` if the folder is none, or is of another format version."""
         path = Path(path)
         if not (path / MANIFEST).is_file():
-            raise WorkspaceError(
-                f"Expected a workspace, got '{path}' without {MANIFEST}; make one with `python -m icbir_core ingest`."
-            )
+            raise WorkspaceError(f"'{path}' is not a workspace: it has no {MANIFEST}. `icbir ingest` makes one.")
         workspace = cls(path)
         workspace.read_manifest()
         return workspace

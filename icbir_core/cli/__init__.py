@@ -11,7 +11,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 
@@ -43,7 +42,7 @@ __all__ = [
     "say",
 ]
 
-PROGRAM, COMMAND = "python -m icbir_core", "icbir"
+PROGRAM = "icbir"
 INTERRUPTED = 130  # what a shell gives for Ctrl-C, and Typer with it
 GROUPS = ("catalogue", "model", "retrieval", "saliency", "evaluation", "audit")
 
@@ -65,17 +64,12 @@ def build_app() -> typer.Typer:
     return built
 
 
-def name_program() -> str:
-    """What the reader typed to start the program, for `Usage:` lines."""
-    return COMMAND if Path(sys.argv[0]).stem == COMMAND else PROGRAM
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 after an error, which is shown as one line, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     quieten_libraries()
     try:
-        status = app(args=words or ["--help"], prog_name=name_program(), standalone_mode=False)
+        status = app(args=words or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as leaving:

@@ -179,9 +179,7 @@ def fetch(
     lines = [f"{file.name}: {file.size:,} bytes, sha256 {file.sha256} ({file.state})" for file in files]
     table = next((file.name for file in files if file.name.endswith(".csv")), None)
     if table is not None:
-        lines.append(
-            f"Next: python -m icbir_core ingest WORKSPACE --layout {data_set} --images {to} --labels {to / table}"
-        )
+        lines.append(f"Next: icbir ingest WORKSPACE --layout {data_set} --images {to} --labels {to / table}")
     listed = [{"name": file.name, "bytes": file.size, "sha256": file.sha256, "state": file.state} for file in files]
     emit({"to": str(to), "files": listed}, "\n".join(lines), as_json)
 
@@ -200,6 +198,6 @@ def simulate(
         written = write_simulated(directory, count=count, seed=seed, size=size, progress=progress)
     images, labels = written / "images", written / "labels.csv"
     options = f"--layout folder --source simulated --images {images} --labels {labels}"
-    text = f"{count} simulated films in {images}.\nNext: python -m icbir_core ingest WORKSPACE {options}"
+    text = f"{count} simulated films in {images}.\nNext: icbir ingest WORKSPACE {options}"
     result = {"images": str(images), "labels": str(labels), "count": count, "seed": seed, "size": size}
     emit(result, text, as_json)

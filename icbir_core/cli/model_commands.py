@@ -116,9 +116,9 @@ def fetch_network(
         f"  Licence: {facts['licence']}",
     ]
     if found.installed is None:
-        lines.append(f"Next: python -m icbir_core train WORKSPACE --target Effusion --weights {found.path}")
+        lines.append(f"Next: icbir train WORKSPACE --target Effusion --weights {found.path}")
     else:
-        lines.append(f"Next: python -m icbir_core index {shlex.quote(str(workspace))} --target Effusion")
+        lines.append(f"Next: icbir index {shlex.quote(str(workspace))} --target Effusion")
     result = {"path": str(found.path), "installed": None if found.installed is None else str(found.installed)}
     result |= {"findings": found.manifest["findings"], "warning": found.manifest["warning"], "published": facts}
     emit(result, "\n".join(lines), as_json)

@@ -241,7 +241,7 @@ def demo(
     lines = [
         f"{report.cases} simulated cases in {workspace}, {report.queries} query films in {report.query_folder}.",
         f"  {report.shipped} embeddings came with the program, {report.computed} were computed here.",
-        f"  python -m icbir_core app {workspace}",
+        f"  icbir app {workspace}",
     ]
     emit(report.as_dict(), "\n".join(lines), as_json)
 

@@ -251,7 +251,7 @@ def checks(
         marked += collect_boxed(opened, boxes, models.classifier.findings, settings, frame)
     if not marked:
         raise SaliencyError(
-            f"Expected films that show where {models.target} is, got none; it cannot be simulated, so give --boxes."
+            f"No film shows where {models.target} is, and it cannot be simulated; give boxes with --boxes."
         )
     with progress_bar("checks", "step") as progress:
         rows = run_checks(models.classifier, marked, options, progress)

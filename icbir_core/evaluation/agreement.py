@@ -59,7 +59,7 @@ def weighted_kappa(
     if known.sum() < 2 or (len(np.unique(first[known])) == 1 and len(np.unique(second[known])) == 1):
         return float("nan")
     if weights not in ("linear", "quadratic"):
-        raise EvaluationError(f"Expected the weights linear or quadratic, got '{weights}'; choose one.")
+        raise EvaluationError(f"Weights can be linear or quadratic, not '{weights}'.")
     table = np.zeros((len(labels), len(labels)))
     np.add.at(table, (np.searchsorted(labels, first[known]), np.searchsorted(labels, second[known])), 1)
     return float(cohens_kappa(table, wt=weights, return_results=False))
@@ -88,7 +88,7 @@ def krippendorff_alpha(scores: np.ndarray, level: str = "ordinal") -> float:
         cumulative = np.cumsum(totals) - totals / 2
         distance = (cumulative[:, None] - cumulative[None, :]) ** 2
     else:
-        raise EvaluationError(f"Expected the level nominal, ordinal or interval, got '{level}'; choose one.")
+        raise EvaluationError(f"The level can be nominal, ordinal or interval, not '{level}'.")
     expected = (np.outer(totals, totals) * distance).sum() / (totals.sum() - 1)
     return float(1 - (coincidences * distance).sum() / expected) if expected > 0 else float("nan")
 

@@ -76,7 +76,7 @@ def collect_catalogue(workspace: Workspace, rows: np.ndarray) -> FilmSet:
     """The catalogue cases of the given rows. Raises `EvaluationError` if there is none."""
     cases = workspace.catalogue.cases(rows)
     if not cases:
-        raise EvaluationError("Expected indexed cases in the catalogue, got none; ingest films and index them.")
+        raise EvaluationError("No case of the catalogue is indexed; ingest films and run the index command.")
     findings = tuple(workspace.catalogue.findings)
 
     def read(i: int) -> Radiograph:
@@ -107,7 +107,7 @@ def collect_layout(workspace: Workspace, options: IngestOptions, progress: Progr
         hashes.append(radiograph.pixel_sha256)
     if not kept:
         raise EvaluationError(
-            f"Expected films of the layout '{options.layout}' to search with, got none of {len(raw)} readable; "
+            f"None of the {len(raw)} films of the layout '{options.layout}' can be read; "
             "check --images, --labels, --split and --part."
         )
     names = sorted({name for case, _ in kept for name in case.findings})

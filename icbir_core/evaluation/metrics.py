@@ -22,7 +22,7 @@ def precision_at(grades: np.ndarray, k: int) -> np.ndarray:
     """Part of the first k that is relevant, in [0, 1]; NaN where fewer than k are known. grades (…, n) of 0/1."""
     values = _check(grades)
     if k < 1:
-        raise EvaluationError(f"Expected k of at least 1, got {k}; choose a positive k.")
+        raise EvaluationError(f"k must be at least 1, not {k}.")
     if values.shape[-1] < k:
         return np.full(values.shape[:-1], np.nan)
     found: np.ndarray = values[..., :k].mean(axis=-1)
@@ -105,5 +105,5 @@ def jaccard_grades(query: np.ndarray, cases: np.ndarray, no_finding: int | None 
 def _check(grades: np.ndarray) -> np.ndarray:
     values = np.asarray(grades, dtype=np.float64)
     if values.size and not np.isin(values, (0.0, 1.0)).all():
-        raise EvaluationError("Expected a ranked list of 0 and 1, got other values; drop the unknown cases first.")
+        raise EvaluationError("A ranked list may hold only 0 and 1; drop the unknown cases first.")
     return values

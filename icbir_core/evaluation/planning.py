@@ -26,7 +26,7 @@ def compute_power(effect: float, spread: Spread, readers: int, queries: int, sig
     and residual 0 this is the power of the paired t test over queries (Obuchowski & Rockette 1995 for the model).
     """
     if readers < 1 or queries < 2 or not 0 < significance < 1:
-        raise EvaluationError("Expected at least 1 reader and 2 queries, significance in (0, 1); correct these.")
+        raise EvaluationError("A plan needs at least 1 reader, 2 queries and a significance between 0 and 1.")
     parts = [(spread.query**2 / queries, queries - 1)]
     if readers > 1:
         parts += [

@@ -64,7 +64,7 @@ def evaluate_held_out(
     chosen = require_methods(methods)
     names = tuple(sorted(set(queries.findings) & set(catalogue.findings)))
     if target not in names:
-        raise EvaluationError(f"Expected labels of {target} in queries and catalogue, got none; choose another target.")
+        raise EvaluationError(f"Queries and catalogue have no labels of {target} in common; choose another target.")
     states = queries.states(target)
     cases = catalogue.states(target)
     grades: dict[str, list[np.ndarray]] = {"target": [cases] * len(queries)}
@@ -144,7 +144,7 @@ def evaluate_paper(
     states = pool.states(target)
     known = np.flatnonzero(np.isfinite(states))
     if (states[known] == 1).sum() < 4 or (states[known] == 0).sum() < 4:
-        raise EvaluationError(f"Expected at least 4 films with and 4 without {target}, got fewer; use more films.")
+        raise EvaluationError(f"Fewer than 4 films with or without {target}; use more films.")
     pool, states = pool.select(known), states[known]
     groups = group_patients(pool.patients)
     allowed = find_allowed(pool, pool)
@@ -332,9 +332,7 @@ def _say_difference(entry: Mapping[str, Any], first: str, second: str) -> str:
 def _find_truth(name: str, truths: Mapping[int, Any]) -> Any:
     found = re.search(r"sim_(\d+)", Path(name).stem)
     if found is None or int(found.group(1)) not in truths:
-        raise EvaluationError(
-            f"Expected the truth of the simulated film '{name}', got none; name its folder by --truth."
-        )
+        raise EvaluationError(f"The truth of the simulated film '{name}' was not found; name its folder with --truth.")
     return truths[int(found.group(1))]
 
 

@@ -38,7 +38,7 @@ def retrain(
     once for the same models, films, epochs and seed; a killed run goes on. Raises `EvaluationError`, `TrainingError`.
     """
     if name not in RETRAINABLE:
-        raise EvaluationError(f"Expected maps among {', '.join(RETRAINABLE)} to retrain on, got '{name}'; choose one.")
+        raise EvaluationError(f"A network can be retrained on {', '.join(RETRAINABLE)}, not on '{name}'.")
     from icbir_core.model.recipes import find_recipe
     from icbir_core.model.training_set import TrainingSet, split_by_patient
     from icbir_core.training.side_networks import HELD_BACK, SideNetwork, train_once
@@ -73,7 +73,7 @@ def _find_trainable(findings: tuple[str, ...], catalogue: FilmSet, target: str) 
         if (states == 1).sum() >= 8 and (states == 0).sum() >= 8:
             kept.append(name)
     if target not in kept:
-        raise EvaluationError(f"Expected 8 films with and 8 without {target} to retrain on, got fewer; add films.")
+        raise EvaluationError(f"Retraining needs 8 films with and 8 without {target}; add films.")
     return tuple(kept)
 
 

@@ -53,9 +53,7 @@ def run_evaluation(
 ) -> EvaluationResult:
     """The result of one protocol. Raises `EvaluationError`, `WorkspaceError`, `UnknownNameError`, `IndexMismatch`."""
     if options.protocol not in PROTOCOLS:
-        raise EvaluationError(
-            f"Expected a protocol among {', '.join(PROTOCOLS)}, got '{options.protocol}'; choose one."
-        )
+        raise EvaluationError(f"There is no protocol '{options.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
     require_methods(options.methods)
     from icbir_core.model.device import choose_device
 
@@ -83,9 +81,7 @@ def _run(workspace: Workspace, options: EvaluationOptions, progress: Progress | 
     if options.protocol == "simulated":
         return _run_simulated(workspace, options, opened.target, source, catalogue, methods, notes, progress)
     if options.films is None:
-        raise EvaluationError(
-            "Expected held-out films to search with, got none; name them by --layout, --images and --labels."
-        )
+        raise EvaluationError("Name the held-out films to search with by --layout, --images and --labels.")
     queries = collect_layout(workspace, options.films, progress)
     return evaluate_held_out(
         queries, catalogue, source, opened.target, methods, options.ks, permutations=options.permutations, notes=notes
@@ -101,7 +97,7 @@ def _choose_methods(asked: Sequence[str], has_saliency: bool) -> tuple[list[str]
     kept = [name for name in names if name not in left_out]
     if not kept or (asked and left_out):
         raise EvaluationError(
-            f"Expected a saliency classifier for {', '.join(left_out)}, got none; train it or leave these methods out."
+            f"There is no saliency classifier for {', '.join(left_out)}; train it or leave these methods out."
         )
     return kept, [f"No saliency classifier for this target: {', '.join(left_out)} left out."]
 
@@ -132,7 +128,7 @@ def _run_simulated(
     from icbir_core.phantom.dataset import read_truth
 
     if not options.truth:
-        raise EvaluationError("Expected the folders of the simulated films, got none; name them by --truth.")
+        raise EvaluationError("Name the folders of the simulated films with --truth.")
     truths = {truth.seed: truth for folder in options.truth for truth in read_truth(folder)}
     if options.films is not None:
         queries = collect_layout(workspace, options.films, progress)

@@ -111,7 +111,7 @@ def compute_chance(
         asked = np.flatnonzero(task.asked[measure.grade]).tolist()
         if not asked:
             raise EvaluationError(
-                f"Expected queries to measure {measure.title} on, got none; check the target finding and the split."
+                f"There is no query to measure {measure.title} on; check the target finding and the split."
             )
         lists = [task.grades[measure.grade][i][allowed[i]] for i in asked]
         drawn = permute_chance(lists, measure.compute, permutations, seed)

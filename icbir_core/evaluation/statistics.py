@@ -136,7 +136,7 @@ def permute_chance(
         values = values[~np.isnan(values)]
         columns.append(metric(generator.permuted(np.tile(values, (permutations, 1)), axis=1)))
     if not columns:
-        raise EvaluationError("Expected at least one query, got none; check the target finding and the split.")
+        raise EvaluationError("There is no query; check the target finding and the split.")
     return np.stack(columns, axis=1)
 
 
@@ -148,6 +148,6 @@ def chance_p_value(observed: float, chance_means: np.ndarray) -> float:
 def _known(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values, groups = np.asarray(values, dtype=np.float64), np.asarray(groups)
     if values.shape != groups.shape:
-        raise EvaluationError(f"Expected a patient for each query, got {values.shape} and {groups.shape}; align them.")
+        raise EvaluationError(f"Each query needs its patient: {values.shape} queries, {groups.shape} patients.")
     known = np.isfinite(values)
     return values[known], groups[known]

@@ -61,12 +61,10 @@ class VectorSource:
         Raises `EvaluationError` for ig_cbir or a control where the target has no saliency classifier.
         """
         if kind.endswith(SUFFIX) and kind.removesuffix(SUFFIX) not in self.retrained:
-            raise EvaluationError(
-                f"Expected a network retrained for {kind}, got none; add --retrain {kind.removesuffix(SUFFIX)}."
-            )
+            raise EvaluationError(f"No network was retrained for {kind}; add --retrain {kind.removesuffix(SUFFIX)}.")
         if kind in (*CONTROL_MAPS, "ig_cbir") and self.opened.models.saliency_classifier is None:
             raise EvaluationError(
-                f"Expected a saliency classifier for {self.opened.target}, got none; train it or leave out {kind}."
+                f"There is no saliency classifier for {self.opened.target}; train it or leave out {kind}."
             )
         if kind in _EMBEDDED and films.rows is not None and kind in self.opened.store.names:
             return np.asarray(self.opened.store.read(kind, films.rows), dtype=np.float32)
@@ -108,7 +106,7 @@ class VectorSource:
         name = kind.removesuffix(SUFFIX)
         reader = self.retrained[name] if kind.endswith(SUFFIX) else models.saliency_classifier
         if reader is None:
-            raise EvaluationError(f"Expected a saliency classifier for {kind}, got none; train it or leave it out.")
+            raise EvaluationError(f"There is no saliency classifier for {kind}; train it or leave {kind} out.")
         make_maps = make_control(name, models.classifier, self.opened.target)
         read = reader.features
         return lambda images: {kind: read(encode_map(make_maps(images)))}

@@ -162,7 +162,7 @@ def write_card(manifest: Mapping[str, Any]) -> str:
         "|---|---|",
         *(f"| {name} | {manifest['operating_points'][name]:.6g} |" for name in manifest["findings"]),
         "",
-        "How well it does on films of your own: `python -m icbir_core evaluate` and `checks` say. For research and "
+        "How well it does on films of your own: `icbir evaluate` and `checks` say. For research and "
         "education; not a medical device.",
     ]
     return "\n".join(lines) + "\n"

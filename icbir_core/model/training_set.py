@@ -35,7 +35,7 @@ class TrainingSet:
         counts = {len(self.images), len(self.labels), len(self.patients), len(self.held_back)}
         if len(counts) != 1 or self.labels.shape[1:] != (len(self.findings),):
             raise TrainingError(
-                f"Expected a row of {len(self.findings)} labels, a patient and a part for each film, "
+                f"Each film needs {len(self.findings)} labels, a patient and a part; "
                 f"got lengths {sorted(counts)} and labels of shape {self.labels.shape}."
             )
         both = set(self._named(~self.held_back)) & set(self._named(self.held_back))

@@ -134,7 +134,7 @@ def _make_films(workspace: Workspace, plan: DemonstrationPlan, progress: Progres
     report = ingest(workspace, options, progress)
     if report.skipped:
         item, reason = report.skipped[0]
-        raise WorkspaceError(f"Expected every simulated film to be ingested, got '{item}' skipped: {reason}.")
+        raise WorkspaceError(f"The simulated film '{item}' was not ingested: {reason}.")
     return folder / QUERY_FOLDER
 
 
@@ -221,7 +221,7 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
     if manifest["models"] != models.identity or manifest["target"] != models.target:
         return 0
     if sha256_of_file(assets / DATA) != manifest["sha256"]:
-        raise WorkspaceError(f"Expected '{assets / DATA}' as its manifest names it, got another; install again.")
+        raise WorkspaceError(f"'{assets / DATA}' is not the file that its manifest names; install again.")
 
     from icbir_core.radiograph.network_input import fit_to_network
     from icbir_core.retrieval.store import BATCH, CaseStore

@@ -222,15 +222,15 @@ def _check_published(entry: Mapping[str, Any], path: Path) -> None:
     if "md5" in entry:
         with open(path, "rb") as handle:
             found = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        fault = f"MD5 {entry['md5']}, got {found}" if found != entry["md5"] else None
+        fault = f"has the MD5 {found} instead of {entry['md5']}" if found != entry["md5"] else None
     if "starts_with" in entry and fault is None:
         with open(path, "rb") as handle:
             head = handle.read(len(entry["starts_with"]) + 3)
         if entry["starts_with"].encode() not in head:
-            fault = f"a file that starts with '{entry['starts_with']}', got another"
+            fault = f"does not start with '{entry['starts_with']}'"
     if fault:
         path.rename(path.with_name(f"{path.name}.wrong"))
-        raise FetchError(f"Expected '{path.name}' with {fault}; it is kept as '{path.name}.wrong': fetch again.")
+        raise FetchError(f"'{path.name}' {fault}; it is kept as '{path.name}.wrong': fetch again.")
 
 
 def _unpack(path: Path) -> Path:

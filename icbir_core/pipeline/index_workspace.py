@@ -72,7 +72,7 @@ def index_workspace(
     asked = None if methods is None else [SEARCH_METHODS[name] for name in methods]
     with workspace.lock("index", seconds=2.0):
         if workspace.catalogue.count() == 0:
-            raise WorkspaceError("Expected a catalogue with cases, got an empty one; run the ingest command first.")
+            raise WorkspaceError("The catalogue is empty; run the ingest command first.")
         models = models or load_models(workspace, target)
         if asked is None:
             asked = [SEARCH_METHODS[name] for name in list_possible(models.saliency_classifier is not None)]
@@ -100,7 +100,7 @@ def _index(
     unreadable = embed_catalogue(workspace, embedder, store, progress)
     rows = store.get_completed()
     if len(rows) == 0:
-        raise WorkspaceError(f"Expected films that can be read, got none of {len(unreadable)}; verify the workspace.")
+        raise WorkspaceError(f"None of the {len(unreadable)} films can be read; run the verify command.")
     workspace.record_artefact(files.get_store_name(), {"path": store.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()

@@ -66,7 +66,7 @@ def read_boxes(path: PathLike) -> dict[str, dict[str, list[tuple[float, ...]]]]:
                     found[Path(row[0]).stem][name].append(tuple(float(value) for value in row[2:6]))
     except (OSError, ValueError, StopIteration, IndexError) as error:
         raise SaliencyError(
-            f"Expected a table 'Image Index, Finding Label, Bbox [x,y,w,h]' in {path}, got '{error}'; give another."
+            f"{path} is not a table 'Image Index, Finding Label, Bbox [x,y,w,h]' ({error}); give another."
         ) from None
     return found
 

@@ -43,7 +43,7 @@ def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
         return _check(_decode(data, limits), limits)
     except UndecodableTransferSyntax as error:
         if not re.fullmatch(r"[0-9.]{1,64}", error.uid):
-            raise RadiographError("Expected a DICOM with a transfer syntax, got none; export the film again.") from None
+            raise RadiographError("The DICOM file names no transfer syntax; export the film again.") from None
         raise
     except RadiographError as error:
         _shorten(error)

@@ -99,15 +99,15 @@ class Centre:
         """Read it. Raises `IndexMismatch` if there is none, or one of other models."""
         path = Path(directory) / FILE
         if not path.is_file():
-            raise IndexMismatch(f"Expected '{FILE}' beside the indexes, got none; run the index command.")
+            raise IndexMismatch(f"'{FILE}' is missing beside the indexes; run the index command.")
         stored = read_arrays(path, IndexMismatch, "run the index command again")
         with reading_own(f"'{FILE}'", IndexMismatch, "run the index command again"):
             identity_found = dict(text.split("=", 1) for text in stored["identity"].tolist())
             found = cls(np.asarray(stored["mean"], np.float32), int(stored["cases"]), identity_found)
         if found.mean.ndim != 1 or not np.isfinite(found.mean).all():
-            raise IndexMismatch(f"Expected one finite centre in '{FILE}', got another; run the index command again.")
+            raise IndexMismatch(f"'{FILE}' holds no finite centre; run the index command again.")
         if found.identity != identity:
-            raise IndexMismatch(f"Expected '{FILE}' of the present models, got another's; run the index command.")
+            raise IndexMismatch(f"'{FILE}' belongs to other models; run the index command.")
         return found
 
 

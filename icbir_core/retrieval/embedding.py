@@ -272,8 +272,6 @@ class Embedder:
             if field == FEATURES:
                 return self.classifier.map_features(images)
             if self.saliency_classifier is None:
-                raise RetrievalError(
-                    f"Expected a saliency classifier for {self.target}, got none; train both stages first."
-                )
+                raise RetrievalError(f"There is no saliency classifier for {self.target}; train both stages first.")
             maps = attribute(self.classifier, np.asarray(images, np.float32), self.target, self.map_method)
             return self.saliency_classifier.map_features(encode_map(maps))

@@ -63,7 +63,7 @@ class Index:
         self._trees = load_trees(self.directory / files["trees"]["name"], self.dimension)
         if self._trees.get_n_items() != len(self._rows):
             raise IndexMismatch(
-                f"Expected {len(self._rows)} items in {files['trees']['name']}, got {self._trees.get_n_items()}; "
+                f"{files['trees']['name']} holds {self._trees.get_n_items()} items instead of {len(self._rows)}; "
                 "run the index command again."
             )
         self.rows = np.concatenate([self._rows, self._tail_rows])
@@ -98,7 +98,7 @@ class Index:
         positions = self._find_positions(np.atleast_1d(np.asarray(rows, dtype=np.int64)))
         if (positions < 0).any():
             missing = np.atleast_1d(rows)[positions < 0]
-            raise RetrievalError(f"Expected indexed cases, got row {missing[0]} which is not; run the index command.")
+            raise RetrievalError(f"Catalogue row {missing[0]} is not indexed; run the index command.")
         return self._take(positions)
 
     def _find_positions(self, rows: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ class Index:
         """
         vector = self._check_vector(query)
         if route not in ROUTES:
-            raise RetrievalError(f"Expected a search route of {', '.join(ROUTES)}, got '{route}'; name one of them.")
+            raise RetrievalError(f"There is no search route '{route}'; choose one of {', '.join(ROUTES)}.")
         mask = self._make_mask(eligible)
         number = len(self.rows) if mask is None else int(mask.sum())
         k = min(int(k), number)
@@ -150,7 +150,7 @@ class Index:
                 "embed it with the models that made the index."
             )
         if not np.isfinite(vector).all():
-            raise IndexMismatch("Expected finite query values, got NaN or infinity; the film's embedding failed.")
+            raise IndexMismatch("The embedding of the film holds NaN or infinity; check the network's weights.")
         return vector
 
     def _make_mask(self, eligible: Eligible | None) -> np.ndarray | None:
@@ -222,7 +222,7 @@ class Index:
                 "give one row per vector."
             )
         if len(np.unique(rows)) != len(rows):
-            raise IndexMismatch("Expected each case once, got a catalogue row twice; give every row one vector.")
+            raise IndexMismatch("A catalogue row stands twice; give every row one vector.")
         directory = Path(directory)
         with make_aside(directory) as aside:
             copy_vectors(vectors, rows, aside / "vectors.npy")

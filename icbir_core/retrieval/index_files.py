@@ -70,19 +70,19 @@ def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapp
     Raises `IndexMismatch` naming the first difference."""
     directory = Path(directory)
     if not (directory / "manifest.json").is_file():
-        raise IndexMismatch(f"Expected an index in '{directory.name}', got no manifest; run the index command.")
+        raise IndexMismatch(f"'{directory.name}' holds no index; run the index command.")
     manifest = read_json(directory / "manifest.json")
     for key, wanted in ({"format": FORMAT} | dict(facts)).items():
         if manifest.get(key) != wanted:
             raise IndexMismatch(
-                f"Expected an index of {key} {wanted}, got {manifest.get(key)}; run the index command again."
+                f"The index has the {key} {manifest.get(key)} instead of {wanted}; run the index command again."
             )
     for name, wanted in made_from.items():
         found = manifest["made_from"].get(name)
         if found != wanted:
             raise IndexMismatch(
-                f"Expected an index made from the {name} {str(wanted)[:12]}, got one made from the {name} "
-                f"{str(found)[:12]}; run the index command again."
+                f"The index was made from the {name} {str(found)[:12]} instead of {str(wanted)[:12]}; "
+                "run the index command again."
             )
     check_files(directory, manifest, HASH_AT_OPEN)
     result: dict[str, Any] = manifest
@@ -117,8 +117,8 @@ def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike) -> None:
         if bad.any():
             row = int(rows[start + int(np.flatnonzero(bad)[0])])
             raise IndexMismatch(
-                f"Expected finite embeddings, got NaN or infinity for catalogue row {row}; remove that case or run the "
-                "index command again."
+                f"The embedding of catalogue row {row} holds NaN or infinity; remove that case or run the index "
+                "command again."
             )
         target[start : start + len(block)] = block
     target.flush()
@@ -153,12 +153,11 @@ def check_files(directory: PathLike, manifest: Mapping[str, Any], hash_up_to: in
     for entry in manifest["files"].values():
         path = Path(directory) / entry["name"]
         size = path.stat().st_size if path.is_file() else None
+        if size is None:
+            raise IndexMismatch(f"{entry['name']} is missing; run the index command again.")
         if size != entry["bytes"]:
             raise IndexMismatch(
-                f"Expected {entry['bytes']} bytes in {entry['name']}, got {'no file' if size is None else size}; "
-                "run the index command again."
+                f"{entry['name']} has {size} bytes instead of {entry['bytes']}; run the index command again."
             )
         if (hash_up_to is None or size <= hash_up_to) and sha256_of_file(path) != entry["sha256"]:
-            raise IndexMismatch(
-                f"Expected the recorded hash of {entry['name']}, got another; run the index command again."
-            )
+            raise IndexMismatch(f"{entry['name']} has changed since it was written; run the index command again.")

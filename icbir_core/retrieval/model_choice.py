@@ -67,7 +67,7 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
     saliency = Classifier.load(path) if path.is_file() else None
     if saliency is not None and saliency.manifest.get("classifier") != classifier.sha256:
         raise ManifestMismatch(
-            f"Expected a saliency classifier made from the present classifier's maps of {target}, got one of another; "
+            f"The saliency classifier was not trained on the present classifier's maps of {target}; "
             "run the train command with --stage saliency."
         )
     return Models(classifier, saliency, target, starter=False)
@@ -78,6 +78,6 @@ def require_saliency_classifier(models: Models, methods: Iterable[SearchMethod])
     needing = [method.name for method in methods if method.needs_saliency_classifier]
     if needing and models.saliency_classifier is None:
         raise WorkspaceError(
-            f"Expected a saliency classifier for {models.target}, got none; run the train command with "
+            f"There is no saliency classifier for {models.target}; run the train command with "
             f"--stage saliency, or leave out the method {' and '.join(needing)}."
         )

@@ -61,14 +61,14 @@ def read_neighbours(directory: PathLike, index_sha256: str) -> np.ndarray:
     """The distances, ascending. Raises `IndexMismatch` if they are missing or belong to another index."""
     path = Path(directory) / FILE
     if not path.is_file():
-        raise IndexMismatch(f"Expected '{FILE}' beside the index, which is missing; run the index command again.")
+        raise IndexMismatch(f"'{FILE}' is missing beside the index; run the index command again.")
     stored = read_arrays(path, IndexMismatch, "run the index command again")
     with reading_own(f"'{FILE}'", IndexMismatch, "run the index command again"):
         owner, distances = str(stored["index"]), np.asarray(stored["distances"], np.float64)
     if owner != index_sha256:
-        raise IndexMismatch(f"Expected '{FILE}' of this index, got another's; run the index command again.")
+        raise IndexMismatch(f"'{FILE}' belongs to another index; run the index command again.")
     if distances.ndim != 1:
-        raise IndexMismatch(f"Expected a list of distances in '{FILE}', got another; run the index command again.")
+        raise IndexMismatch(f"'{FILE}' holds no list of distances; run the index command again.")
     return distances
 
 

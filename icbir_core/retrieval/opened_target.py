@@ -102,11 +102,8 @@ class OpenedTarget:
         files = TargetFiles(workspace, target)
         entry, catalogue = workspace.read_manifest()["artefacts"][files.name], get_catalogue_sha256(workspace)
         if entry["catalogue"] != catalogue:
-            command = f"python -m icbir_core index {shlex.quote(str(workspace.path))} --target {shlex.quote(target)}"
-            raise IndexMismatch(
-                f"Expected an index of the whole catalogue, got one for {target} from before the last ingest; "
-                f"run `{command}`."
-            )
+            command = f"icbir index {shlex.quote(str(workspace.path))} --target {shlex.quote(target)}"
+            raise IndexMismatch(f"The index for {target} is older than the last ingest; run `{command}`.")
         models = load_models(workspace, target, shared.classifier if shared else None)
         map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
         identity = models.identity | {"map_method": map_method, "target": target}
@@ -204,8 +201,8 @@ class OpenedTarget:
         method = self.feature_method
         if method is None:
             raise RetrievalError(
-                "Expected an index of the classifier's features to search by a finding, got none; run the index "
-                "command with the method cnn_centred."
+                "A search by a finding needs an index of the classifier's features; run the index command with the "
+                "method cnn_centred."
             )
         features, weights = self.get_index(method), finding_features.weigh_features(self.models.classifier, finding)
 
@@ -281,7 +278,7 @@ class OpenedTarget:
     def read_map(self, row: int) -> np.ndarray:
         """The raw attribution float32 (S, S) of a case, from the store."""
         if row not in self._completed():
-            raise IndexMismatch(f"Expected a map of catalogue row {row}, got none; run the index command.")
+            raise IndexMismatch(f"Catalogue row {row} has no map; run the index command.")
         scale = self.store.read("scales", np.array([row]))[0]
         found: np.ndarray = self.store.read("maps", np.array([row]))[0].astype(np.float32) * scale
         return found

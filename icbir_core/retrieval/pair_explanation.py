@@ -166,7 +166,7 @@ def share_features(pair: FilmPair) -> SharedDistance:
     """The distance of penultimate features, about the centre for a centred method. Raises `SaliencyError` where there
     is no centre."""
     if pair.method.centred and pair.centre is None:
-        raise SaliencyError("Expected the centre of the ranking, got none; run the index command.")
+        raise SaliencyError("The centre of this search is missing; run the index command.")
     centre = pair.centre if pair.method.centred else None
     shares, total = share_feature_maps(pair.map_features(), pair.method.rounding, centre)
     return SharedDistance((shares[0], shares[1]), total, layer=FEATURE_LAYER)

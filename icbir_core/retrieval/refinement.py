@@ -68,9 +68,9 @@ class RefinementTrail:
         """The trail with one more step. Raises `RetrievalError` for a step that says nothing or contradicts itself."""
         if isinstance(step, MoreLikeThese):
             if not step.ticked and not step.crossed:
-                raise RetrievalError("Expected at least one ticked or crossed case, got none; tick a case first.")
+                raise RetrievalError("No case is ticked or crossed; tick a case first.")
             if both := set(step.ticked) & set(step.crossed):
-                raise RetrievalError(f"Expected a case ticked or crossed, got '{min(both)}' both; choose one.")
+                raise RetrievalError(f"'{min(both)}' is both ticked and crossed; choose one.")
         return RefinementTrail((*self.steps, step))
 
     def undo(self) -> RefinementTrail:

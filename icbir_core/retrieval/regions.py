@@ -68,7 +68,7 @@ def weigh_cells(box: Box, size: int) -> np.ndarray:
     down = np.clip(np.minimum(edges[1:], top + height) - np.maximum(edges[:-1], top), 0, None)
     weights = np.outer(down, across)
     if not np.isfinite(weights).all() or weights.sum() <= 0:
-        raise RetrievalError("Expected a region with some area on the film, got an empty one; draw a box on the film.")
+        raise RetrievalError("The region is empty; draw a box on the film.")
     found: np.ndarray = (weights / weights.sum()).astype(np.float32)
     return found
 

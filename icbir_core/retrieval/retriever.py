@@ -139,7 +139,7 @@ class Retriever:
         """
         settings, trail = settings or SearchSettings(), trail or RefinementTrail()
         if settings.top_k < 1:
-            raise RetrievalError(f"Expected at least 1 case to return, got {settings.top_k}; ask for more.")
+            raise RetrievalError(f"A search returns at least 1 case, not {settings.top_k}.")
         opened = self.get_target(settings.target)
         target = trail.finding or opened.target
         opened.models.classifier.output_index(target)
@@ -199,9 +199,7 @@ class Retriever:
         filtered = None if settings.filter.empty else self.workspace.catalogue.eligible_rows(settings.filter)
         eligible = opened.find_eligible(basis.index.rows, filtered, self._find_excluded(query, settings))
         if len(eligible.rows) == 0:
-            raise FilterError(
-                f"Expected a filter that leaves a case, got 0 of {eligible.total} eligible; loosen the filter."
-            )
+            raise FilterError(f"The filter leaves none of {eligible.total} eligible cases; loosen it.")
         return eligible
 
     def _find_excluded(self, query: Query, settings: SearchSettings) -> np.ndarray:
@@ -237,9 +235,7 @@ class Retriever:
             return film
         if not basis.method.points:
             fit = list_titles(one for one in SEARCH_METHODS.values() if one.points)
-            raise RetrievalError(
-                f"Expected a search by {fit} for 'more like these', got {basis.method.title}; choose one of these."
-            )
+            raise RetrievalError(f"'More like these' needs a search by {fit}, not by {basis.method.title}.")
         nothing = np.empty((0, len(film)))
         read = basis.index.get_vectors
         return move_query(film, *(read(self._get_rows(ids)) if ids else nothing for ids in (ticked, crossed)))

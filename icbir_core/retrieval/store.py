@@ -50,20 +50,19 @@ class CaseStore:
         """Open a store. Raises `IndexMismatch` if there is none or its identity is not the given one."""
         path = Path(path)
         if not (path / "zarr.json").is_file():
-            raise IndexMismatch(f"Expected maps and embeddings in '{path}', got none; run the index command.")
+            raise IndexMismatch(f"'{path}' holds no maps and embeddings; run the index command.")
         with reading_store(path):
             group = zarr.open_group(str(path), mode="r+")
             found = _read_texts(group, "identity")
             listed: Any = group.attrs.get("fields", ())
             lacking = [name for name in listed if name not in group]
         if lacking:
-            raise IndexMismatch(f"Expected the field '{lacking[0]}' in '{path.name}', got none; {_ADVICE}.")
+            raise IndexMismatch(f"'{path.name}' lacks the field '{lacking[0]}'; {_ADVICE}.")
         if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
             wanted = dict(identity or {})
             differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)] or ["format"]
             raise IndexMismatch(
-                f"Expected embeddings made with the present {' and '.join(differing)}, got ones made with another; "
-                "run the index command again."
+                f"The embeddings were made with another {' and '.join(differing)}; run the index command again."
             )
         return cls(path, group)
 
@@ -112,9 +111,7 @@ class CaseStore:
     def _get(self, name: str) -> zarr.Array[Any]:
         found = self._group[name]
         if not isinstance(found, zarr.Array):
-            raise IndexMismatch(
-                f"Expected an array '{name}' in '{self.path}', got a group; run the index command again."
-            )
+            raise IndexMismatch(f"'{name}' in '{self.path}' is not an array; run the index command again.")
         return found
 
     def get_completed(self) -> np.ndarray:
@@ -136,13 +133,13 @@ class CaseStore:
         rows = np.asarray(rows, dtype=np.int64)
         if set(values) != set(self.names):
             raise RetrievalError(
-                f"Expected values for {', '.join(sorted(self.names))}, got {', '.join(sorted(values))}."
+                f"Give values for {', '.join(sorted(self.names))}, not for {', '.join(sorted(values))}."
             )
         for name, array in values.items():
             bad = ~np.isfinite(np.asarray(array)).reshape(len(rows), -1).all(axis=1)
             if bad.any():
                 raise RetrievalError(
-                    f"Expected finite values, got NaN or infinity in '{name}' of catalogue row {rows[bad][0]}; "
+                    f"'{name}' of catalogue row {rows[bad][0]} holds NaN or infinity; "
                     "remove that case and run the index command again."
                 )
         for name, array in values.items():
@@ -188,9 +185,9 @@ class CaseStore:
         ledger, (sealed, rows_hash, headers_hash, hashes) = self._read_ledger(), self._read_seal()
         advice = f"remove '{self.path}' and run the index command, or restore it from a copy"
         if len(ledger) < sealed or _hash(ledger[:sealed].tobytes()) != rows_hash:
-            raise IndexMismatch(f"Expected the ledger of {sealed} cases as it was sealed, got another; {advice}.")
+            raise IndexMismatch(f"The ledger of {sealed} cases has changed since it was sealed; {advice}.")
         if len(ledger) == sealed and self._hash_headers() != headers_hash:
-            raise IndexMismatch(f"Expected the headers of the arrays as they were sealed, got others; {advice}.")
+            raise IndexMismatch(f"The headers of the arrays have changed since they were sealed; {advice}.")
         chunks = np.setdiff1d(ledger[:sealed] // BATCH, ledger[sealed:] // BATCH)
         changed = []
         for done, chunk in enumerate(chunks, start=1):
@@ -201,8 +198,8 @@ class CaseStore:
         if changed:
             first = changed[0] * BATCH
             raise IndexMismatch(
-                f"Expected the maps and embeddings of every case as they were indexed, got {len(changed)} of "
-                f"{len(chunks)} chunks changed (first: catalogue rows {first} to {first + BATCH - 1}); {advice}."
+                f"{len(changed)} of {len(chunks)} chunks of maps and embeddings have changed since they were indexed "
+                f"(first: catalogue rows {first} to {first + BATCH - 1}); {advice}."
             )
         return int(np.isin(np.unique(ledger) // BATCH, chunks).sum())
 
@@ -214,7 +211,7 @@ class CaseStore:
         if not data:
             return 0, _hash(b""), b"", np.zeros((0, 32), np.uint8)
         if len(data) < 72 or len(data) % 32 != 8:
-            raise IndexMismatch(f"Expected whole hashes in '{path}', got a file cut short; restore it from a copy.")
+            raise IndexMismatch(f"'{path}' is cut short; restore it from a copy.")
         hashes = np.frombuffer(data, np.uint8, offset=72).reshape(-1, 32)
         return int.from_bytes(data[:8], "little"), data[8:40], data[40:72], hashes
 
@@ -245,7 +242,7 @@ class CaseStore:
             return np.empty((0, *self._get(name).shape[1:]), self._get(name).dtype)
         unique, inverse = np.unique(rows, return_inverse=True)
         if unique[-1] >= self._get(name).shape[0]:
-            raise RetrievalError(f"Expected indexed cases, got row {unique[-1]} which is not; run the index command.")
+            raise RetrievalError(f"Catalogue row {unique[-1]} is not indexed; run the index command.")
         low, high = int(unique[0]), int(unique[-1]) + 1
         if high - low <= 2 * len(unique) + 2 * BATCH:
             found: np.ndarray = np.asarray(self._get(name)[low:high])[unique - low][inverse]

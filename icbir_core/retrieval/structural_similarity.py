@@ -141,7 +141,7 @@ class StructuralSimilarityIndex:
         order = np.argsort(self.rows)
         positions = order[np.minimum(np.searchsorted(self.rows, rows, sorter=order), len(order) - 1)]
         if (missing := rows[self.rows[positions] != rows]).size:
-            raise RetrievalError(f"Expected indexed cases, got row {missing[0]} which is not; run the index command.")
+            raise RetrievalError(f"Catalogue row {missing[0]} is not indexed; run the index command.")
         return positions
 
     def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -162,7 +162,7 @@ class StructuralSimilarityIndex:
         Raises `RetrievalError` if Annoy is insisted on: structural similarity is no Euclidean distance.
         """
         if route == "annoy":
-            raise RetrievalError("Expected the route auto or exact for the method ssim, got annoy; use one of these.")
+            raise RetrievalError("The method ssim has no route annoy; use auto or exact.")
         query = np.asarray(query, dtype=np.float32)
         if query.shape != (SIDE, SIDE) or not np.isfinite(query).all():
             raise IndexMismatch(f"Expected a finite reduced image ({SIDE}, {SIDE}), got shape {query.shape}.")
@@ -191,7 +191,7 @@ class StructuralSimilarityIndex:
                 block = np.asarray(reduced[part])
                 if not np.isfinite(block).all():
                     raise IndexMismatch(
-                        f"Expected finite images, got NaN near catalogue row {rows[start]}; index again."
+                        f"An image near catalogue row {rows[start]} holds NaN; run the index command again."
                     )
                 files["images"][part] = block
                 files["means"][part], files["variances"][part] = describe_windows(block)

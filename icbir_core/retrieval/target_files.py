@@ -89,9 +89,7 @@ def list_targets(workspace: Workspace) -> tuple[str, ...]:
     artefacts = workspace.read_manifest()["artefacts"]
     found = [(entry.get("order", 0), name) for name, entry in artefacts.items() if name.startswith(_TARGET)]
     if not found:
-        raise WorkspaceError(
-            f"Expected an indexed workspace, got '{workspace.path}' without an index; run the index command first."
-        )
+        raise WorkspaceError(f"'{workspace.path}' has no index; run the index command first.")
     return tuple(name.removeprefix(_TARGET) for _, name in sorted(found))
 
 

@@ -17,10 +17,7 @@ def require_maps(attributions: np.ndarray) -> np.ndarray:
         raise SaliencyError(f"Expected maps of shape (N, H, W), got {maps.shape}; stack single maps first.")
     if not np.isfinite(maps).all():
         rows = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
-        raise SaliencyError(
-            f"Expected finite attributions, got NaN or infinity in map {rows[0]} of {len(maps)}; "
-            "check the network's weights."
-        )
+        raise SaliencyError(f"Map {rows[0]} of {len(maps)} holds NaN or infinity; check the network's weights.")
     return maps
 
 

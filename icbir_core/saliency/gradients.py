@@ -47,9 +47,7 @@ class GradientExplainer:
     def __init__(self, model: keras.Model):
         for name in (FEATURE_LAYER, LOGITS_LAYER):
             if name not in {layer.name for layer in model.layers}:
-                raise SaliencyError(
-                    f"Expected a network with a layer '{name}', found none; build it with icbir_core.model."
-                )
+                raise SaliencyError(f"The network has no layer '{name}'; build it with icbir_core.model.")
         self.scores = keras.Model(model.input, model.get_layer(LOGITS_LAYER).output)
         picture = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)
         chunk = tf.TensorSpec((CHUNK, *model.input.shape[1:]), tf.float32)

@@ -79,8 +79,7 @@ class Propagation:
             )
         if not 0 <= output_index < self.outputs:
             raise SaliencyError(
-                f"Expected an output from 0 to {self.outputs - 1}, got {output_index}; "
-                "choose a finding the network has."
+                f"The network has no output {output_index}, only 0 to {self.outputs - 1}; choose a finding that it has."
             )
         found: tuple[tf.Tensor, tf.Tensor] = self._compiled(films, tf.constant(output_index, tf.int32))
         return found

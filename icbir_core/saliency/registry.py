@@ -33,7 +33,7 @@ def attribute_output(model: keras.Model, inputs: np.ndarray, index: int, method:
         )
     if not 0 <= index < model.output.shape[-1]:
         raise SaliencyError(
-            f"Expected an output from 0 to {model.output.shape[-1] - 1}, got {index}; choose a finding the network has."
+            f"The network has no output {index}, only 0 to {model.output.shape[-1] - 1}; choose a finding that it has."
         )
     compute: Compute = load_reference(chosen.compute)
     with SALIENCY_METHODS.calling(method, SaliencyError):

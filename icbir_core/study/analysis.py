@@ -111,7 +111,7 @@ def _warn(study: Study, readers: Sequence[str], scores: np.ndarray) -> list[str]
     if len(study.queries) < 20:
         few = count_of(len(study.queries), "query", "queries")
         notes.append(
-            f"Only {few}: the intervals are wide; python -m icbir_core study plan --effect 0.05 says how many would "
+            f"Only {few}: the intervals are wide; `icbir study plan --effect 0.05` says how many would "
             "show a difference of 0.05 in nDCG."
         )
     missing = float(np.isnan(scores).mean()) if scores.size else 1.0

@@ -44,7 +44,7 @@ def create_workspace_study(
     A plan without methods pools all that are indexed.
     """
     if store.find_study(name) is not None:
-        raise StudyError(f"Expected a new study, got the name '{name}' of another one; choose another name.")
+        raise StudyError(f"There is a study '{name}' already; choose another name.")
     retriever = open_retriever()
     target = retriever.default_target
     if isinstance(queries, int):

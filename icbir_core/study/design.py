@@ -109,12 +109,12 @@ class Study:
             repeats = tuple(tuple(pair) for pair in values["repeats"])
             return cls(**{**values, **lists, "queries": queries, "repeats": repeats})
         except (KeyError, TypeError) as error:
-            raise StudyError(f"Expected a study's definition, got one that lacks {error}; export it again.") from None
+            raise StudyError(f"The definition of the study lacks {error}; export it again.") from None
 
     def steps(self, reader: str) -> list[Step]:
         """Everything this reader is asked, in her own seeded order: all of stage 1 (without maps), then stage 2."""
         if not reader.strip():
-            raise StudyError("Expected a reader's pseudonym, got an empty one; enter one.")
+            raise StudyError("Enter a pseudonym for the reader.")
         seed = int.from_bytes(hashlib.sha256(f"{self.seed}|{reader}".encode()).digest()[:8], "big")
         generator = np.random.default_rng(seed)
         ordered: list[Step] = []
@@ -169,22 +169,20 @@ def create_study(
     case has its rank in every method and none is unjudged.
     """
     if not name.strip() or name == SEARCH:
-        raise StudyError(f"Expected a name for the study other than '{SEARCH}', got '{name}'; choose one.")
+        raise StudyError(f"A study cannot be named '{name}'; choose another name.")
     if not REPEAT_SHARES[0] <= plan.repeat_share <= REPEAT_SHARES[1]:
-        raise StudyError(
-            f"Expected a share of hidden repeats from 0.10 to 0.15, got {plan.repeat_share}; choose within it."
-        )
+        raise StudyError(f"The share of hidden repeats must be from 0.10 to 0.15, not {plan.repeat_share}.")
     if not queries or plan.k < 1 or plan.stages not in (1, 2) or plan.negatives < 0 or not plan.methods:
-        raise StudyError("Expected at least one query and method, k ≥ 1, negatives ≥ 0, 1 or 2 stages; correct these.")
+        raise StudyError("A study needs at least one query and one method, k ≥ 1, negatives ≥ 0 and 1 or 2 stages.")
     for task in plan.tasks:
         if task not in TASKS:
-            raise StudyError(f"Expected tasks among {', '.join(TASKS)}, got '{task}'; correct it.")
+            raise StudyError(f"There is no task '{task}'; choose among {', '.join(TASKS)}.")
     generator = np.random.default_rng(plan.seed)
     pooled: list[StudyQuery] = []
     versions: dict[str, str] = {}
     for done, query in enumerate(queries):
         if query.case_id is None:
-            raise StudyError(f"Expected catalogue cases as queries, got the film '{query.name}'; ingest it first.")
+            raise StudyError(f"The film '{query.name}' is not in the catalogue; ingest it first.")
         if progress:
             progress(done, len(queries), f"ranking for {query.case_id}")
         rankings = {}
@@ -230,9 +228,7 @@ def choose_queries(cases: Iterable[Case], target: str, count: int, seed: int = 0
             patients.add(case.patient or case.case_id)
         if len(chosen) == count:
             return chosen
-    raise StudyError(
-        f"Expected {count} patients with {target} in the catalogue, got {len(chosen)}; ask for fewer queries."
-    )
+    raise StudyError(f"Only {len(chosen)} patients of the catalogue have {target}; ask for fewer queries than {count}.")
 
 
 def _pool(query: str, rankings: Mapping[str, Ranking], plan: StudyPlan, generator: np.random.Generator) -> StudyQuery:
@@ -241,7 +237,7 @@ def _pool(query: str, rankings: Mapping[str, Ranking], plan: StudyPlan, generato
     for method, ranking in rankings.items():
         for hit in ranking.hits:
             if hit.case.case_id == query:
-                raise StudyError(f"Expected the query {query} left out of its own ranking, got it back; exclude it.")
+                raise StudyError(f"The query {query} stands in its own ranking; leave it out.")
             ranks.setdefault(hit.case.case_id, {})[method] = hit.rank
             cases[hit.case.case_id] = hit.case
     top = {method: [hit.case.case_id for hit in ranking.hits[: plan.k]] for method, ranking in rankings.items()}
@@ -265,7 +261,7 @@ def _pool(query: str, rankings: Mapping[str, Ranking], plan: StudyPlan, generato
             break
         take(others[i])
     if len(chosen) < 2:
-        raise StudyError(f"Expected at least two cases to show for {query}, got {len(chosen)}; use a larger catalogue.")
+        raise StudyError(f"There are fewer than two cases to show for {query}; use a larger catalogue.")
     candidates = tuple(Candidate(c, ranks[c], i >= first_negative) for i, c in enumerate(chosen))
     pairs: list[tuple[str, str]] = []
     if "choice" in plan.tasks:  # the best of each method against the best of each other method, where they differ

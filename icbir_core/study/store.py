@@ -124,7 +124,7 @@ class RatingsStore:
                 store._check_columns()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise StudyError(
-                f"Expected a path or the URL of an installed database driver, got '{text.split('@')[-1]}' "
+                f"'{text.split('@')[-1]}' is neither a path nor the URL of an installed database driver "
                 f"({type(error).__name__}); for PostgreSQL use postgresql+psycopg:// or postgresql+pg8000://."
             ) from None
         return store
@@ -213,8 +213,7 @@ class RatingsStore:
             found = {column["name"] for column in inspect(self._engine).get_columns(table.name)}
             if lacking := [column.name for column in table.columns if column.name not in found]:
                 raise StudyError(
-                    f"Expected the column '{lacking[0]}' in the ratings store, got a table without it; use the version "
-                    "of this program that made it."
+                    f"The ratings store lacks the column '{lacking[0]}'; use the version of this program that made it."
                 )
 
 

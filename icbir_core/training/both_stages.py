@@ -53,7 +53,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
-            raise TrainingError(f"Expected stage {', '.join(STAGES)}, got '{self.stage}'.")
+            raise TrainingError(f"There is no stage '{self.stage}'; choose one of {', '.join(STAGES)}.")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _choose_cases(workspace: Workspace, options: TrainingOptions) -> list[Case]:
     ]
     if not chosen:
         seen = f" in {view} view" if view else ""
-        raise TrainingError(f"Expected films{seen} with a known state of {names[0]}, got none; ingest films first.")
+        raise TrainingError(f"No film{seen} has a known state of {names[0]}; ingest films first.")
     return chosen
 
 
@@ -153,9 +153,7 @@ def _collect(
 def _get_held_back(classifier: Classifier) -> dict[str, list[str]]:
     listed = classifier.manifest.get("training", {}).get("held_back")
     if listed is None:
-        raise TrainingError(
-            "Expected a classifier whose manifest lists the patients held back, got an older one; train both stages."
-        )
+        raise TrainingError("The classifier's manifest does not list the patients held back; train both stages.")
     found: dict[str, list[str]] = listed
     return found
 

@@ -128,13 +128,13 @@ def _choose_cases(workspace: Workspace, options: ShuffleOptions) -> list[Case]:
     counts = int(present.sum()), int((~present).sum())
     if min(counts) < FEWEST:
         raise TrainingError(
-            f"Expected {FEWEST} films with and {FEWEST} without {options.target}, got {counts[0]} and {counts[1]}; "
-            "ingest more films."
+            f"{FEWEST} films with and {FEWEST} without {options.target} are needed, and there are {counts[0]} and "
+            f"{counts[1]}; ingest more films."
         )
     if options.films is None or options.films >= len(cases):
         return cases
     if options.films < 2 * FEWEST:
-        raise TrainingError(f"Expected at least {2 * FEWEST} films to train on, got {options.films}; ask for more.")
+        raise TrainingError(f"{options.films} films are too few to train on; ask for {2 * FEWEST} or more.")
     shown = min(counts[0], max(options.films // 2, options.films - counts[1]))
     random = np.random.default_rng([options.seed, 2])
     sides = ((present, shown), (~present, options.films - shown))

@@ -36,7 +36,7 @@ def show_adding(service: SearchService, workspace: Workspace) -> None:
                 )
             )
     elif started:
-        st.warning("Expected a folder of films or a table, got neither; write its path as this machine knows it.")
+        st.warning("Name a folder of films or a table, with its path on the server.")
     running = ingest_job.get_growth(workspace)
     st.fragment(show_growth, run_every=2.0 if running and running.running else None)(workspace)
 

@@ -119,7 +119,7 @@ def _read_step(held: Mapping[str, Any], shape: tuple[int, int] | None) -> Step:
             left, width = _cut(left, width, shape[1])
             top, height = _cut(top, height, shape[0])
         if not finite or width <= 0 or height <= 0:
-            raise ValueError("Expected a region with some area on the film.")
+            raise ValueError("The region has no area on the film.")
         return Region((left, top, width, height), bool(held["anywhere"]))
     return MoreLikeThese(tuple(map(str, held["more"])), tuple(map(str, held["less"])))
 

@@ -151,4 +151,4 @@ def offer_films(workspace: Workspace) -> None:
         if films.open_named(workspace, case_id.strip()):
             st.rerun()
         named = escape_markdown(case_id)
-        st.warning(f"Expected the name of a case in this catalogue, got '{named}'; look it up on the page Catalogue.")
+        st.warning(f"This catalogue has no case '{named}'; look its name up on the page Catalogue.")

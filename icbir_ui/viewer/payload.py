@@ -69,7 +69,7 @@ def pack_map(values: np.ndarray, identity: str, secret: str = "") -> bytes:
 def unpack(data: bytes) -> tuple[np.ndarray, dict[str, Any]]:
     """What `pack_film` and `pack_map` wrote: (levels, header). The steps of unpacking.js, to prove them."""
     if data[:4] != MAGIC:
-        raise ValueError(f"Expected a film container starting with {MAGIC!r}, got {data[:4]!r}.")
+        raise ValueError(f"A film container starts with {MAGIC!r}, not with {data[:4]!r}.")
     (length,) = struct.unpack("<I", data[4:8])
     header = json.loads(data[8 : 8 + length])
     shape, at, planes = (header["height"], header["width"]), 8 + length, []

@@ -96,7 +96,7 @@ def test_doubtful_films_and_other_files_are_told(workspace, open_page, tmp_path,
 
 def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
     page = open_page("catalogue").press("Add")
-    assert "Expected a folder of films or a table" in page.text() and ingest_job.get_growth(workspace) is None
+    assert "Name a folder of films or a table" in page.text() and ingest_job.get_growth(workspace) is None
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ PAGES = [
     ROOT / "research" / "README.md",
 ]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-COMMAND = re.compile(r"^ {4}(?:\$ )?(?:\S*python -m icbir_core|icbir) (.+)$", re.M)
+COMMAND = re.compile(r"^ {4}(?:\$ )?icbir (.+)$", re.M)
 OURS = ("ICBIR_", "CHROMIUM", "WORKSPACE", "PORT", "FILM", "PYTHON", "FUZZ_", "TESTS")
 
 

@@ -127,7 +127,7 @@ def test_remove_and_restore(ingested, capsys):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["verify", "NOWHERE"], "without manifest.json"),
+        (["verify", "NOWHERE"], "has no manifest.json"),
         (["remove", "WORKSPACE", "nobody"], "'nobody'"),
         (["ingest", "WORKSPACE", "--layout", "nothing", "--images", "."], "known: chexpert"),
         (
@@ -182,7 +182,7 @@ def test_every_command_has_help(capsys):
         text = capsys.readouterr().out
         # Usage, a sentence, the options: a command without its sentence would go from the one to the next.
         sentence = text.split("\n\n")[1].strip()
-        assert text.startswith(f"Usage: python -m icbir_core {name}") and len(sentence.split()) > 4, text
+        assert text.startswith(f"Usage: icbir {name}") and len(sentence.split()) > 4, text
 
 
 def test_simulated_films_can_be_ingested(tmp_path, capsys):
@@ -208,7 +208,7 @@ def test_the_module_runs_and_help_is_quick_to_load(tmp_path):
         text=True,
         timeout=60,
     )
-    assert run.returncode == 1 and run.stderr.startswith("Error: Expected a workspace") and not run.stdout
+    assert run.returncode == 1 and "is not a workspace" in run.stderr and not run.stdout
 
 
 def test_a_truncated_dicom_brings_no_warning_of_a_library(tmp_path):

@@ -57,7 +57,7 @@ OPTIONS = {
 )
 def test_no_workspace_there(command, tmp_path, capsys):
     line = run_and_read((command, str(tmp_path / "none"), *OPTIONS.get(command, ())), capsys)
-    assert "Expected a workspace, got" in line
+    assert "is not a workspace" in line
     assert not (tmp_path / "none").exists()
 
 

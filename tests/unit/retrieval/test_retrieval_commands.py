@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from icbir_core.catalogue import Workspace
-from icbir_core.cli import main, retrieval_commands
+from icbir_core.cli import main
 from icbir_core.cli.retrieval_commands import describe_ranking, format_ranking
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.types import Case, Hit, Prediction, Query, Radiograph, Ranking
+from icbir_core.types import Case, Hit, Prediction, Ranking
 
 STATES = {"Effusion": FindingState.PRESENT, "Mass": FindingState.ABSENT, "Nodule": FindingState.UNCERTAIN}
 
@@ -66,11 +66,11 @@ def test_table_of_a_ranking_speaks_plainly():
 
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_query_tells_what_the_quality_gate_doubts(tmp_path, monkeypatch, capsys, extra):
-    film = Radiograph(np.zeros((64, 64), np.float32), "a", "b", "PNG")
-    answer = Query("film.png", film), make_ranking("nih"), {"search": 1.0}
-    monkeypatch.setattr(Retriever, "open", lambda *_: None)
-    monkeypatch.setattr(retrieval_commands, "_answer", lambda *_: answer)
-    assert main(["query", str(tmp_path), "film.png", "--device", "cpu", *extra]) == 0
+    cv2.imwrite(str(tmp_path / "film.png"), np.zeros((64, 64), np.uint8))
+    workspace = Workspace.create(tmp_path / "w")
+    opened = SimpleNamespace(workspace=workspace, search=lambda *_: make_ranking("nih"))
+    monkeypatch.setattr(Retriever, "open", lambda *_: opened)
+    assert main(["query", str(workspace.path), str(tmp_path / "film.png"), "--device", "cpu", *extra]) == 0
     out = capsys.readouterr().out
     text = "The picture has a single grey level: export the film again."
     if extra:
@@ -132,4 +132,4 @@ def test_a_host_with_more_than_a_name_is_one_line(tmp_path, capsys, name):
 def test_a_folder_that_is_no_workspace_is_one_line(tmp_path, capsys, words):
     assert main([word.format(tmp_path) for word in words]) == 1
     error = capsys.readouterr().err.strip()
-    assert error.startswith("Error: Expected a workspace") and "\n" not in error
+    assert "is not a workspace" in error and "\n" not in error

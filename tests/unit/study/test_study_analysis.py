@@ -206,7 +206,7 @@ def test_the_band_is_spoken_of_where_there_is_one(read_study, readers):
 def test_a_small_study_names_the_command_that_plans_sizes(read_study):
     study, store = read_study([ReaderModel()], tasks=("similarity",))
     result = analyse_study(study, store.latest(study=study.name), simulated=True)
-    (command,) = [found for note in result.notes for found in re.findall(r"python -m icbir_core (.*?) says", note)]
+    (command,) = [found for note in result.notes for found in re.findall(r"`icbir (.*?)` says", note)]
     assert main(command.split()) == 0
 
 

@@ -94,7 +94,7 @@ def test_a_network_that_can_learn_by_heart_does_so(workspace):
 
 
 def test_what_cannot_be_checked_is_said(workspace, capsys):
-    with pytest.raises(TrainingError, match="8 films with and 8 without Edema, got 0"):
+    with pytest.raises(TrainingError, match="8 films with and 8 without Edema are needed, and there are 0"):
         check_shuffled_labels(workspace, replace(OPTIONS, target="Edema"))
     with pytest.raises(UnknownNameError, match="densenet_small"):
         ShuffleOptions("Effusion", network="resnet")
