@@ -11,6 +11,7 @@ PAGES = (
     ("rate", "Rate"),
     ("results", "Results"),
     ("catalogue", "Catalogue"),
+    ("pacs", "PACS"),
     ("about", "About"),
 )
 

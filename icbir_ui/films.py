@@ -35,6 +35,8 @@ MAX_MEMBERS = 60
 MAX_NAMED = 10
 UPLOAD = "uploaded film"
 """The name of every uploaded query, whatever its file is called."""
+NOT_KEPT = ("upload", "archive")
+"""Where films come from that are held for the session alone, and that no address may name."""
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 """Of a zip, and of one without any member."""
 QUERY_FOLDERS = ("demonstration/queries", "queries")
@@ -47,8 +49,10 @@ _NUMBERED = re.compile(r"(?:sim)?[_-]?\d+")
 class Film:
     """A film that can be searched with.
 
-    key : its pixel hash; origin : "upload", "demonstration" or "catalogue"; called : words in place of its query's
-    name; file_name : of an upload, for the reader's own list alone, because it may name a patient.
+    key : its pixel hash; origin : "upload", "archive", "demonstration" or "catalogue"; called : words in place of its
+    query's name; file_name : of an upload, for the reader's own list alone, because it may name a patient; of a film
+    from the archive its part and day. group : of films that were opened together, "" for a film on its own; part :
+    what it is in its group, such as "lateral" or "prior".
     """
 
     key: str
@@ -57,11 +61,13 @@ class Film:
     origin: str
     called: str = ""
     file_name: str = ""
+    group: str = ""
+    part: str = ""
 
     @property
     def title(self) -> str:
         """What stands above the film, on the page and in everything that leaves it."""
-        return "Query" if self.origin == "upload" else f"Query · {self.called or self.query.name}"
+        return "Query" if self.origin in NOT_KEPT else f"Query · {self.called or self.query.name}"
 
     @property
     def entry(self) -> str:
@@ -90,8 +96,8 @@ class Film:
 
     @property
     def address(self) -> str:
-        """How the address names this film so that a reload opens it again; "" for an upload, which is kept nowhere."""
-        return "" if self.origin == "upload" else self.query.case_id or self.query.name
+        """How the address names this film so that a reload opens it again; "" for a film that is kept nowhere."""
+        return "" if self.origin in NOT_KEPT else self.query.case_id or self.query.name
 
     @property
     def picture(self) -> Picture:
@@ -149,10 +155,12 @@ def _is_film_name(name: str) -> bool:
     return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
 
 
-def make_film(query: Query, origin: str, called: str = "", file_name: str = "") -> Film:
-    """A film with its quality warnings. Raises `RadiographError` where the server can hold no more."""
+def make_film(query: Query, origin: str, **more: str) -> Film:
+    """A film with its quality warnings; more : fields of a `Film`. Raises `RadiographError` where the server can hold
+    no more.
+    """
     warnings = tuple(one.text for one in assess_quality(query.radiograph).warnings)
-    return Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, called, file_name)
+    return Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, **more)
 
 
 def number_equals(titles: Mapping[str, str]) -> dict[str, str]:
@@ -245,6 +253,20 @@ def choose(film: Film) -> None:
     state.write_address({PARAMETER_FILM: film.address})
 
 
+def add(film: Film) -> None:
+    """Hold one more film, beside the current one."""
+    films = state.get(Key.FILMS, {})
+    films.setdefault(film.key, film)
+    if left_out := _keep(films, state.get(Key.CURRENT)):
+        state.put(Key.WORD, left_out)
+
+
+def list_beside(film: Film) -> list[Film]:
+    """The other films of the session that were opened together with this one, in the order in which they came."""
+    held: dict[str, Film] = state.get(Key.FILMS, {})
+    return [one for one in held.values() if film.group and one.group == film.group and one.key != film.key]
+
+
 def get_current() -> Film | None:
     """The film that is searched with, or None."""
     films: dict[str, Film] = state.get(Key.FILMS, {})
@@ -280,7 +302,7 @@ def open_named(workspace: Workspace, name: str) -> Film | None:
     for path in list_demonstration(workspace):
         if path.stem == name:
             called = title_demonstration(workspace)[name]
-            film = make_film(read_query(workspace, name, path), "demonstration", called)
+            film = make_film(read_query(workspace, name, path), "demonstration", called=called)
             break
     else:
         try:

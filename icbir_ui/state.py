@@ -79,6 +79,12 @@ class Key(StrEnum):
     START_AGAIN = "start_again"
     ANYWHERE = "anywhere"
     ORDER = "rate_order"
+    STUDY_REQUEST = "study_asked_for"
+    STUDY_JOB = "study_being_opened"
+    FIND_JOB = "studies_being_found"
+    WORKLIST_JOB = "worklist_being_read"
+    STUDY_PAGE = "studies_page"
+    WORKLIST_PAGE = "worklist_page"
     ANSWERS = "answers_"
 
 
@@ -88,6 +94,8 @@ PARAMETER_FILM = "film"
 PARAMETER_CASE = "case"
 PARAMETER_SEARCH = "search"
 PARAMETER_STUDY = "study"
+PARAMETER_STUDY_UIDS = "StudyInstanceUIDs"
+PARAMETER_ACCESSION = "AccessionNumber"
 
 
 def get(key: Key, default: Any = None) -> Any:

@@ -14,6 +14,8 @@ from icbir_ui.export.controls import show_export
 from icbir_ui.films import Film, case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_facts
 from icbir_ui.model_cards import describe_training
+from icbir_ui.pacs.beside import show_beside
+from icbir_ui.pacs.opening import show_opening
 from icbir_ui.search import ratings, refining
 from icbir_ui.search.asking import compute_maps, get_trail, is_known, search, show_loading, viewer_options
 from icbir_ui.search.controls import choose_settings
@@ -29,6 +31,8 @@ VIEWER = Key.SEARCH_VIEWER.value
 def draw() -> None:
     service, workspace = shared.open_service(), shared.open_workspace()
     film = films.get_current()
+    if show_opening():
+        return
     if film is None:
         with st.container():
             show_welcome(workspace, service)
@@ -99,7 +103,8 @@ def draw() -> None:
     above.markdown(" ".join(said))
     with export.popover("Export", width="stretch"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
-    with below:
+    with below.container():
+        show_beside(film)
         show_background(film, service, ranking.target)
 
 

@@ -12,6 +12,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
+from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.search.address import restore_search, write_search
 from icbir_ui.shared import GRACE, open_service, open_workspace
 
@@ -59,8 +60,10 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         PagesManager.uses_pages_directory = False
         st.rerun()
     st.html(STYLE)
+    take_request()
     with shielded():
         if is_accepted():
+            follow_study(open_workspace())
             if film := restore_search(open_workspace()):
                 write_search(film)
             if heading:

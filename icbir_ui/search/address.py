@@ -23,11 +23,12 @@ from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER, Key.COMPARE_MAP)
 SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
 UNSAID: tuple[Any, ...] = (None, ANY, ALL_AGES, [])
-UPLOAD = "upload"
 LOST = (
     "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
     "there."
 )
+LOST_STUDY = "A film from the PACS is not kept over a reload: open its study again."
+NOT_KEPT = dict(zip(films.NOT_KEPT, (LOST, LOST_STUDY), strict=True))
 MISSING = "The film that the address names is not here (any more)."
 UNREADABLE = "The settings and steps in the address could not be read; this is the film's first search."
 
@@ -39,7 +40,7 @@ def write_search(film: Film) -> None:
     if trail.steps:
         held["steps"] = [_write_step(step) for step in trail.steps]
     told = json.dumps(held, separators=(",", ":")) if film.address and held else ""
-    state.write_address({PARAMETER_FILM: film.address or UPLOAD, PARAMETER_SEARCH: told})
+    state.write_address({PARAMETER_FILM: film.address or film.origin, PARAMETER_SEARCH: told})
 
 
 def restore_search(workspace: Workspace) -> Film | None:
@@ -47,8 +48,8 @@ def restore_search(workspace: Workspace) -> Film | None:
     named, held = st.query_params.get(PARAMETER_FILM), st.query_params.get(PARAMETER_SEARCH)
     if films.get_current() is not None or not named:
         return films.get_current()
-    word, film = (LOST if named == UPLOAD else MISSING), None
-    if named != UPLOAD:
+    word, film = NOT_KEPT.get(named, MISSING), None
+    if named not in NOT_KEPT:
         try:
             film = films.open_named(workspace, named)
         except IcbirError as error:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import io
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pydicom
+
+from scripts.archive_films import ArchiveFilm
 
 BOUNDARY = "a-line-between"
 
@@ -89,3 +97,51 @@ def wrap_film(*films: bytes, length: int | None = None, closed: bool = True) -> 
     )
     kind = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
     return Answer(parts[2:] + (b"\r\n" + mark + b"--\r\n" if closed else b""), kind)
+
+
+def answer_from(films: list[ArchiveFilm]) -> Callable[[str], Answer]:
+    """What an archive that holds these films answers to QIDO-RS and WADO-RS."""
+
+    def describe(film: ArchiveFilm) -> dict[str, str]:
+        header = pydicom.dcmread(io.BytesIO(film.data), stop_before_pixels=True)
+        tags = ("00080018", "00080020", "00080030", "00080050", "00080060", "00100010", "00100020", "0020000D")
+        tags += ("0020000E", "00180015", "00185101")
+        return {tag: str(header[tag].value) for tag in tags} | {"00080061": header.Modality}
+
+    listed = [describe(film) for film in films]
+
+    def answer(path: str) -> Answer:
+        place, _, question = path.removeprefix("/dicom-web/").partition("?")
+        asked = {key: values[0] for key, values in parse_qs(question).items()}
+        named = dict(itertools.pairwise(place.split("/"))) if "/" in place else {}
+        if "instances" in named:
+            return next(
+                (wrap_film(one.data) for one in films if one.instance == named["instances"]), Answer(status=404)
+            )
+        level = {"studies": "0020000D", "series": "0020000E", "instances": "00080018"}[place.split("/")[-1]]
+        found = {
+            record[level]: record
+            for record in listed
+            if record["0020000D"] == named.get("studies", record["0020000D"])
+            and record["0020000E"] == named.get("series", record["0020000E"])
+            and all(_fits(record, keyword, value) for keyword, value in asked.items())
+        }
+        start = int(asked.get("offset", 0))
+        return Answer(list_studies(*list(found.values())[start : start + int(asked.get("limit", 10_000))]))
+
+    return answer
+
+
+_TAGS = {"PatientID": "00100020", "AccessionNumber": "00080050", "StudyInstanceUID": "0020000D"}
+_TAGS |= {"ModalitiesInStudy": "00080061", "PatientName": "00100010", "StudyDate": "00080020"}
+
+
+def _fits(record: dict[str, str], keyword: str, value: str) -> bool:
+    tag = _TAGS.get(keyword, keyword)
+    if tag not in record:
+        return True
+    held = record[tag]
+    if tag == _TAGS["StudyDate"] and "-" in value:
+        first, last = value.split("-")
+        return (first or "0") <= held <= (last or "9")
+    return fnmatch.fnmatch(held.lower(), value.lower())

@@ -37,9 +37,10 @@ PAGES = ROOT / "icbir_ui"
 PAGES_MAY_IMPORT: dict[str, set[str]] = {
     "viewer": set(),
     "": {"viewer"},
+    "pacs": {"viewer"},
     "search": {"viewer"},
     "export": {"search"},
-    "frame": {"search"},
+    "frame": {"search", "pacs"},
     "catalogue": {"viewer", "search"},
     "rating": {"viewer", "frame", "search"},
 }

@@ -1,0 +1,29 @@
+"""PACS: today's chest films of the archive, and a query for any other; a click opens a study and searches with it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from icbir_ui import shared
+from icbir_ui.errors import shielded
+from icbir_ui.frame.page import run_page
+from icbir_ui.pacs.asking import show_finding, show_worklist
+from icbir_ui.pacs.jobs import NO_ARCHIVE, has_archive
+from icbir_ui.search.welcome import show_word
+
+
+def draw() -> None:
+    workspace = shared.open_workspace()
+    show_word()
+    if not has_archive():
+        st.warning(NO_ARCHIVE)
+        return
+    st.caption("What you open is held for this visit only, and goes into no file.")
+    today, find = st.tabs(["Today", "Find a study"])
+    with today, shielded():
+        show_worklist(workspace)
+    with find, shielded():
+        show_finding(workspace)
+
+
+run_page("PACS", draw)
