@@ -71,7 +71,7 @@ def finish_object(made: Dataset, result: SearchResult, kind: str) -> DicomObject
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
     meta.TransferSyntaxUID = UID(ExplicitVRLittleEndian)
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = f"ICBIR {__version__}"[:16]
     plain = Dataset()
     plain.update(made)
