@@ -222,8 +222,8 @@ def make_maps(arguments: argparse.Namespace) -> None:
 
     from icbir_core.files import sha256_of_file
     from icbir_core.model.network import read_named_weights
-    from icbir_core.training.film_cache import cache_rows
     from icbir_core.radiograph.network_input import standardise
+    from icbir_core.training.film_cache import cache_rows
 
     torch.set_num_threads(arguments.threads)
     directory = arguments.folder / arguments.name
