@@ -1,0 +1,115 @@
+"""Commands of the archive: write results as DICOM objects, and send those that wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icbir_core.cli.conventions import (
+    DeviceOption,
+    JsonOption,
+    TargetOption,
+    WorkspaceArgument,
+    announce_device,
+    emit,
+    record_audit,
+    say,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    export = typer.Typer(help="Write a result for other programs.")
+    export.command(name="dicom")(export_dicom)
+    app.add_typer(export, name="export")
+    app.command()(send)
+
+
+def export_dicom(
+    workspace: WorkspaceArgument,
+    film: Annotated[Path, typer.Argument(help="The film to search with: a DICOM file.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the objects.")] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Put the objects into the outbox, for `send`.")] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="How many cases to return.")] = 8,
+    method: Annotated[str | None, typer.Option(help="Search method (default: the first that is indexed).")] = None,
+    saliency: Annotated[str | None, typer.Option("--map", help="Saliency method (default: the target's own).")] = None,
+    target: TargetOption = None,
+    cases: Annotated[bool, typer.Option("--cases/--no-cases", help="Show the films of the cases on the page.")] = True,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Search with a DICOM film and write the result as Secondary Capture, Structured Report and presentation state."""
+    from icbir_core.catalogue import read_case_radiograph, read_query
+    from icbir_core.errors import PacsError
+    from icbir_core.files import write_bytes_atomically
+    from icbir_core.findings import require_canonical_name
+    from icbir_core.pacs.composing import compose_result, draw_maps
+    from icbir_core.pacs.destination import open_outbox, read_destination
+    from icbir_core.pacs.result_objects import make_result_objects
+    from icbir_core.pacs.source_header import read_source_header
+    from icbir_core.retrieval.retriever import Retriever
+    from icbir_core.settings import SearchSettings
+    from icbir_core.types import Case, Radiograph
+
+    if out is None and not queue:
+        raise typer.BadParameter("Say where the objects go: --out FOLDER, or --queue.")
+    if queue and not read_destination().sends:
+        raise PacsError("Nothing may be sent from here: ICBIR_RESULTS names no archive.")
+    data = film.read_bytes()
+    source = read_source_header(data)  # before the networks are loaded, because it may say no
+    settings = SearchSettings(top_k=top_k, method=method, target=require_canonical_name(target) if target else None)
+    retriever = Retriever.open(workspace, settings.target, device)
+    announce_device(device)
+    query = read_query(retriever.workspace, "query", data)
+    ranking = retriever.search(query, settings)
+    maps = draw_maps(retriever, query, ranking, saliency or retriever.get_target(ranking.target).map_method)
+
+    def read_case(case: Case) -> Radiograph:
+        if not cases:
+            raise PacsError("The films of cases are not wanted.")
+        return read_case_radiograph(retriever.workspace, case)
+
+    made = make_result_objects(compose_result(source, query.radiograph, ranking, maps, read_case))
+    for sentence in made.left_out:
+        say(f"Left out: {sentence}")
+    written = []
+    if out is not None:
+        for one in made.objects:
+            write_bytes_atomically(out / one.name, one.data, 0o600)
+            written.append(str(out / one.name))
+    if queue:
+        open_outbox(workspace).put(made.objects)
+    record_audit(
+        retriever.workspace, "exported", ("film", query.radiograph.pixel_sha256[:24]), objects=len(made.objects)
+    )
+    lines = [*(f"Written: {path}" for path in written), *(["In the outbox; `icbir send` sends it."] if queue else [])]
+    emit({"written": written, "queued": queue, "left_out": list(made.left_out)}, "\n".join(lines), as_json)
+
+
+def send(
+    workspace: WorkspaceArgument,
+    again: Annotated[bool, typer.Option("--again", help="Try at once, also what was refused or waits.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the results that wait in the outbox to the archive; exit 1 while something is left."""
+    from icbir_core.pacs.destination import open_outbox, read_destination
+    from icbir_core.pacs.sending import send_waiting
+    from icbir_core.plurals import count_of
+
+    outbox, opener = open_outbox(workspace), read_destination().get_opener()
+    if again:
+        outbox.retry()
+    outcome = send_waiting(outbox, opener)
+    damaged = outbox.list_damaged()
+    for name in damaged:
+        say(f"The parcel '{name}' in {outbox.folder} is damaged and is not sent.")
+    if outcome.word:
+        say(outcome.word)
+    lines = [f"{count_of(outcome.sent, 'object')} sent, {outcome.refused} refused; {outcome.waiting} results wait."]
+    if outcome.found:
+        lines.append(f"{count_of(outcome.found, 'object')} had arrived before.")
+    emit(vars(outcome) | {"damaged": damaged}, "\n".join(lines), as_json)
+    if outcome.waiting or damaged:
+        raise typer.Exit(1)
