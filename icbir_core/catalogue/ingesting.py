@@ -6,13 +6,22 @@ import sqlite3
 from collections import Counter, deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.copies import COPY_OF, Copy
-from icbir_core.catalogue.layouts import IgnoredLabel, IngestOptions, LayoutRow, OtherFile, RawCase, SkippedRow
+from icbir_core.catalogue.layouts import (
+    LAYOUTS,
+    IgnoredLabel,
+    IngestOptions,
+    KnownFilm,
+    LayoutRow,
+    OtherFile,
+    RawCase,
+    SkippedRow,
+)
 from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
 from icbir_core.catalogue.table import Held, Kept
@@ -29,6 +38,8 @@ _LISTED_COLUMNS = ("item", "reason", "source", "folder")
 WORKERS = 2
 _BATCH = 16
 _LOOK_AHEAD = 64
+_FETCHED_AHEAD = 4
+"""Of films that are fetched, since they are held in memory."""
 _COPY = "a copy of a film that the catalogue holds"
 
 
@@ -104,8 +115,10 @@ class _Ingest:
     """One run: a window of films being decoded by the workers, taken out in order."""
 
     def __init__(self, workspace: Workspace, options: IngestOptions, progress: Progress, limits: ReadLimits):
-        self.workspace, self.options, self.progress, self.limits = workspace, options, progress, limits
+        self.workspace, self.progress, self.limits = workspace, progress, limits
+        self.options = replace(options, is_known=self._is_known)
         self.source = options.source or options.layout
+        self.look_ahead = _FETCHED_AHEAD if LAYOUTS[options.layout].remote else _LOOK_AHEAD
         self.added = self.already = self.seen_rows = self.other_files = 0
         self.skipped: list[tuple[str, str]] = []
         self.doubtful: list[tuple[str, str]] = []
@@ -124,7 +137,7 @@ class _Ingest:
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="ingest") as workers:
             try:
                 # Looking ahead lets one question to the table answer for many rows.
-                while not self._is_full() and (batch := list(islice(rows, _LOOK_AHEAD))):
+                while not self._is_full() and (batch := list(islice(rows, self.look_ahead))):
                     self._take_batch(batch, workers)
                 while self.pending:
                     self._collect()
@@ -133,7 +146,7 @@ class _Ingest:
         return IngestReport(self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.other_files)
 
     def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
-        named = [(self._name(row.case_id, row.private) if isinstance(row, RawCase) else "", row) for row in batch]
+        named = [(self._name_row(row), row) for row in batch]
         names = [case_id for case_id, _ in named if case_id]
         held = self.workspace.catalogue.find_identifiers(names)
         copies = self.workspace.catalogue.copies.find(names)
@@ -151,8 +164,29 @@ class _Ingest:
                 self.other_files += 1
             elif not self._is_first(case_id):
                 self._skip(row.label, "listed twice")
+            elif isinstance(row, KnownFilm):
+                self._take_known(row, held.get(case_id) or copies[case_id])
             else:
                 self._take_case(case_id, row, held.get(case_id) or copies.get(case_id), workers)
+
+    def _name_row(self, row: LayoutRow) -> str:
+        if isinstance(row, KnownFilm):
+            return self._name(row.case_id, private=True)
+        return self._name(row.case_id, row.private) if isinstance(row, RawCase) else ""
+
+    def _is_known(self, case_id: str) -> bool:
+        """Whether a private film is in the catalogue, or was left out as a copy, under this source."""
+        name = self._name(case_id, private=True)
+        catalogue = self.workspace.catalogue
+        return bool(catalogue.find_identifiers([name]) or catalogue.copies.find([name]))
+
+    def _take_known(self, row: KnownFilm, known: Held | Copy) -> None:
+        if isinstance(known, Copy):
+            self._skip(row.label, known.reason)
+            return
+        self.already += 1
+        self._doubt(self._name_row(row), known.doubt)
+        self._tell()
 
     def _is_first(self, case_id: str) -> bool:
         name = case_id.encode("utf-8", "surrogateescape")

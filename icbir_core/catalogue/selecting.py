@@ -8,7 +8,15 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from icbir_core.catalogue.layouts import IngestOptions, LayoutRow, RawCase, Remark, SkippedRow, read_rows
+from icbir_core.catalogue.layouts import (
+    LAYOUTS,
+    IngestOptions,
+    LayoutRow,
+    RawCase,
+    Remark,
+    SkippedRow,
+    read_rows,
+)
 from icbir_core.catalogue.layouts.fields import FRONTAL, read_loose_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN
@@ -47,8 +55,11 @@ def check_data_set(options: IngestOptions) -> None:
 def iterate_layout(options: IngestOptions) -> Iterator[tuple[RawCase, Path]]:
     """The wanted films with their files, not decoded, at most `options.limit`; for evaluation outside a workspace.
 
-    A film of which neither table nor header says the view passes `options.view`.
+    A film of which neither table nor header says the view passes `options.view`. Raises `CatalogueError` for films of
+    an archive, which lie in no file.
     """
+    if LAYOUTS[options.layout].remote:
+        raise CatalogueError("Films of an archive lie in no file; add them to a workspace first with `ingest`.")
     wanted = ((row, Path(row.file)) for row in select_rows(options) if isinstance(row, RawCase))
     for number, pair in enumerate(wanted):
         if options.limit is not None and number >= options.limit:

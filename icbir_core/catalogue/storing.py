@@ -66,7 +66,7 @@ def store_film(
     Raises `WorkspaceError` where the film cannot be written or the salt is lost.
     """
     try:
-        size = Path(raw.file).stat().st_size
+        size = Path(raw.file).stat().st_size if raw.data is None else len(raw.data)
         radiograph = _read(raw, size, limits)
         view = raw.view if raw.view != UNKNOWN else radiograph.view
         if (reason := give_reason_against_view(view, options)) is not None:
@@ -185,7 +185,7 @@ def _read(raw: RawCase, size: int, limits: ReadLimits) -> Radiograph:
     # Bytes have no name, so no message about them can tell one.
     if size > limits.max_bytes:
         raise RadiographTooLarge(f"The film has {size:,} bytes, more than {limits.max_bytes:,}; reduce it.")
-    return read_radiograph(Path(raw.file).read_bytes(), limits)
+    return read_radiograph(Path(raw.file).read_bytes() if raw.data is None else raw.data, limits)
 
 
 def _find_doubts(radiograph: Radiograph, view: str) -> list[str]:

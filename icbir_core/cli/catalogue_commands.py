@@ -12,7 +12,7 @@ from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, prog
 if TYPE_CHECKING:
     from icbir_core.types import Case
 
-LAYOUT_NAMES = "nih, chexpert, mimic, padchest, vindr, folder, dicom"
+LAYOUT_NAMES = "nih, chexpert, mimic, padchest, vindr, folder, dicom, dicomweb"
 """Spelt out: the registry lies behind imports that `--help` does not wait for."""
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE_ID", help="Name of the case.")]
 
@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 def ingest(
     workspace: WorkspaceArgument,
     layout: Annotated[str, typer.Option(help=f"{LAYOUT_NAMES}, or one of an installed package.")],
-    images: Annotated[Path, typer.Option(help="Folder of the films.")],
+    images: Annotated[
+        str | None, typer.Option(help="Folder of the films; for dicomweb the archive's address (ICBIR_DICOMWEB).")
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="Table of labels (.csv or .csv.gz).")] = None,
     view: Annotated[str | None, typer.Option(help="Keep only this view: AP or PA.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Largest number of films of this data set.")] = None,
@@ -34,7 +36,10 @@ def ingest(
     split: Annotated[Path | None, typer.Option(help="Table of patients and parts (Patient ID, part).")] = None,
     part: Annotated[str | None, typer.Option(help="Keep only this part of the split, such as train.")] = None,
     source: Annotated[str | None, typer.Option(help="Name recorded with the cases (default: the layout).")] = None,
-    private: Annotated[bool, typer.Option(help="Hash case names and paths (always so for dicom).")] = False,
+    private: Annotated[bool, typer.Option(help="Hash case names and paths (always so for dicom, dicomweb).")] = False,
+    query: Annotated[
+        str, typer.Option(help="For dicomweb: which studies, as in 'date=20260101-20260131, modality=DX'.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Add the films of a data set to a workspace, which is made if needed. Continues where it was interrupted."""
@@ -45,9 +50,11 @@ def ingest(
     from icbir_core.catalogue.workspace import MANIFEST
     from icbir_core.plurals import count_of
 
+    if images is None and layout != "dicomweb":
+        raise typer.BadParameter("Name the folder of the films.", param_hint="--images")
     options = IngestOptions(
         layout=layout,
-        images=images,
+        images=images or "",
         labels=labels,
         view=view,
         limit=limit,
@@ -56,13 +63,15 @@ def ingest(
         part=part,
         source=source,
         private=private,
+        query=query,
     )
     if not (workspace / MANIFEST).is_file():
         check_data_set(options)  # before there is a workspace: a typing error must not create one
     opened = Workspace.create(workspace)
     with progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
-    record_audit(opened, "added", ("folder", str(images.absolute())), films=report.added, skipped=len(report.skipped))
+    place = (images or "the archive of the settings") if layout == "dicomweb" else str(Path(images or "").absolute())
+    record_audit(opened, "added", ("folder", place), films=report.added, skipped=len(report.skipped))
     cases, digest = opened.catalogue.count(), opened.catalogue.sha256()
     lines = [
         f"{report.added} added, {report.already} there before, {len(report.skipped)} skipped; {cases} cases in all."

@@ -13,6 +13,7 @@ from icbir_core.catalogue.layouts.header import ask_header
 from icbir_core.catalogue.layouts.rows import (
     IgnoredLabel,
     IngestOptions,
+    KnownFilm,
     LayoutRow,
     OtherFile,
     RawCase,
@@ -28,11 +29,13 @@ from icbir_core.types import VIEWS
 class Layout:
     """How the films and labels of a data set lie on disk. read : the function `read_rows(options)` of it, as
     "package.module:name"; it yields a `LayoutRow` for each row, and raises `CatalogueError`. hides_names : whether it
-    gives each film of a private data set an item of its own, which says nothing of its name."""
+    gives each film of a private data set an item of its own, which says nothing of its name. remote : whether its films
+    are fetched, one after another, from an address."""
 
     name: str
     read: str
     hides_names: bool = False
+    remote: bool = False
 
 
 LAYOUTS: Registry[Layout] = Registry(
@@ -40,8 +43,11 @@ LAYOUTS: Registry[Layout] = Registry(
     LAYOUT_GROUP,
     Layout,
     (
-        Layout(name, f"{__name__}.{name}:read_rows", hides_names=name in ("folder", "dicom"))
-        for name in ("nih", "chexpert", "mimic", "padchest", "vindr", "folder", "dicom")
+        *(
+            Layout(name, f"{__name__}.{name}:read_rows", hides_names=name in ("folder", "dicom"))
+            for name in ("nih", "chexpert", "mimic", "padchest", "vindr", "folder", "dicom")
+        ),
+        Layout("dicomweb", "icbir_core.pacs.layout:read_rows", hides_names=True, remote=True),
     ),
 )
 """Every layout by its name, those of installed packages included."""
@@ -50,6 +56,7 @@ __all__ = [
     "LAYOUTS",
     "IgnoredLabel",
     "IngestOptions",
+    "KnownFilm",
     "Layout",
     "LayoutRow",
     "OtherFile",
@@ -91,7 +98,10 @@ def _read(layout: Layout, options: IngestOptions) -> Iterator[LayoutRow]:
 
 def check_options(options: IngestOptions) -> None:
     """Raises `UnknownNameError` for an unknown layout or view, `CatalogueError` if there is no folder of films."""
-    LAYOUTS[options.layout]  # raises `UnknownNameError`
+    layout = LAYOUTS[options.layout]  # raises `UnknownNameError`
     if options.view is not None and options.view.upper() not in VIEWS:
         raise UnknownNameError("view", options.view, VIEWS)
-    FileFinder(options.images)
+    if options.query and not layout.remote:
+        raise CatalogueError("A query belongs to the layout 'dicomweb'; leave it out.")
+    if not layout.remote:
+        FileFinder(options.images)

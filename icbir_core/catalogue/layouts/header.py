@@ -17,13 +17,13 @@ from icbir_core.types import UNKNOWN, FilmHeader
 def ask_header(raw: RawCase, options: IngestOptions) -> RawCase | SkippedRow:
     """The film with what its header says of it, or why it is not taken. Other files than DICOM stay as they are."""
     try:
-        header = read_film_header(raw.file)
+        header = read_film_header(raw.content)
     except OSError:
         return raw  # told by whoever reads the film
     except RadiographError as error:
         return SkippedRow(raw.label, str(error))
     if header is None:
-        if options.layout == "dicom":
+        if options.layout in ("dicom", "dicomweb"):
             return SkippedRow(raw.label, "not a DICOM file")
         return raw if raw.view != UNKNOWN else replace(raw, view=raw.usual_view)
     reason = give_reason_against_header(header, private=raw.private)

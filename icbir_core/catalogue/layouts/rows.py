@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from icbir_core.files import PathLike
@@ -18,7 +18,8 @@ class IngestOptions:
     view : keep only this view ("AP", "PA"). limit : at most so many cases of this data set, those already in included.
     include_laterals : keep views that are not frontal. split, part : table of patients and parts, and the part to keep.
     source : name recorded with each case (default: the layout). private : hash case identifiers and paths, and refuse
-    films whose header says that text is burned into the picture.
+    films whose header says that text is burned into the picture. query : which films of an archive, where the layout
+    is one; `images` is its address then. is_known : asked for a `case_id` before its film is fetched from there.
     """
 
     layout: str
@@ -31,6 +32,8 @@ class IngestOptions:
     part: str | None = None
     source: str | None = None
     private: bool = False
+    query: str = field(default="", repr=False)
+    is_known: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class RawCase:
     where neither the table nor a header says it. private : whether `case_id` must be hashed before it is stored. item :
     what a report calls the film, where `case_id` may not be shown.
     header_patient, instance : the patient and the SOP Instance UID that a DICOM header names; only to be hashed.
+    data : the film's bytes, where it lies in no file.
     """
 
     case_id: str
@@ -58,6 +62,12 @@ class RawCase:
     item: str = ""
     header_patient: str | None = field(default=None, repr=False)
     instance: str | None = field(default=None, repr=False)
+    data: bytes | None = field(default=None, repr=False)
+
+    @property
+    def content(self) -> bytes | PathLike:
+        """The film's bytes, or where they are."""
+        return self.file if self.data is None else self.data
 
     @property
     def label(self) -> str:
@@ -85,6 +95,14 @@ class OtherFile:
     """A file in the folder of films that is none by its ending; it is counted and left alone."""
 
 
+@dataclass(frozen=True)
+class KnownFilm:
+    """A film that `IngestOptions.is_known` knows, so that it was not fetched again."""
+
+    case_id: str = field(repr=False)
+    label: str = ""
+
+
 Remark = IgnoredLabel | OtherFile
 """What a layout tells beside its rows."""
-LayoutRow = RawCase | SkippedRow | Remark
+LayoutRow = RawCase | SkippedRow | KnownFilm | Remark

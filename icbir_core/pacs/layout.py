@@ -1,0 +1,66 @@
+"""The layout `dicomweb`: films of an archive that a query names, taken into a catalogue like a tree of DICOM files.
+
+No film touches the disk before it is de-identified. `IngestOptions.images` is the base address, "" for the one of the
+settings; a film that the catalogue holds is not fetched again, so that a run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from icbir_core.catalogue.layouts.rows import IngestOptions, KnownFilm, LayoutRow, RawCase, SkippedRow
+from icbir_core.catalogue.selecting import give_reason_against_view
+from icbir_core.errors import CatalogueError, PacsError, PacsMismatch, PacsNotFound, RadiographError
+from icbir_core.pacs.archive import Archive, check_film
+from icbir_core.pacs.studies import FilmReference, Study, StudyQuery
+from icbir_core.radiograph.identity import read_film_header
+from icbir_core.settings import read_pacs_settings
+from icbir_core.types import UNKNOWN
+
+NOTHING = "The archive (PACS) has no film study that fits the query."
+
+
+def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
+    """One row a radiograph of the studies that `options.query` names, the newest study first.
+
+    Raises `CatalogueError` where no archive is named, and `PacsError` where it cannot be asked.
+    """
+    settings = read_pacs_settings(str(options.images))
+    if settings is None:
+        raise CatalogueError("No archive (PACS) is named; give its address with --images, or set ICBIR_DICOMWEB.")
+    archive = Archive(settings)
+    try:
+        studies = archive.find_studies(StudyQuery.parse(options.query))
+        if not studies:
+            raise PacsNotFound(NOTHING)
+        if len(studies) > settings.studies:
+            raise PacsError(f"The query finds more than {settings.studies:,} studies; ask for fewer days at a time.")
+        for number, study in enumerate(studies, start=1):
+            yield from _read_study(archive, study, f"study {number}", options)
+    finally:
+        archive.close()
+
+
+def _read_study(archive: Archive, study: Study, label: str, options: IngestOptions) -> Iterator[LayoutRow]:
+    try:
+        films = archive.list_films(study)
+    except (PacsMismatch, PacsNotFound) as error:
+        yield SkippedRow(label, str(error))
+        return
+    if not films:
+        yield SkippedRow(label, "no chest film in the study")
+    for number, film in enumerate(films, start=1):
+        yield _read_film(archive, film, f"{label}, film {number}", options)
+
+
+def _read_film(archive: Archive, film: FilmReference, label: str, options: IngestOptions) -> LayoutRow:
+    if options.is_known is not None and options.is_known(film.instance):
+        return KnownFilm(film.instance, label)
+    if film.view != UNKNOWN and (reason := give_reason_against_view(film.view, options)) is not None:
+        return SkippedRow(label, reason)
+    try:
+        data = archive.fetch_film(film)
+        check_film(film, read_film_header(data))
+    except (PacsMismatch, PacsNotFound, RadiographError) as error:
+        return SkippedRow(label, str(error))
+    return RawCase(case_id=film.instance, file=label, private=True, item=label, data=data)
