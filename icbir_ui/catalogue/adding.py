@@ -20,7 +20,7 @@ def show_adding(service: SearchService, workspace: Workspace) -> None:
     with st.form("add"):
         left, middle, right = st.columns([1, 2, 2])
         explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
-        names = [name for name in LAYOUTS if not LAYOUTS[name].remote]
+        names = [name for name in LAYOUTS if name != "dicomweb"]  # for the command line: it may take hours
         layout = left.selectbox("Layout", names, index=names.index("folder"), help=explained)
         folder = middle.text_input("Folder of films on this machine")
         alone = "Alone, it brings its films: from the folder `images` beside it, else from its own folder."

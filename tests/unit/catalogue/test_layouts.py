@@ -305,7 +305,7 @@ def test_iterate_layout_filters_and_limits(tmp_path):
         names(split=split, part="test")
 
 
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("folder", "dicom")])
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("folder", "dicom", "dicomweb")])
 def test_a_wrong_table_is_named(tmp_path, layout):
     table = write_table(tmp_path / "labels.csv", "a,b\n1,2")
     with pytest.raises(CatalogueError, match=f"'labels.csv' lacks the column '.*' of the layout '{layout}'"):
