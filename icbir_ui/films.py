@@ -204,7 +204,7 @@ def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
                 taken[film.key] = film
                 first = first or film.key
                 # At once, so that the films of one drop are not all in memory before the first is left out.
-                left_out += _drop_oldest(taken, first)
+                left_out += drop_oldest(taken, first)
         except IcbirError as error:
             faults.append(f"{file.name}: {error}")
     state.put(Key.TAKEN, known)
@@ -217,7 +217,7 @@ def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
 
 def _keep(films: dict[str, Film], current: str | None, left_out: list[str] | None = None) -> str:
     """Hold the newest films and the current one; a sentence about those that were left out, now and before, or ""."""
-    titles = [*(left_out or ()), *_drop_oldest(films, current)]
+    titles = [*(left_out or ()), *drop_oldest(films, current)]
     state.put(Key.FILMS, films)
     if not titles:
         return ""
@@ -227,7 +227,7 @@ def _keep(films: dict[str, Film], current: str | None, left_out: list[str] | Non
     return f"{limit} are held at a time; {oldest} left out: {', '.join(titles[:MAX_NAMED])}{others}."
 
 
-def _drop_oldest(films: dict[str, Film], current: str | None) -> list[str]:
+def drop_oldest(films: dict[str, Film], current: str | None) -> list[str]:
     """Take out the oldest films but the current one until both limits of a session hold; their names."""
     sizes = {key: film.size for key, film in films.items()}
     dropped = []

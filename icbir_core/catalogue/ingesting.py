@@ -111,6 +111,24 @@ def record_catalogue(workspace: Workspace) -> dict[str, Any]:
     return workspace.record_artefact("catalogue", facts)
 
 
+class NamesSeen:
+    """The names of cases met so far, in a temporary file, so that memory does not grow with them."""
+
+    def __init__(self) -> None:
+        # A database without a name is a temporary file, which SQLite removes when it is closed.
+        self._database = sqlite3.connect("")
+        self._database.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, name: str) -> bool:
+        """True where the name was not there before."""
+        stored = name.encode("utf-8", "surrogateescape")
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (stored,)).rowcount == 1
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._database.close()
+
+
 class _Ingest:
     """One run: a window of films being decoded by the workers, taken out in order."""
 
@@ -123,9 +141,7 @@ class _Ingest:
         self.skipped: list[tuple[str, str]] = []
         self.doubtful: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
-        # A database without a name is a temporary file, which SQLite removes when it is closed.
-        self.seen = sqlite3.connect("")
-        self.seen.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
+        self.seen = NamesSeen()
         self.pending: deque[Future[StoredFilm | SkippedRow]] = deque()
         self.records: list[StoredFilm] = []
         self.copies: list[Copy] = []
@@ -162,7 +178,7 @@ class _Ingest:
             elif isinstance(row, OtherFile):
                 self.seen_rows -= 1
                 self.other_files += 1
-            elif not self._is_first(case_id):
+            elif not self.seen.add(case_id):
                 self._skip(row.label, "listed twice")
             elif isinstance(row, KnownFilm):
                 self._take_known(row, held.get(case_id) or copies[case_id])
@@ -187,10 +203,6 @@ class _Ingest:
         self.already += 1
         self._doubt(self._name_row(row), known.doubt)
         self._tell()
-
-    def _is_first(self, case_id: str) -> bool:
-        name = case_id.encode("utf-8", "surrogateescape")
-        return self.seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
     def _take_case(self, case_id: str, raw: RawCase, known: Held | Copy | None, workers: ThreadPoolExecutor) -> None:
         if isinstance(known, Held):

@@ -43,6 +43,8 @@ from icbir_core.settings import SearchFilter
 from icbir_core.types import Case
 
 _CHUNK = 500
+LOCK_SECONDS = 30.0
+"""How long a command waits for another that writes the catalogue."""
 T = TypeVar("T")
 _ORDER = {name: place for place, name in enumerate(KNOWN_FINDINGS)}
 _NUMBERS = {state.value: state.as_number() for state in FindingState}
@@ -88,7 +90,9 @@ class Catalogue:
     def __init__(self, path: PathLike):
         self.path = Path(path)
         self._digest: tuple[tuple[Any, ...], str] | None = None
-        self._engine = create_engine(URL.create("sqlite", database=str(self.path)), connect_args={"timeout": 30})
+        self._engine = create_engine(
+            URL.create("sqlite", database=str(self.path)), connect_args={"timeout": LOCK_SECONDS}
+        )
         self.copies = Copies(self._connect)
         with self._door():
             if not inspect(self._engine).has_table(CASES.name):

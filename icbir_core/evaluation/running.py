@@ -58,10 +58,11 @@ def run_evaluation(
     from icbir_core.model.device import choose_device
 
     device = choose_device(options.device)
-    return replace(_run(workspace, options, progress), device=device.as_dict())
+    return replace(run_protocol(workspace, options, progress), device=device.as_dict())
 
 
-def _run(workspace: Workspace, options: EvaluationOptions, progress: Progress | None) -> EvaluationResult:
+def run_protocol(workspace: Workspace, options: EvaluationOptions, progress: Progress | None) -> EvaluationResult:
+    """The result of `options.protocol`, without the device that it was computed on."""
     from icbir_core.retrieval.retriever import Retriever
 
     opened = Retriever.open(workspace, options.target, options.device).get_target()

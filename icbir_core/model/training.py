@@ -202,7 +202,7 @@ def train(
         row: dict[str, Any] = {"epoch": epoch, "loss": round(float(loss), 5)}
         score = float(epoch)
         if len(judged):
-            row["auroc"] = _score_weights(model, trained, kept, training_set, size)
+            row["auroc"] = score_weights(model, trained, kept, training_set, size)
             mean = average_scores(row["auroc"], training_set.labels[judged])
             if mean is not None:
                 score = mean
@@ -244,7 +244,7 @@ def average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float
     return float(sum(w * s for w, s in pairs) / sum(w for w, _ in pairs)) if pairs else None
 
 
-def _score_weights(
+def score_weights(
     model: keras.Model, trained: keras.Model, weights: dict[str, np.ndarray], training_set: TrainingSet, size: int
 ) -> dict[str, float | None]:
     """AUROC per finding on the held-back films under other weights; the model's own are put back."""

@@ -51,7 +51,7 @@ class SimulatedFilm:
     truth: SimulatedTruth
 
 
-def _stream(seed: int, name: str) -> np.random.Generator:
+def open_stream(seed: int, name: str) -> np.random.Generator:
     """An own random stream a part of the film, so that adding a finding leaves all the rest as it was."""
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
 
@@ -60,7 +60,7 @@ def draw_findings(seed: int) -> tuple[str, ...]:
     """The random mix of findings that `simulate_film(seed)` shows: none on about 30 % of the films, else one to
     three.
     """
-    random = _stream(seed, "mix")
+    random = open_stream(seed, "mix")
     if random.random() < _NO_FINDING_SHARE:
         return ()
     count = int(random.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
@@ -100,11 +100,11 @@ def simulate_film(seed: int, size: int = 512, findings: Sequence[str] | None = N
     if not 64 <= size <= 2048:
         raise SimulationError(f"A simulated film must have 64 to 2048 pixels along its edge, got {size}.")
     names = draw_findings(seed) if findings is None else _checked(findings)
-    severities = {name: float(_stream(seed, "severity " + name).beta(1.05, 1.5)) for name in names}
-    anatomy = draw_anatomy(_stream(seed, "anatomy"), severities.get("Cardiomegaly"))
+    severities = {name: float(open_stream(seed, "severity " + name).beta(1.05, 1.5)) for name in names}
+    anatomy = draw_anatomy(open_stream(seed, "anatomy"), severities.get("Cardiomegaly"))
     pixels = round(size * _MARGIN)
     canvas = Canvas(pixels, anatomy.field / size, anatomy.centre)
-    chest = Chest(anatomy, canvas, _stream(seed, "chest"))
+    chest = Chest(anatomy, canvas, open_stream(seed, "chest"))
 
     lungs = Lungs.clear(chest)
     turn = cv2.getRotationMatrix2D(((pixels - 1) / 2, (pixels - 1) / 2), anatomy.tilt, 1.0)
@@ -116,14 +116,14 @@ def simulate_film(seed: int, size: int = 512, findings: Sequence[str] | None = N
         found.append(SimulatedFinding("Cardiomegaly", "midline", severities["Cardiomegaly"], *size_and_unit, mask))
     for name, draw in DRAWERS.items():
         if name in names:
-            extent = draw(lungs, chest, _stream(seed, name), severities[name])
+            extent = draw(lungs, chest, open_stream(seed, name), severities[name])
             mask = _turn_mask(np.abs(extent.change) > extent.limit, turn, size)
             found.append(
                 SimulatedFinding(name, extent.side, severities[name], round(extent.size, 2), extent.unit, mask)
             )
 
     picture = _photograph(seed, chest, lungs, turn, size)
-    marks = _stream(seed, "marks")
+    marks = open_stream(seed, "marks")
     shade_border(picture, marks)
     put_letters(picture, anatomy.view, marks)
     truth = SimulatedTruth(
@@ -147,32 +147,32 @@ def _turn_mask(mask: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
 def _photograph(seed: int, chest: Chest, lungs: Lungs, turn: np.ndarray, size: int) -> np.ndarray:
     """The picture, uint8 (size, size), of the chest with its lungs as they are."""
     anatomy, canvas = chest.anatomy, chest.canvas
-    beam = draw_beam(_stream(seed, "beam"), anatomy.view)
-    texture = _stream(seed, "texture")
+    beam = draw_beam(open_stream(seed, "beam"), anatomy.view)
+    texture = open_stream(seed, "texture")
     usual_vessels = texture.uniform(0.8, 1.3)
     aerated = np.float32(anatomy.aerated)
     markings = lung_markings(
-        chest, _stream(seed, "vessels"), usual_vessels * lungs.vessels, lungs.upper_share, lungs.net
+        chest, open_stream(seed, "vessels"), usual_vessels * lungs.vessels, lungs.upper_share, lungs.net
     )
     inflated = np.minimum(chest.lung * np.float32(1 / 55), 1)
     fat = canvas.noise(texture, 70, 9, 0.6) * np.float32(texture.uniform(0.8, 3.0))
-    solid = chest.body - trachea(chest, _stream(seed, "trachea")) - belly_gas(chest, _stream(seed, "gas"))
+    solid = chest.body - trachea(chest, open_stream(seed, "trachea")) - belly_gas(chest, open_stream(seed, "gas"))
     solid += fat * np.minimum(chest.body * np.float32(1 / 60), 1)
     healthy = solid - chest.lung * (1 - aerated)
     water = solid - chest.lung * (1 - aerated * (1 - lungs.free_air)) * (1 - lungs.fluid)
     water += markings * inflated * lungs.clarity + lungs.tissue
-    bone = skeleton(chest, _stream(seed, "bones")) * np.minimum(chest.body * np.float32(1 / 40), 1)
+    bone = skeleton(chest, open_stream(seed, "bones")) * np.minimum(chest.body * np.float32(1 / 40), 1)
     attenuation = np.maximum(water, 0) * np.float32(beam.water) + bone * np.float32(beam.bone)
-    devices = draw_devices(chest, _stream(seed, "devices"))
+    devices = draw_devices(chest, open_stream(seed, "devices"))
     if devices is not None:
         attenuation += devices
     attenuation = cv2.warpAffine(
         attenuation, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     film = Canvas(size, canvas.spacing, anatomy.centre)
-    signal = expose(attenuation, beam, film, _stream(seed, "noise"))
+    signal = expose(attenuation, beam, film, open_stream(seed, "noise"))
     dark, bright = _reference_levels(healthy, bone, beam, chest)
-    tone = draw_tone(_stream(seed, "tone"))
+    tone = draw_tone(open_stream(seed, "tone"))
     return np.asarray(np.rint(develop(signal, tone, film, dark, bright)), dtype=np.uint8)
 
 

@@ -40,7 +40,7 @@ def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
     Raises `RadiographError` or one of its kinds, in one line, and nothing else, whatever the parsers raise.
     """
     try:
-        return _check(_decode(data, limits), limits)
+        return _check(decode_unchecked(data, limits), limits)
     except UndecodableTransferSyntax as error:
         if not re.fullmatch(r"[0-9.]{1,64}", error.uid):
             raise RadiographError("The DICOM file names no transfer syntax; export the film again.") from None
@@ -56,7 +56,8 @@ def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
         raise RadiographError(f"The film is damaged ({type(error).__name__}); export it again.") from error
 
 
-def _decode(data: bytes, limits: ReadLimits) -> DecodedFilm:
+def decode_unchecked(data: bytes, limits: ReadLimits) -> DecodedFilm:
+    """As `decode_film`, but whatever a parser raises comes through, and the size of the film is not looked at."""
     if data.startswith(PNG_SIGNATURE):
         levels, bits, facts = read_png(data, limits)
         return DecodedFilm(levels, "PNG", bits, facts)

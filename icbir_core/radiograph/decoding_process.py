@@ -75,11 +75,6 @@ class DecodingProcess:
         for pipe in (self._input, self._output):
             _widen(pipe)
 
-    @property
-    def identifier(self) -> int:
-        """Of the process."""
-        return self._child.pid
-
     def decode(self, data: bytes, limits: ReadLimits, meanwhile: Callable[[], object] | None = None) -> DecodedFilm:
         """The film in `data`, as `decode_film` gives it. meanwhile : called while the child works.
 

@@ -26,7 +26,7 @@ def main() -> None:
     """Serve films until the other end closes, which is also what happens when it dies."""
     requests, answers = _take_channels()
     _be_modest()
-    _load_decoders()
+    load_decoders()
     send_message(answers, {"ready": os.getpid()})
     while True:
         try:
@@ -43,7 +43,7 @@ def main() -> None:
         except RadiographError as error:
             answer, body = {"error": _describe_error(error)}, memoryview(b"")
         else:
-            answer, body = {"film": _describe_film(film)}, np.ascontiguousarray(film.levels).data.cast("B")
+            answer, body = {"film": describe_film(film)}, np.ascontiguousarray(film.levels).data.cast("B")
         # From here on nothing foreign is computed; without memory no answer could be written.
         _lift_memory_limit()
         send_message(answers, answer, body)
@@ -73,7 +73,7 @@ def _be_modest() -> None:
         resource.setrlimit(getattr(resource, name), (0, 0))
 
 
-def _load_decoders() -> None:
+def load_decoders() -> None:
     """Everything that a film may need, before its limits begin."""
     import warnings
 
@@ -126,7 +126,8 @@ def _get_address_space() -> int | None:
         return None
 
 
-def _describe_film(film: DecodedFilm) -> dict[str, Any]:
+def describe_film(film: DecodedFilm) -> dict[str, Any]:
+    """What the parent is told of a film beside its levels."""
     return {
         "shape": list(film.levels.shape),
         "source_format": film.source_format,

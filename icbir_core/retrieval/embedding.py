@@ -149,8 +149,11 @@ _shared_passes: weakref.WeakKeyDictionary[Classifier, _SharedPass] = weakref.Wea
 _sharing = threading.Lock()
 
 
-def _find_shared_pass(classifier: Classifier) -> _SharedPass:
-    """That of a classifier, for every target: tracing it takes longer than a query. It is freed with the classifier."""
+def find_shared_pass(classifier: Classifier) -> _SharedPass:
+    """The compiled pass of a classifier, one for all targets, since tracing it takes longer than a query.
+
+    It is freed with the classifier.
+    """
     with _sharing:
         if classifier not in _shared_passes:
             _shared_passes[classifier] = _SharedPass(classifier.model)
@@ -196,7 +199,7 @@ class Embedder:
         output = classifier.output_index(target)
         self._compute: Callable[[np.ndarray], tuple[tf.Tensor, ...]]
         if map_method == DEFAULT_MAP_METHOD:
-            shared = _find_shared_pass(classifier)
+            shared = find_shared_pass(classifier)
             self._compute = lambda images: shared.compute(tf.constant(standardise(images)), output)
         else:
             self._compute = _SeparatePasses(classifier, target, map_method).compute

@@ -82,7 +82,7 @@ def check_shuffled_labels(
     if choose_device(options.device).kind == "cpu":
         make_deterministic()
     with workspace.lock("checks", seconds=1):
-        cases = _choose_cases(workspace, options)
+        cases = choose_cases(workspace, options)
         identity = asdict(options) | {"cases": identify_cases(cases)}
         for name in ("compared", "methods", "device"):
             del identity[name]
@@ -117,7 +117,7 @@ def shuffle_labels(labels: np.ndarray, held_back: np.ndarray, seed: int) -> np.n
     return shuffled
 
 
-def _choose_cases(workspace: Workspace, options: ShuffleOptions) -> list[Case]:
+def choose_cases(workspace: Workspace, options: ShuffleOptions) -> list[Case]:
     """The films with a known state of the target, in catalogue order."""
     cases = [
         case

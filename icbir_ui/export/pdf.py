@@ -34,7 +34,7 @@ _NOTICE = ParagraphStyle(
 )  # fmt: skip
 
 
-def _fit(picture: Picture, height: float) -> list[Image]:
+def fit_pictures(picture: Picture, height: float) -> list[Image]:
     """Film and map at one scale: as large as both fit beside each other; a film alone takes half of the width."""
     pictures = [data for data in (picture.film, picture.overlay) if data]
     sizes = [ImageReader(io.BytesIO(data)).getSize() for data in pictures]
@@ -53,7 +53,7 @@ def _lay_out(picture: Picture, height: float) -> KeepTogether:
         parts.append(Paragraph(_safe(picture.text).replace("\n", "<br/>"), _TEXT))
     if picture.film:
         style = [("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), GAP / 2)]
-        images = _fit(picture, height)
+        images = fit_pictures(picture, height)
         widths = [image.drawWidth + GAP / 2 for image in images]  # said, or a film of one column has less than none
         parts += [Spacer(1, 1.5 * mm), Table([images], widths, hAlign="LEFT", style=style)]
     return KeepTogether([*parts, Spacer(1, 4 * mm)])

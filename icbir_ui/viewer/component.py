@@ -127,7 +127,8 @@ def _secret() -> str:
 
 
 @st.cache_resource(max_entries=FILMS, show_spinner=False)
-def _pack_picture(identity: str, _picture: Picture) -> bytes:
+def pack_picture(identity: str, _picture: Picture) -> bytes:
+    """The film as the browser unpacks it; read from disk only the first time."""
     pixels, bits = _picture.read()
     return pack_film(pixels, bits, identity, _secret())
 
@@ -182,7 +183,7 @@ def _serve(identity: str, data: bytes, kept: int) -> dict[str, str]:
 def prepare_pictures(pictures: Sequence[Picture]) -> list[Future[bytes]]:
     """Begin to read and compress, on all cores, films that a viewer will soon show; returns at once."""
     different = {one.identity: one for one in pictures}
-    return [_PACKING.submit(_pack_picture, identity, one) for identity, one in different.items()]
+    return [_PACKING.submit(pack_picture, identity, one) for identity, one in different.items()]
 
 
 def _pack(panes: Sequence[Pane]) -> None:
@@ -204,7 +205,7 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "film": {"hash": "", "url": ""},
     }  # fmt: skip
     try:
-        described["film"] = _serve(pane.film.identity, _pack_picture(pane.film.identity, pane.film), FILMS)
+        described["film"] = _serve(pane.film.identity, pack_picture(pane.film.identity, pane.film), FILMS)
     except IcbirError as error:
         described["fault"] = str(error)
     if pane.details:

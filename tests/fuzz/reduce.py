@@ -27,7 +27,7 @@ def find_end(data: bytes) -> str:
         if "its decoder stops" in str(error):
             return "decoder ended"
     try:
-        decoding._decode(data, ReadLimits())
+        decoding.decode_unchecked(data, ReadLimits())
     except Exception as error:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if "icbir_core" in frame.filename]
         return f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
 from icbir_core.catalogue import Workspace
+from icbir_core.errors import WorkspaceError
 from icbir_ui import shared
 from icbir_ui.frame.notice import COOKIE
 from tests.helpers import fakes
@@ -58,7 +60,8 @@ class PageTest:
     def run(self) -> PageTest:
         self.app.run()
         while "networks are loading" in self.text():
-            shared.open_service()._loaded.wait(20)
+            with suppress(WorkspaceError):  # the page says why
+                assert shared.open_service().retriever is not None, "waits until the networks are there"
             self.app.run()
         assert not self.app.exception, self.app.exception
         return self

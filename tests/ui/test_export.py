@@ -238,11 +238,11 @@ def test_film_and_map_stand_beside_each_other_at_one_scale(searched):
         sizes = [decode(data).shape[:2] for data in (one.film, one.overlay)]
         assert [int(share) for share in shares] == [width for _, width in sizes] and sizes[0][0] == sizes[1][0]
     for height in (20, 400):  # points, where the height of the page bounds them and where its width does
-        film, overlay = pdf._fit(report.query, height)
+        film, overlay = pdf.fit_pictures(report.query, height)
         assert film.drawWidth / film.imageWidth == pytest.approx(overlay.drawWidth / overlay.imageWidth)
         assert film.drawHeight == pytest.approx(overlay.drawHeight) and film.drawHeight <= height
         assert film.drawWidth + overlay.drawWidth <= pdf.WIDTH
-    (alone,) = pdf._fit(replace(report.query, overlay=None), 400)
+    (alone,) = pdf.fit_pictures(replace(report.query, overlay=None), 400)
     assert alone.drawWidth <= pdf.WIDTH / 2
 
 

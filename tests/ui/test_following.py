@@ -8,6 +8,7 @@ import pytest
 
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
+from icbir_core.errors import WorkspaceError
 from icbir_core.radiograph.writing import write_lossless
 from icbir_core.retrieval.target_files import IndexState
 from icbir_ui import shared
@@ -86,8 +87,8 @@ def test_a_service_that_could_not_open_is_tried_again_after_index(indexed, monke
     monkeypatch.setattr(shared, "open_retriever", refuse)
     ingest(indexed, tmp_path / "new", NEW)
     service = shared.open_service()
-    service.begin()
-    service._loaded.wait(20)
+    with pytest.raises(WorkspaceError):
+        assert service.retriever is not None
     assert service.error and service.describe_lag() == "", "one sentence, not two"
     for target in ("Effusion", "Cardiomegaly"):
         index(indexed, target)

@@ -119,9 +119,12 @@ def test_what_cannot_be_added_is_told_without_words_of_the_command_line(
     assert growth.finished.wait(60) and words.format(here=tmp_path) in growth.error and "--" not in growth.error
 
 
-def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_page, tmp_path):
-    going = ingest_job.Growth(ingest_job.guess_options("folder", str(tmp_path / "hers"), ""))
-    ingest_job._held(str(workspace.path))["growth"] = going
+def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_page, tmp_path, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(ingest_job, "ingest", lambda *_: go_on.wait(20))
+    monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
+    hers = ingest_job.guess_options("folder", str(tmp_path / "hers"), "")
+    going = ingest_job.start_growth(workspace, hers, ())
     page = open_page("catalogue")
     next(one for one in page.app.text_input if one.label.startswith("Folder of films")).set_value(
         str(tmp_path / "mine")
@@ -131,7 +134,8 @@ def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_p
     told = fakes.read_plain(said.value)
     assert f"'{tmp_path / 'hers'}' are being added now" in told and f"'{tmp_path / 'mine'}', were NOT started" in told
     assert ingest_job.get_growth(workspace) is going
-    going.finished.set()
+    go_on.set()
+    assert going.finished.wait(20)
 
 
 def test_of_two_who_press_add_at_once_one_starts(workspace, tmp_path, monkeypatch):

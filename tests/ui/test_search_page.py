@@ -362,7 +362,7 @@ def test_a_first_search_that_fails_is_one_sentence_and_compare_shows_nothing_old
 def test_a_film_that_is_gone_is_told_in_its_own_pane(searched, workspace):
     lost = workspace.catalogue.get(searched.case_ids[2])
     (workspace.path / lost.path).unlink()
-    component._pack_picture.clear()
+    component.pack_picture.clear()  # else the film is still there as it was sent
     before = searched.case_ids
     searched.run()
     faults = {pane["key"]: pane.get("fault") for pane in searched.data["panes"]}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from icbir_core.catalogue import table
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.errors import CatalogueError, IndexMismatch, StudyError, WorkspaceBusy, WorkspaceError
 from icbir_core.files import read_arrays, read_json, reading_own
@@ -83,24 +84,20 @@ def test_errors_of_the_project_pass_unchanged():
     assert caught.value is own
 
 
-def test_a_locked_catalogue_is_busy(tmp_path):
+def test_a_locked_catalogue_is_busy(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "LOCK_SECONDS", 0.1)
     catalogue = Catalogue(tmp_path / "catalogue.db")
-    catalogue._engine.dispose()
-    quick = Catalogue.__new__(Catalogue)
-    quick.__dict__.update(catalogue.__dict__)
+    assert catalogue.count() == 0
     holder = sqlite3.connect(tmp_path / "catalogue.db")
     holder.execute("BEGIN EXCLUSIVE")
-    from sqlalchemy import URL, create_engine
-
-    address = URL.create("sqlite", database=str(tmp_path / "catalogue.db"))
-    quick._engine = create_engine(address, connect_args={"timeout": 0.1})
+    asked = (catalogue.sha256, catalogue.removed_rows, lambda: catalogue.remove("x"), lambda: catalogue.get("x"))
     try:
-        for ask in (quick.count, quick.sha256, quick.removed_rows, lambda: quick.remove("x"), lambda: quick.get("x")):
+        for ask in (catalogue.count, *asked):
             with pytest.raises(WorkspaceBusy, match="in use by another process"):
                 ask()
     finally:
         holder.close()
-    assert quick.count() == 0
+    assert catalogue.count() == 0
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100, None], ids=["empty", "other", "half"])

@@ -21,7 +21,6 @@ from icbir_core.files import sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import describe_facts, read_radiograph
-from icbir_core.settings import ReadLimits
 from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
 
@@ -371,10 +370,10 @@ def test_a_film_too_small_for_a_chest_is_refused(workspace, tmp_path, rows, colu
     assert reason == f"The film is only {columns} × {rows} pixels; choose one of at least 32 pixels a side."
 
 
-def test_the_names_already_seen_are_not_held_in_memory(workspace, data_set):
-    run = ingesting._Ingest(workspace, data_set, lambda *_: None, ReadLimits())
+def test_the_names_already_seen_are_not_held_in_memory():
+    seen = ingesting.NamesSeen()
     tracemalloc.start()
-    assert all(run._is_first(f"case {number}") for number in range(20_000)) and not run._is_first("case 7")
+    assert all(seen.add(f"case {number}") for number in range(20_000)) and not seen.add("case 7")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000, "a set of them takes above two million bytes"

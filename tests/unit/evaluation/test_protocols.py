@@ -211,7 +211,7 @@ def test_the_device_is_written_down(tmp_path, monkeypatch):
     result = EvaluationResult(
         "silva2020", "Effusion", {"methods": {}, "chance": {}, "comparisons": []}, (), (), nobody, nobody
     )
-    monkeypatch.setattr(running, "_run", lambda *_: result)
+    monkeypatch.setattr(running, "run_protocol", lambda *_: result)
     found = running.run_evaluation(Workspace.create(tmp_path / "w"), running.EvaluationOptions(device="auto"))
     name = choose_device("auto").name
     assert json.loads(json.dumps(to_json(found)))["device"]["name"] == name

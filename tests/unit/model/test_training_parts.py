@@ -134,7 +134,7 @@ def test_training_stops_when_held_back_films_no_longer_gain_and_keeps_the_best(
         kept.append({name: values.copy() for name, values in weights.items()})
         return {"Effusion": (value := next(scores)), "Mass": value}
 
-    monkeypatch.setattr(training, "_score_weights", score)
+    monkeypatch.setattr(training, "score_weights", score)
     recipe = Recipe(batch_size=8, epochs=5, patience=patience, augmentation=None, learning_rate=0.01)
     result = training.train(make_set(), recipe, tmp_path, training.NetworkStart("densenet_small", 32, "none"))
     assert (len(result.history), result.best_epoch) == (epochs, best)

@@ -81,7 +81,7 @@ def test_effusion_millilitres_grow_with_mask_and_brightness():
     """Over severities of one chest: more fluid, more pixels, whiter film."""
     from icbir_core.phantom import film as module
 
-    drawn, volumes, areas, whiteness = module._stream, [], [], []
+    drawn, volumes, areas, whiteness = module.open_stream, [], [], []
 
     class Fixed:
         def __init__(self, value):
@@ -96,7 +96,7 @@ def test_effusion_millilitres_grow_with_mask_and_brightness():
             return Fixed(severity) if name.startswith("severity") else drawn(seed, name)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_stream", stream)
+            patch.setattr(module, "open_stream", stream)
             shown = simulate_film(11, SIZE, ["Effusion"])
         (finding,) = shown.truth.findings
         volumes.append(finding.size)

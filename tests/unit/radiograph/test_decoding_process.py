@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import RadiographError, RadiographTooLarge, UndecodableTransferSyntax
-from icbir_core.radiograph import decoding_process, decoding_worker, read_radiograph
+from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.decoding import decode_film
 from icbir_core.radiograph.decoding_process import DecodingPool, get_pool
 from icbir_core.settings import DecodingLimits, ReadLimits, count_decoders
@@ -41,10 +42,9 @@ def order(word: str) -> bytes:
     return word.ljust(16).encode()
 
 
-def read_child(pool: DecodingPool) -> int | None:
-    child = pool._places.get()
-    pool._places.put(child)
-    return None if child is None else child.identifier
+def find_child(pool: DecodingPool) -> int:
+    """The process that decodes for the pool; the unruly decoder says which it is."""
+    return int(pool.decode(order("film"), LIMITS).facts["process"])
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,9 @@ def test_a_decoder_that_waits_is_ended():
 
 
 def test_what_an_earlier_film_left_behind_does_not_refuse_the_next(unruly):
-    unruly.decode(order("poison"), LIMITS)
-    before = read_child(unruly)
-    assert unruly.decode(order("film"), LIMITS).levels.shape == (3, 5)
-    assert read_child(unruly) != before
+    before = int(unruly.decode(order("poison"), LIMITS).facts["process"])
+    after = unruly.decode(order("film"), LIMITS)
+    assert after.levels.shape == (3, 5) and int(after.facts["process"]) != before
 
 
 def test_what_libraries_print_is_no_answer(unruly):
@@ -116,38 +115,43 @@ def test_an_answer_of_another_size_is_not_believed():
 def test_a_child_is_reused_and_renewed_after_its_share_of_films():
     pool = DecodingPool(1, DecodingLimits(films=3), UNRULY)
     try:
-        seen = []
-        for _ in range(7):
-            pool.decode(order("film"), LIMITS)
-            seen.append(read_child(pool))
+        seen = [find_child(pool) for _ in range(7)]
         assert len(set(seen[:3])) == len(set(seen[3:6])) == 1 and len(set(seen)) == 3
     finally:
         pool.end()
 
 
 def test_many_readers_at_once_get_their_own_films():
-    pool = DecodingPool(2)
+    pool = DecodingPool(2, program=UNRULY)
     films = [make_png(seed) for seed in range(12)]
     try:
         with ThreadPoolExecutor(6) as readers:
             found = list(readers.map(lambda data: pool.decode(data, LIMITS).levels, films * 4))
         for data, levels in zip(films * 4, found, strict=True):
             assert np.array_equal(levels, decode_film(data, LIMITS).levels)
-        children = [pool._places.get() for _ in range(2)]
-        assert len({child.identifier for child in children if child}) <= 2
-        for child in children:
-            pool._places.put(child)
+        with ThreadPoolExecutor(6) as readers:
+            assert len(set(readers.map(lambda _: find_child(pool), range(12)))) <= 2
     finally:
         pool.end()
 
 
 def test_a_busy_decoder_does_not_hold_up_the_other_readers():
     pool = DecodingPool(2, program=UNRULY)
-    busy = pool._places.get()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        go_on.wait(60)
+
     try:
-        assert [pool.decode(order("film"), LIMITS).stored_bits for _ in range(3)] == [16] * 3
+        with ThreadPoolExecutor(1) as reader:
+            reader.submit(pool.decode, order("film"), LIMITS, wait)
+            assert begun.wait(60)
+            assert [pool.decode(order("film"), LIMITS).stored_bits for _ in range(3)] == [16] * 3
+            assert not go_on.is_set()
+            go_on.set()
     finally:
-        pool._places.put(busy)
+        go_on.set()
         pool.end()
 
 
@@ -172,26 +176,29 @@ def test_a_decoder_that_does_not_start_is_not_blamed_on_the_film():
     pool.end()
 
 
-def test_kinds_of_errors_come_through():
+def test_kinds_of_errors_come_through(unruly):
     with pytest.raises(RadiographTooLarge, match="60000 × 60000"):
         get_pool().decode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (60000).to_bytes(4, "big") * 2 + bytes(40), LIMITS)
-    error = UndecodableTransferSyntax("1.2.3", "Some Syntax", "install it.")
-    rebuilt = decoding_process._rebuild_error(decoding_worker._describe_error(error))
-    assert type(rebuilt) is UndecodableTransferSyntax and rebuilt.uid == "1.2.3" and str(rebuilt) == str(error)
+    with pytest.raises(UndecodableTransferSyntax) as caught:
+        unruly.decode(order("syntax"), LIMITS)
+    assert caught.value.uid == "1.2.3" and str(caught.value) == str(
+        UndecodableTransferSyntax("1.2.3", "Some Syntax", "install it.")
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM])
 def test_children_end_with_their_parent(way):
     script = (
-        "import sys, time; from icbir_core.radiograph import read_radiograph\n"
-        "from icbir_core.radiograph.decoding_process import get_pool\n"
-        "read_radiograph(sys.stdin.buffer.read())\n"
-        "child = get_pool()._places.get(); print(child.identifier, flush=True)\n"
-        "time.sleep(600)"
+        "import sys, time; from icbir_core.radiograph.decoding_process import DecodingPool\n"
+        "from icbir_core.settings import ReadLimits\n"
+        "film = DecodingPool(1, program=sys.argv[1:]).decode(sys.stdin.buffer.read(), ReadLimits())\n"
+        "print(film.facts['process'], flush=True); time.sleep(600)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    parent.stdin.write(make_png())
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, *UNRULY], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    parent.stdin.write(order("film"))
     parent.stdin.close()
     child = int(parent.stdout.readline())
     os.kill(child, 0)
@@ -217,7 +224,7 @@ def is_running(process: int) -> bool:
 
 def test_the_child_loads_only_what_decoding_needs():
     script = (
-        "import sys; from icbir_core.radiograph import decoding_worker; decoding_worker._load_decoders()\n"
+        "import sys; from icbir_core.radiograph import decoding_worker; decoding_worker.load_decoders()\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -241,8 +248,7 @@ def test_the_child_inherits_no_secret(monkeypatch):
     monkeypatch.setenv("ICBIR_RATINGS_PASSWORD", "hidden")
     pool = DecodingPool(1, program=UNRULY)
     try:
-        pool.decode(order("film"), LIMITS)
-        assert b"hidden" not in Path(f"/proc/{read_child(pool)}/environ").read_bytes()
+        assert b"hidden" not in Path(f"/proc/{find_child(pool)}/environ").read_bytes()
     finally:
         pool.end()
 

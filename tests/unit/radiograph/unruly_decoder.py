@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 
+from icbir_core.errors import UndecodableTransferSyntax
 from icbir_core.radiograph import decoding_worker
 from icbir_core.radiograph.decoding import DecodedFilm, decode_film
 
-FILM = DecodedFilm(np.full((3, 5), 4321, np.uint16), "PNG", 16)
+FILM = DecodedFilm(np.full((3, 5), 4321, np.uint16), "PNG", 16, {"process": str(os.getpid())})
 poisoned = False
 
 
@@ -36,6 +37,8 @@ def obey(data: bytes, limits) -> DecodedFilm:
     if order == "write":
         with open(data[16:].decode(), "wb") as file:
             file.write(b"left behind")
+    if order == "syntax":
+        raise UndecodableTransferSyntax("1.2.3", "Some Syntax", "install it.")
     if order == "poison":
         poisoned = True
     if order == "lie":
@@ -52,6 +55,6 @@ if __name__ == "__main__":
     decoding_worker.decode_film = obey
     ANSWERS = os.dup(1)
     if "--lie" in sys.argv:
-        describe = decoding_worker._describe_film
-        decoding_worker._describe_film = lambda film: describe(film) | {"shape": [3, 5]}
+        describe = decoding_worker.describe_film
+        decoding_worker.describe_film = lambda film: describe(film) | {"shape": [3, 5]}
     decoding_worker.main()

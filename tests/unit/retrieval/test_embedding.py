@@ -66,9 +66,9 @@ def test_targets_share_the_compiled_pass_and_get_their_own_maps(images, models):
         maps = attribute(classifier, images[:2], target, "deep_taylor")
         np.testing.assert_allclose(embeddings.maps, maps, rtol=1e-3, atol=1e-6 * np.abs(maps).max())
     assert np.abs(found[0].maps - found[1].maps).max() > 0.01 * np.abs(found[0].maps).max()
-    assert embedding._find_shared_pass(classifier) is embedding._find_shared_pass(classifier)
-    assert embedding._find_shared_pass(classifier) is not embedding._find_shared_pass(models.classifier)
-    weak = weakref.ref(embedding._find_shared_pass(classifier))
+    assert embedding.find_shared_pass(classifier) is embedding.find_shared_pass(classifier)
+    assert embedding.find_shared_pass(classifier) is not embedding.find_shared_pass(models.classifier)
+    weak = weakref.ref(embedding.find_shared_pass(classifier))
     del both, classifier
     gc.collect()
     assert weak() is None

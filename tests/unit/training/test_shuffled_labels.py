@@ -103,7 +103,7 @@ def test_what_cannot_be_checked_is_said(workspace, capsys):
 
 
 def test_the_films_asked_for_are_taken_evenly(workspace):
-    cases = shuffled_labels._choose_cases(workspace, replace(OPTIONS, films=16))
+    cases = shuffled_labels.choose_cases(workspace, replace(OPTIONS, films=16))
     present = [case.findings["Effusion"].value for case in cases]
     assert (present.count("present"), present.count("absent")) == (8, 8)
     assert [case.row for case in cases] == sorted(case.row for case in cases)
