@@ -17,7 +17,7 @@ import numpy as np
 from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
 
-from icbir_core.pipeline.index_workspace import embed_catalogue
+from icbir_core.retrieval.index_workspace import embed_catalogue
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 

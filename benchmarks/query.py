@@ -16,9 +16,9 @@ import numpy as np
 from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
 
-from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.radiograph import read_radiograph
 from icbir_core.retrieval import opened_target
+from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.types import Query
 

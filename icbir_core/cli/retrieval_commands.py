@@ -45,7 +45,7 @@ def index(
     """Compute maps and embeddings of new cases and build the indexes. Continues where it was interrupted."""
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
-    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.index_workspace import index_workspace
 
     opened = Workspace.open(workspace)
     announce_device(device)

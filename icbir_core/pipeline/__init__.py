@@ -1,1 +1,1 @@
-"""What ties the rooms together: indexing, the demonstration."""
+"""What several rooms do together: the demonstration, downloads, the films for the checks."""

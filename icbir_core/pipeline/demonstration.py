@@ -101,7 +101,7 @@ def build_demonstration(
 
     # Only now, because the line below takes seconds to import and the films need none of it.
     from icbir_core.model.device import choose_device
-    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.index_workspace import index_workspace
     from icbir_core.retrieval.model_choice import load_models
 
     choose_device(options.device)

@@ -51,7 +51,7 @@ def get_growth(workspace: Workspace) -> Growth | None:
 
 def index_targets(workspace: Workspace, targets: tuple[str, ...], growth: Growth) -> None:
     """Bring the indexes up to the catalogue."""
-    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.index_workspace import index_workspace
 
     for target in targets or (None,):
         index_workspace(workspace, target, progress=growth.tell, device=shared.get_device())

@@ -33,7 +33,7 @@ def models() -> Models:
 @pytest.fixture
 def workspace(tmp_path, models, monkeypatch) -> Workspace:
     """Twelve indexed films; the models are handed over in memory."""
-    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.index_workspace import index_workspace
 
     made = Workspace.create(tmp_path / "w")
     ingest_films(made, write_films(tmp_path / "films", range(12)))

@@ -170,7 +170,7 @@ def test_films_are_indexed_on_the_device_of_the_server(workspace, tmp_path, monk
         chosen.append(device)
 
     monkeypatch.setenv("ICBIR_DEVICE", "cpu")
-    monkeypatch.setattr("icbir_core.pipeline.index_workspace.index_workspace", index)
+    monkeypatch.setattr("icbir_core.retrieval.index_workspace.index_workspace", index)
     (tmp_path / "new").mkdir()
     write_lossless(fakes.make_radiograph(50), tmp_path / "new" / "new.png")
     growth = ingest_job.start_growth(

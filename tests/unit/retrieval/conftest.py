@@ -26,7 +26,7 @@ def films(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory, films, models) -> Workspace:
-    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.index_workspace import index_workspace
 
     workspace = Workspace.create(tmp_path_factory.mktemp("workspace") / "w")
     ingest_films(workspace, films)

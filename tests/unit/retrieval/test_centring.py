@@ -9,8 +9,8 @@ import pytest
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch
-from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval.centring import Centre
+from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.pair_explanation import share_distance
 from icbir_core.retrieval.retriever import Retriever

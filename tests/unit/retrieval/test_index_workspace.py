@@ -12,8 +12,8 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
-from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval import opened_target
+from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.opened_target import OpenedTarget

@@ -101,8 +101,8 @@ def test_its_backbone_is_built_trained_from_and_searched_with(example):
 def test_its_layout_search_method_and_saliency_method_do_the_whole_job(
     example, tmp_path, models, films, monkeypatch, capsys
 ):
-    from icbir_core.pipeline.index_workspace import index_workspace
     from icbir_core.retrieval import model_choice, opened_target
+    from icbir_core.retrieval.index_workspace import index_workspace
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.settings import SearchSettings
     from icbir_core.types import Query

@@ -13,8 +13,8 @@ from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_rad
 from icbir_core.cli import main
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.phantom import simulate_film
-from icbir_core.pipeline.index_workspace import index_workspace
 from icbir_core.retrieval import opened_target
+from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.refinement import MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
