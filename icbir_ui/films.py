@@ -9,8 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -22,12 +23,15 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.radiograph.quality import assess_quality
 from icbir_core.radiograph.signatures import looks_like_dicom
-from icbir_core.settings import ReadLimits
+from icbir_core.settings import ReadLimits, get_environment
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import state
 from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import Picture
+
+if TYPE_CHECKING:
+    from icbir_core.pacs.source_header import SourceHeader
 
 LIMITS = ReadLimits()
 MAX_FILMS = 24
@@ -52,7 +56,8 @@ class Film:
     key : its pixel hash; origin : "upload", "archive", "demonstration" or "catalogue"; called : words in place of its
     query's name; file_name : of an upload, for the reader's own list alone, because it may name a patient; of a film
     from the archive its part and day. group : of films that were opened together, "" for a film on its own; part :
-    what it is in its group, such as "lateral" or "prior".
+    what it is in its group, such as "lateral" or "prior". source : its DICOM header, held where results may leave as
+    DICOM objects; no_source : why there is none.
     """
 
     key: str
@@ -63,6 +68,8 @@ class Film:
     file_name: str = ""
     group: str = ""
     part: str = ""
+    source: SourceHeader | None = field(default=None, repr=False)
+    no_source: str = ""
 
     @property
     def title(self) -> str:
@@ -155,12 +162,25 @@ def _is_film_name(name: str) -> bool:
     return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
 
 
-def make_film(query: Query, origin: str, **more: str) -> Film:
-    """A film with its quality warnings; more : fields of a `Film`. Raises `RadiographError` where the server can hold
-    no more.
+def make_film(query: Query, origin: str, data: bytes = b"", **more: str) -> Film:
+    """A film with its quality warnings; data : its file; more : fields of a `Film`. Raises `RadiographError` where the
+    server can hold no more.
     """
     warnings = tuple(one.text for one in assess_quality(query.radiograph).warnings)
-    return Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, **more)
+    film = Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, **more)
+    return film if get_environment("RESULTS") in (None, "off") else replace(film, **_read_source(data))
+
+
+def _read_source(data: bytes) -> dict[str, Any]:
+    """The fields of a `Film` about the header that its results are sent with."""
+    from icbir_core.pacs.source_header import read_source_header  # brings the decoders: only where it is needed
+
+    if not data:
+        return {"no_source": "A film of the catalogue or of the demonstration has no patient to send a result of."}
+    try:
+        return {"source": read_source_header(data)}
+    except IcbirError as error:
+        return {"no_source": str(error)}
 
 
 def number_equals(titles: Mapping[str, str]) -> dict[str, str]:
@@ -194,7 +214,7 @@ def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
         try:
             for name, data in expand_upload(file.name, file.getvalue()):
                 try:
-                    film = make_film(read_query(workspace, UPLOAD, data), "upload", file_name=name)
+                    film = make_film(read_query(workspace, UPLOAD, data), "upload", data, file_name=name)
                 except IcbirError as error:
                     faults.append(f"{name}: {error}")
                     continue

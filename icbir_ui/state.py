@@ -53,6 +53,8 @@ class Key(StrEnum):
     REMOVAL = "case_to_remove"
     STUDY = "study"
     MADE = "study_made"
+    RESULT = "result_moment"
+    PARCELS = "parcels_sent"
     RETURNED = "rate_returned_to"
     SHOWN = "rate_shown_at"
     NOT_STORED = "rate_not_stored"

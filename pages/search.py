@@ -11,6 +11,7 @@ from icbir_core.retrieval.methods import find_method
 from icbir_ui import films, shared, state
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
+from icbir_ui.export.dicom import show_dicom
 from icbir_ui.films import Film, case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_facts
 from icbir_ui.model_cards import describe_training
@@ -103,6 +104,7 @@ def draw() -> None:
     above.markdown(" ".join(said))
     with export.popover("Export", width="stretch"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
+        show_dicom(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     with below.container():
         show_beside(film)
         show_background(film, service, ranking.target)

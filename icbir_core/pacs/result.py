@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -90,13 +91,22 @@ class SearchResult:
             )
 
     def make_uid(self, name: str) -> str:
-        """The UID of one part of this result: a function of all that the result says."""
-        ranking = json.dumps(self.ranking.as_record(), sort_keys=True, default=str)
-        said = (self.made.isoformat(), repr(self.region), repr(self.measurements), repr(self.versions), self.filters)
-        parts = (self.source.study, self.source.instance, self.pixel_sha256, ranking, *said, self.map_title, name)
-        digest = hashlib.sha256("\0".join(parts).encode()).digest()
+        """The UID of one part of this result: a function of all that the result says and shows."""
+        digest = hashlib.sha256(f"{self._identity}\0{name}".encode()).digest()
         # PS3.5 B.2: a UUID as a decimal number below 2.25.
         return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
+
+    @cached_property
+    def _identity(self) -> str:
+        ranking = json.dumps(self.ranking.as_record(), sort_keys=True, default=str)
+        said = (self.made.isoformat(), repr(self.region), repr(self.measurements), repr(self.versions), self.filters)
+        shown = (self.map_title, repr(self.style), repr(self.scale))
+        digest = hashlib.sha256("\0".join((self.source.study, self.source.instance, ranking, *said, *shown)).encode())
+        for film in (self.query, *self.cases):
+            digest.update("\0".join((film.title, *film.lines, *film.sides)).encode())
+            digest.update(np.ascontiguousarray(film.pixels))
+            digest.update(np.ascontiguousarray(film.found.values) if film.found is not None else b"")
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

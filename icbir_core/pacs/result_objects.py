@@ -44,9 +44,10 @@ def make_result_objects(result: SearchResult) -> ResultObjects:
 def pack_objects(made: ResultObjects) -> bytes:
     """A zip of the objects; what was left out is said in `LEFT_OUT.txt`."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for one in made.objects:
-            archive.writestr(one.name, one.data)
-        if made.left_out:
-            archive.writestr("LEFT_OUT.txt", "\n".join(made.left_out) + "\n")
+    files = {one.name: one.data for one in made.objects}
+    if made.left_out:
+        files["LEFT_OUT.txt"] = "".join(f"{sentence}\n" for sentence in made.left_out).encode()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():  # without the clock, so that equal objects give an equal zip
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return packed.getvalue()

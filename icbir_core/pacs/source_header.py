@@ -17,7 +17,6 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from icbir_core.errors import DicomExportError, RadiographError
-from icbir_core.radiograph.dicom import parse_dicom
 from icbir_core.radiograph.dicom_header import get_items, get_numbers, get_text, get_texts
 from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import FILM_LIMITS, ReadLimits
@@ -84,6 +83,8 @@ def read_source_header(data: bytes, limits: ReadLimits = FILM_LIMITS) -> SourceH
     Raises `DicomExportError` with the reason where objects cannot refer to this film: no DICOM, or one whose study or
     instance has no valid UID.
     """
+    from icbir_core.radiograph.dicom import parse_dicom  # brings all decoders: only where it is needed
+
     if not looks_like_dicom(data[:4096]):
         raise DicomExportError(
             "The query film is no DICOM file, so it names no patient and no study that a result could be stored with."

@@ -13,6 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.pacs.opening import follow_study, take_request
+from icbir_ui.pacs.sender import resume_sending
 from icbir_ui.search.address import restore_search, write_search
 from icbir_ui.shared import GRACE, open_service, open_workspace
 
@@ -76,6 +77,7 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
     show_foot()
     with shielded():
         open_service().begin(GRACE)  # whatever page she reads first, the networks load behind it
+        resume_sending()
 
 
 def empty_for_another(place: Any, another: bool) -> Any:

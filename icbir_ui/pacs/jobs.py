@@ -124,7 +124,9 @@ def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
 
 def _hold(opened: OpenedFilm, group: str) -> Film:
     named = f"{opened.part.value}, {opened.day}" if opened.day else opened.part.value
-    return make_film(opened.query, "archive", file_name=named[:1].upper() + named[1:], group=group, part=opened.part)
+    return make_film(
+        opened.query, "archive", opened.data, file_name=named[:1].upper() + named[1:], group=group, part=opened.part
+    )
 
 
 def start_finding(query: StudyQuery) -> FindJob:

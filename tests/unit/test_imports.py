@@ -39,7 +39,7 @@ PAGES_MAY_IMPORT: dict[str, set[str]] = {
     "": {"viewer"},
     "pacs": {"viewer"},
     "search": {"viewer"},
-    "export": {"search"},
+    "export": {"search", "pacs"},
     "frame": {"search", "pacs"},
     "catalogue": {"viewer", "search"},
     "rating": {"viewer", "frame", "search"},

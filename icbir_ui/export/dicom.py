@@ -1,0 +1,140 @@
+"""The result as DICOM objects: to download, and to send to the archive, where the operator lets them leave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import IcbirError
+from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result
+from icbir_core.pacs.destination import read_destination
+from icbir_core.pacs.outbox import SendState
+from icbir_core.pacs.result_objects import ResultObjects, make_result_objects, pack_objects
+from icbir_core.radiograph.overlay import OverlayStyle
+from icbir_core.retrieval.refinement import Region
+from icbir_core.types import Ranking
+from icbir_ui import state
+from icbir_ui.errors import escape_markdown, explain
+from icbir_ui.export.content import apply_window
+from icbir_ui.export.controls import make_or_say
+from icbir_ui.films import Film
+from icbir_ui.pacs.sender import Sender, get_sender
+from icbir_ui.search.asking import Maps, describe_scale, get_trail
+from icbir_ui.state import Key
+
+LOOK = 1.0
+NO_HEADER = "This film was no DICOM file, so it names no patient and no study that DICOM objects could belong to."
+
+
+def show_dicom(
+    film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any], filters: str
+) -> None:
+    """The zip of the objects and the button to send them; nothing while the operator has not allowed it."""
+    try:
+        if not read_destination().makes_objects:
+            return
+        sender = get_sender()
+    except IcbirError as error:
+        st.caption(escape_markdown(explain(error)))
+        return
+    if film.source is None:
+        st.caption(escape_markdown(film.no_source or NO_HEADER))
+        return
+    region = get_trail().region
+    made = _remember_moment(film, ranking, maps, view, filters, region)
+    make = partial(_make, film, ranking, maps, workspace, dict(view), Asked(filters, region and region.box, made=made))
+    name = f"icbir-{film.key[:8]}-dicom.zip"
+    zipped = partial(make_or_say, lambda: pack_objects(make()), "zip")
+    st.download_button("DICOM objects (ZIP)", zipped, name, "application/zip", on_click="ignore", width="stretch")
+    if sender is None:
+        return
+    parcel = (state.get(Key.PARCELS) or {}).get(made)
+    if st.button("Send to PACS", width="stretch", disabled=parcel is not None, key=f"send_{made.timestamp()}"):
+        with st.spinner("Making the objects …"):
+            parcel = _put(sender, make, made)
+    if parcel is not None:
+        _show_progress(sender, parcel)
+
+
+def _put(sender: Sender, make: Any, made: datetime) -> str | None:
+    """The name of the parcel that was put into the outbox; None where that went wrong, which is told."""
+    try:
+        objects: ResultObjects = make()
+        parcel = sender.outbox.put(objects.objects)
+    except Exception as error:
+        st.warning(escape_markdown(explain(error)))
+        return None
+    for sentence in objects.left_out:
+        st.caption(escape_markdown(sentence))
+    state.put(Key.PARCELS, {**(state.get(Key.PARCELS) or {}), made: parcel})
+    sender.wake()
+    return parcel
+
+
+def _remember_moment(
+    film: Film, ranking: Ranking, maps: Maps, view: Mapping[str, Any], filters: str, region: Region | None
+) -> datetime:
+    """When this result was first shown as it is: the same result gives the same objects, and is sent once."""
+    said = json.dumps(
+        [ranking.as_record(), dict(view), filters, maps.method, repr(region)], sort_keys=True, default=str
+    )
+    identity = hashlib.sha256(f"{film.key} {said}".encode()).hexdigest()
+    held, moment = state.get(Key.RESULT) or ("", datetime.now(UTC))
+    if held != identity:
+        moment = datetime.now(UTC)
+        state.put(Key.RESULT, (identity, moment))
+    return moment
+
+
+def _make(
+    film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict[str, Any], asked: Asked
+) -> ResultObjects:
+    """The objects, with the reader's own windows, outside of the session. Raises `DicomExportError`."""
+    panes, invert = view.get("panes") or {}, bool(view.get("invert"))
+    style = OverlayStyle(
+        opacity=float(view.get("opacity", 0.45)),
+        threshold=float(view.get("threshold", maps.threshold)),
+        contour=bool(view.get("contour")),
+        signed=maps.signed,
+    )
+    title = describe_scale(maps, "films") if maps.title else ""
+    drawn = DrawnMaps(maps.query, maps.cases, title, maps.scale, style)
+
+    def window(name: str, pixels: np.ndarray) -> np.ndarray:
+        return apply_window(pixels, panes.get("query" if name == QUERY else name), invert)
+
+    assert film.source is not None
+    read = partial(read_case_radiograph, workspace)
+    return make_result_objects(compose_result(film.source, film.radiograph, ranking, drawn, read, asked, window))
+
+
+def _show_progress(sender: Sender, name: str) -> None:
+    if sender.outbox.is_sent(name):
+        st.caption("Sent to the PACS.")
+    else:
+        _follow(sender, name)
+
+
+@st.fragment(run_every=LOOK)
+def _follow(sender: Sender, name: str) -> None:
+    """How far a parcel is, until it has arrived or was refused."""
+    parcel = sender.outbox.find(name)
+    if parcel is None:
+        st.caption("Sent to the PACS." if sender.outbox.is_sent(name) else "It is no longer in the outbox.")
+        return
+    arrived = sum(one.state is SendState.SENT for one in parcel.objects)
+    word = sender.error or parcel.word
+    if parcel.refused:
+        st.warning(escape_markdown(f"{word} The operator can have it tried again."))
+        return
+    st.progress(arrived / len(parcel.objects), f"Sending to the PACS: {arrived} of {len(parcel.objects)} have arrived.")
+    if word:
+        st.caption(escape_markdown(f"{word} It goes on by itself, also when you leave this page."))
