@@ -7,14 +7,14 @@ import shlex
 import sys
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
+from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.workspace import MANIFEST
@@ -121,8 +121,7 @@ class SearchService:
         self._begun = False
         self._waiting: list[Future[Any]] = []
         self._counting = threading.Lock()
-        self._answers: OrderedDict[Hashable, Any] = OrderedDict()
-        self._limit = limit
+        self._answers: MutableMapping[Hashable, Any] = LRUCache(limit)
 
     def begin(self, after: float = 0.0) -> None:
         """Start to load, once; `after` so many seconds, or as soon as somebody calls this without."""
@@ -224,7 +223,8 @@ class SearchService:
         def answer() -> Answer:
             known = self._recall(key)
             found = compute(retriever) if known is None else known
-            self._remember(key, found)
+            with self._counting:
+                self._answers[key] = found
             return found
 
         with self._counting:
@@ -251,15 +251,7 @@ class SearchService:
 
     def _recall(self, key: Hashable) -> Any:
         with self._counting:
-            if key in self._answers:
-                self._answers.move_to_end(key)
             return self._answers.get(key)
-
-    def _remember(self, key: Hashable, answer: Any) -> None:
-        with self._counting:
-            self._answers[key] = answer
-            while len(self._answers) > self._limit:
-                self._answers.popitem(last=False)
 
     def forget(self) -> None:
         """Drop what is remembered, after the catalogue has changed."""

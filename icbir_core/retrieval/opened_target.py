@@ -6,12 +6,12 @@ import hashlib
 import logging
 import shlex
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError
@@ -86,7 +86,7 @@ class OpenedTarget:
         self.target, self.map_method = models.target, map_method
         self.embedder: Embedder = models.make_embedder(map_method)
         self._neighbours: dict[str, np.ndarray] = {}
-        self._part_neighbours: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
+        self._part_neighbours: MutableMapping[tuple[object, ...], np.ndarray] = LRUCache(_PARTS_KEPT)
         self._spatial: tuple[np.ndarray, np.ndarray] | None = None
         self._states: dict[str, np.ndarray] = {}
         self._removed: tuple[tuple[int, int], np.ndarray] | None = None
@@ -235,9 +235,6 @@ class OpenedTarget:
             known = measure_part_neighbours(index, rows, keys)
         with self._lock:
             self._part_neighbours[key] = known
-            self._part_neighbours.move_to_end(key)
-            while len(self._part_neighbours) > _PARTS_KEPT:
-                self._part_neighbours.popitem(last=False)
         return known
 
     # -------------------------------------------------------------------------------------- about the catalogue

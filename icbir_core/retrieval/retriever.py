@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.storing import is_same_picture
@@ -30,8 +29,6 @@ from icbir_core.saliency.registry import make_saliency_map
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Hit, Query, Ranking, SaliencyMap
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 CACHED_QUERIES = 64
 CACHED_MAPS = 256
 
@@ -57,8 +54,8 @@ class Retriever:
         self.default_target = target or self.targets[0]
         self._keys = CaseKeys.read(workspace.catalogue)
         self._opened: dict[str, OpenedTarget] = {}
-        self._queries: OrderedDict[tuple[str, str], QueryEmbedding] = OrderedDict()
-        self._maps: OrderedDict[tuple[str, str, str], SaliencyMap] = OrderedDict()
+        self._queries: MutableMapping[tuple[str, str], QueryEmbedding] = LRUCache(CACHED_QUERIES)
+        self._maps: MutableMapping[tuple[str, str, str], SaliencyMap] = LRUCache(CACHED_MAPS)
         self._lock = threading.RLock()
 
     @classmethod
@@ -114,16 +111,16 @@ class Retriever:
         """(embedding of a film, whether it was kept from an earlier question)."""
         key = (query.radiograph.pixel_sha256, opened.target)
         with self._lock:
-            if key in self._queries:
-                self._queries.move_to_end(key)
-                return self._queries[key], True
+            if (known := self._queries.get(key)) is not None:
+                return known, True
         start = time.perf_counter()
         image = fit_to_network(query.radiograph.pixels, opened.models.classifier.input_settings)
         prepared = 1000 * (time.perf_counter() - start)
         embeddings = opened.embedder.embed(image[None])
         prediction = opened.models.classifier.to_prediction(embeddings.probabilities[0])
         found = QueryEmbedding(image, embeddings, prediction, {"prepare": prepared} | embeddings.timings_ms)
-        self._remember(self._queries, key, found, CACHED_QUERIES)
+        with self._lock:
+            self._queries[key] = found
         return found, False
 
     def search(
@@ -266,9 +263,8 @@ class Retriever:
         pixels = case.radiograph.pixel_sha256 if isinstance(case, Query) else case.pixel_sha256
         key = (pixels, finding, method)
         with self._lock:
-            if key in self._maps:
-                self._maps.move_to_end(key)
-                return self._maps[key]
+            if (known := self._maps.get(key)) is not None:
+                return known
         radiograph = case.radiograph if isinstance(case, Query) else read_case_radiograph(self.workspace, case)
         image = fit_to_network(radiograph.pixels, opened.models.classifier.input_settings)
         settings = opened.models.classifier.input_settings
@@ -276,7 +272,8 @@ class Retriever:
             opened.embedder.explain(image[None], method, finding)[0], radiograph.pixels.shape, settings
         )
         found = make_saliency_map(values, method, finding)
-        self._remember(self._maps, key, found, CACHED_MAPS)
+        with self._lock:
+            self._maps[key] = found
         return found
 
     def _show_whole(self, values: np.ndarray, item: Query | Case, opened: OpenedTarget) -> np.ndarray:
@@ -314,9 +311,3 @@ class Retriever:
             replace(one, values=show_whole_film(one.values, film.pixels.shape, settings)) for one, film in sides
         )
         return replace(pair, first=first, second=second)
-
-    def _remember(self, cache: OrderedDict[Key, Value], key: Key, value: Value, limit: int) -> None:
-        with self._lock:
-            cache[key] = value
-            while len(cache) > limit:
-                cache.popitem(last=False)
