@@ -210,7 +210,8 @@ class Ranking:
     "euclidean (finding)".
     route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
     eligible, total : "n of N eligible" after filters and exclusions.
-    base_rate : part of the eligible cases with known state that carry the target finding, or None.
+    base_rate : part of the eligible cases with known state that carry the target finding, or None. base_rates : the
+    same of every finding of the catalogue whose state is known in a case.
     percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
     timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes (no
     "index" where none had a say).
@@ -238,6 +239,7 @@ class Ranking:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    base_rates: Mapping[str, float] = field(default_factory=dict)
 
     def as_record(self) -> dict[str, Any]:
         """What every written form of a ranking has in common, as plain values for JSON.

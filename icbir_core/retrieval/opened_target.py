@@ -88,7 +88,7 @@ class OpenedTarget:
         self._neighbours: dict[str, np.ndarray] = {}
         self._part_neighbours: MutableMapping[tuple[object, ...], np.ndarray] = LRUCache(_PARTS_KEPT)
         self._spatial: tuple[np.ndarray, np.ndarray] | None = None
-        self._states: dict[str, np.ndarray] = {}
+        self._states: tuple[tuple[str, ...], np.ndarray] | None = None
         self._removed: tuple[tuple[int, int], np.ndarray] | None = None
         self._lock = threading.Lock()
 
@@ -259,18 +259,21 @@ class OpenedTarget:
                 self._removed = stamp, self.workspace.catalogue.removed_rows()
             return self._removed[1]
 
-    def compute_base_rate(self, rows: np.ndarray, finding: str) -> float | None:
-        """Part of the rows with a known state that carry the finding; None if no state is known."""
+    def compute_base_rates(self, rows: np.ndarray) -> dict[str, float]:
+        """Finding → part of the rows with a known state that carry it; without those of which no state is known."""
         with self._lock:
-            if finding not in self._states:
+            if self._states is None:
                 catalogue = self.workspace.catalogue
+                names = catalogue.findings
                 known = [case.row for batch in catalogue.iterate(1024, include_removed=True) for case in batch]
-                states = np.full(max(known, default=-1) + 1, np.nan, dtype=np.float32)
-                if finding in catalogue.findings:
-                    states[known] = catalogue.labels((finding,), known)[:, 0]
-                self._states[finding] = states
-            states = self._states[finding][rows]
-        return None if np.isnan(states).all() else float(np.nanmean(states))
+                states = np.full((max(known, default=-1) + 1, len(names)), np.nan, dtype=np.float32)
+                if known and names:
+                    states[known] = catalogue.labels(names, known)
+                self._states = names, states
+            names, states = self._states
+        held = states[rows]
+        judged, carrying = (~np.isnan(held)).sum(axis=0), np.nansum(held, axis=0)
+        return {name: float(some / many) for name, some, many in zip(names, carrying, judged, strict=True) if many}
 
     def read_map(self, row: int) -> np.ndarray:
         """The raw attribution float32 (S, S) of a case, from the store."""

@@ -15,6 +15,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.storing import is_same_picture
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.files import PathLike
+from icbir_core.findings import NO_FINDING
 from icbir_core.radiograph.network_input import box_to_input, fit_to_network, show_whole_film
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.methods import SEARCH_METHODS, calling, list_titles
@@ -27,7 +28,7 @@ from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.target_files import list_targets
 from icbir_core.saliency.registry import make_saliency_map
 from icbir_core.settings import SearchSettings
-from icbir_core.types import Case, Hit, Query, Ranking, SaliencyMap
+from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
 
 CACHED_QUERIES = 64
 CACHED_MAPS = 256
@@ -84,6 +85,20 @@ class Retriever:
                 self._opened[target] = OpenedTarget.open(self.workspace, target, shared)
             return self._opened[target]
 
+    def find_target(self, finding: str | None = None) -> OpenedTarget:
+        """What serves a finding: its own target where it is indexed, else the default one, whose classifier knows it
+        too. Raises `UnknownNameError` for a finding that the classifier does not know."""
+        if finding is None or finding in self.targets:
+            return self.get_target(finding)
+        opened = self.get_target()
+        opened.models.classifier.output_index(finding)
+        return opened
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What a search can be about: every finding that the classifier knows but "No Finding", indexed or not."""
+        return tuple(name for name in self.get_target().models.classifier.findings if name != NO_FINDING)
+
     @property
     def findings(self) -> tuple[str, ...]:
         """What can be asked for as "this finding": all that the classifier knows, where its features are indexed."""
@@ -91,21 +106,27 @@ class Retriever:
         return opened.models.classifier.findings if opened.feature_method else ()
 
     def methods(self, target: str | None = None) -> tuple[str, ...]:
-        """The methods that are indexed for a target, its default first."""
-        return tuple(self.get_target(target).indexes)
+        """The methods that are indexed for a finding, its default first: for one without an index of its own all that
+        need no saliency classifier, because they compare films in the same way whatever the question is."""
+        opened = self.find_target(target)
+        own = target in (None, opened.target)
+        return tuple(name for name in opened.indexes if own or not SEARCH_METHODS[name].needs_saliency_classifier)
 
     # --------------------------------------------------------------------------------------------------- query
 
     def embed_query(self, query: Query, target: str | None = None) -> QueryEmbedding:
-        """What is computed of a film for a target, whatever the method; kept for the last 64 films by their grey
-        levels."""
-        return self._embed(query, self.get_target(target))[0]
+        """What is computed of a film for a target, whatever the method; kept for the last 64 films."""
+        return self._embed(query, self.find_target(target))[0]
+
+    def predict(self, query: Query) -> Prediction:
+        """The probability of each finding in a film."""
+        return self.embed_query(query).prediction
 
     def describe_query(self, query: Query, method: str, target: str | None = None) -> np.ndarray:
         """The film as an indexed method describes it, comparable with the vectors of its index."""
-        opened = self.get_target(target)
+        opened = self.find_target(target)
         opened.get_index(method)
-        return opened.describe_query(self.embed_query(query, target), method)
+        return opened.describe_query(self._embed(query, opened)[0], method)
 
     def _embed(self, query: Query, opened: OpenedTarget) -> tuple[QueryEmbedding, bool]:
         """(embedding of a film, whether it was kept from an earlier question)."""
@@ -128,20 +149,23 @@ class Retriever:
     ) -> Ranking:
         """The most similar cases of the catalogue that pass the filter.
 
-        By default cases of the query's patient and images identical to the query (so also the query itself, if it is a
-        catalogue case) are left out. trail : refinement steps; after a region or a finding the whole film's method has
-        no say, and the ranking names "region" or "finding" as its method. Raises `UnknownNameError` for a method or
-        target that is not indexed or a finding that the classifier does not know, `FilterError` if no case is eligible,
-        `RetrievalError` for a top_k below 1.
+        The question (`settings.target`) is any finding that the classifier knows; one without an index of its own is
+        searched by the methods that need no saliency classifier. By default cases of the query's patient and images
+        identical to the query (so also the query itself, if it is a catalogue case) are left out. trail : refinement
+        steps; after a region or a finding the whole film's method has no say, and the ranking names "region" or
+        "finding" as its method. Raises `UnknownNameError` for a method that is not indexed or a finding that the
+        classifier does not know, `FilterError` if no case is eligible, `RetrievalError` for a top_k below 1.
         """
         settings, trail = settings or SearchSettings(), trail or RefinementTrail()
         if settings.top_k < 1:
             raise RetrievalError(f"A search returns at least 1 case, not {settings.top_k}.")
-        opened = self.get_target(settings.target)
-        target = trail.finding or opened.target
+        opened = self.find_target(settings.target)
+        target = trail.finding or settings.target or opened.target
         opened.models.classifier.output_index(target)
-        method = settings.method or opened.default_method
-        opened.get_index(method)
+        indexed = self.methods(settings.target)
+        method = settings.method or next(iter(indexed), opened.default_method)
+        if method not in indexed:
+            raise UnknownNameError("indexed method", method, indexed)
         embedded, kept = self._embed(query, opened)
         timings = {"cached": 0.0} if kept else dict(embedded.timings_ms)
         start = time.perf_counter()
@@ -154,6 +178,7 @@ class Retriever:
             # what was ticked moves the ranking, not the film: the words compare each case with the film itself
             from_film = found.distances if moved is film else basis.index.measure(film, found.rows)
         neighbours = basis.measure_neighbours()
+        base_rates = opened.compute_base_rates(eligible.rows)
         timings["search"] = 1000 * (time.perf_counter() - start)
         cases = self.workspace.catalogue.cases(found.rows)
         timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"]
@@ -168,7 +193,7 @@ class Retriever:
             total=eligible.total,
             hits=tuple(Hit(rank, float(distance), case) for rank, (case, distance) in hits),
             prediction=embedded.prediction,
-            base_rate=opened.compute_base_rate(eligible.rows, target),
+            base_rate=base_rates.get(target),
             percentiles=tuple(find_percentile(distance, neighbours) for distance in from_film),
             timings_ms=timings,
             versions=basis.versions,
@@ -180,6 +205,7 @@ class Retriever:
                 "identical_image": settings.identical_image,
                 "refinement": list(trail.describe()),
             },
+            base_rates=base_rates,
         )
 
     def _choose_basis(self, query: Query, opened: OpenedTarget, method: str, trail: RefinementTrail) -> RankingBasis:
@@ -299,8 +325,8 @@ class Retriever:
         Raises `UnknownNameError` for a method or target that is not indexed, `RetrievalError` for one that does not
         explain its distances, `WorkspaceError` if the film is missing.
         """
-        opened = self.get_target(target)
-        method = method or opened.default_method
+        opened = self.find_target(target)
+        method = method or next(iter(self.methods(target)), opened.default_method)
         opened.get_index(method)
         films = query.radiograph, read_case_radiograph(self.workspace, case)
         settings = opened.models.classifier.input_settings

@@ -171,3 +171,30 @@ def test_weights_are_of_mean_one_and_blind_to_their_sign(models):
     weights = weigh_features(models.classifier, OTHER)
     assert weights.shape == (models.classifier.model.get_layer("logits").kernel.shape[0],)
     assert weights.min() >= 0 and weights.mean() == pytest.approx(1)
+
+
+def test_a_question_without_an_index_of_its_own_is_searched_by_the_methods_that_need_no_saliency_classifier(
+    retriever, queries
+):
+    assert OTHER in retriever.questions and OTHER not in retriever.targets
+    assert retriever.methods(OTHER) == tuple(name for name in retriever.methods() if name != "ig_cbir")
+    for method in retriever.methods(OTHER):
+        own, other = (retriever.search(queries[5], SearchSettings(4, method, target)) for target in (None, OTHER))
+        assert [hit.case.case_id for hit in own.hits] == [hit.case.case_id for hit in other.hits]
+        assert other.target == OTHER and other.base_rate == own.base_rates[OTHER] != own.base_rate
+    case = retriever.search(queries[5], SearchSettings(1, target=OTHER)).hits[0].case
+    assert retriever.explain_pair(queries[5], case, None, OTHER).first.values.any()
+    with pytest.raises(UnknownNameError, match="ig_cbir"):
+        retriever.search(queries[5], SearchSettings(4, "ig_cbir", OTHER))
+    with pytest.raises(UnknownNameError):
+        retriever.search(queries[5], SearchSettings(target="Scoliosis"))
+
+
+def test_the_base_rates_are_those_of_the_eligible_cases(retriever, queries):
+    ranking = retriever.search(queries[5], SearchSettings(filter=SearchFilter(view="AP")), TRAIL)
+    cases = [
+        one for one in retriever.workspace.catalogue.cases() if one.view == "AP" and one.case_id != queries[5].case_id
+    ]
+    cases = [one for one in cases if one.patient != queries[5].patient]
+    for name, share in ranking.base_rates.items():
+        assert share == pytest.approx(sum(name in case.present for case in cases) / len(cases))
