@@ -17,42 +17,45 @@ import streamlit as st
 from icbir_ui import state
 from icbir_ui.state import Key
 
+DEFAULTS = {"selectbox": "index", "segmented_control": "default", "pills": "default", "pagination": "default"}
+"""The argument for the first value of a widget; "value" of any other."""
+
 
 def show_choice(
     draw: Callable[..., Any],
     *given: Any,
     key: Key,
     on_choice: Callable[[], None] | None = None,
-    first: str = "",
     **more: Any,
 ) -> Any:
     """Draw a widget that shows the value under `key`, and return that value.
 
     draw : a widget of Streamlit, such as `st.selectbox`; given, more : its arguments, without a default.
     on_choice : called once the reader's choice stands under `key`, before the page runs.
-    first : the argument for the default of a widget that always has one, and so may not be set through the session.
+
+    The value is the widget's default and not set through the session: what is set is told to the browser once, and a
+    browser that draws the widget only later, because its menu was shut, would begin with the first option.
     """
     value, drawn = state.get(key), state.get(Key.DRAWN, {})
-    former, number = drawn.get(key, (value, 0))
+    former, number, first = drawn.get(key, (value, 0, value))
     if former != value:
-        number += 1
-    state.put(Key.DRAWN, {**drawn, key: (value, number)})
-    name = f"{key.value}_{number}"
-    if first:
-        more[first] = value
-    elif name not in st.session_state:
-        st.session_state[name] = value
-    draw(*given, key=name, on_change=_take, args=(key, name, number, on_choice), **more)
+        number, first = number + 1, value
+    state.put(Key.DRAWN, {**drawn, key: (value, number, first)})
+    name, argument = f"{key.value}_{number}", DEFAULTS.get(draw.__name__, "value")
+    begins = first
+    if argument == "index":
+        begins = next((list(given[1]).index(one) for one in (first, value) if one in given[1]), None)
+    draw(*given, key=name, on_change=_take, args=(key, name, number, on_choice), **{argument: begins, **more})
     return state.get(key)
 
 
 def _take(key: Key, name: str, number: int, on_choice: Callable[[], None] | None) -> None:
     """Before the page runs: what the browser says of a widget becomes the value, if it was drawn so and is another."""
     chosen, drawn = st.session_state[name], state.get(Key.DRAWN, {})
-    value, now = drawn[key]
+    value, now, first = drawn[key]
     if number != now or chosen == value or state.get(key) != value:
         return
     state.put(key, chosen)
-    state.put(Key.DRAWN, {**drawn, key: (chosen, number)})
+    state.put(Key.DRAWN, {**drawn, key: (chosen, number, first)})
     if on_choice is not None:
         on_choice()

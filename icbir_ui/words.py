@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.methods import FINDING, REGION
 from icbir_core.retrieval.neighbours import describe_distance
@@ -11,7 +13,7 @@ from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 _SEXES = {"M": "male", "F": "female"}
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
-SIMULATED = "These neighbours are simulated films; real ones: `icbir fetch nih`, then the page Catalogue."
+SIMULATED = "These neighbours are simulated films."
 
 
 def describe_person(view: str, age: int | None, sex: str) -> str:
@@ -43,14 +45,39 @@ def describe_film(radiograph: Radiograph) -> list[str]:
     ]
 
 
+def describe_brief(view: str, age: int | None, sex: str) -> str:
+    """ "58 F · PA" for a small caption; what is missing is left out."""
+    person = " ".join(part for part in ("" if age is None else str(age), sex if sex in _SEXES else "") if part)
+    return " · ".join(part for part in (person, "" if view == UNKNOWN else view) if part)
+
+
 def describe_hit(ranking: Ranking, hit: Hit) -> str:
-    """The distance in plain words, against the catalogue's own nearest neighbours."""
+    """How near a case is, in one of four words, and by what part of the film where it is not the whole."""
+    words = name_distance(ranking, hit)
+    if ranking.method == FINDING.name:
+        return f"{words} for {ranking.target}"
+    return f"{words} in the region" if ranking.method == REGION.name else words
+
+
+def name_distance(ranking: Ranking, hit: Hit) -> str:
+    """The distance in one of four words, against the catalogue's own nearest neighbours; as a number without them."""
     place = hit.rank - 1
     known = place < len(ranking.percentiles)
-    words = describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
-    if ranking.method == FINDING.name:
-        return f"for {ranking.target} {words}"
-    return f"in the region {words}" if ranking.method == REGION.name else words
+    return describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
+
+
+def explain_distance(ranking: Ranking, hit: Hit) -> str:
+    """The numbers behind the word."""
+    told = f"Distance {hit.distance:.3g}"
+    place = hit.rank - 1
+    if place < len(ranking.percentiles) and not math.isnan(ranking.percentiles[place]):
+        told += f"; {format_share(ranking.percentiles[place])} of the catalogue's nearest pairs are closer"
+    return f"{told}."
+
+
+def format_share(share: float) -> str:
+    """A share in [0, 1] as every page writes it: "16 %"; "under 1 %" for one that is not zero and would round to it."""
+    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
 def describe_share(ranking: Ranking) -> str:
@@ -67,7 +94,7 @@ def describe_share(ranking: Ranking) -> str:
     others = f"{carrying} of the {len(known)} neighbours that are labelled for {ranking.target} carry it"
     text = some if len(known) == len(states) else others
     if ranking.base_rate is not None:
-        text += f", against {100 * ranking.base_rate:.0f} % of the eligible cases"
+        text += f", against {format_share(ranking.base_rate)} of the eligible cases"
     return text + "."
 
 
@@ -88,7 +115,7 @@ def is_far(ranking: Ranking) -> bool:
 
 
 def describe_cautions(ranking: Ranking) -> list[str]:
-    """What must be known before these neighbours are believed, in Markdown; wherever a ranking is shown, so is this."""
+    """What must be known before these neighbours are believed; wherever a ranking is shown, so is this."""
     searched = "everything in the catalogue" if ranking.eligible == ranking.total else "every eligible case"
     cautions = [FAR_AWAY.format(searched)] if is_far(ranking) else []
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):

@@ -55,8 +55,8 @@ def draw() -> None:
         return
     if not service.ready:
         return show_loading(service)
-    settings, method = read_settings(service)
     with passing_word() as tell:  # remembered, unless the catalogue has changed since
+        settings, method = read_settings(service, film, tell)
         ranking = search(service, film, settings, tell)
     state.put(Key.RANKING, (film.key, ranking, method))
     if not known:
@@ -120,7 +120,8 @@ def show_pair(
     def react(name: str, value: dict[str, Any]) -> None:
         with shielded():
             if name == "rated":
-                ratings.store_rating(store, film, ranking, maps, value["pane"], int(value["rating"]))
+                seen = bool(value.get("mapped"))
+                ratings.store_rating(store, film, ranking, value["pane"], int(value["rating"]), seen)
             elif name == "stepped":
                 _step(int(value["by"]), len(ranking.hits))
 

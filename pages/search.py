@@ -1,4 +1,4 @@
-"""Search: a film in, the most similar past cases out, each with its heat map."""
+"""Search: a film in, the most similar past cases out, in one screen."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.beside import show_beside
 from icbir_ui.pacs.opening import show_opening
 from icbir_ui.search import ratings, refining
-from icbir_ui.search.asking import compute_maps, get_trail, is_known, search, show_loading, viewer_options
+from icbir_ui.search.answer import make_answer
+from icbir_ui.search.asking import (
+    NO_MAP,
+    compute_maps,
+    get_trail,
+    is_known,
+    search,
+    show_loading,
+    viewer_options,
+)
 from icbir_ui.search.controls import choose_settings
-from icbir_ui.search.panes import QUERY_PANE, hit_panes, map_pane, query_pane
+from icbir_ui.search.panes import QUERY_PANE, hit_panes, query_pane
 from icbir_ui.search.welcome import offer_films, show_welcome, show_word
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
-from icbir_ui.words import describe_cautions, describe_filter, describe_share
+from icbir_ui.words import describe_filter
 
 VIEWER = Key.SEARCH_VIEWER.value
 
@@ -39,15 +48,13 @@ def draw() -> None:
             show_welcome(workspace, service)
         return
     st.empty()  # in the place of the first page, whose films would stay while the search runs
-    columns = st.container(key="search_controls").columns(
-        [1.1, 1.3, 1.5, 1.5, 0.7, 1.1, 0.8], vertical_alignment="bottom"
-    )
-    with columns[0].popover("Film", width="stretch", key=f"film_{film.key[:12]}"):  # shut again by another film
+    row = st.container(key="search_room", horizontal=True, vertical_alignment="center", gap="small")
+    with row.popover("Film", key=f"film_{film.key[:12]}"):  # shut again by another film
         offer_films(workspace)
     fresh = (state.get(Key.RANKING) or (None,))[0] != film.key  # of the same film the former cases stay meanwhile
-    export, word, steps = (empty_for_another(one, fresh) for one in (columns[6], st.container(), st.container()))
-    with passing_word() as tell:
-        above, place, below = (empty_for_another(st.container(), fresh) for _ in range(3))
+    drawer, about, export, steps, word = (empty_for_another(row.container(width="content"), fresh) for _ in range(5))
+    above, place, below = (empty_for_another(st.container(), fresh) for _ in range(3))
+    with row, passing_word() as tell:
         if fresh:
             state.put(Key.RANKING, None)
             show_alone(film, place)
@@ -57,17 +64,19 @@ def draw() -> None:
                 show_loading(service, "The search starts by itself.")
             return
         findings = refining.list_findings(service)
-        settings, method = choose_settings(service, columns[1:6])
+        settings, method = choose_settings(service, film, drawer, tell)
         with word:
             show_word()
         with steps:
             refining.show_refinement(findings, get_trail().by_part or find_method(state.get(Key.METHOD)).points)
+        mapped = bool(state.get(Key.CASE_MAPS)) and method != NO_MAP
         try:
             if not is_known(service, film, settings):
                 tell("Searching …")
             ranking = search(service, film, settings, tell)
             prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
-            maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, method, tell)
+            asked = [hit.case for hit in ranking.hits] if mapped else []
+            maps = compute_maps(service, film, asked, ranking.target, method, tell)
         except IcbirError as error:
             above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
@@ -76,54 +85,55 @@ def draw() -> None:
             return
     state.put(Key.RANKING, (film.key, ranking, method))
     store = shared.open_ratings()
-    mapped = maps.query is not None
-    panes = [query_pane(film, ranking, maps, plain=mapped, findings=findings)]
-    panes += [map_pane(film, ranking, maps)] if mapped else []
+    panes = [query_pane(film, ranking, maps, findings=findings)]
     panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
 
     def react(name: str, value: dict[str, Any]) -> None:
         with shielded():
             if name == "rated":
-                ratings.store_rating(store, film, ranking, maps, value["pane"], int(value["rating"]))
+                score, seen = int(value["rating"]), bool(value.get("mapped"))
+                ratings.store_rating(store, film, ranking, value["pane"], score, seen)
             elif name == "marked":
                 refining.mark_case(value["pane"], value.get("mark"))
             elif name == "region" and value["pane"] == QUERY_PANE:
                 refining.take_region(value["box"])
             elif name == "finding":
                 refining.take_finding(value["finding"])
+            elif name == "mapped":
+                state.put(Key.CASE_MAPS, bool(value["on"]))
             elif name == "opened":
                 state.put(Key.COMPARED, value["pane"])
 
-    options = viewer_options(maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key)
+    unverified = not all(hit.case.orientation_verified for hit in ranking.hits)
+    answer = make_answer(ranking, findings, method != NO_MAP, mapped, unverified)
+    options = viewer_options(
+        maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key, room=True, answer=answer
+    )
     with place:  # before what stands around it, so that it reaches the browser first
         view = show_viewer(panes, options, VIEWER, react)
     if opened := state.get(Key.COMPARED):
         st.switch_page("pages/compare.py", query_params={**st.query_params.to_dict(), PARAMETER_CASE: opened})
-    said = [f"**{escape_markdown(describe_share(ranking))}** {ranking.eligible} of {ranking.total} cases eligible."]
-    said += [f":orange[{caution}]" for caution in describe_cautions(ranking)]
-    above.markdown(" ".join(said))
-    with export.popover("Export", width="stretch"):
+    with export.popover("Export"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
         show_dicom(film, ranking, maps, workspace, view, describe_filter(settings.filter))
     with below.container():
         show_beside(film)
+    with about.popover("About this film"):
         show_background(film, service, ranking.target)
 
 
 def show_alone(film: Film, place: Any) -> None:
     """The film with its facts and warnings, before there is a ranking."""
     with place:
-        show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER), Key.FILM_VIEWER.value)
+        show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER, room=True), Key.FILM_VIEWER.value)
 
 
 def show_background(film: Film, service: shared.SearchService, target: str) -> None:
-    """What the classifier was trained on and every fact of the film, folded away."""
+    """Every fact of the film, and what the classifier was trained on."""
     from icbir_core.radiograph.facts import describe_facts
 
-    left, right = st.columns(2)
-    with left.expander("All facts of this film"):
-        show_facts(describe_facts(film.radiograph))
-    with right.expander("What the probabilities rest on"):
+    show_facts(describe_facts(film.radiograph))
+    with st.expander("What the probabilities rest on"):
         for line in describe_training(service.workspace, target):
             st.markdown(line)
 

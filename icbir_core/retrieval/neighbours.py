@@ -79,19 +79,13 @@ def find_percentile(distance: float, neighbours: np.ndarray) -> float:
     )
 
 
-_WORDS = (
-    (0.10, "as near as the closest tenth of pairs"),
-    (0.25, "as near as the closest quarter of pairs"),
-    (0.50, "nearer than a typical pair"),
-    (0.75, "somewhat farther than a typical pair"),
-    (0.90, "farther than three quarters of pairs"),
-    (0.999999, "farther than nine tenths of pairs"),
-)
+_WORDS = ((0.10, "very close"), (0.50, "close"), (0.90, "usual"))
 
 
 def describe_distance(percentile: float) -> str:
-    """A percentile of `find_percentile` in plain words; a pair is a catalogue case and its nearest other patient's
-    case."""
+    """One of four words for a percentile of `find_percentile`: "very close" up to the closest tenth of the catalogue's
+    own pairs (a case and its nearest of another patient), "close" up to their half, "usual" up to nine tenths, else
+    "distant"; "no pairs to compare with" for NaN."""
     if np.isnan(percentile):
         return "no pairs to compare with"
-    return next((words for limit, words in _WORDS if percentile <= limit), "farther than every pair of the catalogue")
+    return next((words for limit, words in _WORDS if percentile <= limit), "distant")

@@ -31,7 +31,7 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
     word, first = f"**{len(ids)} selected**", 0
     if len(ids) > SHOWN:
         said = st.empty()
-        page = show_choice(st.pagination, -(-len(ids) // SHOWN), key=Key.SELECTION_PAGE, first="default")
+        page = show_choice(st.pagination, -(-len(ids) // SHOWN), key=Key.SELECTION_PAGE)
         first = SHOWN * (page - 1)
         said.markdown(f"{word} · cases {first + 1}–{min(first + SHOWN, len(ids))} of {len(ids)}")
     else:

@@ -205,7 +205,7 @@ def gather_report(
         ("Query, sha256 of the grey levels", film.key),
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    cautions = tuple(caution.replace("`", "") for caution in describe_cautions(ranking))  # Markdown is the page's
+    cautions = tuple(describe_cautions(ranking))
     return Report(
         query, tuple(hits), probabilities, describe_share(ranking), film.warnings, cautions, settings, versions, made
     )

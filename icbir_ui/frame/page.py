@@ -26,11 +26,13 @@ STYLE = """<style>
 [data-testid="stFullScreenFrame"]:has(.stImage) [data-testid="stElementToolbar"] { display: none; }
 [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]) { display: none; }
 .stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #0b0d10; }
-.st-key-search_controls [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
-.st-key-search_controls [data-testid="stColumn"] { min-width: 6.2rem; }
-.st-key-search_controls [data-testid="stColumn"]:is(:nth-child(2), :nth-child(6)) { min-width: 8.5rem; }
-.st-key-search_controls [data-testid="stColumn"]:is(:nth-child(3), :nth-child(4)) { min-width: 13.2rem; }
-.st-key-search_controls [data-testid="stColumn"]:nth-child(5) { min-width: 5rem; }
+.stApp:has(.st-key-search_room) .stMainBlockContainer { padding: 4rem .7rem 0; }
+.st-key-search_room { min-height: 2rem; flex-wrap: wrap; }
+.st-key-search_room button { min-height: 2rem; padding: 0 .7rem; }
+.stApp:has(.st-key-search_room) .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .3rem; }
+.stApp:has(.st-key-search_room) .st-key-foot {
+  position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: #0b0d10;
+}
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .st-key-foot { border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; color: #97a3b0; }
@@ -46,7 +48,6 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [class*="st-key-tile_"] .stElementContainer:has(.stButton) { position: absolute; inset: 0; height: 100%; }
 [class*="st-key-tile_"] :is(.stButton, .stButton > div) { height: 100%; }
 [class*="st-key-tile_"] button { height: 100%; background: transparent; align-items: flex-end; }
-.st-key-apply_marks { position: fixed; bottom: 1.2rem; left: 50%; transform: translateX(-50%); z-index: 20; }
 </style>"""
 
 

@@ -17,12 +17,12 @@ from icbir_core.errors import IcbirError
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import films, state
 from icbir_ui.films import Film
-from icbir_ui.search.controls import ALL_AGES, ANY
+from icbir_ui.search.controls import ALL_AGES, ANY, AUTOMATIC
 from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 
 WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER, Key.COMPARE_MAP)
 SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
-UNSAID: tuple[Any, ...] = (None, ANY, ALL_AGES, [])
+UNSAID: tuple[Any, ...] = (None, ANY, ALL_AGES, [], AUTOMATIC)
 LOST = (
     "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
     "there."

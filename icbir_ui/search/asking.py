@@ -78,7 +78,8 @@ def _count_cases(service: SearchService) -> tuple[int, int]:
 def compute_maps(
     service: SearchService, film: Film, cases: list[Case], target: str, method: str, tell: Callable[[str], None]
 ) -> Maps:
-    """The maps of a film and of cases by one method, asked for one by one, so that a queue moves on between them."""
+    """The maps of a film and of cases (none, until she asks for them) by one method, asked for one by one, so that a
+    queue moves on between them."""
     if method == NO_MAP:
         return Maps(None, {})
     title, signed, _ = shared.list_map_methods()[method]

@@ -1,8 +1,8 @@
-"""The row of controls over a search: target, method, map, number, filters."""
+"""What a search is asked with: finding in question, method, map, number, filters; all in one drawer, and remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,20 +10,25 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.retrieval.methods import find_title
+from icbir_core.retrieval.question import find_question
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice
+from icbir_ui.films import Film
 from icbir_ui.search.asking import NO_MAP, get_trail
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 
 COUNTS = (3, 5, 8, 10, 12)
 FIRST_COUNT = 8
+AUTOMATIC = "automatic"
+"""The finding in question is the one that stands out in the film."""
 ANY = "any"
 VIEWS, SEXES = [ANY, "PA", "AP"], [ANY, "F", "M"]
 OLDEST = 100
 ALL_AGES = (0, OLDEST)
 FINDING_WORDS = {"present": Key.PRESENT_FILTER, "absent": Key.ABSENT_FILTER}
+Tell = Callable[[str], None]
 
 
 def _ensure(key: Key, options: Sequence[Any], first: object = None) -> Any:
@@ -33,44 +38,57 @@ def _ensure(key: Key, options: Sequence[Any], first: object = None) -> Any:
     return state.get(key)
 
 
-def choose_settings(service: SearchService, columns: Sequence[DeltaGenerator]) -> tuple[SearchSettings, str]:
-    """Draw the controls into five columns; (settings, map method)."""
-    read_settings(service)
-    target = state.get(Key.TARGET)
-    show_choice(
-        columns[0].selectbox,
-        "Target finding",
-        service.retriever.targets,
-        key=Key.TARGET,
-        disabled=get_trail().finding is not None,
-        help="Without effect while a step of the trail names a finding: that one is searched and mapped.",
-    )
-    show_choice(
-        columns[1].selectbox,
-        "Search by",
-        service.retriever.methods(target),
-        format_func=find_title,
-        key=Key.METHOD,
-        disabled=get_trail().by_part,
-        help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",
-    )
-    maps = shared.list_map_methods()
-    show_choice(
-        columns[2].selectbox,
-        "Heat map",
-        [*maps, NO_MAP],
-        format_func=lambda name: maps[name][0] if name in maps else "None",
-        key=Key.MAP,
-        help="\n\n".join(f"**{title}.** {text}" for title, _, text in maps.values()),
-    )
-    show_choice(columns[3].selectbox, "Cases", COUNTS, key=Key.COUNT)
-    choose_filter(service, columns[4])
-    return read_settings(service)
+def choose_settings(
+    service: SearchService, film: Film, place: DeltaGenerator, tell: Tell
+) -> tuple[SearchSettings, str]:
+    """Draw the drawer into `place`; (settings, map method)."""
+    settings, _ = read_settings(service, film, tell)
+    catalogue = service.workspace.catalogue
+    eligible, total = len(catalogue.eligible_rows(settings.filter)), catalogue.count()
+    label = "Search settings" if settings.filter.empty else f"Search settings · {eligible} of {total} cases"
+    with place.popover(label, key=Key.DRAWER.value), st.container(width=680):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            show_choice(
+                st.selectbox,
+                "Finding in question",
+                [AUTOMATIC, *service.retriever.questions],
+                format_func=lambda name: f"the one that stands out ({settings.target})" if name == AUTOMATIC else name,
+                key=Key.TARGET,
+                disabled=get_trail().finding is not None,
+                help="Without effect while a step names a finding: that one is searched and mapped.",
+            )
+            show_choice(
+                st.selectbox,
+                "Search by",
+                service.retriever.methods(settings.target),
+                format_func=find_title,
+                key=Key.METHOD,
+                disabled=get_trail().by_part,
+                help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",
+            )
+            maps = shared.list_map_methods()
+            show_choice(
+                st.selectbox,
+                "Heat map",
+                [*maps, NO_MAP],
+                format_func=lambda name: maps[name][0] if name in maps else "None",
+                key=Key.MAP,
+                help="\n\n".join(f"**{title}.** {text}" for title, _, text in maps.values()),
+            )
+            show_choice(st.selectbox, "Cases", COUNTS, key=Key.COUNT)
+        with right:
+            show_filter(service, eligible, total)
+    return read_settings(service, film, tell)
 
 
-def read_settings(service: SearchService) -> tuple[SearchSettings, str]:
-    """(settings, map method) that the session holds; what it does not hold, or is not offered, becomes the first."""
-    target = _ensure(Key.TARGET, list(service.retriever.targets), service.retriever.default_target)
+def read_settings(service: SearchService, film: Film, tell: Tell) -> tuple[SearchSettings, str]:
+    """(settings, map method) that the session holds; what it does not hold, or is not offered, becomes the first.
+
+    The target is the chosen finding, else the one that stands out in the film, else the first that was indexed.
+    """
+    chosen = _ensure(Key.TARGET, [AUTOMATIC, *service.retriever.questions])
+    target = find_standing_out(service, film, tell) if chosen == AUTOMATIC else chosen
     method = _ensure(Key.METHOD, list(service.retriever.methods(target)))
     shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], "deep_taylor")
     count = _ensure(Key.COUNT, list(COUNTS), FIRST_COUNT)
@@ -86,24 +104,25 @@ def read_settings(service: SearchService) -> tuple[SearchSettings, str]:
     return SearchSettings(top_k=count, method=method, target=target, filter=read_filter()), shown
 
 
-def choose_filter(service: SearchService, column: DeltaGenerator) -> None:
-    """Draw the filters in a popover that says how many cases they leave."""
-    catalogue = service.workspace.catalogue
-    chosen = read_filter()
-    eligible, total = len(catalogue.eligible_rows(chosen)), catalogue.count()
-    label = "Filters" if chosen.empty else f"Filters · {eligible} of {total}"
-    with column.popover(label, width="stretch"):
-        st.button("No filter", on_click=_clear_filter, disabled=chosen.empty)
-        st.caption(f"{eligible} of {total} cases are eligible.")
-        show_choice(st.segmented_control, "View", VIEWS, key=Key.VIEW_FILTER, required=True)
-        show_choice(st.segmented_control, "Sex", SEXES, key=Key.SEX_FILTER, required=True)
-        show_choice(st.slider, "Age", 0, OLDEST, key=Key.AGE_FILTER)
-        for word, key in FINDING_WORDS.items():  # to be clicked: what is typed into a list may come too early for it
-            state.put(key, [name for name, found in _read_findings().items() if found == word])
-            show_choice(
-                st.pills, f"Findings {word}", catalogue.findings, selection_mode="multi", key=key,
-                on_choice=partial(_take_findings, word),
-            )  # fmt: skip
+def find_standing_out(service: SearchService, film: Film, tell: Tell) -> str:
+    """The finding farthest above its operating point; the first that was indexed where none stands out."""
+    prediction = service.ask(("prediction", film.key), lambda retriever: retriever.predict(film.query), tell)
+    return find_question(prediction) or service.retriever.default_target
+
+
+def show_filter(service: SearchService, eligible: int, total: int) -> None:
+    """The filters, with how many cases they leave."""
+    st.caption(f"{eligible} of {total} cases are eligible.")
+    show_choice(st.segmented_control, "View", VIEWS, key=Key.VIEW_FILTER, required=True)
+    show_choice(st.segmented_control, "Sex", SEXES, key=Key.SEX_FILTER, required=True)
+    show_choice(st.slider, "Age", 0, OLDEST, key=Key.AGE_FILTER)
+    for word, key in FINDING_WORDS.items():  # to be clicked: what is typed into a list may come too early for it
+        state.put(key, [name for name, found in _read_findings().items() if found == word])
+        show_choice(
+            st.pills, f"Findings {word}", service.workspace.catalogue.findings, selection_mode="multi", key=key,
+            on_choice=partial(_take_findings, word),
+        )  # fmt: skip
+    st.button("No filter", on_click=_clear_filter, disabled=read_filter().empty)
 
 
 def _take_findings(word: str) -> None:

@@ -7,37 +7,55 @@ from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import FINDING, find_method
+from icbir_core.retrieval.question import place_probability
 from icbir_core.saliency.display import name_strength
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
 from icbir_ui.search.asking import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
-from icbir_ui.words import describe_film, describe_findings, describe_hit, describe_person
+from icbir_ui.words import (
+    describe_brief,
+    describe_film,
+    describe_findings,
+    describe_hit,
+    describe_person,
+    explain_distance,
+    name_distance,
+)
 
-QUERY_PANE, MAP_PANE = "query", "query map"
+QUERY_PANE = "query"
 
 
 def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Probabilities as bars, the target first, then falling. findings : for which a bar asks for a search by it."""
+    """Probabilities as bars whose middle is the operating point, the finding in question first, then falling.
+
+    findings : for which a bar asks for a search by it.
+    """
     if ranking.prediction is None:
         return []
     target, points = ranking.target, ranking.prediction.operating_points
     asked = target if ranking.method == FINDING.name else None
-    ordered = sorted(ranking.prediction.probabilities.items(), key=lambda item: (item[0] != target, -item[1]))
+    placed = {name: place_probability(value, points.get(name)) for name, value in _read_probabilities(ranking)}
+    ordered = sorted(_read_probabilities(ranking), key=lambda item: (item[0] != target, -placed[item[0]]))
     return [
         {
             "name": name,
             "value": float(value),
+            "place": float(placed[name]),
             "mark": points.get(name),
             "above": name in points and value >= points[name],
             "title": f"{name}: probability {value:.2f}"
-            + (f", operating point {points[name]:.2f}" if name in points else "")
+            + (f", operating point {points[name]:.2f} in the middle of the bar" if name in points else "")
             + (_describe_click(name == asked) if name in findings else ""),
             "askable": name in findings,
             "asked": name == asked,
         }
         for name, value in ordered
     ]
+
+
+def _read_probabilities(ranking: Ranking) -> list[tuple[str, float]]:
+    return [] if ranking.prediction is None else list(ranking.prediction.probabilities.items())
 
 
 def _describe_click(asked: bool) -> str:
@@ -48,13 +66,12 @@ def query_pane(
     film: Film,
     ranking: Ranking | None = None,
     maps: Maps | None = None,
-    plain: bool = False,
     findings: Sequence[str] = (),
     **more: Any,
 ) -> Pane:
     """The film that is searched with, with its facts, warnings and probabilities.
 
-    plain : never under its map. findings : what can be asked for by a click on its bar.
+    findings : what can be asked for by a click on its bar.
     """
     region = get_trail().region
     box = None
@@ -67,9 +84,9 @@ def query_pane(
         title=film.title,
         film=film.picture,
         map=map_picture(film.key, maps.query, version, maps.identity) if maps else None,
-        plain=plain,
+        map_title=f"Heat map: {ranking.target}" if ranking and maps and maps.query is not None else "",
         lines=describe_film(film.radiograph),
-        note=" ".join(film.warnings) or None,
+        note=" ".join([*film.warnings, *_describe_query_map(maps)]) or None,
         bars=make_bars(ranking, findings) if ranking else (),
         oriented=film.radiograph.orientation_verified,
         lead=True,
@@ -95,7 +112,19 @@ def hit_panes(
                 title=f"{hit.rank} · {case.case_id}",
                 film=case_picture(workspace, case),
                 map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version, maps.identity),
-                lines=(describe_findings(case), describe_hit(ranking, hit), describe_origin(case)),
+                heading=describe_findings(case),
+                short=" · ".join(
+                    part
+                    for part in (name_distance(ranking, hit), describe_brief(case.view, case.age, case.sex))
+                    if part
+                ),
+                badge=str(hit.rank),
+                lines=(
+                    describe_findings(case),
+                    describe_hit(ranking, hit),
+                    describe_origin(case),
+                    explain_distance(ranking, hit),
+                ),
                 note=describe_state(maps.cases.get(case.case_id), maps),
                 details=find_text(case),
                 oriented=case.orientation_verified,
@@ -111,20 +140,9 @@ def hit_panes(
     return panes
 
 
-def map_pane(film: Film, ranking: Ranking, maps: Maps) -> Pane:
-    """The query again, under its heat map."""
-    return Pane(
-        key=MAP_PANE,
-        title=f"Query · heat map for {ranking.target}",
-        film=film.picture,
-        map=map_picture(film.key, maps.query, ranking.versions.get("model", "")),
-        lines=(f"{maps.title}, the same scale in every pane",),
-        note=describe_state(maps.query, maps),
-        oriented=film.radiograph.orientation_verified,
-        lead=True,
-        alternative=f"Query film with its heat map for {ranking.target}",
-        shortcut="m",
-    )
+def _describe_query_map(maps: Maps | None) -> list[str]:
+    state = describe_state(maps.query, maps) if maps else None
+    return [f"Heat map: {state[0].lower()}{state[1:]}"] if state else []
 
 
 def describe_state(found: SaliencyMap | None, maps: Maps) -> str | None:

@@ -7,13 +7,13 @@ from icbir_core.study.store import RatingsStore
 from icbir_core.types import Ranking
 from icbir_ui import state
 from icbir_ui.films import Film
-from icbir_ui.search.asking import Maps
 
 SHORT_SCALE = {score: words.split(":")[0].capitalize() for score, words in SIMILARITY_SCALE.items()}
 
 
-def store_rating(store: RatingsStore, film: Film, ranking: Ranking, maps: Maps, case_id: str, score: int) -> Rating:
-    """Store one click and return the rating. maps : those beside the films when she clicked. Raises `StudyError`."""
+def store_rating(store: RatingsStore, film: Film, ranking: Ranking, case_id: str, score: int, mapped: bool) -> Rating:
+    """Store one click and return the rating. mapped : whether a heat map lay on the query or on this case when she
+    clicked. Raises `StudyError`."""
     place = next((hit.rank for hit in ranking.hits if hit.case.case_id == case_id), None)
     return store.add(
         Rating(
@@ -24,7 +24,7 @@ def store_rating(store: RatingsStore, film: Film, ranking: Ranking, maps: Maps, 
             case_id=case_id,
             score=score,
             blinded=False,
-            stage=1 if maps.query is None else 2,
+            stage=2 if mapped else 1,
             position=place,
             method=ranking.method,
             ranking={

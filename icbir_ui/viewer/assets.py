@@ -6,7 +6,11 @@ from functools import cache
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("unpacking", "films", "geometry", "canvas_painter", "webgl_painter", "panes", "pointer", "saving", "viewer")
+SCRIPTS = (
+    "unpacking", "films", "geometry", "canvas_painter", "webgl_painter", "panes", "pointer", "saving", "region", "room",
+    "keyboard", "viewer",
+)  # fmt: skip
+STYLES = ("viewer", "room")
 HTML = '<div class="viewer" tabindex="-1"></div>'
 
 
@@ -19,4 +23,4 @@ def read_script() -> str:
 @cache
 def read_style() -> str:
     """The style sheet; it lives inside the component's shadow root."""
-    return (STATIC / "viewer.css").read_text(encoding="utf-8")
+    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)

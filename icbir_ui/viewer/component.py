@@ -23,7 +23,7 @@ from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
 
-EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped")
+EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped", "mapped")
 _MIMETYPE = "application/gzip"
 """What is packed already: any other type the server packs once more, at its slowest level, while the reader waits."""
 FILMS, MAPS = 96, 512  # so many packed films and maps are kept
@@ -58,7 +58,9 @@ class Pane:
     lines : facts, first the most important; bars : dicts name, value, mark, above, title, askable (a button that asks
     for a search by that finding), asked; details : (title, text) folded away.
     plain : the map is not drawn in this pane; region : box (left, top, right, bottom) in film pixels.
-    shortcut : the key that chooses this pane: the digit that its title shows, or a letter.
+    shortcut : the key that chooses this pane: the digit that its title shows, or a letter. heading, short : what stands
+    under a small pane instead of title and lines, which are shown on its large picture. badge : printed on the film.
+    map_title : on the button that turns this pane's map on.
     """
 
     key: str
@@ -81,10 +83,14 @@ class Pane:
     region: Sequence[float] | None = None
     alternative: str | None = None
     shortcut: str = ""
+    heading: str = ""
+    short: str = ""
+    badge: str = ""
+    map_title: str = ""
 
     def alone(self) -> Pane:
         """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
-        return replace(self, lead=False, markable=False, openable=False, regionable=False)
+        return replace(self, lead=False, markable=False, openable=False, regionable=False, heading="", badge="")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +103,7 @@ class ViewerOptions:
     guard : CSS selector of what the reader may use only once every film is on the screen;
     ends : words for the ends of the colours; report : send window and zoom back when the hand goes elsewhere;
     notice : the line that a saved picture carries; rating_scale : value → words;
+    room : the page Search in one screen, with the `answer` beside the film;
     memory : key of the viewer whose window and zoom this one shares, else its own.
     """
 
@@ -118,6 +125,8 @@ class ViewerOptions:
     memory: str = ""
     guard: str = ""
     subject: str = ""
+    room: bool = False
+    answer: Mapping[str, Any] | None = None
     rating_scale: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -202,6 +211,7 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "ratable": pane.ratable, "rating": pane.rating, "markable": pane.markable, "mark": pane.mark,
         "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
         "region": list(pane.region) if pane.region else None, "shortcut": pane.shortcut,
+        "heading": pane.heading, "short": pane.short, "badge": pane.badge, "mapTitle": pane.map_title or None,
         "film": {"hash": "", "url": ""},
     }  # fmt: skip
     try:
@@ -224,7 +234,8 @@ def show_viewer(
     """Mount the viewer; returns the reader's last reported view ({} before the first).
 
     on_event(name, value) is called once for each decision, before the page runs again: name in `EVENTS`, value a dict:
-    rated {pane, rating}, marked {pane, mark}, region {pane, box}, finding {pane, finding}, opened {pane}, stepped {by}.
+    rated {pane, rating, mapped}, marked {pane, mark}, region {pane, box}, finding {pane, finding}, opened {pane},
+    stepped {by}, mapped {on}.
     """
 
     about = f"{state.get_window()}:{options.subject}"
@@ -248,7 +259,7 @@ def show_viewer(
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,
-        "notice": options.notice,
+        "notice": options.notice, "room": options.room, "answer": options.answer,
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)

@@ -77,7 +77,7 @@ class Camera:
         self.attempt("embeddings", self.show_embeddings)
 
     def show_filters(self) -> None:
-        self.page.get_by_role("button", name="Filters").click()
+        self.page.get_by_role("button", name="Search settings").click()
         self.take("filters")
         self.page.keyboard.press("Escape")
 

@@ -41,7 +41,7 @@ def read_viewer(page) -> dict:
 
 def check_answer(page) -> dict[str, float]:
     """Eight simulated cases with their maps and the starter's probabilities, which are returned."""
-    wait_for_panes(page, 10)
+    wait_for_panes(page, 9)
     panes = read_viewer(page)["panes"]
     cases = [pane for pane in panes if not pane["lead"]]
     assert len(cases) == 8 and all(pane["map"] for pane in panes[1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import start_server
-from tests.browser.test_application import TIME, VIEWER, accept, make_dicom, order, wait_for_panes
+from tests.browser.test_application import TIME, VIEWER, accept, choose_count, make_dicom, order, wait_for_panes
 
 pytestmark = pytest.mark.browser
 SEEDS = (4, 7, 9)
@@ -28,16 +28,15 @@ def test_the_cases_stay_while_another_setting_is_searched(slow, page):
     address, _ = slow
     accept(page, address)
     page.get_by_role("button", name="Effusion 1").click()
-    wait_for_panes(page, 10)
-    page.get_by_role("combobox", name="Cases").click()
-    page.get_by_role("option", name="12", exact=True).click()
+    wait_for_panes(page, 9)
+    choose_count(page, 12)
     page.get_by_text("Searching …").wait_for(timeout=TIME)
     page.wait_for_timeout(800)
     seen = page.evaluate(
         f"() => {{ const v = ({VIEWER})(); return [v.panes.length, v.root.getClientRects().length]; }}"
     )
-    assert seen == [10, 1], "the former cases are still on the screen"
-    wait_for_panes(page, 14)
+    assert seen == [9, 1], "the former cases are still on the screen"
+    wait_for_panes(page, 13)
 
 
 @pytest.fixture
@@ -65,6 +64,6 @@ def test_one_who_waits_sees_her_film_and_the_queue_and_everyone_gets_her_own_ran
     last.wait_for_function(ALONE.replace("VIEWER", VIEWER), timeout=TIME)
     alone = fakes.FakeRetriever(workspace)
     for page, film in zip(windows, films, strict=True):
-        wait_for_panes(page, 10)
+        wait_for_panes(page, 9)
         expected = alone.search(Query("film", read_radiograph(film)), SearchSettings(top_k=8, target="Effusion"))
         assert order(page) == [hit.case.case_id for hit in expected.hits]

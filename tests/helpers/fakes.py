@@ -12,7 +12,6 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import UnknownNameError
-from icbir_core.findings import FindingState
 from icbir_core.radiograph.network_input import Letterbox, fit_to_network
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.radiograph.writing import write_lossless
@@ -26,6 +25,11 @@ MAPS = {
     "deep_taylor": ("Deep Taylor decomposition", False, "Where it looked."),
     "signed": ("Signed", True, "For and against."),
 }
+
+
+PREDICTION = Prediction(
+    {"Effusion": 0.72, "Cardiomegaly": 0.14, "No Finding": 0.2}, {"Effusion": 0.31, "Cardiomegaly": 0.4}
+)
 
 
 class FakeRetriever:
@@ -48,6 +52,13 @@ class FakeRetriever:
     @property
     def findings(self) -> tuple[str, ...]:
         return ("Effusion", "Cardiomegaly", "No Finding")
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return ("Effusion", "Cardiomegaly")
+
+    def predict(self, query: Query) -> Prediction:
+        return PREDICTION
 
     def get_target(self, target: str) -> FakeRetriever:
         return self
@@ -91,18 +102,15 @@ class FakeRetriever:
         order = np.argsort(distances, kind="stable")[: settings.top_k]
         hits = tuple(Hit(rank, distances[place], cases[place]) for rank, place in enumerate(order, start=1))
         target = (trail and trail.finding) or settings.target
-        known = [one for one in cases if one.findings.get(target, FindingState.UNKNOWN).known]
-        base = np.mean([one.findings[target] is FindingState.PRESENT for one in known]) if known else None
+        bases = {name: float(np.mean([name in one.present for one in cases])) for name in self.findings if cases}
         return Ranking(
             query.name, part or settings.method or self.methods(target)[0], target,
             f"euclidean ({part})" if part else "euclidean", "exact", len(cases),
             self.workspace.catalogue.count(), hits,
-            Prediction(
-                {"Effusion": 0.72, "Cardiomegaly": 0.14, "No Finding": 0.2}, {"Effusion": 0.31, "Cardiomegaly": 0.4}
-            ),
-            None if base is None else float(base), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},
+            PREDICTION,
+            bases.get(target), tuple(np.linspace(0.05, 0.9, len(hits))), {"search": 1.0},
             {"model": "a" * 64, "index": "b" * 64},
-            {"top_k": settings.top_k, "refinement": list(trail.describe()) if trail else []},
+            {"top_k": settings.top_k, "refinement": list(trail.describe()) if trail else []}, bases,
         )  # fmt: skip
 
     def map_of(self, item: Query | Case, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:

@@ -57,7 +57,7 @@ def test_upload_without_ending_gives_results(open_page):
     page.run()
     assert len(page.case_ids) == 8
     assert page.case_ids[0] == "case_003", "the same film must come first"
-    assert "neighbours carry Effusion" in page.text()
+    assert page.data["answer"]["question"] == "Effusion stands out"
 
 
 def test_zip_of_films_and_a_damaged_file(open_page):
@@ -100,16 +100,59 @@ def test_the_same_film_dropped_twice_is_told(open_page):
     assert list_films(page) == ["again.png"] and len(page.case_ids) == 8
 
 
-def test_query_is_shown_without_and_with_its_map_and_all_panes_share_a_scale(searched):
-    first, second = searched.data["panes"][:2]
-    assert first["plain"] and first["regionable"] and not second["plain"]
-    assert {bar["name"]: bar["above"] for bar in first["bars"]} == {
+def test_the_query_has_its_map_and_cases_get_theirs_when_asked_at_one_scale(searched):
+    query = searched.data["panes"][0]
+    assert query["regionable"] and query["mapTitle"] == "Heat map: Effusion"
+    assert {bar["name"]: bar["above"] for bar in query["bars"]} == {
         "Effusion": True,
-        "Cardiomegaly": False,
         "No Finding": False,
+        "Cardiomegaly": False,
     }
-    assert searched.data["overlayScale"] > 0
-    assert all("map" in pane for pane in searched.data["panes"])
+    assert [pane["key"] for pane in searched.data["panes"] if "map" in pane] == ["query"]
+    assert shared.open_service().retriever.calls.count("map") == 1, "no map is computed that nobody asked for"
+    searched.decide("mapped", 1, on=True)
+    assert all("map" in pane for pane in searched.data["panes"]) and searched.data["overlayScale"] > 0
+    assert searched.data["answer"]["mapped"]
+    searched.decide("mapped", 2, on=False)
+    assert sum("map" in pane for pane in searched.data["panes"]) == 1
+
+
+def test_the_bars_have_their_operating_point_in_the_middle(searched):
+    bars = {bar["name"]: bar for bar in searched.data["panes"][0]["bars"]}
+    assert list(bars)[0] == "Effusion" and bars["Effusion"]["place"] == pytest.approx(0.5 + 0.5 * 0.41 / 0.69)
+    assert bars["Cardiomegaly"]["place"] == pytest.approx(0.5 * 0.14 / 0.4)
+
+
+def test_one_line_says_what_the_neighbours_carry_against_the_catalogue(searched):
+    told = {one["name"]: one for one in searched.data["answer"]["findings"]}
+    assert set(told) == {"Effusion", "Cardiomegaly", "No Finding"}
+    first = searched.data["answer"]["findings"][0]
+    assert first["share"].endswith(" % of the catalogue") and not first["beyond"]
+    assert told["Cardiomegaly"]["share"].startswith("3 of 8, 36 %") and "no more than chance" in first["title"]
+    assert told["Effusion"]["askable"] and not told["No Finding"]["askable"]
+    assert searched.data["answer"]["eligible"] == "14 of 14 cases eligible"
+    captions = [(pane["badge"], pane["heading"], pane["short"]) for pane in searched.data["panes"][1:]]
+    assert captions[0] == ("1", "Cardiomegaly", "very close · 42 F · AP")
+    assert [badge for badge, _, _ in captions] == [str(rank) for rank in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "question", "target"),
+    [
+        ({"Effusion": 0.4, "Cardiomegaly": 0.9}, "Cardiomegaly stands out", "Cardiomegaly"),
+        ({"Effusion": 0.1, "Cardiomegaly": 0.1}, "No finding stands out; asked: Effusion", "Effusion"),
+    ],
+)
+def test_the_finding_in_question_is_the_one_that_stands_out(open_page, monkeypatch, seen, question, target):
+    monkeypatch.setattr(fakes, "PREDICTION", replace(fakes.PREDICTION, probabilities=seen))
+    page = open_page("search", film="effusion_1")
+    assert page.data["answer"]["question"] == question and page.data["panes"][0]["mapTitle"] == f"Heat map: {target}"
+    assert "target" not in "".join(page.app.query_params.get("search", [""])), (
+        "the automatic choice is not written down"
+    )
+    page.widget("selectbox", "target").select("Cardiomegaly")
+    page.run()
+    assert page.data["panes"][0]["mapTitle"] == "Heat map: Cardiomegaly"
 
 
 def test_left_and_right_stand_on_a_case_whose_header_stated_them(workspace, open_page):
@@ -117,13 +160,13 @@ def test_left_and_right_stand_on_a_case_whose_header_stated_them(workspace, open
         connection.execute("UPDATE cases SET orientation_verified = 1 WHERE case_id = 'case_003'")
     shown = {pane["key"]: pane["orientation"] for pane in open_page("search", film="case_003").data["panes"]}
     others = {key: word for key, word in shown.items() if key.startswith("case_")}
-    assert shown["query"] == shown["query map"] == "verified" and set(others.values()) == {"unverified"}
+    assert shown["query"] == "verified" and set(others.values()) == {"unverified"}
     shown = {pane["key"]: pane["orientation"] for pane in open_page("search", film="effusion_1").data["panes"]}
     assert {key for key, word in shown.items() if word == "verified"} == {"case_003"}
 
 
 def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_is_beyond(open_page, monkeypatch):
-    before = open_page("search", film="effusion_1")
+    before = open_page("search", film="effusion_1").decide("mapped", 1, on=True)
     plain, vivid, compute = before.data["overlayScale"], before.case_ids[3], fakes.FakeRetriever.map_of
 
     def exaggerate(self, item, *more):
@@ -132,7 +175,7 @@ def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_i
 
     monkeypatch.setattr(fakes.FakeRetriever, "map_of", exaggerate)
     shared.open_service().forget()
-    data = open_page("search", film="effusion_1").data
+    data = open_page("search", film="effusion_1").decide("mapped", 2, on=True).data
     assert plain < data["overlayScale"] < 4 * plain and "≥" in data["legend"]
 
 
@@ -148,11 +191,11 @@ def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_
 
     monkeypatch.setattr(icbir_ui.viewer, "show_viewer", watch)
     page = open_page("search", film="effusion_1")
-    assert shown[-2:] == [("search_first", 1, 0), ("search_viewer", 10, 1)]
+    assert shown[-2:] == [("search_first", 1, 0), ("search_viewer", 9, 1)]
     shown.clear()
     page.run()
     page.decide("region", 1, pane="query", box=[20, 20, 90, 90])
-    assert shown == [("search_viewer", 10, 1), ("search_viewer", 10, 2)]
+    assert shown == [("search_viewer", 9, 1), ("search_viewer", 9, 2)]
 
 
 def test_a_demonstration_film_needs_one_run_of_the_page(open_page, monkeypatch):
@@ -203,11 +246,9 @@ def test_rating_is_stored_at_the_click_and_found_after_a_reload(searched, open_p
     assert {pane["key"]: pane["rating"] for pane in again.data["panes"]}[case] == 4
 
 
-def test_a_rating_without_maps_is_stored_as_one_without(searched):
-    searched.decide("rated", 1, pane=searched.case_ids[0], rating=3)
-    searched.app.session_state["map"] = "none"
-    searched.run()
-    searched.decide("rated", 2, pane=searched.case_ids[0], rating=2)
+def test_a_rating_says_whether_a_heat_map_lay_on_the_films(searched):
+    searched.decide("rated", 1, pane=searched.case_ids[0], rating=3, mapped=True)
+    searched.decide("rated", 2, pane=searched.case_ids[0], rating=2, mapped=False)
     assert [(one.stage, one.score) for one in shared.open_ratings().history(study=SEARCH)] == [(2, 3), (1, 2)]
     searched.run()
     assert searched.data["panes"][1]["rating"] == 2, "the last word counts, whatever was shown"
@@ -235,7 +276,7 @@ def test_a_region_is_compared_by_its_own_features_and_page_and_rating_say_so(sea
     assert not find_control().disabled and "stored spatial features" not in searched.text()
     searched.decide("region", 1, pane="query", box=[20, 20, 60, 60])
     assert find_control().disabled and "stored spatial features" in searched.text()
-    assert "in the region as near as" in searched.data["panes"][2]["lines"][1]
+    assert searched.data["panes"][2]["lines"][1].endswith("close in the region")
     searched.decide("rated", 2, pane=searched.case_ids[0], rating=4)
     (rating,) = shared.open_ratings().history(study=SEARCH)
     assert (rating.method, rating.ranking["metric"]) == ("region", "euclidean (region)")
@@ -251,10 +292,10 @@ def test_a_finding_of_the_bars_ranks_anew_and_shows_its_maps(searched, open_page
     assert not any(bar["asked"] for bar in bars.values())
     searched.decide("finding", 1, pane="query", finding="Cardiomegaly")
     panes = searched.data["panes"]
-    assert searched.case_ids != before and panes[2]["lines"][1].startswith("for Cardiomegaly as near as")
-    assert (
-        panes[1]["title"] == "Query · heat map for Cardiomegaly" and "neighbours carry Cardiomegaly" in searched.text()
-    )
+    assert searched.case_ids != before and panes[2]["lines"][1] == "close for Cardiomegaly"
+    assert panes[0]["mapTitle"] == "Heat map: Cardiomegaly"
+    assert searched.data["answer"]["question"] == "Ranked by Cardiomegaly"
+    assert [one["name"] for one in searched.data["answer"]["findings"] if one["asked"]] == ["Cardiomegaly"]
     assert panes[0]["bars"][0]["name"] == "Cardiomegaly" and panes[0]["bars"][0]["asked"]
     assert next(one for one in searched.app.selectbox if one.label == "Search by").disabled
     assert "finding Cardiomegaly" in searched.text() and "uses for Cardiomegaly" in searched.text()
@@ -278,7 +319,7 @@ def test_another_finding_is_chosen_beside_the_trail(searched):
     assert chosen.options == ["Effusion", "Cardiomegaly"]
     chosen.set_value("Effusion")
     searched.run()
-    assert "for Effusion as near" in searched.data["panes"][2]["lines"][1]
+    assert searched.data["panes"][2]["lines"][1] == "close for Effusion"
     assert "uses for Effusion" in searched.text() and "stored spatial features" not in searched.text()
     searched.decide("region", 2, pane="query", box=[20, 20, 60, 60])
     searched.decide("finding", 3, pane="query", finding="Effusion")
@@ -312,7 +353,7 @@ def test_ticked_cases_become_a_step(searched):
 def test_filter_says_how_many_are_eligible(searched):
     searched.app.session_state["filter_view"] = "PA"
     searched.run()
-    assert "7 of 14 cases eligible" in searched.text()
+    assert searched.data["answer"]["eligible"] == "7 of 14 cases eligible"
 
 
 def test_filter_that_leaves_nothing_is_one_sentence(searched, monkeypatch):

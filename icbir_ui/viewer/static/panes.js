@@ -13,6 +13,7 @@ function element(tag, attributes = {}, ...children) {
 
 const ICONS = {
   window: "M12 8a4 4 0 1 0 0 8a4 4 0 1 0 0-8zM12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M5 19l2-2M17 7l2-2",
+  preset: "M4 7h10M18 7h2M4 12h2M10 12h10M4 17h8M16 17h4M14 5v4M6 10v4M12 15v4",
   pan: "M12 3v18M3 12h18M12 3l-3 3M12 3l3 3M12 21l-3-3M12 21l3-3M3 12l3-3M3 12l3 3M21 12l-3-3M21 12l-3 3",
   zoom: "M10 4a6 6 0 1 0 0 12a6 6 0 1 0 0-12zM15 15l6 6M10 7v6M7 10h6",
   region: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
@@ -23,6 +24,7 @@ const ICONS = {
   contour: "M5 13c0-5 3-8 7-8s7 4 7 8-3 6-7 6-7-2-7-6zM9 13c0-2 1-4 3-4s3 2 3 4-1 3-3 3-3-1-3-3z",
   fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M9 9h6v6H9z",
   reset: "M5 8a8 8 0 1 1-1 6M5 3v5h5",
+  more: "M5 12h.01M12 12h.01M19 12h.01",
   save: "M12 3v12M7 11l5 5 5-5M4 20h16",
   help: "M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 17.5v.5",
 };
@@ -45,16 +47,18 @@ const KEYS = [
   ["N, W", "narrower, wider window"],
   [", and .", "lower, higher level"],
   ["L", "loupe"],
-  ["O", "overlay on or off"],
+  ["O", "heat map on or off"],
   ["C", "contour or fill"],
-  ["Space (hold)", "hide the overlay while held"],
+  ["Space (hold)", "heat map off while held, or on where it is off"],
   ["K", "link or unlink the panes"],
   ["B", "box on the query: arrows move it, Shift and arrows size it, Enter searches with it, Escape drops it"],
   ["1 – 9", "choose the case that bears the number; on Rate, cases A, B, … are 1, 2, … where 1 – 5 do not answer"],
-  ["Q, M", "choose the query, the query under its heat map"],
+  ["Q", "choose your film"],
+  ["M", "on Search: heat maps on the cases, on or off"],
   ["Shift and 1 – 5", "rate the chosen case"],
-  ["Arrows", "move the film; on Compare, left and right go to the case before and after"],
-  ["Double click, Enter", "one pane alone, and back"],
+  ["Arrows", "on Search: from case to case, each shown large, Escape ends it; on Compare, left and right: the case before and after; elsewhere, and with Shift: move the film"],
+  ["Enter", "on Search: compare the case that is shown large; elsewhere: one pane alone, and back"],
+  ["Double click", "one pane alone, and back"],
   ["?", "this list"],
 ];
 
@@ -71,12 +75,13 @@ function buildToolbar(act) {
     element("span", { class: "group tools" }, button("window", "Window (drag)"), button("pan", "Move (drag)"), button("zoom", "Zoom (drag)"),
       element("button", { type: "button", class: "labelled", "data-act": "region", title: "Draw a region on the query and search with it",
         onclick: () => act("region") }, icon("region"), "Region")),
-    element("span", { class: "group" }, presets, button("invert", "Invert (I)"), button("loupe", "Loupe (L)"), button("link", "Link panes (K)")),
+    element("span", { class: "group" }, element("span", { class: "preset", title: "Window preset (P)" }, icon("preset"), presets), button("invert", "Invert (I)"), button("loupe", "Loupe (L)"), button("link", "Link panes (K)")),
     element("span", { class: "group" }, button("fit", "Fit to the pane (F)"),
       element("button", { type: "button", title: "One film pixel to one screen pixel (0)", onclick: () => act("one") }, "1:1"),
       button("reset", "Reset view and window (R)")),
-    element("span", { class: "group overlay" }, button("overlay", "Overlay (O)"), button("contour", "Contour or fill (C)"),
-      slider("opacity", "Opacity"), slider("threshold", "Threshold"), element("span", { class: "legend" })),
+    element("span", { class: "group overlay" }, button("overlay", "Heat map (O)"), button("more", "How the heat map is drawn"),
+      element("span", { class: "fly" }, button("contour", "Contour or fill (C)"), slider("opacity", "Opacity"), slider("threshold", "Threshold"),
+        element("span", { class: "legend" }))),
     element("span", { class: "group end" }, button("save", "Save the current picture as PNG"), button("help", "Keys (?)")));
 }
 
@@ -88,16 +93,15 @@ function buildHelp() {
 }
 
 function buildBars(bars, ask) {
-  // Probabilities with their operating points: a filled bar and a tick. A bar that can be asked for is a button.
+  // Probabilities, each with its operating point in the middle. A bar that can be asked for is a button.
   return element("div", { class: "bars" }, ...bars.map((bar) => {
     const button = { type: "button", "data-finding": bar.name, "aria-pressed": String(Boolean(bar.asked)), onclick: () => ask(bar.name) };
-    const row = element(bar.askable ? "button" : "div", { class: bar.above ? "bar above" : "bar", title: bar.title ?? "", ...(bar.askable ? button : {}) },
+    const middle = bar.mark !== null && bar.mark !== undefined;
+    return element(bar.askable ? "button" : "div", { class: bar.above ? "bar above" : "bar", title: bar.title ?? "", ...(bar.askable ? button : {}) },
       element("span", { class: "name" }, bar.name),
-      element("span", { class: "track" },
-        element("span", { class: "fill", style: `width:${(100 * bar.value).toFixed(1)}%` }),
-        bar.mark === null || bar.mark === undefined ? null : element("span", { class: "mark", style: `left:${(100 * bar.mark).toFixed(1)}%` })),
+      element("span", { class: "track" }, element("span", { class: "fill", style: `width:${(100 * (bar.place ?? bar.value)).toFixed(1)}%` }),
+        middle ? element("span", { class: "mark" }) : null),
       element("span", { class: "value" }, bar.value.toFixed(2)));
-    return row;
   }));
 }
 
@@ -124,19 +128,33 @@ function buildScale(pane, scale, send) {
   return group;
 }
 
-function buildCaption(pane, data, send) {
-  const caption = element("figcaption", {});
-  const head = element("div", { class: "head" }, element("strong", {}, pane.title));
+function buildTools(pane, send) {
+  const tools = [];
   if (pane.markable) {
     for (const [name, text, title] of [["more", "+", "More like this case"], ["less", "−", "Less like this case"]]) {
-      head.append(element("button", { type: "button", class: "mark", title, "aria-label": title, "aria-pressed": String(pane.mark === name), "data-mark": name,
+      tools.push(element("button", { type: "button", class: "mark", title, "aria-label": title, "aria-pressed": String(pane.mark === name), "data-mark": name,
         onclick: () => send("marked", { pane: pane.key, mark: pane.mark === name ? null : name }) }, text));
     }
   }
-  if (pane.openable) head.append(element("button", { type: "button", class: "mark", title: "Compare full size", "aria-label": "Compare full size",
+  if (pane.openable) tools.push(element("button", { type: "button", class: "mark", title: "Compare full size (Enter)", "aria-label": "Compare full size",
     "data-open": "", onclick: () => send("opened", { pane: pane.key }) }, "⤢"));
-  caption.append(head);
+  return tools;
+}
+
+function buildShortCaption(pane, data, send) {
+  // Of a case in the room: what it shows and how near it is; the buttons come with the pointer, the focus or the choice.
+  const rated = pane.rating ? element("span", { class: "rated", title: `Your rating: ${pane.rating} of 5` }, `${pane.rating}/5`) : null;
+  return element("figcaption", { title: [pane.title, ...(pane.lines ?? []), pane.note].filter(Boolean).join("\n") },
+    element("div", { class: "head" }, element("strong", {}, pane.heading), rated),
+    element("div", { class: "under" }, element("div", { class: "line" }, pane.short),
+      element("div", { class: "tools" }, ...(pane.ratable ? [buildScale(pane, data.scale, send)] : []), ...buildTools(pane, send))));
+}
+
+function buildCaption(pane, data, send) {
+  if (pane.heading) return buildShortCaption(pane, data, send);
+  const caption = element("figcaption", {}, element("div", { class: "head" }, element("strong", { title: pane.title }, pane.title), ...buildTools(pane, send)));
   for (const line of pane.lines ?? []) caption.append(element("div", { class: "line" }, line));
+  if (pane.orientation !== "verified") caption.append(element("div", { class: "line unverified" }, "orientation unverified"));
   if (pane.note) caption.append(element("div", { class: "note" }, pane.note));
   if (pane.bars?.length) caption.append(buildBars(pane.bars, (finding) => send("finding", { pane: pane.key, finding })));
   if (pane.details) caption.append(element("details", {}, element("summary", {}, pane.details.title), element("p", {}, pane.details.text)));
@@ -144,13 +162,14 @@ function buildCaption(pane, data, send) {
   return caption;
 }
 
-function buildPane(pane, data, send) {
+function buildPane(pane, data, send, act) {
   const film = element("div", { class: "film", role: "img", "aria-label": pane.alternative ?? pane.title });
-  const corners = pane.orientation === "verified"
-    ? [element("span", { class: "side left", title: "The patient's right" }, "R"), element("span", { class: "side right", title: "The patient's left" }, "L")]
-    : [element("span", { class: "unverified" }, "orientation unverified")];
-  film.append(...corners, element("span", { class: "readout" }), element("span", { class: "word" }, "Loading film…"), element("div", { class: "box", hidden: true }));
+  if (pane.orientation === "verified") film.append(element("span", { class: "side left", title: "The patient's right" }, "R"), element("span", { class: "side right", title: "The patient's left" }, "L"));
+  if (pane.badge) film.append(element("span", { class: "badge" }, pane.badge));
+  film.append(element("span", { class: "readout" }), element("span", { class: "word" }, "Loading film…"), element("div", { class: "box", hidden: true }));
   const figure = element("figure", { class: pane.lead ? "pane lead" : "pane", tabindex: 0, "data-pane": pane.key, "aria-label": pane.title });
   figure.append(film, buildCaption(pane, data, send));
+  if (data.room && pane.lead && pane.map) figure.append(element("button", { type: "button", class: "chip labelled", "data-act": "overlay",
+    title: "Heat map (O); hold the space bar to look", onclick: () => act("overlay") }, icon("overlay"), pane.mapTitle ?? "Heat map"));
   return figure;
 }

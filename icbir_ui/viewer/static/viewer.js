@@ -1,14 +1,12 @@
 // One viewer: keeps views and style in the page, paints what is visible, tells Python only what was decided.
 
 const VIEWER_MEMORY = (globalThis[Symbol.for("icbir.viewers")] ??= new Map());
-const LEAST_REGION = 8;  // film pixels
-const DIGITS = /^(?:Digit|Numpad)([0-9])$/;
 
 class Viewer {
   constructor(root, name) {
     this.root = root;
     this.memory = VIEWER_MEMORY.get(name) ?? {
-      panes: new Map(), tool: "window", preset: "auto", invert: false, linked: true, overlay: true, loupe: false,
+      panes: new Map(), tool: "window", preset: "auto", invert: false, linked: true, overlay: null, loupe: false,
       style: null, chosen: null, alone: null,
     };
     VIEWER_MEMORY.set(name, this.memory);
@@ -21,11 +19,11 @@ class Viewer {
     this.help = buildHelp();
     this.lead = element("div", { class: "leads" });
     this.rest = element("div", { class: "rest" });
-    this.stage = element("div", { class: "stage" }, this.canvas, this.lead, this.rest, this.lens);
+    this.stage = element("div", { class: "stage" }, this.canvas, this.lead, this.buildRoom(), this.lens);
     root.replaceChildren(this.toolbar, this.stage, this.help);
     this.panes = [];
     this.frames = [];
-    this.observer = new ResizeObserver(() => this.repaint());
+    this.observer = new ResizeObserver(() => { this.arrangeRoom(); this.repaint(); });
     this.observer.observe(this.stage);
     this.stop = new AbortController();
     const options = { signal: this.stop.signal };
@@ -36,30 +34,8 @@ class Viewer {
     window.addEventListener("pointerup", (event) => this.freeArrows(event), { ...options, capture: true });
     this.watchTheHand({ ...options, capture: true });
     bindPointer(this, options);
-  }
-
-  freeArrows(event) {
-    // Where arrows step through cases, a choice of the page that was clicked must not keep them to itself. A choice
-    // reached by the keyboard keeps its focus.
-    const target = event.composedPath()[0], choice = target.closest?.("[role=radio], label");
-    if (choice && this.data?.arrows === "step" && !event.composedPath().includes(this.root)) {
-      setTimeout(() => document.activeElement?.matches("[role=radio], input[type=radio]") && document.activeElement.blur(), 250);
-    }
-  }
-
-  watchTheHand(options) {
-    // The view is told when the hand goes elsewhere, not while it works here: each report makes the page run again.
-    // Of a click it is told at the release, just before the page's own answer: what runs again while a button is held
-    // down may move it away from under the pointer. A link is left alone: what ran again for the page that she is
-    // leaving would keep her there.
-    let pressed = false;
-    const outside = (event) => !event.composedPath().some((one) => one === this.root || one.matches?.("a[href]"));
-    window.addEventListener("pointerdown", () => { pressed = true; }, options);
-    window.addEventListener("pointercancel", () => { pressed = false; }, options);
-    window.addEventListener("pointerup", (event) => { pressed = false; if (outside(event)) this.report(); }, options);
-    window.addEventListener("focusin", (event) => { if (!pressed && outside(event)) this.report(); }, options);
-    // A letter or digit that does nothing here may be a shortcut of the page.
-    window.addEventListener("keydown", (event) => { if (event.key.length === 1 && !this.find(event)) this.report(); }, options);
+    this.bindLarge(options);
+    window.addEventListener("resize", () => this.arrangeRoom(), options);
   }
 
   close() {
@@ -72,6 +48,7 @@ class Viewer {
     const data = component.data;
     const send = (name, value) => this.decide(name, value, component.setStateValue);
     Object.assign(this, { data, send, setState: component.setStateValue });
+    this.memory.overlay ??= !data.room;
     this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: null, contour: false };
     this.colours = Uint8Array.from(atob(data.colours ?? ""), (letter) => letter.charCodeAt(0));
     const focused = this.root.getRootNode().activeElement?.closest?.("[data-pane]")?.dataset.pane;
@@ -79,7 +56,7 @@ class Viewer {
       const kept = this.memory.panes.get(pane.key);
       const state = kept?.hash === pane.film.hash ? kept : { hash: pane.film.hash, view: freshView(), tone: freshTone() };
       this.memory.panes.set(pane.key, state);
-      const figure = buildPane(pane, data, send);
+      const figure = buildPane(pane, data, send, (name) => this.act(name));
       return { ...pane, figure, box: figure.querySelector(".film"), state };
     });
     const drawn = this.drawing && this.panes.find((pane) => pane.key === this.drawing.pane.key && pane.regionable);
@@ -92,6 +69,7 @@ class Viewer {
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
     this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead).length > 1);
     this.root.classList.toggle("full", Boolean(data.full));
+    this.updateRoom();
     this.toolbar.querySelector("[data-act=region]").hidden = !data.region;
     this.toolbar.querySelector(".overlay").hidden = !this.panes.some((pane) => pane.map);
     this.toolbar.querySelector(".legend").replaceChildren(this.buildLegend());
@@ -107,6 +85,7 @@ class Viewer {
   decide(name, value, setState) {
     // A numbered list instead of single triggers: two quick clicks reach Python as two decisions, whatever it merges.
     this.report();
+    if (name === "rated") value = { ...value, mapped: this.panes.some((pane) => (pane.lead || pane.key === value.pane) && this.isMapped(pane)) };
     const decisions = (this.memory.decisions ??= []);
     decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), about: this.data.about, name, ...value });
     decisions.splice(0, Math.max(0, decisions.length - 40));
@@ -136,14 +115,6 @@ class Viewer {
     return ready;
   }
 
-  holdKeys(event) {
-    // The page's own shortcuts do not ask whether a button can be pressed.
-    if (event.key.length > 1 || event.ctrlKey || event.metaKey || event.altKey || !this.root.isConnected || this.guard()) return;
-    if (event.composedPath()[0].closest?.("input:not([type=range]), textarea, [contenteditable]")) return;
-    event.stopImmediatePropagation();
-    event.preventDefault();
-  }
-
   repaint() {
     if (this.pending) return;
     this.pending = requestAnimationFrame(() => {
@@ -163,8 +134,7 @@ class Viewer {
       this.canvas.height = height;
     } else if (this.stale) this.context.clearRect(0, 0, width, height);
     this.stale = false;
-    const style = this.style(), shown = this.memory.overlay && !this.peeking;
-    const overlay = shown && this.colours.length ? overlayTables(this.colours, style, this.data.signed) : null;
+    const tables = this.colours.length ? overlayTables(this.colours, this.style(), this.data.signed) : null;
     let painted = 0;
     for (const pane of this.panes) {
       const place = pane.box.getBoundingClientRect();
@@ -179,17 +149,26 @@ class Viewer {
         continue;
       }
       if (!place.width || (far && !all)) continue;
-      pane.look = {
-        window: windowOf(pane.pixels, this.memory.preset, pane.state.tone), invert: this.memory.invert,
-        map: pane.steps && !pane.plain ? pane.steps : null, overlay,
-      };
+      pane.look = this.lookOf(pane, tables);
       this.painter.paint(this.context, pane.key, pane.rect, pane.pixels, pane.state.view, pane.look);
       this.label(pane);
       painted++;
     }
+    this.paintLarge(tables);
     if (painted) this.frames.push(performance.now() - started);
     if (this.frames.length > 600) this.frames.splice(0, 300);
     this.root.dataset.painted = String(painted);
+  }
+
+  isMapped(pane) {
+    // Whether a pane stands under its map. In the room the cases have theirs only because she asked for them.
+    const on = this.data.room && !pane.lead ? true : this.memory.overlay;
+    return Boolean(pane.steps) && !pane.plain && on !== Boolean(this.peeking);
+  }
+
+  lookOf(pane, tables) {
+    const window = windowOf(pane.pixels, this.memory.preset, pane.state.tone), mapped = this.isMapped(pane);
+    return { window, invert: this.memory.invert, map: mapped ? pane.steps : null, overlay: mapped ? tables : null };
   }
 
   label(pane) {
@@ -197,7 +176,7 @@ class Viewer {
     const { centre, width } = pane.look.window;
     const zoom = scaleOf(pane.state.view, pane.pixels, pane.rect);
     pane.box.querySelector(".readout").textContent =
-      `W ${Math.round(100 * width)} %  L ${Math.round(100 * centre)} %  ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}`;
+      `Width ${Math.round(100 * width)} % · Level ${Math.round(100 * centre)} % · ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}`;
     const box = pane.box.querySelector(".box"), place = this.placeRegion(pane);
     box.hidden = !place;
     if (!place) return;
@@ -247,6 +226,7 @@ class Viewer {
     for (const [name, on] of Object.entries(states)) toolbar.querySelector(`[data-act=${name}]`).setAttribute("aria-pressed", String(on));
     toolbar.querySelector("[data-act=preset]").value = memory.preset;
     for (const name of ["opacity", "threshold"]) toolbar.querySelector(`[data-slider=${name}]`).value = 100 * this.style()[name];
+    for (const chip of this.lead.querySelectorAll("[data-act=overlay]")) chip.setAttribute("aria-pressed", String(memory.overlay));
     this.stage.dataset.tool = memory.tool;
     if (!this.panes.some((pane) => pane.key === memory.alone)) memory.alone = null;
     this.stage.classList.toggle("one", memory.alone !== null);
@@ -288,6 +268,7 @@ class Viewer {
       Object.assign(memory, { preset: "auto", invert: false });
     } else if (name === "alone") this.showAlone(pane);
     else if (name === "save") savePicture(this);
+    else if (name === "more") this.toolbar.classList.toggle("open");
     else if (name === "help") this.help.open ? this.help.close() : this.help.showModal();
     if (name === "loupe" && !memory.loupe) this.lens.hidden = true;
     this.showControls();
@@ -339,113 +320,9 @@ class Viewer {
     this.reported = text;
     this.setState("view", view);
   }
-
-  press(event) {
-    const found = this.find(event);
-    if (!found) return;
-    found();
-    event.preventDefault();
-  }
-
-  find(event) {
-    // What a key does here, as a function; null where it is the page's.
-    const target = event.composedPath()[0], inside = event.composedPath().includes(this.root);
-    if (!this.panes.length || !this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return null;
-    if (target.isContentEditable || target.closest?.("input:not([type=range]), textarea, select, [role=slider], [role=combobox], [role=textbox], [role=dialog]")) return null;
-    if (!inside && target.closest?.("button, a, [role=radio], [role=tab], [role=option], summary") && /^(Space|Enter|Arrow)/.test(event.code)) return null;
-    const digit = DIGITS.exec(event.code)?.[1], pane = this.pane(), key = event.key.toLowerCase();
-    const arrow = event.key.startsWith("Arrow") && target.type !== "range";
-    const names = { i: "invert", l: "loupe", o: "overlay", c: "contour", k: "link", f: "fit", r: "reset", "?": "help" };
-    const tones = { n: [-25, 0], w: [25, 0], ",": [0, -20], ".": [0, 20] };  // as far as a drag of so many pixels
-    if (this.drawing?.byKeys) {
-      if (arrow) return () => this.changeBox(event.key, event.shiftKey);
-      if (event.key === "Enter") return () => this.takeRegion();
-      if (event.key === "Escape") return () => this.dropRegion();
-    }
-    if (digit && (this.data.digits === "rate" || event.shiftKey)) return pane.ratable ? () => this.rate(pane, Number(digit)) : null;
-    if (digit === "0") return () => this.act("one");
-    const lettered = this.panes.some((one) => one.shortcut);  // else panes are counted in their order
-    const named = this.panes.find((one, at) => (lettered ? one.shortcut : String(at + 1)) === (digit ?? key));
-    if (named) return () => this.choose(named, true);
-    if (digit) return null;
-    if (event.key === "+" || event.key === "=") return () => this.zoomMiddle(pane, 1.25);
-    if (event.key === "-" || event.key === "−") return () => this.zoomMiddle(pane, 0.8);
-    if (event.code === "Space" && !target.closest?.("button, summary")) return () => this.peek(true);
-    if (arrow) return () => this.arrow(pane, event.key);
-    if (event.key === "Enter" && target.matches?.("figure")) return () => this.act("alone");
-    if (event.key === "Escape" && this.memory.alone) return () => this.act("alone");
-    if (key === "p") return () => this.nextPreset();
-    if (key === "b" && this.data.region) return () => this.placeBox(pane);
-    if (tones[key]) return () => this.tone(pane, ...tones[key]);
-    return names[key] ? () => this.act(names[key]) : null;
-  }
-
-  arrow(pane, key) {
-    if (this.data.arrows === "step" && (key === "ArrowLeft" || key === "ArrowRight")) return this.send("stepped", { by: key === "ArrowLeft" ? -1 : 1 });
-    if (!pane?.rect) return;
-    const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
-    this.shift(pane, (dx * pane.rect.width) / 12, (dy * pane.rect.height) / 12);
-  }
-
-  zoomMiddle(pane, factor) {
-    if (pane?.rect && pane.pixels) this.zoom(pane, factor, pane.rect.width / 2, pane.rect.height / 2);
-  }
-
-  nextPreset() {
-    const at = PRESETS.findIndex(([name]) => name === this.memory.preset);
-    this.act("preset", PRESETS[(at + 1) % PRESETS.length][0]);
-  }
-
-  drawRegion(pane, from, to, byKeys = false) {
-    // A box between two corners in film pixels, kept on the film; it is shown and not yet taken.
-    const { width, height } = pane.pixels, corners = [from, to].map(([x, y]) => [clamp(x, 0, width), clamp(y, 0, height)]);
-    const [[left, right], [top, bottom]] = [0, 1].map((i) => [Math.min(corners[0][i], corners[1][i]), Math.max(corners[0][i], corners[1][i])]);
-    this.drawing = { pane, region: [left, top, right, bottom], byKeys };
-    this.repaint();
-  }
-
-  takeRegion() {
-    const { pane, region } = this.drawing;
-    this.dropRegion();
-    if (region[2] - region[0] < LEAST_REGION || region[3] - region[1] < LEAST_REGION) return;
-    pane.region = region.map(Math.round);
-    this.send("region", { pane: pane.key, box: pane.region });
-  }
-
-  dropRegion() {
-    this.drawing = null;
-    this.repaint();
-  }
-
-  placeBox(chosen) {
-    // For the keyboard: a box of a third of the film, or of what is seen of it, in the middle of the pane.
-    const pane = chosen.regionable ? chosen : this.panes.find((one) => one.regionable);
-    if (!pane?.pixels) return;
-    this.choose(pane, true);
-    const { view } = pane.state, lengths = [pane.pixels.width, pane.pixels.height];
-    const half = lengths.map((length) => length / 6 / Math.max(1, view.zoom));
-    const middle = [view.x, view.y].map((share, i) => clamp(share * lengths[i], half[i], lengths[i] - half[i]));
-    this.drawRegion(pane, middle.map((at, i) => at - half[i]), middle.map((at, i) => at + half[i]), true);
-  }
-
-  changeBox(key, sized) {
-    const { pane, region: [left, top, right, bottom] } = this.drawing;
-    if (!pane.pixels) return;
-    const { width, height } = pane.pixels, step = Math.max(width, height) / 50;
-    let [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[key];
-    if (sized) {
-      const to = [Math.max(right + dx, left + LEAST_REGION), Math.max(bottom + dy, top + LEAST_REGION)];
-      return this.drawRegion(pane, [left, top], to, true);
-    }
-    dx = clamp(dx, -left, width - right);
-    dy = clamp(dy, -top, height - bottom);
-    this.drawRegion(pane, [left + dx, top + dy], [right + dx, bottom + dy], true);
-  }
-
-  rate(pane, value) {
-    pane?.figure.querySelector(`[data-rating="${value}"]`)?.click();
-  }
 }
+
+Object.assign(Viewer.prototype, KEYBOARD, REGION, ROOM);
 
 export default function (component) {
   const parent = component.parentElement;

@@ -50,7 +50,7 @@ def test_the_query_moves_towards_ticked_and_away_from_crossed():
 
 def test_distance_in_words():
     neighbours = np.linspace(1, 2, 101)
-    assert describe_distance(find_percentile(0.5, neighbours)) == "as near as the closest tenth of pairs"
-    assert describe_distance(find_percentile(1.4, neighbours)) == "nearer than a typical pair"
-    assert describe_distance(find_percentile(9.0, neighbours)) == "farther than every pair of the catalogue"
+    assert describe_distance(find_percentile(0.5, neighbours)) == "very close"
+    assert describe_distance(find_percentile(1.4, neighbours)) == "close"
+    assert describe_distance(find_percentile(9.0, neighbours)) == "distant"
     assert describe_distance(find_percentile(9.0, neighbours[:0])) == "no pairs to compare with"
