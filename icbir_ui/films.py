@@ -57,7 +57,7 @@ class Film:
     query's name; file_name : of an upload, for the reader's own list alone, because it may name a patient; of a film
     from the archive its part and day. group : of films that were opened together, "" for a film on its own; part :
     what it is in its group, such as "lateral" or "prior". source : its DICOM header, held where results may leave as
-    DICOM objects; no_source : why there is none.
+    DICOM objects; no_source : why there is none. doubts : the kinds of its warnings (`QualityWarning`).
     """
 
     key: str
@@ -70,6 +70,7 @@ class Film:
     part: str = ""
     source: SourceHeader | None = field(default=None, repr=False)
     no_source: str = ""
+    doubts: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -166,8 +167,10 @@ def make_film(query: Query, origin: str, data: bytes = b"", **more: str) -> Film
     """A film with its quality warnings; data : its file; more : fields of a `Film`. Raises `RadiographError` where the
     server can hold no more.
     """
-    warnings = tuple(one.text for one in assess_quality(query.radiograph).warnings)
+    report = assess_quality(query.radiograph)
+    warnings = tuple(one.text for one in report.warnings)
     film = Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, **more)
+    film = replace(film, doubts=report.kinds)
     return film if get_environment("RESULTS") in (None, "off") else replace(film, **_read_source(data))
 
 

@@ -14,7 +14,7 @@ from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page
-from icbir_ui.search import ratings
+from icbir_ui.search import gate, ratings
 from icbir_ui.search.asking import (
     NO_MAP,
     Maps,
@@ -45,7 +45,7 @@ def draw() -> None:
     service, workspace = shared.open_service(), shared.open_workspace()
     film, held, wanted = films.get_current(), state.get(Key.RANKING), st.query_params.get(PARAMETER_CASE)
     known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
-    if film is None or not (known or wanted):
+    if film is None or gate.is_withheld(film) or not (known or wanted):
         st.title("Compare")
         lost = state.get(Key.WORD)
         st.markdown(escape_markdown(lost or "") or "Search first; then open a case here with its ⤢ button.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -17,7 +18,7 @@ from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_
 from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.beside import show_beside
 from icbir_ui.pacs.opening import show_opening
-from icbir_ui.search import ratings, refining
+from icbir_ui.search import gate, ratings, refining
 from icbir_ui.search.answer import make_answer
 from icbir_ui.search.asking import (
     NO_MAP,
@@ -54,6 +55,11 @@ def draw() -> None:
     fresh = (state.get(Key.RANKING) or (None,))[0] != film.key  # of the same film the former cases stay meanwhile
     drawer, about, export, steps, word = (empty_for_another(row.container(width="content"), fresh) for _ in range(5))
     above, place, below = (empty_for_another(st.container(), fresh) for _ in range(3))
+    if gate.is_withheld(film):
+        state.put(Key.RANKING, None)
+        with above.container():
+            gate.show_band(film)
+        return show_alone(film, place, plain=True)
     with row, passing_word() as tell:
         if fresh:
             state.put(Key.RANKING, None)
@@ -122,10 +128,14 @@ def draw() -> None:
         show_background(film, service, ranking.target)
 
 
-def show_alone(film: Film, place: Any) -> None:
-    """The film with its facts and warnings, before there is a ranking."""
+def show_alone(film: Film, place: Any, plain: bool = False) -> None:
+    """The film with its facts and warnings, before there is a ranking. plain : the warnings stand elsewhere."""
     with place:
-        show_viewer([query_pane(film)], ViewerOptions(memory=VIEWER, room=True), Key.FILM_VIEWER.value)
+        show_viewer(
+            [replace(query_pane(film), note=None) if plain else query_pane(film)],
+            ViewerOptions(memory=VIEWER, room=True),
+            Key.FILM_VIEWER.value,
+        )
 
 
 def show_background(film: Film, service: shared.SearchService, target: str) -> None:

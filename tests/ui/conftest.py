@@ -18,6 +18,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_ui import shared
 from icbir_ui.frame.notice import COOKIE
+from icbir_ui.search import gate
 from tests.helpers import fakes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,7 @@ def workspace(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("ICBIR_WORKSPACE", str(made.path))
     monkeypatch.setattr(shared, "open_retriever", fakes.FakeRetriever)
     monkeypatch.setattr(shared, "list_map_methods", lambda: fakes.MAPS)
+    monkeypatch.setattr(gate, "WITHHELD", frozenset())  # the drawn films are no chest films
     st.cache_resource.clear()
     yield made
     st.cache_resource.clear()

@@ -86,7 +86,7 @@ def test_an_address_that_cannot_be_read_is_told_and_loses_nothing(open_page, hel
     assert UNREADABLE in page.text() and len(page.case_ids) == 8
     page.run()
     held = json.loads("".join(page.app.query_params["search"]))
-    assert UNREADABLE not in page.text() and set(held) == {"target", "method", "map", "count"}
+    assert UNREADABLE not in page.text() and set(held) == {"method", "map", "count"}
 
 
 def test_names_that_are_not_offered_fall_back(open_page):
