@@ -152,7 +152,7 @@ def _name_error(error: Exception, what: str, kind: type[IcbirError], advice: str
 
 
 def _find_trouble(error: BaseException) -> str:
-    """What keeps the program from a file that may be whole, in a word; "" where the file itself is missing or wrong."""
+    """Why a file that may be whole cannot be reached, in a few words; "" where the file itself is missing or wrong."""
     if isinstance(error, MemoryError):
         return "memory"
     if isinstance(error, sqlite3.Error):

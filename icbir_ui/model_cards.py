@@ -26,7 +26,7 @@ class Card:
 
     @property
     def weakness(self) -> str | None:
-        """What a reader must know first, if the card says such a thing."""
+        """The weakest point of the network, if its card names one."""
         return self.manifest.get("warning") or self.manifest.get("weakness")
 
 

@@ -35,7 +35,7 @@ RATINGS_FILE = "ratings.db"
 GRACE = 1.0
 """Seconds between a first page and the loading: the browser still fetches what draws the page."""
 PATIENCE = 0.25
-"""Seconds between two words to one who waits."""
+"""Seconds between two updates of what a waiting reader sees."""
 SWITCH = 0.0005
 """Seconds for which the loading keeps the interpreter; Python's own 5 ms make a page that loads meanwhile crawl."""
 
@@ -79,7 +79,7 @@ def open_retriever(workspace: Workspace) -> Retriever:
 
 
 def get_device() -> str:
-    """The device that `app --device` names, which everything that computes in this server is told: "auto" without."""
+    """The device that `app --device` names, for everything that this server computes; "auto" without that option."""
     return get_environment("DEVICE") or "auto"
 
 
@@ -95,7 +95,7 @@ def keep_networks() -> None:
 
 
 def describe_queue(before: int) -> str:
-    """What one who waits is told."""
+    """The sentence for a reader who waits."""
     verb = "is" if before == 1 else "are"
     return f"You are in a queue: {count_of(before, 'reader')} {verb} before you. Your turn comes by itself."
 
@@ -154,7 +154,7 @@ class SearchService:
     def _warm_up(self, retriever: Retriever) -> None:
         """The first film takes seconds more than any other, because the networks are compiled for it: so take one.
 
-        What goes wrong here is told to the one whose own film it concerns.
+        An error here is left for the reader whose own film meets it.
         """
         with suppress(Exception):
             for case in self.workspace.catalogue.cases()[:1]:
@@ -192,7 +192,7 @@ class SearchService:
         return self._state != self._opened_state and not self._state.behind
 
     def describe_lag(self) -> str:
-        """What readers are told while films are in the catalogue that no index holds yet; "" where there are none."""
+        """The sentence for readers while the catalogue holds films that no index holds yet; "" where there are none."""
         if self.error or not self._state.behind:
             return ""
         command = f"icbir index {shlex.quote(str(self.workspace.path))}"
@@ -202,7 +202,7 @@ class SearchService:
         )
 
     def describe_state(self) -> str:
-        """A word for the reader."""
+        """Whether the networks are ready, as a sentence."""
         if self.error:
             return self.error
         seconds = int(time.monotonic() - self.started)
@@ -236,7 +236,7 @@ class SearchService:
                     tell(describe_queue(before))
             return asked.result()
         finally:
-            asked.cancel()  # she has left: what has not begun is not computed
+            asked.cancel()  # the reader has left: what has not begun is not computed
             with self._counting:
                 self._waiting.remove(asked)
 

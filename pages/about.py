@@ -17,12 +17,12 @@ from icbir_ui.state import NOTICE
 USE = f"""
 **{NOTICE}**
 
-ICBIR shows past chest radiographs that resemble a given one, and for each the places where a network looked for a
+ICBIR shows past chest films that resemble a given one, and for each the places where a network looked for a
 finding. It is made for **research and education**: to study whether such a search helps, to teach, to compare methods.
 It must not be used to diagnose, to exclude a finding, to triage, or to decide on treatment.
 """
 METHOD = """
-The search follows Silva, Poellinger, Cardoso and Reyes (2020): a classifier is trained on radiographs; its heat maps
+The search follows Silva, Poellinger, Cardoso and Reyes (2020): a classifier is trained on films; its heat maps
 (deep Taylor decomposition) train a second network; two films are near when that second network's features of their
 heat maps are near (IG-CBIR). Beside it stand the classifier's own features, raw (CNN) and centred on the catalogue's
 average film, and the structural similarity of the films (SSIM).
@@ -33,12 +33,13 @@ They compare no heat maps; IG-CBIR was not shown to be better than raw features,
 LIMITS = """
 - A near case is near **for the network**. It need not have the same cause, and a far one may.
 - A heat map shows what moved a number, not where a lesion is. It can be sharp and wrong.
-- Probabilities are calibrated on held-back films of the training data; on films of another hospital they drift.
+- Probabilities are calibrated on held-back films of the training data; on films of another hospital they may be off.
 - Labels of public data sets were mostly read from reports by a program; some are wrong. Unknown is not absent.
 - Only frontal films are searched. Lateral films, children, and films with large implants are outside what was tested.
-- Distances in plain words compare with the nearest pairs of this catalogue; in another one they mean another thing.
-- A film is read with the window that its file names; the viewer's window, in per cent, lies over that. R and L are
-  shown only where the file states the orientation.
+- A distance in plain words is compared with the nearest pairs of this catalogue; in another catalogue the same words
+  mean another distance.
+- A film is shown with the window that its file names; the viewer's window, in per cent, is applied after that. R and L
+  are shown only where the file states the orientation.
 """
 CITATIONS = """
 - W. Silva, A. Poellinger, J. S. Cardoso, M. Reyes. Interpretability-guided Content-based Medical Image Retrieval.

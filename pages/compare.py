@@ -32,12 +32,12 @@ from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_cautions, describe_hit
 
-GONE = "The case that the address names is not among the cases of this search (any more); this is the nearest."
-WHOLE_FILM = "No similarity map: it explains distances of whole films, and this search compared {}."
+GONE = "The case in the address is not among the cases of this search; this is the nearest one."
+WHOLE_FILM = "No similarity map here: it explains the distance between whole films, and this search compared {}."
 CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
 HELP = (
     "**Finding**: where the network saw the finding. **Similarity**: which places of the two films bring them nearer "
-    "or take them farther apart in this search; all places of both add up to the distance. **None**: the films alone."
+    "or farther apart in this search; added up over both films they give the distance. **None**: the films alone."
 )
 
 
@@ -48,7 +48,7 @@ def draw() -> None:
     if film is None or gate.is_withheld(film) or not (known or wanted):
         st.title("Compare")
         lost = state.get(Key.WORD)
-        st.markdown(escape_markdown(lost or "") or "Search first; then open a case here with its ⤢ button.")
+        st.markdown(escape_markdown(lost or "") or "Search first, then open a case here with its ⤢ button.")
         state.put(Key.WORD, None)
         if lost and st.button("To the page Search"):
             st.switch_page("pages/search.py")

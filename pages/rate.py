@@ -30,7 +30,7 @@ def draw() -> None:
     if not names:
         st.title("Rate")
         st.markdown(
-            "No reading study here yet. A study shows you pairs of films, blinded, and asks how similar they are. "
+            "There is no reading study yet. A study shows you pairs of films, blinded, and asks how similar they are. "
             "The answers tell which search finds the cases that readers call similar."
         )
         offer_new_study(workspace, store, opened=True)

@@ -38,15 +38,15 @@ def draw() -> None:
         show_study(store, load_study(store, choose_study(st, names)))
     else:
         st.markdown(
-            "No reading study here yet; the page Rate makes one. Its results stand here: nDCG of each search method "
-            "with its interval, beside chance and beside the band between readers, and how well readers agree with "
-            "themselves and with each other."
+            "There is no reading study yet; make one on the page Rate. Its results will appear here: nDCG of each "
+            "search method with its interval, beside chance and beside the band between readers, and how well readers "
+            "agree with themselves and with each other."
         )
     offer_import(store)
 
 
 def show_study(store: RatingsStore, study: Study) -> None:
-    """The statistics of one study, unless that would unblind a reader who is not through."""
+    """The statistics of one study, unless that would unblind a reader who has not finished."""
     ratings = [one for one in store.latest(study=study.name) if one.blinded]
     real = [one for one in ratings if not one.simulated]
     simulated = False
@@ -74,13 +74,16 @@ def show_study(store: RatingsStore, study: Study) -> None:
     st.download_button("Report (HTML)", report, f"{study.name}.html", "text/html")
     if not blind:
         offer_study(store, study)
-    elif st.button("Offer the study with its ratings too", help="It holds what readers answered: it unblinds you."):
+    elif st.button(
+        "Offer the study with its ratings too",
+        help="It contains the readers' answers, so that you would no longer be blinded.",
+    ):
         unblind(study, session.reader)
         st.rerun()
 
 
 def unblind(study: Study, reader: str) -> None:
-    """Remember that a reader asked for the results of a study before she was through with it."""
+    """Remember that a reader asked for the results of a study before she had finished it."""
     state.put(Key.UNBLINDED, state.get(Key.UNBLINDED, set()) | {(study.name, reader)})
 
 

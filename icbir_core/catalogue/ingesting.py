@@ -228,7 +228,7 @@ class _Ingest:
         """Keep what was done when the run ends early: films already begun are taken in, up to the first that fails."""
         for future in self.pending:
             future.cancel()
-        with suppress(Exception, CancelledError):  # the error that ended the run is the one to be told
+        with suppress(Exception, CancelledError):  # the error that ended the run is the one to report
             while self.pending:
                 self._collect()
         self.seen.close()

@@ -85,7 +85,7 @@ def count_rows(options: IngestOptions) -> int:
     try:
         with open_table(table, "rb") as handle:
             return max(sum(1 for _ in handle) - 1, 0)
-    except (OSError, EOFError, zlib.error):  # told by whoever reads the rows
+    except (OSError, EOFError, zlib.error):  # whoever reads the rows reports it
         return 0
 
 

@@ -165,7 +165,7 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
 
 
 def measure_file(file: PathLike) -> int | None:
-    """The file's size in bytes; None where it cannot be told."""
+    """The file's size in bytes; None where it cannot be read."""
     try:
         return Path(file).stat().st_size
     except OSError:

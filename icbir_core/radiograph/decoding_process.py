@@ -114,7 +114,7 @@ class DecodingProcess:
                 pipe.close()
         if self._child.poll() is None:
             try:
-                # One that died by itself is told apart from one that is ended here.
+                # A process that died by itself is distinguished from one that is ended here.
                 self._child.wait(0.5 if self._ready else 0.0)
             except subprocess.TimeoutExpired:
                 self._child.kill()

@@ -91,7 +91,7 @@ def load_decoders() -> None:
 
 
 def _limit_film(processor_seconds: int, memory: int) -> None:
-    """From now on so many more seconds of computing and bytes; what is above ends the process, or raises in it."""
+    """Grant so many more seconds of computing and bytes of memory; beyond them the process ends, or raises."""
     try:
         import resource
     except ImportError:

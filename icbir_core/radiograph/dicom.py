@@ -170,7 +170,7 @@ def _check_header(dataset: Dataset, uid: UID, limits: ReadLimits) -> tuple[Pixel
         frame = find_frame(dataset, uid, pixel_format)
     except RadiographError:
         if uid.is_encapsulated:
-            _check_decoder(uid)  # a kind of film that nothing reads is told first
+            _check_decoder(uid)  # first say whether any decoder reads this kind of film
         raise
     if frame.declared is not None:
         _check_codestream(frame.data, frame.declared, pixel_format, limits)

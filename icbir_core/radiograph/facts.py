@@ -51,7 +51,7 @@ def name_modality(modality: str) -> str:
 
 
 def _describe_sides(radiograph: Radiograph) -> str:
-    # A film of the catalogue has no header any more, only what its row keeps of it.
+    # A film of the catalogue has lost its header; its row holds what was kept of it.
     kept = VERIFIED if radiograph.orientation_verified else "orientation unverified"
     return radiograph.facts.get("orientation", kept)
 

@@ -137,7 +137,7 @@ def _judge_identity(radiograph: Radiograph) -> list[QualityWarning]:
     found = []
     modality = radiograph.facts.get("modality", "")
     if modality and modality not in MODALITIES:
-        text = f"The header says that this is no radiograph (modality {modality}): choose a chest film."
+        text = f"The header says that this is not a radiograph (modality {modality}): choose a chest film."
         found.append(QualityWarning("modality", text, 1.0))
     if "burned_in" in radiograph.facts:
         text = "The header says that text is burned into the picture: it may name the patient."

@@ -30,7 +30,7 @@ class SaliencyMethod:
     compute: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """What a reader is told of it, as plain values."""
+        """What readers see of it, as plain values."""
         return {name: value for name, value in asdict(self).items() if name not in ("compute", "coarse")}
 
 

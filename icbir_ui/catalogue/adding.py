@@ -46,7 +46,7 @@ def show_growth(workspace: Workspace) -> None:
     """Progress, then what was added, what of it is doubtful, and what was left out with the reason."""
     growth = ingest_job.get_growth(workspace)
     if growth is None:
-        st.caption("Films that are already there are left alone; an interrupted run goes on where it was.")
+        st.caption("Films that are already there are left alone; an interrupted run continues where it stopped.")
         return
     named = f"of '{Path(growth.options.labels).name}' are taken" if growth.options.labels else "are taken"
     st.caption(escape_markdown(f"The films {named} from '{growth.options.images}'."))

@@ -42,5 +42,5 @@ def _change(service: SearchService, change: Callable[[str], object], name: str) 
     with shielded():
         change(name)
         service.forget()
-        state.put(Key.WORD, f"{name} is {'removed' if change.__name__ == 'remove' else 'searched again'}.")
+        state.put(Key.WORD, f"{name} is {'removed' if change.__name__ == 'remove' else 'found again'}.")
         state.put(Key.REMOVAL, "")

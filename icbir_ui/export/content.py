@@ -41,7 +41,7 @@ SMALL = "Pictures are reduced to at most {side} pixels a side; they are not for 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A film and the same with its map (PNG bytes; overlay None without a map), with what is said of it.
+    """A film, and the same film with its map (PNG bytes; overlay None without a map), with its title and facts.
 
     sides : what is written in the lower corners of both. film : None where it cannot be shown; a line says why.
     """

@@ -110,7 +110,7 @@ def write_sentence(text: str) -> bytes:
 
 
 def _build(story: list[Flowable]) -> bytes:
-    """The PDF of what is told in order, with the notice at the foot of every page."""
+    """The PDF of these parts in order, with the notice at the foot of every page."""
 
     def foot(canvas: Any, document: Any) -> None:
         canvas.saveState()

@@ -67,7 +67,7 @@ def ask_to_accept() -> None:
     with middle.container(border=True):
         st.subheader("Before you start")
         st.markdown(
-            "ICBIR shows past chest radiographs that resemble yours, and where a network looked for a finding. "
+            "ICBIR shows past chest films that resemble yours, and where a network looked for a finding. "
             "It is meant for **research and education**. It is **not a medical device**, has not been assessed for "
             "clinical use, and nothing on its pages is a diagnosis.\n\n"
             "- Films stay on this machine. Upload only films that you may use for this purpose.\n"
@@ -98,7 +98,9 @@ def show_foot() -> None:
             return
         label = f"Reader: {escape_markdown(state.get_reader())} · change"
         with st.popover(label, type="tertiary", key=Key.READER_MENU.value):
-            st.markdown("Ratings are stored under this pseudonym.\n\nAnother reader finds this visit's films closed.")
+            st.markdown(
+                "Ratings are stored under this pseudonym.\n\nAnother reader will not see the films of this visit."
+            )
             st.button("Read as somebody else", key=Key.LEAVE.value, on_click=_leave)
 
 

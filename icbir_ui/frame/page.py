@@ -91,7 +91,7 @@ def empty_for_another(place: Any, another: bool) -> Any:
 
 @contextmanager
 def passing_word() -> Iterator[Callable[[str], None]]:
-    """tell(word) for one who waits: one line that the next word replaces, gone at the end, however the block ends."""
+    """Yield a callback that shows one line of progress; it disappears when the block ends, even by an error."""
     place = st.empty()
 
     def tell(word: str) -> None:

@@ -56,7 +56,7 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
 
 
 def answer(session: ReadingSession, token: str, **given: Any) -> None:
-    """Store one answer; only then is the item left. What went wrong is said, and the item stays."""
+    """Store one answer, then go to the next item. If it cannot be stored, say why and stay."""
     started = state.get(Key.SHOWN, {}).get(token)
     view = getattr(state.get(Key.RATE_VIEWER), "view", None)
     try:

@@ -64,7 +64,7 @@ def count_methods(service: SearchService) -> int:
 
 
 def tell_what_was_made() -> None:
-    """Say once that a study was made: above the page, so that nothing moves under her hand when the word goes."""
+    """Say once that a study was made, above the page, so that nothing moves under the pointer when it disappears."""
     if said := state.get(Key.MADE):
         st.toast(escape_markdown(said), duration="long")
         state.put(Key.MADE, None)

@@ -53,7 +53,7 @@ class MapPicture:
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """One film with what is said of it. key : stable over reruns, or the reader's zoom would be lost.
+    """One film with its title and its facts. key : stable over reruns, or the reader's zoom would be lost.
 
     lines : facts, first the most important; bars : dicts name, value, mark, above, title, askable (a button that asks
     for a search by that finding), asked; details : (title, text) folded away.

@@ -278,7 +278,7 @@ def test_the_study_with_its_ratings_is_offered_to_none_who_is_still_blind(worksp
 
 def test_without_a_study_the_page_makes_one(workspace, open_page):
     page = open_page("rate")
-    assert "No reading study" in page.text()
+    assert "no reading study" in page.text()
     page.app.text_input[0].set_value("from the page")
     page.app.number_input[0].set_value(2)
     page.press("Make the study")

@@ -87,7 +87,7 @@ def _read_row(
 ) -> Iterator[LayoutRow]:
     values = {roles[column]: value for column, value in row.items() if column in roles}
     name = values.get("image", "")
-    # A private data set's file names may name patients, so a skipped row is told by its line.
+    # A private data set's file names may name patients, so a skipped row is named by its line.
     item = f"line {number}" if options.private or not name else name
     file = finder.find(name) if name else "no film named"
     if isinstance(file, str):

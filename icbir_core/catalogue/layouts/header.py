@@ -19,7 +19,7 @@ def ask_header(raw: RawCase, options: IngestOptions) -> RawCase | SkippedRow:
     try:
         header = read_film_header(raw.content)
     except OSError:
-        return raw  # told by whoever reads the film
+        return raw  # whoever reads the film reports it
     except RadiographError as error:
         return SkippedRow(raw.label, str(error))
     if header is None:

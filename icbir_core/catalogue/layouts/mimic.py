@@ -58,7 +58,7 @@ def _store_labels(path: PathLike | None) -> sqlite3.Connection:
     database = sqlite3.connect("")
     try:
         database.execute("CREATE TABLE labels (study TEXT PRIMARY KEY, cells TEXT) WITHOUT ROWID")
-        # A cut row is told by its films, whose study then has no labels.
+        # A row that is cut short shows in its films, whose study then has no labels.
         whole = (row for row in rows if not isinstance(row, SkippedRow))
         cells = ((row["study_id"], json.dumps([row[label] for label in LABELS])) for row in whole)
         database.executemany("INSERT OR REPLACE INTO labels VALUES (?, ?)", cells)
