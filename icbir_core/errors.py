@@ -106,6 +106,10 @@ class AccessRefused(IcbirError):
     """Whoever asks may not do this."""
 
 
+class ServerSettingsError(IcbirError):
+    """The settings of a server cannot be used."""
+
+
 class StudyError(IcbirError):
     """A reading study or a rating is not valid."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from icbir_core.audit import Action
 from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.layouts.finder import ENDINGS
 from icbir_core.catalogue.storing import read_case_radiograph
@@ -25,7 +26,7 @@ from icbir_core.radiograph.quality import assess_quality
 from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import ReadLimits, get_environment
 from icbir_core.types import Case, Query, Radiograph
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import Picture
@@ -332,6 +333,7 @@ def open_named(workspace: Workspace, name: str) -> Film | None:
             case = workspace.catalogue.get(name)
             query = Query(name, read_case_radiograph(workspace, case), case.patient, case.case_id)
             film = make_film(query, "catalogue")
+            access.record_once(Action.SAW, access.name_film(film))
         except IcbirError:
             return None
     choose(film)

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from icbir_core.errors import IcbirError
 from icbir_core.files import find_program_folder
+from icbir_core.server_settings import ServerSettings, check_address, read_server_settings
 
 USED = (
     "icbir_core.catalogue",
@@ -50,30 +52,48 @@ class Place:
         """The options of Streamlit."""
         own = () if self.host in (*_EVERYWHERE, *LOCAL) else (self.host,)
         return {
-            "server_port": self.port,
-            "server_address": self.host,
-            "server_allowedHosts": [*LOCAL, *own, *self.allowed],
-            "server_baseUrlPath": self.base_path.strip("/"),
+            "server.port": self.port,
+            "server.address": self.host,
+            "server.allowedHosts": [*LOCAL, *own, *self.allowed],
+            "server.baseUrlPath": self.base_path.strip("/"),
         }
 
 
-def serve(place: Place) -> None:
+def serve(place: Place, settings: ServerSettings) -> None:
     """Serve the pages until the process is stopped."""
     folder = find_program_folder()
     os.chdir(folder)  # Streamlit reads .streamlit/config.toml from here
+    sys.argv = [str(folder / "app.py")]
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # who connects is who connects: the gate asks whether that is the proxy
+    from starlette.middleware import Middleware
     from streamlit.web import bootstrap
+    from streamlit.web.server.starlette import App
 
     from icbir_core.radiograph.decoding_process import get_pool
+    from icbir_ui.gate import Gate
 
-    flags = place.list_flags()
-    bootstrap.load_config_options(flags)
+    bootstrap.load_config_options(place.list_flags())
     if said := describe_ignored(os.environ):
         print(said, file=sys.stderr)
     ask_nobody_for_the_address()
     get_pool().prepare()  # it starts while the libraries are imported, and the first film finds it there
     for name in USED:
         importlib.import_module(name)
-    bootstrap.run(str(folder / "app.py"), False, [], flags)
+    gate = Middleware(Gate, settings=settings, describe_readiness=describe_readiness, base_path=place.base_path)
+    secrets: Any = {"auth": settings.oidc.make_secrets()} if settings.oidc else None
+    App(folder / "app.py", secrets=secrets, middleware=[gate]).run(config=place.list_flags())
+
+
+def describe_readiness() -> tuple[bool, str]:
+    """Whether this server answers searches, and a word about it. The first question makes the networks load."""
+    from icbir_ui import shared
+
+    try:
+        service = shared.open_service()
+        service.begin()
+        return service.ready, service.describe_state()
+    except IcbirError:
+        return False, "The workspace cannot be opened."
 
 
 def ask_nobody_for_the_address() -> None:
@@ -112,8 +132,14 @@ def main() -> None:
     parser.add_argument("--host", default=Place.host)
     parser.add_argument("--allowed-host", dest="allowed", action="append", default=[])
     parser.add_argument("--base-path", default="")
+    parser.add_argument("--without-sign-in", action="store_true")
     given = parser.parse_args()
-    serve(Place(given.port, given.host, tuple(given.allowed), given.base_path))
+    try:
+        settings = read_server_settings()
+        check_address(given.host, settings, given.without_sign_in)
+    except IcbirError as error:
+        sys.exit(f"Error: {error}")
+    serve(Place(given.port, given.host, tuple(given.allowed), given.base_path), settings)
 
 
 if __name__ == "__main__":

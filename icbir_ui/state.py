@@ -18,6 +18,9 @@ class Key(StrEnum):
 
     READER = "reader"
     ACCEPTED = "accepted"
+    SIGNED_IN = "signed_in"
+    SIGN_IN = "sign_in"
+    RECORDED = "recorded_in_audit"
     LEAVE = "read_as_another"
     LEFT = "reader_left"
     READER_MENU = "reader_menu"

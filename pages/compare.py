@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from icbir_core.audit import Action
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
-from icbir_ui import films, shared, state
+from icbir_ui import access, films, shared, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
@@ -98,6 +99,7 @@ def show_pair(
     """Both films with the chosen map, at one scale; a map of the finding at that of the whole search, so that colours
     mean the same from case to case."""
     case, maps, store = ranking.hits[place].case, Maps(None, {}), shared.open_ratings()
+    access.record_once(Action.SAW, access.name_film(film), *access.name_cases([case]))
 
     def make_panes() -> list[Pane]:
         right = hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), {})[place]

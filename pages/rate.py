@@ -7,11 +7,12 @@ import time
 import numpy as np
 import streamlit as st
 
+from icbir_core.audit import Action, Subject
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
-from icbir_ui import shared, state
+from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page
 from icbir_ui.rating.answering import return_to, show_answers
@@ -72,6 +73,9 @@ def show_item(workspace: Workspace, session: ReadingSession, item: BlindItem) ->
 
 def show_films(workspace: Workspace, session: ReadingSession, item: BlindItem, maps: dict[str, np.ndarray]) -> None:
     """The ways to answer, and below them the films."""
+    query, cases = session.find_cases(item.token)
+    named = (Subject("case", one) for one in (query, *cases))
+    access.record_once(Action.SAW, Subject("study", session.study.name), *named)
     shown = state.get(Key.SHOWN, {})
     if not shown or next(reversed(shown)) != item.token:  # an item that comes back is timed anew
         shown.pop(item.token, None)

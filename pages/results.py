@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import tempfile
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
+from icbir_core.access import Right
+from icbir_core.audit import Action, Subject
 from icbir_core.plurals import count_of
 from icbir_core.study.analysis import StudyResult, analyse_study
 from icbir_core.study.design import Study
-from icbir_core.study.exchange import export_study, import_study, load_study
+from icbir_core.study.exchange import load_study
 from icbir_core.study.rating import SEARCH, Rating
 from icbir_core.study.report import make_sections, render_report
 from icbir_core.study.session import ReadingSession
 from icbir_core.study.store import RatingsStore
-from icbir_ui import charts, shared, state
-from icbir_ui.errors import escape_markdown, shielded
+from icbir_ui import access, charts, shared, state
+from icbir_ui.errors import escape_markdown
+from icbir_ui.export.carrying import offer_import, offer_study
 from icbir_ui.export.controls import make_or_say
 from icbir_ui.frame.page import run_page
 from icbir_ui.rating.choosing import choose_study
@@ -64,14 +64,17 @@ def show_study(store: RatingsStore, study: Study) -> None:
             f"You still have {count_of(left, 'item')} to answer in this study. "
             "Seeing its results now would unblind you."
         )
-        if not st.button("Show them anyway"):
+        if not access.get_person().may(Right.UNBLIND) or not st.button("Show them anyway"):
             return
         unblind(study, session.reader)
         blind = False
     result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
+    access.record_once(Action.SAW, Subject("study", study.name), what="results")
     report = partial(make_or_say, lambda: render_report(study, result), "html")
     st.download_button("Report (HTML)", report, f"{study.name}.html", "text/html")
+    if not access.get_person().may(Right.DOWNLOAD_STUDY):
+        return
     if not blind:
         offer_study(store, study)
     elif st.button(
@@ -83,7 +86,10 @@ def show_study(store: RatingsStore, study: Study) -> None:
 
 
 def unblind(study: Study, reader: str) -> None:
-    """Remember that a reader asked for the results of a study before she had finished it."""
+    """Remember that a reader asked for the results of a study before she had finished it. Raises `AccessRefused`
+    for one who may not."""
+    access.require(Right.UNBLIND)
+    access.record(Action.UNBLINDED, Subject("study", study.name))
     state.put(Key.UNBLINDED, state.get(Key.UNBLINDED, set()) | {(study.name, reader)})
 
 
@@ -109,31 +115,6 @@ def show_result(study: Study, result: StudyResult) -> None:
             st.markdown(f"**{escape_markdown(table.caption)}**")
             columns = zip(map(escape_markdown, table.header), zip(*table.rows, strict=True), strict=True)
             st.table({title: [escape_markdown(cell) for cell in cells] for title, cells in columns}, hide_index=True)
-
-
-def offer_study(store: RatingsStore, study: Study) -> None:
-    """The study with all its ratings as one zip; it holds the ranks of the methods and every reader's answers."""
-    packed = partial(make_or_say, lambda: pack(store, study), "zip")
-    st.download_button("Study with ratings (zip)", packed, f"{study.name}.zip", "application/zip")
-
-
-def pack(store: RatingsStore, study: Study) -> bytes:
-    """The bytes of the export."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "study.zip"
-        export_study(store, study.name, path)
-        return path.read_bytes()
-
-
-def offer_import(store: RatingsStore) -> None:
-    """Take in a study that was exported elsewhere."""
-    with st.expander("Import a study"):
-        file = st.file_uploader("Exported zip", type=["zip"], key=Key.IMPORT.value)
-        if file is not None and st.button("Import"):
-            with shielded():
-                done = import_study(store, io.BytesIO(file.getvalue()))
-                added = f"'{done.study}': {count_of(done.added, 'rating')} added, {done.already} were there already."
-                st.success(escape_markdown(added))
 
 
 run_page("Results", draw)

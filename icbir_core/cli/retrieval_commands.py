@@ -269,6 +269,12 @@ def app_command(
         typer.Option(help="Name under which readers open the page, such as of a proxy; again for each further one."),
     ] = None,
     base_path: Annotated[str, typer.Option(help="Part of the address below which a proxy shows the page.")] = "",
+    settings: Annotated[
+        Path | None, typer.Option(help="File (TOML) of sign-in, roles, time-outs and folders.", envvar="ICBIR_SERVER")
+    ] = None,
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="Listen on another address although nobody signs in.")
+    ] = False,
 ) -> None:
     """Start the web page for a workspace."""
     import os
@@ -277,14 +283,17 @@ def app_command(
     from icbir_core.catalogue import Workspace
     from icbir_core.files import find_program_folder
     from icbir_core.model.device import require_choice
+    from icbir_core.server_settings import check_address, read_server_settings
     from icbir_core.settings import make_app_environment
 
     opened = Workspace.open(workspace)
     names = [require_host_name(name) for name in allowed_host or ()]
     command = [sys.executable, "-m", "icbir_ui.serving", str(port), f"--host={host}", f"--base-path={base_path}"]
     command += [f"--allowed-host={name}" for name in names]
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        say(f"The page has no log-in: whoever reaches {host}:{port} can read and change this workspace.")
+    check_address(host, read_server_settings(settings), without_sign_in)
+    command += ["--without-sign-in"] if without_sign_in else []
     environment = make_app_environment(opened.path, require_choice(device))
+    if settings is not None:
+        environment["ICBIR_SERVER"] = str(settings.absolute())
     os.chdir(find_program_folder())
     os.execve(sys.executable, command, environment)  # this process becomes the server: what ends it ends the server

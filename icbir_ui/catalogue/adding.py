@@ -6,9 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from icbir_core.access import Right
 from icbir_core.catalogue import LAYOUTS, Workspace
 from icbir_core.plurals import count_of
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.catalogue import ingest_job
 from icbir_ui.errors import escape_markdown
 from icbir_ui.shared import SearchService
@@ -17,6 +18,9 @@ from icbir_ui.state import Key
 
 def show_adding(service: SearchService, workspace: Workspace) -> None:
     """A form for a folder on the server, and how far the last one has come."""
+    if not access.get_person().may(Right.ADD):
+        st.caption("Films are added by a study lead or the operator.")
+        return
     with st.form("add"):
         left, middle, right = st.columns([1, 2, 2])
         explained = "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."

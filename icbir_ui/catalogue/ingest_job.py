@@ -8,8 +8,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from icbir_core.access import Right
+from icbir_core.audit import Action, Subject
+from icbir_core.audit.entries import make_word
 from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
-from icbir_ui import shared
+from icbir_ui import access, shared
 from icbir_ui.errors import explain
 
 _STARTING = threading.Lock()
@@ -60,8 +63,15 @@ def index_targets(workspace: Workspace, targets: tuple[str, ...], growth: Growth
 def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[str, ...]) -> Growth:
     """Start an ingest and an indexing in the background; one that is running is returned instead.
 
-    Stopped at any point, the same call goes on where it was: the core leaves alone what is already there.
+    Stopped at any point, the same call goes on where it was: the core leaves alone what is already there. Raises
+    `AccessRefused` for one who may not add films, and for a path that lies below no allowed folder.
     """
+    access.require(Right.ADD)
+    for path in (options.images, options.labels):
+        if path:
+            access.get_settings().check_folder(path)
+    recorder, folder = access.get_recorder(), Subject("folder", str(options.images))
+    recorder.record(Action.ADDED, folder, state="started", layout=make_word(options.layout))
     held = _held(str(workspace.path))
     with _STARTING:
         running = held.get("growth")
@@ -72,6 +82,7 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
     def work() -> None:
         try:
             growth.report = ingest(workspace, options, growth.tell)
+            recorder.record(Action.ADDED, folder, state="ended", films=growth.report.added)
             index_targets(workspace, targets, growth)
         except Exception as error:
             growth.error = explain(error)
@@ -85,8 +96,12 @@ def guess_options(layout: str, folder: str, labels: str) -> IngestOptions:
     """The options of the form; paths are those of the server's machine.
 
     A table alone, in either field, brings its folder: `images` beside it where that exists, else the table's own.
+    Raises `AccessRefused` for a path below no allowed folder.
     """
     images, table = Path(folder.strip()).expanduser(), Path(labels.strip()).expanduser()
+    for path, text in ((images, folder), (table, labels)):
+        if text.strip():  # before anything is told of what lies there
+            access.get_settings().check_folder(path)
     if folder.strip() and not labels.strip() and images.is_file():
         folder, labels, table = "", folder, images
     if labels.strip() and not folder.strip():

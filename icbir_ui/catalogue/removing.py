@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from icbir_core.access import Right
+from icbir_core.audit import Action, Subject
 from icbir_core.catalogue import Workspace
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.search.panes import describe_origin
@@ -18,6 +20,9 @@ from icbir_ui.words import describe_findings
 
 def show_removing(service: SearchService, workspace: Workspace) -> None:
     """Take a case out of every search, or bring it back."""
+    if not access.get_person().may(Right.REMOVE):
+        st.caption("Cases are removed and restored by a study lead or the operator.")
+        return
     if said := state.get(Key.WORD):
         st.success(escape_markdown(said))
         state.put(Key.WORD, None)
@@ -40,6 +45,8 @@ def show_removing(service: SearchService, workspace: Workspace) -> None:
 
 def _change(service: SearchService, change: Callable[[str], object], name: str) -> None:
     with shielded():
+        access.require(Right.REMOVE)
+        access.record(Action.REMOVED if change.__name__ == "remove" else Action.RESTORED, Subject("case", name))
         change(name)
         service.forget()
         state.put(Key.WORD, f"{name} is {'removed' if change.__name__ == 'remove' else 'found again'}.")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from icbir_core.audit import Action, Subject
 from icbir_core.catalogue.workspace import Workspace
-from icbir_ui import films, state
+from icbir_ui import access, films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
 from icbir_ui.search.panes import describe_origin
@@ -44,4 +45,5 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
             film, oriented = films.case_picture(workspace, case), case.orientation_verified
             shown = f"{place} · {case.case_id}"
             panes.append(Pane(case.case_id, shown, film, lines=lines, oriented=oriented, shortcut=str(place)))
+        access.record_once(Action.SAW, *(Subject("case", name) for name in ids[first : first + SHOWN]))
         show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), Key.CATALOGUE_VIEWER.value)

@@ -12,8 +12,10 @@ from typing import Any
 
 import streamlit as st
 
+from icbir_core.audit import Action
 from icbir_core.catalogue import Workspace
 from icbir_core.types import Ranking
+from icbir_ui import access
 from icbir_ui.errors import explain
 from icbir_ui.export.content import Report, gather_report
 from icbir_ui.export.html import write_html
@@ -33,6 +35,13 @@ def show_export(
     def gather() -> Report:
         return gather_report(film, ranking, maps, workspace, view, filters, region)
 
+    recorder = access.get_recorder()
+    about = [access.name_film(film), *access.name_cases([hit.case for hit in ranking.hits])]
+
+    def record_and_make(make: Callable[[], bytes | str], ending: str) -> bytes | str:
+        recorder.record(Action.EXPORTED, *about, format=ending)
+        return make()
+
     name = f"icbir-{film.key[:8]}-{ranking.target.lower().replace(' ', '-')}-{ranking.method}"
     for label, ending, mime, make in (
         ("Report (HTML)", "html", "text/html", lambda: write_html(gather())),
@@ -40,9 +49,8 @@ def show_export(
         ("Ranking (CSV)", "csv", "text/csv", lambda: write_csv(ranking)),
         ("Ranking (JSON)", "json", "application/json", lambda: write_json(ranking, film.key, filters)),
     ):
-        st.download_button(
-            label, partial(make_or_say, make, ending), f"{name}.{ending}", mime, on_click="ignore", width="stretch"
-        )
+        made = partial(make_or_say, partial(record_and_make, make, ending), ending)
+        st.download_button(label, made, f"{name}.{ending}", mime, on_click="ignore", width="stretch")
 
 
 def make_or_say(make: Callable[[], bytes | str], ending: str) -> bytes | str:

@@ -14,8 +14,9 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from icbir_core.errors import IcbirError
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.errors import escape_markdown
+from icbir_ui.frame.signing_in import sign_out
 from icbir_ui.shared import open_service
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
@@ -51,7 +52,10 @@ def is_accepted() -> bool:
     """
     if state.get(Key.ACCEPTED) is None:
         known, invited = _recall(), _read_invitation()
-        if known and invited in (None, known):
+        if person := _find_signed_in():
+            if known == person:
+                _accept(person)
+        elif known and invited in (None, known):
             _accept(known)
         elif invited:
             state.put(Key.ACCEPTED, False)  # also on the pages that she turns to instead
@@ -78,10 +82,13 @@ def ask_to_accept() -> None:
             if open_service().loading:
                 st.caption("The networks load while you read this.")
         with st.form("notice", border=False):  # so that Enter accepts
-            suggested = _read_invitation() or (None if state.get(Key.LEFT) else _recall()) or clean("")
-            name = st.text_input(
-                "Pseudonym", value=suggested, max_chars=LONGEST, help="Not your name; letters and digits."
-            )
+            if name := _find_signed_in():
+                st.caption(f"Pseudonym: {name}, made from your sign-in")
+            else:
+                suggested = _read_invitation() or (None if state.get(Key.LEFT) else _recall()) or clean("")
+                name = st.text_input(
+                    "Pseudonym", value=suggested, max_chars=LONGEST, help="Not your name; letters and digits."
+                )
             accepted = st.form_submit_button("I understand", type="primary")
         if accepted:
             _accept(clean(name))
@@ -95,6 +102,10 @@ def show_foot() -> None:
         said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>'
         st.html(said + _BACK, width="content", unsafe_allow_javascript=True)
         if not state.get(Key.ACCEPTED):
+            return
+        if _find_signed_in():
+            label = f"Reader: {escape_markdown(state.get_reader())} · sign out"
+            st.button(label, type="tertiary", key=Key.LEAVE.value, on_click=sign_out)
             return
         label = f"Reader: {escape_markdown(state.get_reader())} · change"
         with st.popover(label, type="tertiary", key=Key.READER_MENU.value):
@@ -112,6 +123,11 @@ def clean(name: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     kept = "".join(letter for letter in composed if letter.isalnum() or letter in "-_. ")[:LONGEST].strip()
     return kept or f"reader-{state.get_window()[:4]}"
+
+
+def _find_signed_in() -> str:
+    """The pseudonym of one who is signed in; "" where readers name themselves."""
+    return access.get_person().pseudonym if access.get_settings().asks_to_sign_in else ""
 
 
 def _recall() -> str | None:

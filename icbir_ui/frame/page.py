@@ -12,6 +12,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
+from icbir_ui.frame.signing_in import let_in
 from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.pacs.sender import resume_sending
 from icbir_ui.search.address import restore_search, write_search
@@ -62,6 +63,11 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         PagesManager.uses_pages_directory = False
         st.rerun()
     st.html(STYLE)
+    entered = False  # also where what decides about it fails
+    with shielded():
+        entered = let_in()
+    if not entered:
+        return
     take_request()
     with shielded():
         if is_accepted():

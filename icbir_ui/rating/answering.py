@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from icbir_core.audit import Action, Subject
 from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.errors import explain
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS
@@ -60,6 +61,8 @@ def answer(session: ReadingSession, token: str, **given: Any) -> None:
     started = state.get(Key.SHOWN, {}).get(token)
     view = getattr(state.get(Key.RATE_VIEWER), "view", None)
     try:
+        cases = session.find_cases(token)
+        access.record(Action.RATED, Subject("study", session.study.name), *(Subject("case", one) for one in cases[1]))
         session.answer(
             token,
             time_ms=None if started is None else int(1000 * (time.monotonic() - started)),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
+from icbir_core.access import Right
+from icbir_core.audit import Action, Subject
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.design import StudyPlan, bound_answers
 from icbir_core.study.store import RatingsStore
-from icbir_ui import shared, state
+from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import passing_word
 from icbir_ui.shared import SearchService
@@ -26,6 +28,8 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
     A fragment and no `st.form`: the number of answers follows what she changes, and the films are not drawn again.
     """
     service = shared.open_service()
+    if not access.get_person().may(Right.MAKE_STUDY):
+        return
     with st.expander("New study", expanded=opened):
         name = st.text_input("Name", max_chars=60).strip()
         left, middle, right = st.columns(3)
@@ -47,11 +51,13 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
             st.warning(f"There is a study '{escape_markdown(name)}' already; give another name.")
             return
     with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
+        access.require(Right.MAKE_STUDY)
         study = service.ask(
             ("new study", name),
             lambda retriever: create_workspace_study(workspace, store, name, lambda: retriever, plan, queries),
             tell,
         )
+        access.record(Action.MADE_STUDY, Subject("study", study.name), queries=queries)
         answers = count_of(len(study.steps("any reader")), "answer")
         state.put(Key.MADE, f"'{study.name}' is made: {answers} for each reader.")
         state.write_address({PARAMETER_STUDY: study.name})

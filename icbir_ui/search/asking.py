@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from icbir_core.audit import Action
+from icbir_core.audit.entries import make_word
 from icbir_core.errors import IcbirError
 from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colour_table, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, smooth_for_display
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
-from icbir_ui import shared, state
+from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
 from icbir_ui.shared import SearchService
@@ -57,7 +59,10 @@ def get_trail() -> RefinementTrail:
 def search(service: SearchService, film: Film, settings: SearchSettings, tell: Callable[[str], None]) -> Ranking:
     """The ranking for a film under the settings and the current trail."""
     trail, key = get_trail(), _name_ranking(service, film, settings)
-    return service.ask(key, lambda retriever: retriever.search(film.query, settings, trail), tell)
+    found = service.ask(key, lambda retriever: retriever.search(film.query, settings, trail), tell)
+    shown = access.name_cases([hit.case for hit in found.hits])
+    access.record_once(Action.SEARCHED, access.name_film(film), *shown, method=make_word(found.method))
+    return found
 
 
 def is_known(service: SearchService, film: Film, settings: SearchSettings) -> bool:

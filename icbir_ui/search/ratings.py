@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from icbir_core.audit import Action, Subject
 from icbir_core.study.rating import SEARCH, SIMILARITY_SCALE, Rating
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Ranking
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.films import Film
 
 SHORT_SCALE = {score: words.split(":")[0].capitalize() for score, words in SIMILARITY_SCALE.items()}
@@ -14,6 +15,7 @@ SHORT_SCALE = {score: words.split(":")[0].capitalize() for score, words in SIMIL
 def store_rating(store: RatingsStore, film: Film, ranking: Ranking, case_id: str, score: int, mapped: bool) -> Rating:
     """Store one click and return the rating. mapped : whether a heat map lay on the query or on this case when she
     clicked. Raises `StudyError`."""
+    access.record(Action.RATED, access.name_film(film), Subject("case", case_id), score=score)
     place = next((hit.rank for hit in ranking.hits if hit.case.case_id == case_id), None)
     return store.add(
         Rating(

@@ -89,9 +89,9 @@ def find_log(port: int | str) -> Path:
     return Path(tempfile.gettempdir()) / f"icbir-server-{port}.log"
 
 
-def start_server(workspace: Path, *flags: str) -> tuple[subprocess.Popen, str]:
+def start_server(workspace: Path, *flags: str, port: int | None = None) -> tuple[subprocess.Popen, str]:
     """The application in a process of its own: (process, address), once it answers."""
-    port = find_port()
+    port = port or find_port()
     command = [sys.executable, "-m", "tests.browser.serve", str(workspace), str(port), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with find_log(port).open("wb") as log:  # what a failed test needs

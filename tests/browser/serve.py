@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from icbir_core.server_settings import read_server_settings
 from icbir_ui.serving import Place, serve
 
 
@@ -26,7 +27,7 @@ def main() -> None:
         shared.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
         shared.list_map_methods = lambda: fakes.MAPS
         gate.WITHHELD = gate.WITHHELD if given.gate else frozenset()  # the drawn films are no chest films
-    serve(Place(given.port))
+    serve(Place(given.port), read_server_settings())
 
 
 if __name__ == "__main__":

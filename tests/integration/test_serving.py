@@ -112,6 +112,6 @@ def test_a_variable_that_is_not_read_is_told(served, monkeypatch):
 
 def test_a_machine_with_an_address_of_its_own_is_asked_for_under_it():
     flags = Place(8501, "192.0.2.7", ("films.example",), "/icbir/").list_flags()
-    assert flags["server_allowedHosts"] == ["127.0.0.1", "localhost", "::1", "192.0.2.7", "films.example"]
-    assert flags["server_baseUrlPath"] == "icbir"
-    assert "0.0.0.0" not in Place(8501, "0.0.0.0").list_flags()["server_allowedHosts"]
+    assert flags["server.allowedHosts"] == ["127.0.0.1", "localhost", "::1", "192.0.2.7", "films.example"]
+    assert flags["server.baseUrlPath"] == "icbir"
+    assert "0.0.0.0" not in Place(8501, "0.0.0.0").list_flags()["server.allowedHosts"]

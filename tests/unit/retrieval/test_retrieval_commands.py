@@ -110,15 +110,17 @@ def test_app_passes_on_where_it_is_served(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "execve", lambda program, command, environment: started.extend(command))
     words = ["--host", "0.0.0.0", "--allowed-host", "films.example", "--allowed-host", "*.ward.example"]
-    assert main(["app", "w", *words, "--base-path", "icbir"]) == 0
+    assert main(["app", "w", *words, "--base-path", "icbir"]) == 1 and not started
+    assert "set up sign-in with --settings, or say --without-sign-in" in capsys.readouterr().err
+    assert main(["app", "w", *words, "--base-path", "icbir", "--without-sign-in"]) == 0
     for word in (
         "--host=0.0.0.0",
         "--base-path=icbir",
         "--allowed-host=films.example",
         "--allowed-host=*.ward.example",
+        "--without-sign-in",
     ):
         assert word in started
-    assert "no log-in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["https://films.example", "films.example:8501", "films.example/icbir", "", "a b"])

@@ -1,0 +1,146 @@
+"""What stands before Streamlit in the server: headers of a proxy that is not believed, pictures for people who are
+signed in, headers that protect the browser, and the two questions of a service manager.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from icbir_core.server_settings import ServerSettings
+
+Message = MutableMapping[str, Any]
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        # Streamlit starts its components from text and from blobs; nothing comes from another host.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' blob: data:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "frame-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",  # an address may name a case
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
+}
+HEALTH, READINESS = "/health", "/ready"
+_SHUT = ("/_stcore/metrics", "/_stcore/script-health-check")
+_FILMS = ("/media/", "/_stcore/upload_file")
+"""Where films lie: whoever knows an address is given them by Streamlit, whoever he is."""
+
+
+class Gate:
+    """The ASGI application in front of Streamlit's.
+
+    describe_readiness : (whether searches are answered, a word), called in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServerSettings,
+        describe_readiness: Callable[[], tuple[bool, str]],
+        base_path: str = "",
+    ):
+        self._app = app
+        self._settings = settings
+        self._describe_readiness = describe_readiness
+        self._base = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        believed = self._drop_foreign_headers(scope)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(self._base)
+        guarded = _add_headers(send)
+        if path in (HEALTH, READINESS):
+            ready, word = (True, "alive") if path == HEALTH else await run_in_threadpool(self._describe_readiness)
+            await _answer(
+                guarded, 200 if ready else 503, {"ready" if path == READINESS else "alive": ready, "word": word}
+            )
+        elif path.startswith(_SHUT):
+            await _answer(guarded, 404, {"error": "There is nothing here."})
+        elif path.startswith(_FILMS) and self._settings.asks_to_sign_in and not self._is_signed_in(scope, believed):
+            await _answer(guarded, 403, {"error": "Sign in first."})
+        else:
+            await self._app(scope, receive, guarded)
+
+    def _drop_foreign_headers(self, scope: Scope) -> bool:
+        """Take away who somebody claims to be unless an allowed proxy says so; whether one does.
+
+        A header that is there twice is no word of the proxy alone.
+        """
+        proxy = self._settings.header
+        if proxy is None:
+            return False
+        names = {name.lower().encode() for name in (proxy.header, proxy.groups) if name}
+        held = [one for one in scope["headers"] if one[0].lower() in names]
+        doubled = len({one[0].lower() for one in held}) < len(held)
+        if not doubled and _is_among(scope.get("client"), proxy.proxies):
+            return any(one[0].lower() == proxy.header.lower().encode() and one[1].strip() for one in held)
+        scope["headers"] = [one for one in scope["headers"] if one[0].lower() not in names]
+        return False
+
+    def _is_signed_in(self, scope: Scope, believed: bool) -> bool:
+        if self._settings.oidc is None:
+            return believed
+        from streamlit.web.server.starlette.starlette_auth_routes import _get_cookie_value_from_request
+        from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+
+        request: Any = HTTPConnection(scope)
+        return bool(_get_cookie_value_from_request(request, USER_COOKIE_NAME))
+
+
+def _is_among(client: tuple[str, int] | None, proxies: tuple[str, ...]) -> bool:
+    if client is None:
+        return False
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return any(plain in ipaddress.ip_network(one) for one in proxies)
+
+
+def _add_headers(send: Send) -> Send:
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = {name.encode(): value.encode() for name, value in HEADERS.items()}
+            others = [one for one in message.get("headers", ()) if one[0].lower() not in own]
+            message = {**message, "headers": [*others, *own.items()]}
+        await send(message)
+
+    return guarded
+
+
+def _answer(send: Send, status: int, value: dict[str, Any]) -> Awaitable[None]:
+    async def both() -> None:
+        body = json.dumps(value).encode()
+        head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        head.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+    return both()
