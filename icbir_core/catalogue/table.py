@@ -275,7 +275,9 @@ class Catalogue:
         return self._mark(case_id, removed=True)
 
     def restore(self, case_id: str) -> Case:
-        """Undo `remove`. Returns the case. Raises `CatalogueError` if unknown."""
+        """Undo `remove`. Returns the case. Raises `CatalogueError` if unknown or erased."""
+        if not self.get(case_id).path:
+            raise CatalogueError(f"'{case_id}' was erased; nothing of it is left to restore.")
         return self._mark(case_id, removed=False)
 
     def close(self) -> None:

@@ -122,8 +122,10 @@ def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
     stored: set[str] = set()
     with ThreadPoolExecutor(WORKERS) as workers:
         for batch in workspace.catalogue.iterate(include_removed=True):
-            hashes = workers.map(lambda case: _hash_film(workspace, case), batch)
-            for case, found in zip(batch, hashes, strict=True):
+            kept = [case for case in batch if case.path]  # an erased case has no film
+            done += len(batch) - len(kept)
+            hashes = workers.map(lambda case: _hash_film(workspace, case), kept)
+            for case, found in zip(kept, hashes, strict=True):
                 stored.add(case.path)
                 if found is None:
                     missing.append(case.case_id)

@@ -19,7 +19,7 @@ CaseArgument = Annotated[str, typer.Argument(metavar="CASE_ID", help="Name of th
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands to the application."""
-    for command in (ingest, verify, remove, restore, fetch, simulate):
+    for command in (ingest, verify, remove, restore, erase, fetch, simulate):
         app.command()(command)
 
 
@@ -141,6 +141,50 @@ def restore(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOp
     case = opened.catalogue.restore(case_id)
     record_audit(opened, "restored", ("case", case_id))
     _tell_state(case, opened.catalogue.count(), as_json)
+
+
+def erase(
+    workspace: WorkspaceArgument,
+    case: Annotated[list[str] | None, typer.Option(help="Name of a case; again for each further one.")] = None,
+    patient: Annotated[
+        list[str] | None, typer.Option(help="Number of a patient, all of whose cases go; again for each further one.")
+    ] = None,
+    sure: Annotated[bool, typer.Option("--sure", help="Erase; without it, only say what would go.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase cases for good, from films, catalogue, maps, embeddings, indexes and ratings, and search every byte for
+    what is left. Stop the server before; run `index` after."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.errors import CatalogueError, WorkspaceError
+    from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
+    from icbir_core.plurals import count_of
+    from icbir_core.settings import get_environment
+    from icbir_core.study.creating import RATINGS
+    from icbir_core.study.erasing import erase_from_ratings
+
+    if not case and not patient:
+        raise CatalogueError("Name what is to be erased: --case, --patient, or both.")
+    if get_environment("RATINGS"):
+        raise WorkspaceError("The ratings are not in this workspace (ICBIR_RATINGS); move them in before you erase.")
+    opened = Workspace.open(workspace)
+    erasure = plan_erasure(opened, case or (), patient or ())
+    names = [one.case_id for one in erasure.cases]
+    if not sure:
+        lines = [f"{count_of(len(names), 'case')} would be erased; add --sure to do it:", *names]
+        emit({"erased": False, "cases": names}, "\n".join(lines), as_json)
+        return
+    record_audit(opened, "erased", *(("case", name) for name in names))
+    changed = erase_from_ratings(opened.path / RATINGS, erasure.names)
+    erase_from_workspace(opened, erasure)
+    files, size, left = find_remains(opened, erasure)
+    lines = [f"{count_of(len(names), 'case')} erased; {count_of(changed, 'rating or study', 'ratings and studies')} "
+             f"name them no more. {files:,} files, {size:,} bytes searched for {len(erasure.traces)} names, hashes and "
+             "texts."]  # fmt: skip
+    lines += [f"STILL THERE in {name}" for name in left] or ["Nothing is left in this workspace."]
+    lines.append("Now run `index`. Copies elsewhere, and networks that were trained on the films, are as they were.")
+    emit({"erased": True, "cases": names, "files": files, "bytes": size, "left": left}, "\n".join(lines), as_json)
+    if left:
+        raise typer.Exit(1)
 
 
 def _tell_state(case: Case, cases: int, as_json: bool) -> None:

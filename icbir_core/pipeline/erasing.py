@@ -1,0 +1,70 @@
+"""Erase cases from everything that a workspace computed of them, and show that nothing is left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace, record_catalogue
+from icbir_core.catalogue.erasing import erase_from_catalogue, find_to_erase, list_traces, name_erased, search_bytes
+from icbir_core.catalogue.verifying import list_artefacts
+from icbir_core.retrieval.store import CaseStore
+from icbir_core.types import Case
+
+_STORE = "store/"
+_COMPUTED = ("evaluation", "cache", "checks")
+"""Folders of values that a command computes again when it needs them."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What is to be erased. traces : texts by which the cases could be known in a file."""
+
+    cases: tuple[Case, ...]
+    traces: tuple[str, ...]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name → the one that stands in its place, of the cases and of their films as readers upload them."""
+        films = {f"film:{case.pixel_sha256[:24]}": name_erased(case.row) for case in self.cases}
+        return films | {case.case_id: name_erased(case.row) for case in self.cases}
+
+
+def plan_erasure(workspace: Workspace, case_ids: Sequence[str], patients: Sequence[str]) -> Erasure:
+    """What `erase_from_workspace` would erase. Raises `CatalogueError` for an unknown case or patient."""
+    cases = find_to_erase(workspace, case_ids, patients)
+    return Erasure(tuple(cases), tuple(list_traces(workspace, cases)))
+
+
+def erase_from_workspace(workspace: Workspace, erasure: Erasure) -> None:
+    """Erase films, rows, maps, embeddings, and the indexes, which `index` then builds anew without the cases.
+
+    The catalogue comes last, so that the same call goes on after a kill. Raises `WorkspaceError` while films are added
+    or indexed.
+    """
+    rows = np.array([case.row for case in erasure.cases], np.int64)
+    with workspace.lock("catalogue", seconds=2.0), workspace.lock("index", seconds=2.0):
+        for name in [one for one in list_artefacts(workspace) if one.startswith(_STORE)]:
+            folder = (workspace.path / workspace.read_manifest()["artefacts"][name]["path"]).parent
+            store = CaseStore.open(folder)
+            if len(done := store.get_completed()):
+                empty = {one: np.zeros((len(rows), *store.read(one, done[:1]).shape[1:])) for one in store.names}
+                store.write(rows, empty)
+            workspace.record_artefact(name, {"path": store.seal()})
+        for target in (one for one in (workspace.path / "targets").glob("*") if one.is_dir()):
+            for folder in (target / "index", target / "training"):
+                shutil.rmtree(folder, ignore_errors=True)
+            for centre in target.glob("centre*.npz"):
+                centre.unlink()
+        for folder_name in _COMPUTED:
+            shutil.rmtree(workspace.path / folder_name, ignore_errors=True)
+        erase_from_catalogue(workspace, erasure.cases)
+        record_catalogue(Workspace.open(workspace.path))
+
+
+def find_remains(workspace: Workspace, erasure: Erasure) -> tuple[int, int, list[str]]:
+    """Search every byte of the workspace: (files, bytes, names of files that still hold a trace)."""
+    return search_bytes(workspace.path, erasure.traces)
