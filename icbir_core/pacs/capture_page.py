@@ -31,14 +31,14 @@ _INK, _QUIET, _WARNING, _PAPER = (232, 237, 242), (170, 180, 190), (255, 212, 12
 
 def draw_page(result: SearchResult) -> np.ndarray:
     """The page as uint8 RGB (H, 1600, 3). The notice stands above, below, and on every picture."""
-    top = _draw_row([(result.query, _draw_pictures(result.query, result, True))], 1)
-    cases = [(case, _draw_pictures(case, result, False)) for case in result.cases[:MOST_CASES]]
+    top = _draw_row([(result.query, draw_pictures(result.query, result, True))], 1)
+    cases = [(case, draw_pictures(case, result, False)) for case in result.cases[:MOST_CASES]]
     rows = [cases[start : start + ACROSS] for start in range(0, len(cases), ACROSS)]
     parts = [_draw_band(), _draw_head(result), top, *(_draw_row(row, ACROSS) for row in rows)]
     return np.concatenate([*parts, _draw_foot(result), _draw_band()])
 
 
-def _draw_pictures(film: ShownFilm, result: SearchResult, whole: bool) -> list[np.ndarray]:
+def draw_pictures(film: ShownFilm, result: SearchResult, whole: bool) -> list[np.ndarray]:
     """The film and, where there is one, the film under its map (of a case only the second)."""
     height = _FILM_HEIGHT if whole else _CASE_HEIGHT
     pixels = _reduce(film.pixels, height)
@@ -49,7 +49,7 @@ def _draw_pictures(film: ShownFilm, result: SearchResult, whole: bool) -> list[n
         pictures.append(render_overlay(pixels, film.found.values, result.style, result.scale))
     if whole and result.region is not None:
         pictures = [draw_region(one, result.region, film.pixels.shape) for one in pictures]
-    pictures = [_stamp(write_sides(one, film.sides) if film.sides else one) for one in pictures]
+    pictures = [stamp(write_sides(one, film.sides) if film.sides else one) for one in pictures]
     if whole and film.found is not None and result.scale > 0:
         pictures[-1] = attach_legend(pictures[-1], result.style, result.scale)
     return pictures
@@ -64,7 +64,7 @@ def _reduce(pixels: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(cv2.resize(np.ascontiguousarray(pixels, np.float32), size, interpolation=how))
 
 
-def _stamp(picture: np.ndarray) -> np.ndarray:
+def stamp(picture: np.ndarray) -> np.ndarray:
     """The picture with the notice at its upper edge, so that a part cut out of the page still carries it."""
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)

@@ -14,10 +14,8 @@ from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.radiograph.writing import write_lossless
 from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.model_choice import Models
-from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query, Radiograph
-from icbir_ui import shared
 from icbir_ui.shared import SearchService
 from tests.helpers.small_workspace import FINDINGS, ingest_films, make_classifier, write_films
 
@@ -54,12 +52,12 @@ def queries(tmp_path) -> list[Query]:
     return made
 
 
-def ask_all(service: SearchService, query: Query, tell=lambda word: None) -> tuple[list[tuple[str, float]], np.ndarray]:
+def ask_all(service: SearchService, query: Query) -> tuple[list[tuple[str, float]], np.ndarray]:
     """What a page asks for a reader: the ranking, then the map of her film by a method that is not stored."""
     settings = SearchSettings(top_k=4, target=TARGET, method="ig_cbir")
     key = query.radiograph.pixel_sha256
-    ranking = service.ask(("ranking", key), lambda retriever: retriever.search(query, settings), tell)
-    found = service.ask(("map", key), lambda retriever: retriever.map_of(query, "grad_cam", TARGET), tell)
+    ranking = service.ask(("ranking", key), lambda retriever: retriever.search(query, settings))
+    found = service.ask(("map", key), lambda retriever: retriever.map_of(query, "grad_cam", TARGET))
     return [(hit.case.case_id, hit.distance) for hit in ranking.hits], found.values
 
 
@@ -79,25 +77,3 @@ def test_eight_readers_at_once_get_the_answers_of_one_alone(workspace, queries):
         assert np.allclose([one for _, one in hits], [one for _, one in expected_hits], rtol=1e-4, atol=1e-5)
         assert np.allclose(values, expected_values, rtol=1e-3, atol=1e-5)
     assert len({tuple(name for name, _ in hits) for hits, _ in answers}) > 1, "the films have different neighbours"
-
-
-def test_one_who_waits_is_told_how_many_are_before_her(workspace, queries, monkeypatch):
-    monkeypatch.setattr(shared, "PATIENCE", 0.01)
-    service, words, inside, go_on = SearchService(workspace), [], threading.Event(), threading.Event()
-
-    def hold(retriever: Retriever) -> str:
-        inside.set()
-        assert go_on.wait(60)
-        return "done"
-
-    def tell(word: str) -> None:
-        words.append(word)
-        go_on.set()  # the first reader is done once the second has been told
-
-    first = threading.Thread(target=service.ask, args=("first", hold))
-    first.start()
-    assert inside.wait(60)
-    hits, _ = ask_all(service, queries[0], tell)
-    first.join(60)
-    assert words[0] == "You are in a queue: 1 reader is before you. Your turn comes by itself."
-    assert len(hits) == 4

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from icbir_core.errors import RetrievalError
-from icbir_core.settings import SearchSettings
-from icbir_core.types import Query
 from icbir_ui.shared import SearchService
 from tests.helpers import fakes
 
@@ -18,21 +15,6 @@ from tests.helpers import fakes
 @pytest.fixture
 def service(workspace):
     return SearchService(workspace)
-
-
-def test_eight_readers_at_once_get_their_own_right_answers(service, workspace):
-    settings = SearchSettings(top_k=3, target="Effusion")
-    queries = [Query(f"reader {seed}", fakes.make_radiograph(seed)) for seed in range(8)]
-    alone = fakes.FakeRetriever(workspace)
-
-    def ask(query):
-        return service.ask(query.name, lambda retriever: retriever.search(query, settings))
-
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(ask, queries))
-    for query, answer in zip(queries, answers, strict=True):
-        expected = alone.search(query, settings)
-        assert [hit.case.case_id for hit in answer.hits] == [hit.case.case_id for hit in expected.hits]
 
 
 def test_never_two_at_once_and_one_who_waits_is_told(service):

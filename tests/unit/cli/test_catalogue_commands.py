@@ -127,7 +127,6 @@ def test_remove_and_restore(ingested, capsys):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["verify", "NOWHERE"], "has no manifest.json"),
         (["remove", "WORKSPACE", "nobody"], "'nobody'"),
         (["ingest", "WORKSPACE", "--layout", "nothing", "--images", "."], "known: chexpert"),
         (

@@ -64,7 +64,6 @@ def test_no_workspace_there(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     "changed, part",
     [
-        ({"--layout": "nihh"}, "Unknown layout 'nihh'; known: chexpert,"),
         ({"--images": "/nowhere"}, "There is no folder '/nowhere' on this machine; name the folder of the films."),
     ],
 )

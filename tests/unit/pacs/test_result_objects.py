@@ -231,9 +231,9 @@ def test_the_notice_is_in_the_pixels_of_the_page_and_of_every_picture(objects, m
     page = objects["capture"].pixel_array
     gold = np.all(np.abs(page.astype(int) - (255, 212, 121)) < 40, axis=-1)
     assert gold[: capture_page.BAND].sum() > 500 and gold[-capture_page.BAND :].sum() > 500
-    film = capture_page._draw_pictures(make_result().query, make_result(region=None), True)
-    monkeypatch.setattr(capture_page, "_stamp", lambda picture: picture)
-    without = capture_page._draw_pictures(make_result().query, make_result(region=None), True)
+    film = capture_page.draw_pictures(make_result().query, make_result(region=None), True)
+    monkeypatch.setattr(capture_page, "stamp", lambda picture: picture)
+    without = capture_page.draw_pictures(make_result().query, make_result(region=None), True)
     assert len(film) == 2
     for marked, plain in zip(film, without, strict=True):
         assert (marked != plain).any(axis=-1)[: marked.shape[0] // 8].sum() > 200

@@ -128,10 +128,3 @@ def test_a_host_with_more_than_a_name_is_one_line(tmp_path, capsys, name):
     Workspace.create(tmp_path / "w")
     assert main(["app", str(tmp_path / "w"), "--allowed-host", name]) == 1
     assert "is no name of a host" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("words", [["query", "{}", "x.png"], ["app", "{}"], ["index", "{}"]])
-def test_a_folder_that_is_no_workspace_is_one_line(tmp_path, capsys, words):
-    assert main([word.format(tmp_path) for word in words]) == 1
-    error = capsys.readouterr().err.strip()
-    assert "is not a workspace" in error and "\n" not in error

@@ -85,7 +85,7 @@ def test_filters_and_base_rate(retriever, queries, indexed):
     assert {hit.case.sex for hit in ranking.hits} == {"F"}
     labels = [case.findings["Effusion"].as_number() for case in (hit.case for hit in ranking.hits)]
     assert ranking.eligible == len(labels) and ranking.base_rate == pytest.approx(np.mean(labels))
-    with pytest.raises(FilterError, match="0 of 30"):
+    with pytest.raises(FilterError, match="none of 30"):
         retriever.search(queries[0], SearchSettings(filter=SearchFilter.parse("age=119")))
 
 

@@ -139,5 +139,5 @@ def test_never_negative(small_model, films):
 def test_wrong_input_and_output_are_one_sentence(small_model):
     with pytest.raises(SaliencyError, match="shape"):
         DeepTaylor(small_model, 0)(np.zeros((1, 16, 16, 3), np.float32))
-    with pytest.raises(SaliencyError, match="output from 0 to 2"):
+    with pytest.raises(SaliencyError, match="only 0 to 2"):
         DeepTaylor(small_model, 3)(np.zeros((1, 32, 32, 3), np.float32))
