@@ -164,7 +164,7 @@ def _is_film_name(name: str) -> bool:
     return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
 
 
-def make_film(query: Query, origin: str, data: bytes = b"", **more: str) -> Film:
+def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film:
     """A film with its quality warnings; data : its file; more : fields of a `Film`. Raises `RadiographError` where the
     server can hold no more.
     """

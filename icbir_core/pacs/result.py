@@ -104,8 +104,8 @@ class SearchResult:
         digest = hashlib.sha256("\0".join((self.source.study, self.source.instance, ranking, *said, *shown)).encode())
         for film in (self.query, *self.cases):
             digest.update("\0".join((film.title, *film.lines, *film.sides)).encode())
-            digest.update(np.ascontiguousarray(film.pixels))
-            digest.update(np.ascontiguousarray(film.found.values) if film.found is not None else b"")
+            digest.update(film.pixels.tobytes())
+            digest.update(film.found.values.tobytes() if film.found is not None else b"")
         return digest.hexdigest()
 
 

@@ -50,7 +50,9 @@ def show_dicom(
         return
     region = get_trail().region
     made = _remember_moment(film, ranking, maps, view, filters, region)
-    make = partial(_make, film, ranking, maps, workspace, dict(view), Asked(filters, region and region.box, made=made))
+    make = partial(
+        _make, film, ranking, maps, workspace, dict(view), Asked(filters, region.box if region else None, made=made)
+    )
     name = f"icbir-{film.key[:8]}-dicom.zip"
     zipped = partial(make_or_say, lambda: pack_objects(make()), "zip")
     st.download_button("DICOM objects (ZIP)", zipped, name, "application/zip", on_click="ignore", width="stretch")

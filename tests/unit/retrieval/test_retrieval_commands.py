@@ -59,7 +59,7 @@ def test_a_catalogue_without_pairs_has_no_percentile():
 
 def test_table_of_a_ranking_speaks_plainly():
     text = format_ranking(make_ranking("nih"))
-    assert "9 of 10 cases eligible" in text and "as near as the closest tenth of pairs" in text
+    assert "9 of 10 cases eligible" in text and "very close" in text
     assert "30% of the eligible cases" in text and "simulated" not in text
     assert "simulated films, not patients" in format_ranking(make_ranking("simulated"))
 
