@@ -303,12 +303,9 @@ def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed:
     path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.
     own = (options.source or options.layout, workspace.hash_secretly(str(Path(options.images).resolve())))
-    others = [row for row in _read_list(path) if tuple(row[2:]) != own]
+    former = read_table(path, len(_LISTED_COLUMNS)) if path.is_file() else ()
+    others = [row for row in former if tuple(row[2:]) != own]
     write_bytes_atomically(path, write_table(_LISTED_COLUMNS, [*others, *((*pair, *own) for pair in listed)]))
-
-
-def _read_list(path: Path) -> list[list[str]]:
-    return list(read_table(path, len(_LISTED_COLUMNS))) if path.is_file() else []
 
 
 def _make_storable(text: str) -> str:

@@ -262,7 +262,10 @@ class Catalogue:
                 )
             # One statement for all: a column that the first record lacks would be lost for every other.
             numbered = zip(rows, records, strict=True)
-            complete = [{**DEFAULTS, **record, **_sort_findings(record), "row": row} for row, record in numbered]
+            complete = [
+                {**DEFAULTS, **record, "findings": dict(sorted(record["findings"].items())), "row": row}
+                for row, record in numbered
+            ]
             connection.execute(insert(CASES), complete)
             known = set(connection.execute(select(VOCABULARY.c.name)).scalars())
             fresh = {name for record in records for name in record["findings"]} - known
@@ -345,10 +348,6 @@ class Catalogue:
 
 def _shown(query: Select[Any], include_removed: bool) -> Select[Any]:
     return query if include_removed else query.where(CASES.c.removed.is_(False))
-
-
-def _sort_findings(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {"findings": dict(sorted(record["findings"].items()))}
 
 
 def _chunks(values: list[T]) -> Iterator[list[T]]:

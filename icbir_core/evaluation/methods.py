@@ -97,7 +97,7 @@ def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmS
         right.append(other * scale)
     queries_matrix, cases = np.concatenate(left, axis=1), np.concatenate(right, axis=1)
     if method.metric == "cosine":
-        queries_matrix, cases = (_normalise(matrix) for matrix in (queries_matrix, cases))
+        queries_matrix, cases = (matrix * invert_lengths(matrix)[:, None] for matrix in (queries_matrix, cases))
     return measure_euclidean(queries_matrix, cases)
 
 
@@ -119,8 +119,3 @@ def _get(source: VectorSource, films: FilmSet, part: str) -> np.ndarray:
         return np.asarray(source.get(films, part), np.float64)
     odds = np.clip(np.asarray(source.get(films, "probabilities"), np.float64), 1e-6, 1 - 1e-6)
     return np.log(odds / (1 - odds))
-
-
-def _normalise(matrix: np.ndarray) -> np.ndarray:
-    found: np.ndarray = matrix * invert_lengths(matrix)[:, None]
-    return found

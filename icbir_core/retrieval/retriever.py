@@ -22,7 +22,7 @@ from icbir_core.retrieval.methods import SEARCH_METHODS, calling, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.opened_target import OpenedTarget, QueryEmbedding, RankingBasis
 from icbir_core.retrieval.pair_explanation import FilmPair, PairExplanation, explain_pair
-from icbir_core.retrieval.refinement import RefinementTrail, Region, move_query
+from icbir_core.retrieval.refinement import RefinementTrail, move_query
 from icbir_core.retrieval.regions import weigh_cells
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.target_files import list_targets
@@ -211,7 +211,9 @@ class Retriever:
     def _choose_basis(self, query: Query, opened: OpenedTarget, method: str, trail: RefinementTrail) -> RankingBasis:
         """By what the trail ranks: a part of the film, else the whole film by `method`."""
         if trail.region is not None:
-            weights = self._weigh_region(query, opened, trail.region)
+            settings = opened.models.classifier.input_settings
+            box = box_to_input(trail.region.box, query.radiograph.pixels.shape, settings)
+            weights = weigh_cells(box, settings.size)
             return opened.rank_by_region(weights, trail.region.anywhere, method, self._keys)
         return opened.rank_by_finding(trail.finding, self._keys) if trail.finding else opened.rank_by_method(method)
 
@@ -262,10 +264,6 @@ class Retriever:
         nothing = np.empty((0, len(film)))
         read = basis.index.get_vectors
         return move_query(film, *(read(self._get_rows(ids)) if ids else nothing for ids in (ticked, crossed)))
-
-    def _weigh_region(self, query: Query, opened: OpenedTarget, region: Region) -> np.ndarray:
-        settings = opened.models.classifier.input_settings
-        return weigh_cells(box_to_input(region.box, query.radiograph.pixels.shape, settings), settings.size)
 
     # ---------------------------------------------------------------------------------------------------- maps
 

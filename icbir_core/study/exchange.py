@@ -63,7 +63,9 @@ def export_study(store: RatingsStore, name: str, path: PathLike) -> int:
 
 def import_study(store: RatingsStore, path: PathLike | BinaryIO) -> ImportReport:
     """Add a study and its ratings; what is there already is not doubled. Raises `StudyError`, adding nothing."""
-    parts = _read_parts(path)
+    name = Path(path).name if isinstance(path, str | os.PathLike) else "the upload"
+    with _door(f"'{name}'"):
+        parts = _read_archive(path, name)
     with _door("the study in it"):
         study = Study.from_dict(json.loads(parts["study.json"]))
         ratings = [Rating.from_dict(json.loads(line)) for line in parts["ratings.jsonl"].splitlines() if line.strip()]
@@ -90,12 +92,6 @@ def load_study(store: RatingsStore, name: str) -> Study:
 def save_study(store: RatingsStore, study: Study) -> None:
     """Store a new study. Raises `StudyError` if the name is taken."""
     store.add_study(study.name, study.as_dict(), study.sha256)
-
-
-def _read_parts(path: PathLike | BinaryIO) -> Mapping[str, bytes]:
-    name = Path(path).name if isinstance(path, str | os.PathLike) else "the upload"
-    with _door(f"'{name}'"):
-        return _read_archive(path, name)
 
 
 def _door(what: str) -> AbstractContextManager[None]:

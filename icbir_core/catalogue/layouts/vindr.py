@@ -43,7 +43,9 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
                 continue
             if findings is None:
                 columns, findings = _find_columns(row, options)
-                yield from (IgnoredLabel(f"column '{name}'") for name in row if _is_unknown(name, columns))
+                yield from (
+                    IgnoredLabel(f"column '{name}'") for name in row if columns and name not in {*columns, *_KEYS}
+                )
             reason, votes, unknown = _read_votes(row, columns)
             if reason is not None:
                 yield SkippedRow(row["image_id"], reason)
@@ -67,10 +69,6 @@ def _find_columns(row: Mapping[str, str], options: IngestOptions) -> tuple[dict[
             f"{', '.join(row)}. Check the layout and the table."
         )
     return columns, tuple(dict.fromkeys(columns.values()))
-
-
-def _is_unknown(name: str, columns: Mapping[str, str]) -> bool:
-    return bool(columns) and name not in columns and name not in _KEYS
 
 
 def _read_votes(row: Mapping[str, str], columns: Mapping[str, str]) -> tuple[str | None, list[str], list[str]]:
