@@ -17,7 +17,7 @@ from icbir_core.catalogue.layouts import (
     SkippedRow,
     read_rows,
 )
-from icbir_core.catalogue.layouts.fields import FRONTAL, read_loose_table
+from icbir_core.catalogue.layouts.fields import FRONTAL, describe_columns, read_loose_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN
 
@@ -101,7 +101,8 @@ def _read_split(options: IngestOptions) -> Mapping[str, str] | None:
         part = next((row[name] for name in _PART_COLUMNS if name in row), None)
         if patient is None or part is None:
             raise CatalogueError(
-                f"The split '{table}' lacks the columns 'Patient ID' and 'part'; it has: {', '.join(row)}. Rename them."
+                f"The split '{table}' lacks the columns 'Patient ID' and 'part'; it has: {describe_columns(row)}. "
+                "Rename them."
             )
         if parts.setdefault(patient, part) != part:
             raise CatalogueError(f"The split '{table}' puts one patient into two parts; correct it.")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
+from icbir_core.catalogue.scrubbing import scrub_text
 from icbir_core.catalogue.selecting import give_reason_against_view
 from icbir_core.catalogue.table import Kept
 from icbir_core.catalogue.workspace import Workspace
@@ -99,8 +100,8 @@ def store_film(
         "sex": raw.sex if raw.sex != UNKNOWN else radiograph.sex,
         "source": options.source or options.layout,
         "findings": {name: state.value for name, state in raw.findings.items() if state is not FindingState.UNKNOWN},
-        "report": raw.report,
-        "diagnosis": raw.diagnosis,
+        "report": _keep_text(raw.report, raw, options),
+        "diagnosis": _keep_text(raw.diagnosis, raw, options),
         "source_bytes": size,
         "orientation_verified": radiograph.orientation_verified,
         "doubt": " ".join(doubts) or None,
@@ -193,6 +194,12 @@ def _find_doubts(radiograph: Radiograph, view: str) -> list[str]:
     special = view not in (*FRONTAL, UNKNOWN)
     found = assess_quality(replace(radiograph, view=view) if special else radiograph).warnings
     return [one.text for one in found if not (special and one.kind == "lateral")]
+
+
+def _keep_text(text: str | None, raw: RawCase, options: IngestOptions) -> str | None:
+    if not (raw.private or options.private):
+        return text
+    return scrub_text(text) if options.texts else None
 
 
 def _contradict(raw: RawCase, options: IngestOptions) -> bool:

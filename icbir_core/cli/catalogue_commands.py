@@ -36,7 +36,12 @@ def ingest(
     split: Annotated[Path | None, typer.Option(help="Table of patients and parts (Patient ID, part).")] = None,
     part: Annotated[str | None, typer.Option(help="Keep only this part of the split, such as train.")] = None,
     source: Annotated[str | None, typer.Option(help="Name recorded with the cases (default: the layout).")] = None,
-    private: Annotated[bool, typer.Option(help="Hash case names and paths (always so for dicom, dicomweb).")] = False,
+    private: Annotated[
+        bool, typer.Option(help="Hash case names and paths (always so for dicom, dicomweb), and keep no reports.")
+    ] = False,
+    texts: Annotated[
+        bool, typer.Option(help="With --private: keep reports, without the names, dates and numbers in them.")
+    ] = False,
     query: Annotated[
         str, typer.Option(help="For dicomweb: which studies, as in 'date=20260101-20260131, modality=DX'.")
     ] = "",
@@ -63,6 +68,7 @@ def ingest(
         part=part,
         source=source,
         private=private,
+        texts=texts,
         query=query,
     )
     if not (workspace / MANIFEST).is_file():

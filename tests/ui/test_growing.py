@@ -106,7 +106,7 @@ def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
         ("folder", "empty", "", "There are no films in '{here}/empty'; check the folder and the table"),
         ("folder", "empty", "nothing.csv", "The table '{here}/nothing.csv' cannot be read (No such file"),
         ("nih", "empty", "", "The layout 'nih' needs a table of labels; name its file."),
-        ("nih", "empty", "wrong.csv", "it has: a, b. Check the layout and the table."),
+        ("nih", "empty", "wrong.csv", "it has: 2 columns of other names. Check the layout and the table."),
     ],
 )
 def test_what_cannot_be_added_is_told_without_words_of_the_command_line(

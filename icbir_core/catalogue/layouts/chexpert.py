@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from icbir_core.catalogue.layouts.fields import (
     apply_no_finding,
+    describe_cell,
     parse_age,
     parse_sex,
     parse_state,
@@ -81,6 +82,6 @@ def read_states(row: Mapping[str, str]) -> dict[str, FindingState] | str:
     for label, finding in zip(LABELS, FINDINGS, strict=True):
         state = parse_state(row.get(label))
         if state is None:
-            return f"column '{label}' holds '{row[label]}' instead of 1, 0, -1 or blank"
+            return f"column '{label}' holds {describe_cell(row[label])} instead of 1, 0, -1 or blank"
         states[finding] = state
     return apply_no_finding(states, FINDINGS)

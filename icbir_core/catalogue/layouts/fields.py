@@ -15,7 +15,8 @@ from typing import TextIO, cast
 from icbir_core.catalogue.layouts.rows import SkippedRow
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike
-from icbir_core.findings import NO_FINDING, FindingState
+from icbir_core.findings import NO_FINDING, FindingState, find_canonical_name
+from icbir_core.plurals import count_of
 from icbir_core.radiograph.ages import parse_age
 from icbir_core.radiograph.views import BLANK_WORDS, FRONTAL, is_blank, parse_view
 from icbir_core.types import UNKNOWN
@@ -56,7 +57,36 @@ _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 _HEAD, _CHUNK = 4096, 1 << 15
 # Of text decoded with "surrogateescape": bytes that are no UTF-8, and letters that are.
 _BROKEN, _WHOLE = re.compile("[\udc80-\udcff]"), re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
+_WORD, _NUMBER = re.compile(r"[a-z]+|[^a-z\s_.#-]+"), re.compile(r"-?\d{1,3}(\.\d{1,3})?")
+_COMMON = frozenset(
+    re.findall(
+        "[a-z]+",
+        """
+        accession age ap birth class date dicom file filename film finding findings follow frontal gender id
+        image imageid index label labels lateral modality name number pa part path patient patientid position
+        projection rad report row series sex side source split study subject text up view viewposition
+        """,
+    )
+)
+"""Words that names of columns are made of."""
 _SHORT = "the row is shorter than the header: cut off, or a quote left open"
+
+
+def describe_columns(names: Iterable[str]) -> str:
+    """The columns of a table for a message: those that a table of labels may have by name, and how many others.
+
+    What is taken for a table may be any file of the machine, and its first line must not be told to whoever names it.
+    """
+    given = [name for name in names if name]
+    told = [name for name in given if find_canonical_name(name) or set(_WORD.findall(name.casefold())) <= _COMMON]
+    told, others = told[:12], len(given) - len(told[:12])
+    counted = [count_of(others, "column of another name", "columns of other names")] if others else []
+    return ", ".join([*told, *counted]) or "nothing"
+
+
+def describe_cell(text: str) -> str:
+    """A cell for a message: a short number as it is, anything else as "another text"."""
+    return f"'{text}'" if _NUMBER.fullmatch(text) else "another text"
 
 
 def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> Iterator[dict[str, str] | SkippedRow]:
@@ -84,7 +114,7 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
             if missing:
                 raise CatalogueError(
                     f"The table '{path.name}' lacks the column '{missing[0]}' of the layout '{layout}'; it has: "
-                    f"{', '.join(names[:12]) or 'nothing'}. Check the layout and the table."
+                    f"{describe_columns(names)}. Check the layout and the table."
                 )
             named = max((place for place, name in enumerate(names, start=1) if name), default=0)
             reader, first = csv.reader(handle, delimiter=delimiter), line

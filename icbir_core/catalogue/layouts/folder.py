@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 
 from icbir_core.catalogue.layouts.fields import (
     apply_no_finding,
+    describe_cell,
+    describe_columns,
     parse_age,
     parse_sex,
     parse_state,
@@ -73,7 +75,9 @@ def find_roles(columns: Sequence[str]) -> dict[str, str]:
         roles[column] = role
     if "image" not in roles.values():
         known = ", ".join(SYNONYMS["image"])
-        raise CatalogueError(f"No column names the film ({known}); the table has: {', '.join(columns)}. Rename one.")
+        raise CatalogueError(
+            f"No column names the film ({known}); the table has: {describe_columns(columns)}. Rename one."
+        )
     return roles
 
 
@@ -105,7 +109,7 @@ def _read_row(
             continue
         state = parse_state(row.get(column))
         if state is None:
-            yield SkippedRow(item, f"column '{column}' holds '{row[column]}' instead of 1, 0, -1 or blank")
+            yield SkippedRow(item, f"column '{column}' holds {describe_cell(row[column])} instead of 1, 0, -1 or blank")
             return
         states[role] = state
     yield RawCase(

@@ -18,8 +18,9 @@ class IngestOptions:
     view : keep only this view ("AP", "PA"). limit : at most so many cases of this data set, those already in included.
     include_laterals : keep views that are not frontal. split, part : table of patients and parts, and the part to keep.
     source : name recorded with each case (default: the layout). private : hash case identifiers and paths, and refuse
-    films whose header says that text is burned into the picture. query : which films of an archive, where the layout
-    is one; `images` is its address then. is_known : asked for a `case_id` before its film is fetched from there.
+    films whose header says that text is burned into the picture. texts : of a private data set too keep reports and
+    diagnoses, without the names, dates and numbers in them; else it has none. query : which films of an archive, where
+    the layout is one; `images` is its address then. is_known : asked for a `case_id` before its film is fetched.
     """
 
     layout: str
@@ -32,6 +33,7 @@ class IngestOptions:
     part: str | None = None
     source: str | None = None
     private: bool = False
+    texts: bool = False
     query: str = field(default="", repr=False)
     is_known: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
-from icbir_core.catalogue.layouts.fields import parse_state, parse_text, read_table
+from icbir_core.catalogue.layouts.fields import describe_cell, describe_columns, parse_state, parse_text, read_table
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.rows import IgnoredLabel, IngestOptions, LayoutRow, RawCase, SkippedRow
 from icbir_core.errors import CatalogueError
@@ -66,7 +66,7 @@ def _find_columns(row: Mapping[str, str], options: IngestOptions) -> tuple[dict[
     if not columns:
         raise CatalogueError(
             f"The table '{options.labels}' has neither the column 'class_name' nor a column a finding; it has: "
-            f"{', '.join(row)}. Check the layout and the table."
+            f"{describe_columns(row)}. Check the layout and the table."
         )
     return columns, tuple(dict.fromkeys(columns.values()))
 
@@ -81,7 +81,7 @@ def _read_votes(row: Mapping[str, str], columns: Mapping[str, str]) -> tuple[str
     for column, finding in columns.items():
         state = parse_state(row[column])
         if state is None:
-            return f"column '{column}' holds '{row[column]}' instead of 1, 0, -1 or blank", [], []
+            return f"column '{column}' holds {describe_cell(row[column])} instead of 1, 0, -1 or blank", [], []
         if state is FindingState.PRESENT:
             votes.append(finding)
     return None, votes, []
