@@ -163,7 +163,8 @@ def get_visits() -> Visits:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _open_audit(path: str, elsewhere: str | None) -> AuditLog:
+def open_log(path: str, elsewhere: str | None) -> AuditLog:
+    """The audit log of the served workspace, opened once; path, elsewhere : what tells one log from another."""
     return open_audit(shared.open_workspace())
 
 
@@ -180,7 +181,7 @@ class Recorder:
     def record(self, action: Action, *subjects: Subject, **details: int | str) -> None:
         """Write one entry. Raises `AuditError` where that fails and the recorder is strict."""
         try:
-            log = _open_audit(str(shared.find_workspace_path()), get_environment("AUDIT"))
+            log = open_log(str(shared.find_workspace_path()), get_environment("AUDIT"))
             log.record(self.who, action, *subjects, **details)
         except (IcbirError, OSError) as error:
             if self.strict:

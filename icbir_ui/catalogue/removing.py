@@ -34,16 +34,17 @@ def show_removing(service: SearchService, workspace: Workspace) -> None:
         with left, shielded():
             case = workspace.catalogue.get(name)
             st.caption(escape_markdown(f"{case.case_id}: {describe_findings(case)} · {describe_origin(case)}"))
-            st.button("Remove", on_click=_change, args=(service, workspace.catalogue.remove, name))
+            st.button("Remove", on_click=change_case, args=(service, workspace.catalogue.remove, name))
     removed = workspace.catalogue.cases(workspace.catalogue.removed_rows(), include_removed=True)
     if removed:
         back = right.selectbox("Removed cases", [case.case_id for case in removed], key=Key.RESTORAL.value)
-        right.button("Restore", on_click=_change, args=(service, workspace.catalogue.restore, back))
+        right.button("Restore", on_click=change_case, args=(service, workspace.catalogue.restore, back))
     else:
         right.markdown("No case is removed.")
 
 
-def _change(service: SearchService, change: Callable[[str], object], name: str) -> None:
+def change_case(service: SearchService, change: Callable[[str], object], name: str) -> None:
+    """Remove or restore a case, if the person may, and only once it is recorded."""
     with shielded():
         access.require(Right.REMOVE)
         access.record(Action.REMOVED if change.__name__ == "remove" else Action.RESTORED, Subject("case", name))

@@ -53,7 +53,7 @@ def signed(workspace, tmp_path, monkeypatch, make_page, browser):
                 browser[COOKIE] = access.make_pseudonym("https://provider", role)
         page.app.run()
         while "networks are loading" in page.text():
-            access.shared.open_service()._loaded.wait(20)
+            assert access.shared.open_service().retriever is not None, "waits until the networks are there"
             page.app.run()
         return page
 
@@ -136,7 +136,7 @@ def test_what_is_done_asks_for_the_right_whoever_draws_the_button(signed, worksp
     with pytest.raises(AccessRefused):
         access.require(Right.UNBLIND)
     name = workspace.catalogue.cases()[0].case_id
-    removing._change(access.shared.open_service(), workspace.catalogue.remove, name)
+    removing.change_case(access.shared.open_service(), workspace.catalogue.remove, name)
     assert not workspace.catalogue.get(name).removed
     assert [entry.action for entry in open_audit(workspace).entries()] == ["refused"] * 4
 
@@ -167,9 +167,9 @@ def test_a_visit_ends_with_time_and_its_films_are_closed(signed, monkeypatch, wo
 
 def test_what_cannot_be_recorded_is_not_done(signed, workspace, monkeypatch):
     as_person(monkeypatch, Role.OPERATOR)
-    monkeypatch.setattr(access, "_open_audit", lambda *_: (_ for _ in ()).throw(AuditError("disk full")))
+    monkeypatch.setattr(access, "open_log", lambda *_: (_ for _ in ()).throw(AuditError("disk full")))
     name = workspace.catalogue.cases()[0].case_id
-    removing._change(access.shared.open_service(), workspace.catalogue.remove, name)
+    removing.change_case(access.shared.open_service(), workspace.catalogue.remove, name)
     assert not workspace.catalogue.get(name).removed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -91,7 +92,7 @@ def test_verify_says_right_after_index_and_a_killed_erasure_is_done_by_the_same_
     planted, models, monkeypatch, capsys
 ):
     from icbir_core.pipeline import erasing
-    from icbir_core.pipeline.index_workspace import index_workspace
+    from icbir_core.retrieval.index_workspace import index_workspace
 
     workspace, case = planted
     monkeypatch.setattr(erasing, "erase_from_catalogue", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -104,9 +105,10 @@ def test_verify_says_right_after_index_and_a_killed_erasure_is_done_by_the_same_
     assert not faults, faults
     store = RatingsStore.open(workspace.path / "ratings.db")
     assert store.count() == 4 and not [one for one in store.history() if case.case_id in str(one)]
-    with pytest.raises(Exception, match="append-only"):
-        store._engine.connect().exec_driver_sql("DELETE FROM ratings")
     store.close()
+    message = pytest.raises(sqlite3.IntegrityError, match="append-only")
+    with closing(sqlite3.connect(workspace.path / "ratings.db")) as ratings, message:
+        ratings.execute("DELETE FROM ratings")
     assert main(["restore", str(workspace.path), f"erased-{case.row:06d}"]) == 1
     assert "nothing of it is left" in capsys.readouterr().err
 
