@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import cv2
@@ -62,14 +64,24 @@ def trained(tmp_path_factory, films) -> Path:
     return path
 
 
-def test_chain_with_an_indexing_killed_and_resumed(trained, films, tmp_path, capsys):
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    for path in (unbroken, broken):
-        shutil.copytree(trained, path)
-    (report,) = run("index", str(unbroken), "--device", "cpu", capsys=capsys)
+@pytest.fixture(scope="module")
+def indexed(trained, tmp_path_factory) -> tuple[Path, dict]:
+    """A copy of it that is indexed in one go, and what the command told."""
+    path = tmp_path_factory.mktemp("indexed") / "w"
+    shutil.copytree(trained, path)
+    told = io.StringIO()
+    with redirect_stdout(told):
+        assert main(["index", str(path), "--device", "cpu", "--json"]) == 0
+    return path, json.loads(told.getvalue())
+
+
+def test_chain_with_an_indexing_killed_and_resumed(trained, indexed, films, tmp_path, capsys):
+    unbroken, report = indexed
     assert report["embedded"] == FILMS and not report["starter_models"]
     assert set(report["indexes"]) == set(SEARCH_METHODS) and report["indexes"]["cnn"]["recall_at_10"] >= 0.99
 
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
     noted = kill_while_indexing(broken)
     (report,) = run("index", str(broken), "--device", "cpu", capsys=capsys)
     assert report["already"] == noted and report["embedded"] == FILMS - noted
@@ -155,10 +167,9 @@ def ask(path: Path, films: Path, folder: Path, capsys) -> None:
     assert main(["verify", str(path)]) == 0
 
 
-def test_an_open_server_follows_an_ingest_and_an_index(trained, tmp_path, monkeypatch):
+def test_an_open_server_follows_an_ingest_and_an_index(indexed, tmp_path, monkeypatch):
     path = tmp_path / "served"
-    shutil.copytree(trained, path)
-    assert main(["index", str(path), "--methods", "cnn", "--device", "cpu"]) == 0
+    shutil.copytree(indexed[0], path)
     monkeypatch.setenv("ICBIR_WORKSPACE", str(path))
     monkeypatch.setenv("ICBIR_DEVICE", "cpu")
     monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # the service replaces it
@@ -168,7 +179,7 @@ def test_an_open_server_follows_an_ingest_and_an_index(trained, tmp_path, monkey
     command = ["ingest", str(path), "--layout", "folder", "--images", str(more / "images")]
     assert main([*command, "--labels", str(more / "labels.csv")]) == 0
     assert shared.open_service() is service and "Effusion" in service.describe_lag()
-    assert main(["index", str(path), "--methods", "cnn", "--device", "cpu"]) == 0
+    assert main(["index", str(path), "--device", "cpu"]) == 0
     followed = shared.open_service()
     assert len(followed.retriever.get_target().get_index("cnn").rows) == FILMS + 2 and followed.describe_lag() == ""
     assert len(service.retriever.get_target().get_index("cnn").rows) == FILMS, "what still runs keeps what it had"
