@@ -107,7 +107,12 @@ def record_catalogue(workspace: Workspace) -> dict[str, Any]:
     former = workspace.read_manifest()["artefacts"].get("catalogue", {})
     # The first value stays: a salt that was exchanged must not become the right one with the next ingest.
     salt_check = former.get("salt_check") or workspace.salt_check
-    facts = {"sha256": catalogue.sha256(), "cases": catalogue.count(include_removed=True), "salt_check": salt_check}
+    facts = {
+        "sha256": catalogue.sha256(),
+        "rest_sha256": catalogue.sha256_of_rest(),
+        "cases": catalogue.count(include_removed=True),
+        "salt_check": salt_check,
+    }
     return workspace.record_artefact("catalogue", facts)
 
 

@@ -22,6 +22,8 @@ from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from icbir_core.types import UNKNOWN
 
+VERSION = 1
+"""Of a catalogue file. 0: made before there was a version, perhaps with fewer columns and tables."""
 METADATA = MetaData()
 """Of every table of a catalogue file."""
 CASES = Table(

@@ -30,8 +30,11 @@ from sqlalchemy.schema import CreateColumn
 from icbir_core.catalogue.copies import Copies, Copy
 from icbir_core.catalogue.schema import (
     CASES,
+    COPIES,
     DEFAULTS,
     METADATA,
+    OTHER_PATIENTS,
+    VERSION,
     VOCABULARY,
     find_missing_columns,
     find_missing_tables,
@@ -64,6 +67,7 @@ _HASHED = (
     "report",
     "diagnosis",
 )
+_REST = ("row", "sha256", "source_bytes", "doubt", "instance", "stored_sha256")
 
 
 class Held(NamedTuple):
@@ -95,13 +99,37 @@ class Catalogue:
         )
         self.copies = Copies(self._connect)
         with self._door():
+            version = self.read_version()
+            if version > VERSION:
+                raise CatalogueError(
+                    f"The catalogue was written by a newer version of this program (catalogue {version}, this version "
+                    f"reads {VERSION}); use that version."
+                )
             if not inspect(self._engine).has_table(CASES.name):
                 METADATA.create_all(self._engine)
+                self._write_version()
             missing = bool(find_missing_columns(self._engine) or find_missing_tables(self._engine))
         if missing:
             self._add_what_came_later()
 
     # Reading
+
+    def read_version(self) -> int:
+        """Of the file's tables; 0 for those that were written before there was a version."""
+        with self._connect() as connection:
+            return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+    def migrate(self) -> int:
+        """Make the file one of this version; returns the version that it had."""
+        before = self.read_version()
+        if before < VERSION:
+            self._write_version()
+        return before
+
+    def _write_version(self) -> None:
+        with self._connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+            connection.commit()
 
     def count(self, include_removed: bool = False) -> int:
         """Number of cases."""
@@ -234,6 +262,21 @@ class Catalogue:
                 self._digest = (extent, digest.hexdigest())
         return self._digest[1]
 
+    def sha256_of_rest(self) -> str:
+        """Hash of what `sha256` leaves out: the other columns but `removed`, and the other tables."""
+        digest = hashlib.sha256()
+        with self._connect() as connection:
+            columns = [CASES.c[name] for name in _REST]
+            for query in (
+                select(*columns).order_by(CASES.c.row),
+                select(COPIES).order_by(COPIES.c.case_id),
+                select(OTHER_PATIENTS).order_by(OTHER_PATIENTS.c.case_id, OTHER_PATIENTS.c.patient),
+                select(VOCABULARY).order_by(VOCABULARY.c.name),
+            ):
+                for record in connection.execution_options(yield_per=_CHUNK).execute(query):
+                    digest.update(json.dumps([*record], ensure_ascii=True).encode() + b"\n")
+        return digest.hexdigest()
+
     # Writing
 
     def add(
@@ -308,6 +351,7 @@ class Catalogue:
                     index.create(connection, checkfirst=True)
                 for table in find_missing_tables(connection):
                     table.create(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
                 connection.commit()
         except CatalogueError as error:
             raise CatalogueError(

@@ -115,10 +115,12 @@ def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     from icbir_core.catalogue import Workspace
     from icbir_core.catalogue.verifying import guard, verify_workspace
     from icbir_core.retrieval.target_files import verify_stores
+    from icbir_core.study.verifying import verify_ratings
 
     with progress_bar("verify") as progress:
         opened = Workspace.open(workspace)
         checks = [*verify_workspace(opened, progress), *verify_stores(opened, progress)]
+        checks += verify_ratings(opened)
         checks += guard("audit", lambda: open_audit(opened).verify())
     passed = all(check.passed for check in checks)
     lines = [f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.text}" for check in checks]

@@ -5,122 +5,48 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    DDL,
-    Boolean,
-    Column,
-    Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    insert,
-    inspect,
-    select,
-)
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.schema import ExecutableDDLElement
 
-from icbir_core.errors import StudyError
+from icbir_core.errors import IcbirError, StudyError
 from icbir_core.files import PathLike, reading_own
+from icbir_core.study.chain import Head, append, chain_what_is_there, find_last, walk
 from icbir_core.study.rating import Rating
-
-_METADATA = MetaData()
-_RATINGS = Table(
-    "ratings",
-    _METADATA,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("rating_id", String(64), nullable=False, unique=True),
-    Column("recorded_at", String(40), nullable=False, index=True),
-    Column("study", String(200), nullable=False, index=True),
-    Column("session", String(200), nullable=False),
-    Column("reader", String(200), nullable=False, index=True),
-    Column("query", String(400), nullable=False, index=True),
-    Column("case_id", String(400)),
-    Column("score", Integer),
-    Column("cannot_judge", Boolean, nullable=False),
-    Column("task", String(20), nullable=False),
-    Column("blinded", Boolean, nullable=False),
-    Column("stage", Integer, nullable=False),
-    Column("repetition", Integer, nullable=False),
-    Column("position", Integer),
-    Column("time_ms", Integer),
-    Column("method", String(60)),
-    Column("simulated", Boolean, nullable=False),
-    Column("actions", Text, nullable=False),
-    Column("ranking", Text),
-    Column("answer", Text),
-    Column("versions", Text, nullable=False),
-    sqlite_autoincrement=True,
-)
-_STUDIES = Table(
-    "studies",
-    _METADATA,
-    Column("name", String(200), primary_key=True),
-    Column("sha256", String(64), nullable=False),
-    Column("definition", Text, nullable=False),
-)
-_JSON = ("actions", "ranking", "answer", "versions")
-
-
-def _forbid_changes(table: Table) -> None:
-    """The database itself refuses updates and deletions, whoever asks: the store is append-only."""
-    for verb in ("UPDATE", "DELETE"):
-        name = f"{table.name}_no_{verb.lower()}"
-        text = f"{table.name} is append-only"
-        event.listen(
-            table,
-            "after_create",
-            _make_statement(
-                f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table.name} "
-                f"BEGIN SELECT RAISE(ABORT, '{text}'); END",
-                "sqlite",
-            ),
-        )
-        for statement in (
-            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{text}'; END $$",
-            f"CREATE OR REPLACE TRIGGER {name} BEFORE {verb} ON {table.name} FOR EACH ROW EXECUTE FUNCTION {name}()",
-        ):
-            event.listen(table, "after_create", _make_statement(statement, "postgresql"))
-
-
-def _make_statement(text: str, dialect: str) -> ExecutableDDLElement:
-    return DDL(text).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
-
-
-_forbid_changes(_RATINGS)
-_forbid_changes(_STUDIES)
+from icbir_core.study.schema import JSON_COLUMNS, METADATA, RATINGS, STUDIES, VERSION
 
 
 class RatingsStore:
-    """Append-only ratings and study definitions. Safe for several windows, threads and processes at once."""
+    """Append-only ratings and study definitions, each chained to the one before. Safe for several windows, threads and
+    processes at once."""
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
+    def __init__(self, engine: Engine, head: Head | None = None):
+        self._engine, self.head = engine, head
 
     @classmethod
     def open(cls, target: PathLike) -> RatingsStore:
-        """The store at a file's path (SQLite, made if missing) or at a database URL. Raises `StudyError`."""
+        """The store at a file's path (SQLite, made if missing) or at a database URL; one of an earlier version becomes
+        one of this version.
+
+        Raises `StudyError`, also where the file is gone though its head knows ratings that it held.
+        """
         text = os.fspath(target)
         is_url = "://" in text
-        if not is_url:
+        head = None if is_url else Head(Path(text))
+        if head is not None:
             Path(text).parent.mkdir(parents=True, exist_ok=True)
+            head.check_not_lost()
         try:
             engine = create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url)
-            store = cls(engine)
+            store = cls(engine, head)
             if engine.dialect.name == "sqlite":
                 event.listen(engine, "connect", _make_durable)
             with store._door():
-                _METADATA.create_all(engine)
+                store._bring_up_to_date()
                 store._check_columns()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise StudyError(
@@ -142,24 +68,29 @@ class RatingsStore:
         """Store several in one transaction, all or none; the number stored (one already there is not added again)."""
         rows = [_to_row(rating.check()) for rating in ratings]
         dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(_RATINGS).on_conflict_do_nothing(index_elements=["rating_id"])
+        statement = dialect.insert(RATINGS).on_conflict_do_nothing(index_elements=["rating_id"])
         try:
             with self._engine.begin() as connection:
-                return sum(max(connection.execute(statement, row).rowcount, 0) for row in rows)
+                fresh = [row for row in rows if connection.execute(statement, row).rowcount > 0]
+                for row in fresh:
+                    append(connection, "rating", row["rating_id"])
         except (SQLAlchemyError, ValueError, OverflowError) as error:  # a value that the database cannot hold
             raise StudyError(
                 f"The rating was NOT stored ({_first_line(error)}); check disk space and rights, then rate again."
             ) from None
+        if fresh:
+            self.move_head()
+        return len(fresh)
 
     def history(self, **conditions: Any) -> list[Rating]:
         """Every rating that was ever stored, in the order of storing, which no clock that is set back can change; an
         imported one counts from its import. Conditions are equalities on its fields (study="…", …).
         """
-        statement = select(_RATINGS).order_by(_RATINGS.c.number)
+        statement = select(RATINGS).order_by(RATINGS.c.number)
         for name, value in conditions.items():
-            if name not in _RATINGS.c or name in _JSON:
+            if name not in RATINGS.c or name in JSON_COLUMNS:
                 raise StudyError(f"A rating has no field '{name}' to select by; use its columns.")
-            statement = statement.where(_RATINGS.c[name].is_(None) if value is None else _RATINGS.c[name] == value)
+            statement = statement.where(RATINGS.c[name].is_(None) if value is None else RATINGS.c[name] == value)
         with self._door(), self._engine.connect() as connection:
             return [_from_row(row._asdict()) for row in connection.execute(statement)]
 
@@ -186,30 +117,79 @@ class RatingsStore:
         with self._door():
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(insert(_STUDIES), [row])
+                    connection.execute(insert(STUDIES), [row])
+                    append(connection, "study", name)
             except IntegrityError:
                 text = f"There is another study called '{name}'; choose another name."
                 raise StudyError(text) from None
+        self.move_head()
 
     def find_study(self, name: str) -> tuple[dict[str, Any], str] | None:
         """(definition, sha256) of a study, or None."""
         with self._door(), self._engine.connect() as connection:
-            row = connection.execute(select(_STUDIES).where(_STUDIES.c.name == name)).mappings().first()
+            row = connection.execute(select(STUDIES).where(STUDIES.c.name == name)).mappings().first()
             return None if row is None else (json.loads(row["definition"]), str(row["sha256"]))
 
     def study_names(self) -> list[str]:
         """The names of all studies, sorted."""
         with self._door(), self._engine.connect() as connection:
-            return sorted(connection.execute(select(_STUDIES.c.name)).scalars())
+            return sorted(connection.execute(select(STUDIES.c.name)).scalars())
 
     def _door(self) -> AbstractContextManager[None]:
         """Whatever a database raises in the block becomes a `StudyError`, or `WorkspaceBusy`."""
         name = Path(self._engine.url.database or self._engine.dialect.name).name
         return reading_own(f"The ratings store '{name}'", StudyError, "restore it from a copy")
 
+    def _bring_up_to_date(self) -> None:
+        """Make what is missing, in one transaction, and chain what an earlier version stored without a chain."""
+        lite = self._engine.dialect.name == "sqlite"
+        with self._engine.connect() as connection:
+            version = self._read_version(connection)
+            if version > VERSION:
+                raise StudyError(
+                    f"The ratings were stored by a newer version of this program (store {version}, this version reads "
+                    f"{VERSION}); use that version."
+                )
+            if version == VERSION:
+                return
+        with self._engine.connect() as connection:
+            if lite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if self._read_version(connection) < VERSION:  # looked at again: another process may have been first
+                METADATA.create_all(connection)
+                chain_what_is_there(connection)
+                if lite:
+                    connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+            connection.commit()
+        self.move_head()
+
+    @staticmethod
+    def _read_version(connection: Connection) -> int:
+        if connection.dialect.name == "sqlite":
+            return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        return VERSION if inspect(connection).has_table("chain") else 0
+
+    def move_head(self) -> None:
+        """Let the head know the last row. Where it cannot be written, it lies behind the chain, never before it, and
+        what is stored stays stored."""
+        if self.head is None:
+            return
+        with suppress(OSError, IcbirError):
+            self.head.move(self._read_last)
+
+    def _read_last(self) -> tuple[int, str] | None:
+        with self._door(), self._engine.connect() as connection:
+            return find_last(connection)
+
+    def find_faults(self) -> list[str]:
+        """What speaks against the ratings being what was stored, a sentence each; empty where nothing does."""
+        with self._door(), self._engine.connect() as connection:
+            faults, digests = walk(connection)
+        return faults or (self.head.find_faults(digests) if self.head is not None else [])
+
     def _check_columns(self) -> None:
         """Raises `StudyError` for tables of this name that are not those of this version."""
-        for table in (_RATINGS, _STUDIES):
+        for table in (RATINGS, STUDIES):
             found = {column["name"] for column in inspect(self._engine).get_columns(table.name)}
             if lacking := [column.name for column in table.columns if column.name not in found]:
                 raise StudyError(
@@ -229,14 +209,14 @@ def _make_durable(connection: Any, _record: Any) -> None:
 def _to_row(rating: Rating) -> dict[str, Any]:
     values = rating.as_dict()
     return {
-        name: (None if value is None else json.dumps(value, sort_keys=True)) if name in _JSON else value
+        name: (None if value is None else json.dumps(value, sort_keys=True)) if name in JSON_COLUMNS else value
         for name, value in values.items()
     }
 
 
 def _from_row(row: Mapping[str, Any]) -> Rating:
     values = {name: row[name] for name in row if name != "number"}
-    for name in _JSON:
+    for name in JSON_COLUMNS:
         values[name] = None if values[name] is None else json.loads(values[name])
     values["actions"] = tuple(values["actions"] or ())
     return Rating(**values)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.catalogue.schema import VERSION
 from icbir_core.catalogue.verifying import verify_workspace
-from icbir_core.errors import IcbirError, ManifestMismatch, WorkspaceError
+from icbir_core.errors import CatalogueError, IcbirError, ManifestMismatch, WorkspaceError
 from icbir_core.files import (
     read_json,
     remove_partial_files,
@@ -152,6 +156,34 @@ def test_verify_names_each_fault(filled):
     (filled.models / "m.keras").write_bytes(b"1")
     filled.record_artefact("catalogue", {"sha256": "0" * 64, "cases": 4})
     assert find_faults(filled) == ["catalogue"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE cases SET doubt = 'none'",
+        "UPDATE cases SET source_bytes = source_bytes + 1 WHERE row = 2",
+        "UPDATE copies SET kept = '2'",
+        "DELETE FROM copies",
+        "INSERT INTO other_patients VALUES ('0', 'abcd')",
+    ],
+)
+def test_what_is_noted_beside_the_cases_is_checked_too(filled, tmp_path, change):
+    shutil.copy(tmp_path / "films" / "1.png", tmp_path / "films" / "copy.png")
+    assert ingest(filled, IngestOptions("folder", tmp_path / "films")).count_copies() == 1
+    assert find_faults(filled) == []
+    with closing(sqlite3.connect(filled.path / "catalogue.db")) as connection:
+        connection.execute(change)
+        connection.commit()
+    assert find_faults(filled) == ["catalogue"]
+
+
+def test_a_catalogue_of_a_newer_version_is_refused_by_name(filled):
+    filled.catalogue.close()
+    with closing(sqlite3.connect(filled.path / "catalogue.db")) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(CatalogueError, match=f"newer version of this program .catalogue {VERSION + 1}, this version"):
+        Workspace.open(filled.path).catalogue.count()
 
 
 def test_atomic_writes(tmp_path):
