@@ -1,118 +1,111 @@
-"""The files of `deploy/orthanc` do what they are for, as far as this machine can show."""
+"""What is shipped for a department: nginx in front of the server, a service unit, a container file."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
+import configparser
+import http.client
+import http.server
 import re
 import shutil
 import subprocess
+import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from icbir_core.pacs.destination import Destination
-from icbir_core.pacs.outbox import Outbox
-from icbir_core.pacs.result_objects import make_result_objects
-from icbir_core.pacs.sending import Sent, send_waiting
-from icbir_core.settings import PacsSettings
+from icbir_core.cli import main
 from scripts.chromium import find_port
-from scripts.orthanc import NO_ORTHANC, PLUGIN, PROGRAM, has_orthanc
-from tests.helpers.search_results import make_result
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "orthanc"
-PASSWORD = "a word of this test"
-LINK = "/search?StudyInstanceUIDs="
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
-def ask(address: str, password: str | None) -> int:
-    request = urllib.request.Request(address)
-    if password is not None:
-        request.add_header("Authorization", "Basic " + base64.b64encode(f"icbir:{password}".encode()).decode())
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with the headers that reached it."""
+
+    def do_GET(self):
+        body = "\n".join(f"{name.lower()}: {value}" for name, value in self.headers.items()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture
-def shipped(tmp_path):
-    """Orthanc, run with the shipped configuration; its web address."""
-    if not has_orthanc():
-        pytest.skip(NO_ORTHANC)
+def proxied(tmp_path):
+    """The port of the shipped nginx configuration, without TLS, before a server that tells what reached it."""
+    if NGINX is None:
+        pytest.skip("no nginx here: apt-get install nginx")
+    behind = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
     port = find_port()
-    (tmp_path / "store").mkdir()
-    environment = {
-        **os.environ,
-        "ORTHANC_STORAGE": str(tmp_path / "store"),
-        "ORTHANC_HTTP_PORT": str(port),
-        "ORTHANC_DICOM_PORT": str(find_port()),
-        "ORTHANC_ICBIR_PASSWORD": PASSWORD,
-        "ORTHANC_PLUGINS": str(PLUGIN),
-    }
-    # The folder holds other files, which Orthanc passes over.
-    with open(tmp_path / "orthanc.log", "wb") as log:
-        server = subprocess.Popen([PROGRAM, str(FOLDER)], env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
+    text = re.sub(r"\n *ssl_\w+ [^;]*;", "", (DEPLOY / "nginx.conf").read_text())
+    text = text.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};").replace(":8501", f":{behind.server_port}")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{name}_temp_path {tmp_path}/{name};\n" for name in kinds)
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off;\npid {tmp_path}/pid;\nerror_log {tmp_path}/error.log;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{folders}{text}\n}}\n"
+    )
+    process = subprocess.Popen([NGINX, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
     try:
-        end = time.monotonic() + 20
-        while True:
+        for _ in range(100):
             try:
-                ask(f"{address}/system", PASSWORD)
+                http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
                 break
             except OSError:
-                assert server.poll() is None and time.monotonic() < end, (tmp_path / "orthanc.log").read_text()
+                assert process.poll() is None, (tmp_path / "error.log").read_text()
                 time.sleep(0.1)
-        yield address
+        yield port
     finally:
-        server.kill()
-        server.wait()
+        process.terminate()
+        process.wait(20)
+        behind.shutdown()
 
 
-def test_the_shipped_orthanc_lets_icbir_in_and_nobody_else_and_takes_its_results(shipped, tmp_path):
-    assert ask(f"{shipped}/dicom-web/studies", PASSWORD) == 200
-    assert ask(f"{shipped}/dicom-web/studies", None) == ask(f"{shipped}/dicom-web/studies", "another") == 401
-    outbox = Outbox(tmp_path / "outbox")
-    outbox.put(make_result_objects(make_result()).objects)
-    settings = PacsSettings(f"{shipped}/dicom-web", user="icbir", password=PASSWORD)
-    assert send_waiting(outbox, Destination("dicomweb", settings).get_opener()) == Sent(sent=3)
+def ask(port: int, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request(method, "/", headers={"Host": "films.example", **(headers or {})})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode(), {name.lower(): value for name, value in answer.getheaders()}
 
 
-def test_the_buttons_lead_to_the_address_that_opens_a_study():
-    from icbir_ui.state import PARAMETER_STUDY_UIDS
-
-    assert f"/search?{PARAMETER_STUDY_UIDS}=" == LINK
-    button = json.loads((FOLDER / "similar-cases.json").read_text())["OrthancExplorer2"]["UiOptions"]["CustomButtons"]
-    (of_study,) = button["study"]
-    assert of_study["Url"].endswith(f"{LINK}{{StudyInstanceUID}}") and of_study["HttpMethod"] == "GET"
-    assert LINK in (FOLDER / "ohif-similar-cases.js").read_text()
-
-
-def test_the_script_for_ohif_makes_a_link_of_the_study_on_the_screen():
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no Node.js here")
-    program = (
-        "global.window = {config: {routerBasename: '/'}, location: {search: '?StudyInstanceUIDs=1.2.3'},"
-        " open: (address) => console.log(address)};"
-        f"require({json.dumps(str(FOLDER / 'ohif-similar-cases.js'))});"
-        "const made = window.config.whiteLabeling.createLogoComponentFn({createElement: (kind, given) => given});"
-        "made.onClick({preventDefault: () => {}}); console.log(window.config.routerBasename);"
-    )
-    run = subprocess.run([node, "-e", program], capture_output=True, text=True, timeout=30)
-    assert run.stdout.split() == [f"http://127.0.0.1:8501{LINK}1.2.3", "/"], run.stderr
+def test_nginx_passes_web_sockets_and_the_host_and_takes_forged_names_away(proxied):
+    forged = {"X-Remote-User": "operator", "X-Remote-Groups": "operators", "Upgrade": "websocket"}
+    status, seen, headers = ask(proxied, headers=forged)
+    assert status == 200 and "host: films.example" in seen
+    assert "upgrade: websocket" in seen and "connection: upgrade" in seen
+    assert "operator" not in seen and headers["strict-transport-security"].startswith("max-age=")
+    assert "/" not in headers["server"], "no version"
 
 
-def test_the_containers_are_given_what_the_programs_read():
-    text = (FOLDER / "compose.yaml").read_text()
-    settings = (FOLDER.parents[1] / "docs" / "settings.md").read_text()
-    named = set(re.findall(r"^\s+(ICBIR_\w+):", text, re.M)) - {"ICBIR_HOST", "ICBIR_ADDRESS"}
-    assert named and all(f"`{name}`" in settings for name in named)
-    read = set(re.findall(r"\$\{((?:ORTHANC|ICBIR)_\w+)", (FOLDER / "orthanc.json").read_text()))
-    assert {"ORTHANC_ICBIR_PASSWORD", "ORTHANC_REMOTE", "ICBIR_HOST"} <= read
-    assert all(re.search(rf"^\s+{name}:", text, re.M) for name in ("ORTHANC_ICBIR_PASSWORD", "ORTHANC_REMOTE"))
+def test_nginx_refuses_what_is_larger_than_an_upload_may_be(proxied):
+    assert ask(proxied, "POST", {"Content-Length": str(201 << 20)})[0] == 413
+
+
+def test_the_service_unit_starts_a_command_that_there_is_and_shuts_the_rest_of_the_disk(tmp_path, capsys):
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str
+    unit.read(DEPLOY / "icbir.service")
+    service = unit["Service"]
+    words = service["ExecStart"].split()
+    assert words[0].endswith("/icbir") and main([words[1], "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(word in listed for word in words if word.startswith("--"))
+    assert service["User"] != "root" and service["ProtectSystem"] == "strict" and service["NoNewPrivileges"] == "yes"
+    assert words[2].startswith(service["ReadWritePaths"])
+
+
+def test_the_container_runs_as_nobody_special_and_needs_sign_in(capsys):
+    text = (DEPLOY / "Containerfile").read_text()
+    assert re.findall(r"^USER (\d+)$", text, re.M)[-1] != "0" and "--read-only" in text
+    assert "--without-sign-in" not in text and "--settings" in text
+    assert main(["app", "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(word in listed for word in re.findall(r'"(--[a-z-]+)"', text))
