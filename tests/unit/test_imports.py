@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "study": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation"},
     "pipeline": {"radiograph", "catalogue", "model", "saliency", "retrieval", "phantom"},
 }
+MAY_IMPORT["keeping"] = {*MAY_IMPORT["study"], "study"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"pipeline"}
 
 PAGES = ROOT / "icbir_ui"

@@ -1,0 +1,68 @@
+"""Commands that keep a workspace: backup, restore-backup, migrate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, record_audit
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    for command in (backup, restore_backup, migrate):
+        app.command()(command)
+
+
+def backup(
+    workspace: WorkspaceArgument,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the copy.")],
+    link: Annotated[
+        bool, typer.Option(help="Films as hard links where the file system allows it: quick, small.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a workspace while readers use it, with a hash of every file. ingest, train and index wait for it."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.keeping.backup import back_up
+
+    opened = Workspace.open(workspace)
+    with progress_bar("backup", unit="file") as progress:
+        report = back_up(opened, folder, link, progress)
+    record_audit(opened, "exported", ("folder", str(folder.absolute())), files=report.files)
+    text = f"{report.files} files, {report.size:,} bytes: {report.cases} cases, {report.ratings} ratings in '{folder}'."
+    emit(asdict(report), text, as_json)
+
+
+def restore_backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the copy.")],
+    workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="New folder for the workspace.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a workspace out of a copy that `backup` made, in a new folder; every file is checked by its hash."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.keeping.backup import restore_backup as restore
+
+    with progress_bar("restore", unit="file") as progress:
+        report = restore(folder, workspace, progress)
+    record_audit(Workspace.open(workspace), "imported", ("folder", str(folder.absolute())), files=report.files)
+    text = f"{report.cases} cases and {report.ratings} ratings in '{workspace}'. Next: icbir verify {workspace}"
+    emit(asdict(report), text, as_json)
+
+
+def migrate(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Bring the databases of a workspace that an earlier version made to this version. Make a backup first."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.keeping.migrating import migrate_workspace
+
+    found = migrate_workspace(Workspace.open(workspace))
+    lines = [
+        f"{one.name}: of this version ({one.after})"
+        if one.before == one.after
+        else f"{one.name}: from version {one.before} to {one.after}"
+        for one in found
+    ]
+    emit({"files": [asdict(one) for one in found]}, "\n".join(lines), as_json)

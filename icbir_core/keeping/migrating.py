@@ -1,0 +1,47 @@
+"""What an earlier version of the program made becomes what this one makes; nothing is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+
+from icbir_core.catalogue import schema as catalogue_schema
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.files import reading_own
+from icbir_core.keeping.backup import CATALOGUE, RATINGS
+from icbir_core.study import schema as ratings_schema
+from icbir_core.study.store import RatingsStore
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file: its name, the version that it had, and the one that it has now."""
+
+    name: str
+    before: int
+    after: int
+
+
+def migrate_workspace(workspace: Workspace) -> list[Migration]:
+    """Bring both databases to this version, and say from which; one that is of it stays as it is.
+
+    Each is changed in one transaction. Raises `CatalogueError` or `StudyError` for a newer version, which is refused.
+    """
+    found = []
+    with workspace.lock("catalogue", seconds=2.0):
+        before = _read_version(workspace, CATALOGUE)
+        workspace.catalogue.migrate()
+        found.append(Migration(CATALOGUE, before, catalogue_schema.VERSION))
+    if (workspace.path / RATINGS).is_file():
+        before = _read_version(workspace, RATINGS)
+        RatingsStore.open(workspace.path / RATINGS).close()
+        found.append(Migration(RATINGS, before, ratings_schema.VERSION))
+    return found
+
+
+def _read_version(workspace: Workspace, name: str) -> int:
+    """The version before anything opens the file, which may change it."""
+    path = workspace.path / name
+    with reading_own(f"'{name}'"), closing(sqlite3.connect(path, timeout=30)) as database:
+        return int(database.execute("PRAGMA user_version").fetchone()[0])
