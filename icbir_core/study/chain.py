@@ -110,13 +110,13 @@ class Head:
     def find_faults(self, digests: list[str]) -> list[str]:
         """What of a chain's hashes does not agree with the head, a sentence each."""
         if not self.path.is_file():
-            lost = f"'{self.path.name}', which knows the last rating, is missing; `repair` writes it anew."
+            lost = f"'{self.path.name}', which knows the last rating, is missing; the next rating writes it anew."
             return [lost] if digests else []
         try:
             held = read_json(self.path)
             number, digest = int(held["number"]), str(held["digest"])
         except (WorkspaceError, KeyError, TypeError, ValueError):
-            return [f"'{self.path.name}' is damaged; `repair` writes it anew."]
+            return [f"'{self.path.name}' is damaged; the next rating writes it anew."]
         if number > len(digests):
             return [f"{number - len(digests)} of {number} entries are missing at the end; restore the newest copy."]
         if number < 1 or digests[number - 1] != digest:
