@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shlex
 import sys
 import threading
 import time
@@ -195,10 +194,10 @@ class SearchService:
         """The sentence for readers while the catalogue holds films that no index holds yet; "" where there are none."""
         if self.error or not self._state.behind:
             return ""
-        command = f"icbir index {shlex.quote(str(self.workspace.path))}"
         return (
             "Films were added that are not searched yet, because the catalogue is newer than its index for "
-            f"{', '.join(self._state.behind)}: run `{command}`. The pages follow by themselves once it has ended."
+            f"{', '.join(self._state.behind)}. Whoever looks after this server must index them; the pages then follow "
+            "by themselves."
         )
 
     def describe_state(self) -> str:

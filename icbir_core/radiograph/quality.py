@@ -1,10 +1,11 @@
-"""The quality gate: does a film look like an ordinary upright frontal chest radiograph? It warns and never refuses.
+"""The quality gate: is this an ordinary upright frontal chest radiograph? It doubts, and leaves the rest to the reader.
 
-One model of ordinary films: an 8 × 8 grid of equalised grey and three band energies, taken as one Gaussian (mean and
-shrunk covariance of real films, Ledoit and Wolf 2004); the squared Mahalanobis distance over a limit says how unusual a
-film is (1 is the limit). It has seen no counter-example, so it can be surprised by anything. What is unusual as it is
-but ordinary once inverted or turned is named so; two linear models, fitted to stand-ins, name what may be a lateral.
-`benchmarks/quality_gate.py` makes `assets/quality_gate.json` and prints false alarms and detection rates.
+Three small networks (a 16 × 16 grid of equalised grey and three band energies, one hidden layer) were taught real and
+simulated films against other pictures, parts of films, and films inverted or turned. A film is doubted where the mean
+of their log odds is below its limit, or where it is far from one Gaussian of ordinary films (8 × 8 grid, mean and
+shrunk covariance, Ledoit and Wolf 2004; 1 is its limit, `UNUSUAL` is far). What becomes ordinary once inverted or
+turned is named so; two linear models, fitted to stand-ins, name what may be a lateral. `benchmarks/quality_gate.py`
+makes `assets/quality_gate.json` and prints false alarms and detection rates.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from icbir_core.types import UNKNOWN, Radiograph
 MODEL_PATH = find_program_folder() / "assets" / "quality_gate.json"
 THUMBNAIL = 64
 GRID = 8
+FINE = 16
 BANDS = (32, 16, 8)
 FEATURES = GRID * GRID + len(BANDS)
-# A film whose inverted or turned copy is this much nearer to ordinary films is named even where it is not unusual.
-MUCH_NEARER = 0.6
 # Farther from ordinary films than any lateral stand-in: a photograph or noise, whatever the lateral models say.
 LATERAL_REACH = 2.0
+# So unusual is one of some three hundred films of patients that the Gaussian was not fitted to.
+UNUSUAL = 1.5
 LONGEST_ASPECT = 2.0
 COARSEST = 128
 
@@ -72,13 +74,19 @@ class QualityReport:
 @dataclass(frozen=True, eq=False)
 class QualityModel:
     """mean (F,) and precision (F, F) of ordinary films, the limit of their squared distance; and for each lateral
-    stand-in a weight (F,) and an offset, positive where a film is more like the stand-in. F = `FEATURES`."""
+    stand-in a weight (F,) and an offset, positive where a film is more like the stand-in. F = `FEATURES`.
+
+    networks : each weights (G, H), offsets (H,), weights (H,) and an offset, G features of a `FINE` grid.
+    ordinary_limit : of the mean of their log odds.
+    """
 
     mean: np.ndarray
     precision: np.ndarray
     limit: float
     lateral_weights: np.ndarray
     lateral_offsets: np.ndarray
+    networks: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, float], ...]
+    ordinary_limit: float
 
     def measure(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distances over the limit of features (N, F): float64 (N,)."""
@@ -89,19 +97,33 @@ class QualityModel:
         """The larger margin of log odds of the lateral stand-ins: float64 (N,), above 0 where it warns."""
         return np.asarray((np.atleast_2d(features) @ self.lateral_weights.T + self.lateral_offsets).max(axis=1))
 
+    def score_ordinary(self, features: np.ndarray) -> np.ndarray:
+        """Mean log odds of the networks over their limit: float64 (N,), below 0 where a film is doubted."""
+        features = np.atleast_2d(features)
+        odds = [np.maximum(features @ one + offsets, 0) @ two + last for one, offsets, two, last in self.networks]
+        return np.asarray(np.mean(odds, axis=0) - self.ordinary_limit)
+
+
+def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """The film (H, W) squeezed to 64 × 64 (chest films fill their frame, whatever its aspect) and equalised."""
+    return equalise_contrast(resize_film(pixels, THUMBNAIL, THUMBNAIL))
+
 
 def describe_grey(pixels: np.ndarray) -> np.ndarray:
-    """What the gate sees of a film (H, W): float64 (FEATURES,), grid row by row (mean 0, deviation 1), then bands.
+    """What the Gaussian sees of a film (H, W): float64 (FEATURES,)."""
+    return describe_thumbnail(make_thumbnail(pixels), GRID)
 
-    The film is squeezed to 64 × 64 (chest films fill their frame, whatever its aspect) and equalised. Band energies are
-    logarithms of the deviation between a scale and the next coarser one, over that of the grid.
+
+def describe_thumbnail(thumbnail: np.ndarray, side: int) -> np.ndarray:
+    """A thumbnail's grid of `side` × `side`, row by row (mean 0, deviation 1), then its bands: float64 (side² + 3,).
+
+    Band energies are logarithms of the deviation between a scale and the next coarser one, over that of the grid.
     """
-    thumbnail = equalise_contrast(resize_film(pixels, THUMBNAIL, THUMBNAIL))
-    grid = resize_film(thumbnail, GRID, GRID)
+    grid = resize_film(thumbnail, side, side)
     deviation = float(grid.std()) + 1e-3
     bands, finer = [], thumbnail
-    for side in BANDS:
-        coarser = resize_film(finer, side, side)
+    for scale in BANDS:
+        coarser = resize_film(finer, scale, scale)
         rest = finer - cv2.resize(coarser, finer.shape[::-1], interpolation=cv2.INTER_LINEAR)
         bands.append(np.log(float(rest.std()) / deviation + 1e-3))
         finer = coarser
@@ -110,8 +132,10 @@ def describe_grey(pixels: np.ndarray) -> np.ndarray:
 
 def transform_features(features: np.ndarray, inverted: bool, turns: int) -> np.ndarray:
     """The features of the same film inverted and turned by quarter turns counter-clockwise (bands do not change)."""
-    grid = np.rot90(features[: GRID * GRID].reshape(GRID, GRID), turns)
-    return np.concatenate([(-grid if inverted else grid).ravel(), features[GRID * GRID :]])
+    cells = len(features) - len(BANDS)
+    side = round(np.sqrt(cells))
+    grid = np.rot90(features[:cells].reshape(side, side), turns)
+    return np.concatenate([(-grid if inverted else grid).ravel(), features[cells:]])
 
 
 def assess_quality(radiograph: Radiograph, model: QualityModel | None = None) -> QualityReport:
@@ -120,15 +144,15 @@ def assess_quality(radiograph: Radiograph, model: QualityModel | None = None) ->
     model : None takes the one of `assets/quality_gate.json`. Raises `ManifestMismatch` where that file was altered.
     """
     model = model or load_quality_model()
-    features = describe_grey(radiograph.pixels)
+    thumbnail = make_thumbnail(radiograph.pixels)
+    features, fine = (describe_thumbnail(thumbnail, side) for side in (GRID, FINE))
     keys = [(inverted, turns) for inverted in (False, True) for turns in range(4)]
-    distances = dict(
-        zip(keys, model.measure(np.stack([transform_features(features, *key) for key in keys])), strict=True)
-    )
-    distance = float(distances[False, 0])
+    scores = model.score_ordinary(np.stack([transform_features(fine, *key) for key in keys]))
+    distance = float(model.measure(features)[0])
     warnings = _judge_header(radiograph)
     if not warnings:
-        warnings = _judge_grey(distances, float(model.score_lateral(features)[0]))
+        ordinary = dict(zip(keys, map(float, scores), strict=True))
+        warnings = _judge_grey(ordinary, distance, float(model.score_lateral(features)[0]))
     return QualityReport((*_judge_colour(radiograph), *warnings, *_judge_identity(radiograph)), distance)
 
 
@@ -175,13 +199,14 @@ def _judge_header(radiograph: Radiograph) -> list[QualityWarning]:
     return [QualityWarning(kind, text, 1.0) for kind, text in found]
 
 
-def _judge_grey(distances: dict[tuple[bool, int], float], lateral: float) -> list[QualityWarning]:
-    distance = distances[False, 0]
-    best = min(distances, key=distances.__getitem__)
-    nearer = distances[best]
-    if best != (False, 0) and nearer <= 1.0 and (distance > 1.0 or nearer < MUCH_NEARER * distance):
+def _judge_grey(ordinary: dict[tuple[bool, int], float], distance: float, lateral: float) -> list[QualityWarning]:
+    """ordinary : by inversion and quarter turns, above 0 where such a copy is an ordinary film."""
+    if ordinary[False, 0] >= 0.0 and distance <= UNUSUAL:
+        return []
+    best = max(ordinary, key=ordinary.__getitem__)
+    score = max(1.0, distance)
+    if best != (False, 0) and ordinary[best] >= 0.0:
         inverted, turns = best
-        score = float(max(1.0, distance))
         found = []
         if inverted:
             text = "The film looks inverted (bone dark, air bright): check its grey scale before trusting the result."
@@ -193,10 +218,8 @@ def _judge_grey(distances: dict[tuple[bool, int], float], lateral: float) -> lis
     if lateral > 0.0 and distance <= LATERAL_REACH:
         text = "The film may be a lateral or show half a chest: the networks know whole frontal films only."
         return [QualityWarning("lateral", text, 1.0 + lateral)]
-    if distance > 1.0:
-        text = "This does not look like an ordinary frontal chest film: check that it is the right picture."
-        return [QualityWarning("not_chest", text, distance)]
-    return []
+    text = "This does not look like a whole, ordinary frontal chest film: check that it is the right picture."
+    return [QualityWarning("not_chest", text, score)]
 
 
 def hash_model(model: dict[str, Any]) -> str:
@@ -214,6 +237,10 @@ def parse_quality_model(model: dict[str, Any]) -> QualityModel:
         float(model["limit"]),
         np.array(model["lateral_weights"]),
         np.array(model["lateral_offsets"]),
+        tuple(
+            (np.array(one), np.array(two), np.array(three), float(last)) for one, two, three, last in model["networks"]
+        ),
+        float(model["ordinary_limit"]),
     )
 
 

@@ -111,12 +111,14 @@ def _warn(study: Study, readers: Sequence[str], scores: np.ndarray) -> list[str]
     if len(study.queries) < 20:
         few = count_of(len(study.queries), "query", "queries")
         notes.append(
-            f"Only {few}: the intervals are wide; `icbir study plan --effect 0.05` says how many would "
-            "show a difference of 0.05 in nDCG."
+            f"Only {few}: the intervals are wide; the guide to evaluation says how to find the number of queries that "
+            "would show a difference of 0.05 in nDCG."
         )
     missing = float(np.isnan(scores).mean()) if scores.size else 1.0
     if "similarity" in study.tasks and missing > 0:
-        notes.append(f"{missing:.0%} of the expected first scores are missing or 'cannot judge'; they are left out.")
+        notes.append(
+            f"{100 * missing:.0f} % of the expected first scores are missing or 'cannot judge'; they are left out."
+        )
     return notes
 
 

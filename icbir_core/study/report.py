@@ -71,7 +71,7 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
         change = result.maps["change_of_score"]
         text = (
             f"Score with maps minus without: {show_interval(change['difference'])}, p = "
-            f"{show_number(change['p_value'])}; {result.maps['changed_scores']:.0%} of the scores changed."
+            f"{show_number(change['p_value'])}; {100 * result.maps['changed_scores']:.0f} % of the scores changed."
         )
         if "alpha_with_maps" in result.maps:
             text += (
@@ -121,7 +121,7 @@ def _tabulate_agreement(result: StudyResult) -> list[Table]:
 
 def _tabulate_repeats(study: Study, result: StudyResult) -> list[Table]:
     rows = [
-        [reader, str(v["repeats"]), f"{v['same_score']:.0%}", f"{v['within_one_step']:.0%}",
+        [reader, str(v["repeats"]), f"{100 * v['same_score']:.0f} %", f"{100 * v['within_one_step']:.0f} %",
          show_number(v["weighted_kappa"]), show_number(v["standard_deviation"], 2)]
         for reader, v in result.within_readers.items()
     ]  # fmt: skip

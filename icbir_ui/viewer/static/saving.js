@@ -116,7 +116,7 @@ function composePicture(viewer) {
   const font = `${14 * ratio}px sans-serif`, width = Math.max(layout.width, 260 * ratio);
   pen.font = font;
   const fit = (text) => wrapText(pen, text, width - 2 * MARGIN * ratio), notes = [];
-  if (viewer.colours.length && viewer.memory.overlay) {
+  if (viewer.colours.length && panes.some((one) => viewer.isMapped(one))) {
     const [low, high] = viewer.legendEnds();
     notes.push(...fit(`${low} … ${high}  ·  ${viewer.data.legend ?? ""}`));
     notes.ramp = true;

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 
 from icbir_core.errors import ManifestMismatch
 from icbir_core.files import sha256_of_file
+from icbir_core.phantom import simulate_film
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.quality import (
     FEATURES,
-    GRID,
+    FINE,
     MODEL_PATH,
     assess_quality,
     describe_grey,
@@ -30,11 +33,8 @@ def make_radiograph(pixels: np.ndarray, **fields) -> Radiograph:
 
 @pytest.fixture(scope="module")
 def ordinary_film() -> np.ndarray:
-    """The gate's own idea of an ordinary film, drawn large: the mean of its grid, with its fine detail put back."""
-    grid = load_quality_model().mean[: GRID * GRID].reshape(GRID, GRID)
-    smooth = np.kron(grid, np.ones((32, 32)))
-    film = 0.5 + 0.12 * smooth + 0.03 * np.random.default_rng(0).standard_normal(smooth.shape)
-    return np.clip(film, 0, 1).astype(np.float32)
+    """A simulated film that the gate was not taught."""
+    return simulate_film(7_500_001, 256).pixels.astype(np.float32) / 255
 
 
 def test_the_distance_is_the_mahalanobis_distance():
@@ -50,12 +50,22 @@ def test_the_distance_is_the_mahalanobis_distance():
     assert model.measure(model.mean)[0] == 0.0
 
 
+def test_the_score_is_the_mean_log_odds_of_the_networks_over_their_limit():
+    model, features = load_quality_model(), np.random.default_rng(3).standard_normal(FINE * FINE + 3)
+    odds = []
+    for one, offsets, two, last in model.networks:
+        hidden = [max(0.0, sum(features * one[:, unit]) + offsets[unit]) for unit in range(len(offsets))]
+        odds.append(sum(value * two[unit] for unit, value in enumerate(hidden)) + last)
+    assert len(odds) == 3
+    assert model.score_ordinary(features)[0] == pytest.approx(sum(odds) / 3 - model.ordinary_limit)
+
+
 def test_features_of_a_turned_and_inverted_film_are_turned_and_inverted(ordinary_film):
     features = describe_grey(ordinary_film)
     assert features.shape == (FEATURES,)
     for turns in range(4):
         made = describe_grey(np.rot90(ordinary_film, turns))
-        assert np.corrcoef(made, transform_features(features, False, turns))[0, 1] > 0.995
+        assert np.corrcoef(made, transform_features(features, False, turns))[0, 1] > 0.99
         # Equalisation clips histograms from one side, so inversion is not exact.
         made = describe_grey(np.rot90(1.0 - ordinary_film, turns))
         assert np.corrcoef(made, transform_features(features, True, turns))[0, 1] > 0.98
@@ -109,6 +119,24 @@ def test_a_picture_in_colour_is_judged_by_its_grey_as_well(ordinary_film):
 def test_noise_is_no_chest(seed):
     report = assess_quality(make_radiograph(np.random.default_rng(seed).random((128, 128))))
     assert report.kinds == ("not_chest",) and report.distance > 1.0 and report.warnings[0].score == report.distance
+
+
+def test_photographs_are_refused_and_simulated_films_are_not():
+    folder = Path(skimage.data.__file__).parent
+    names = (
+        "astronaut.png",
+        "camera.png",
+        "chelsea.png",
+        "coins.png",
+        "moon.png",
+        "page.png",
+        "rocket.jpg",
+        "text.png",
+    )
+    pictures = [cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255 for name in names]
+    assert sum(bool(assess_quality(make_radiograph(one)).warnings) for one in pictures) >= len(names) - 1
+    films = [simulate_film(seed, 192).pixels.astype(np.float32) / 255 for seed in range(7_500_010, 7_500_030)]
+    assert sum(bool(assess_quality(make_radiograph(one)).warnings) for one in films) <= 2
 
 
 def test_an_altered_model_is_refused(tmp_path):
