@@ -137,7 +137,7 @@ def test_two_readers_sign_in_and_out_and_share_nothing(signed, open_signed):
     assert grace != ada and not {"ada", "grace"} & {grace, ada}
     for page, offered in ((first, 0), (second, 1)):
         page.goto(f"{address}/results")
-        page.get_by_text("No reading study here yet").wait_for()
+        page.get_by_text("There is no reading study yet").wait_for()
         page.get_by_role("button", name="sign out").wait_for()
         assert page.get_by_text("Import a study").count() == offered
     first.reload()
