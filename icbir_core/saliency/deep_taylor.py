@@ -19,7 +19,7 @@ METHOD = "deep_taylor"
 
 
 def _read_kernel(node: Node, nodes: list[Node]) -> Rule:
-    norm = find_following_norm(node, nodes) if node.kind == "conv" else None
+    norm = None if node.kind == "dense" else find_following_norm(node, nodes)
     return rules.AlphaOneBetaZero(
         *rules.read_linear(node.layer),
         nonnegative=nodes[node.inputs[0]].nonnegative,
@@ -29,8 +29,14 @@ def _read_kernel(node: Node, nodes: list[Node]) -> Rule:
 
 def _read_relu(node: Node, nodes: list[Node]) -> Rule:
     # A kernel hands an input of 0 no relevance, so that the gate would only repeat what is so already.
-    by_kernels = all(other.kind in ("conv", "dense") for other in find_consumers(node, nodes))
-    return rules.PassThrough(tf.nn.relu) if by_kernels else rules.Gate()
+    by_kernels = all(other.kind in ("conv", "depthwise", "dense") for other in find_consumers(node, nodes))
+    function = tf.nn.relu6 if node.kind == "relu6" else tf.nn.relu
+    return rules.PassThrough(function) if by_kernels else rules.Gate(function)
+
+
+def read_rescaling(node: Node) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset, float32, of a layer that brings the film to a network's own form."""
+    return np.asarray(node.layer.scale, np.float32), np.asarray(node.layer.offset, np.float32)
 
 
 SHARED_RULES: Mapping[str, Recipe] = {
@@ -39,15 +45,19 @@ SHARED_RULES: Mapping[str, Recipe] = {
     ),
     "max_pool": lambda node, nodes: rules.WinnerTakesAll(node.layer),
     "concatenate": lambda node, nodes: rules.Split([tensor.shape[-1] for tensor in node.layer.input]),
+    "add": lambda node, nodes: rules.SharedSum(),
+    "rescale": lambda node, nodes: rules.Affine(*read_rescaling(node)),
     "pad": lambda node, nodes: rules.Crop(node.layer),
     "identity": lambda node, nodes: rules.PassThrough(),
 }
-"""What every recipe does alike: unchanged through normalisation, winner takes all, split, crop."""
+"""What every recipe does alike: unchanged through normalisation, winner takes all, split, shares of a sum, crop."""
 RULES: Mapping[str, Recipe] = {
     **SHARED_RULES,
     "conv": _read_kernel,
+    "depthwise": _read_kernel,
     "dense": _read_kernel,
     "relu": _read_relu,
+    "relu6": _read_relu,
     "average_pool": lambda node, nodes: rules.UniformSpread(node.layer),
     "global_average_pool": lambda node, nodes: rules.UniformSpread(),
     "sigmoid": lambda node, nodes: rules.PassThrough(tf.sigmoid),

@@ -27,8 +27,8 @@ def _is_plain_kernel(layer: keras.layers.Layer) -> bool:
 
 
 def find_kind(layer: keras.layers.Layer, method: str) -> str:
-    """The kind of a layer: "conv", "dense", "batch_norm", "relu", "sigmoid", "identity", "max_pool", "average_pool",
-    "global_average_pool", "concatenate", "pad" or "input".
+    """The kind of a layer: "conv", "depthwise", "dense", "batch_norm", "relu", "relu6", "sigmoid", "identity",
+    "max_pool", "average_pool", "global_average_pool", "concatenate", "add", "rescale", "pad" or "input".
 
     Raises UnsupportedLayer for every other layer, and for variants (dilated or grouped convolution, a kernel with its
     own activation, a leaky ReLU) that the rules here do not cover.
@@ -40,12 +40,17 @@ def find_kind(layer: keras.layers.Layer, method: str) -> str:
     elif type(layer) is layers.Conv2D:
         plain = _is_plain_kernel(layer) and layer.groups == 1 and tuple(layer.dilation_rate) == (1, 1)
         kind = "conv" if plain and layer.padding in ("same", "valid") else None
+    elif type(layer) is layers.DepthwiseConv2D:
+        plain = _is_plain_kernel(layer) and layer.depth_multiplier == 1 and tuple(layer.dilation_rate) == (1, 1)
+        even = len(set(layer.strides)) == 1 and layer.padding in ("same", "valid")
+        kind = "depthwise" if plain and even else None
     elif type(layer) is layers.Dense:
         kind = "dense" if _is_plain_kernel(layer) else None
     elif type(layer) is layers.BatchNormalization:
         kind = "batch_norm" if layer.axis in (-1, 3) else None
     elif type(layer) is layers.ReLU:
-        kind = "relu" if layer.max_value is None and not layer.negative_slope and not layer.threshold else None
+        plain = not layer.negative_slope and not layer.threshold
+        kind = {None: "relu", 6.0: "relu6"}.get(layer.max_value) if plain else None
     elif type(layer) is layers.Activation:
         name = keras.activations.serialize(layer.activation)
         kind = {"relu": "relu", "sigmoid": "sigmoid", "linear": "identity"}.get(name if isinstance(name, str) else "")
@@ -59,6 +64,10 @@ def find_kind(layer: keras.layers.Layer, method: str) -> str:
         kind = "global_average_pool" if not layer.keepdims else None
     elif type(layer) is layers.Concatenate:
         kind = "concatenate" if layer.axis in (-1, 3) else None
+    elif type(layer) is layers.Add:
+        kind = "add"
+    elif type(layer) is layers.Rescaling:
+        kind = "rescale"
     elif type(layer) is layers.ZeroPadding2D:
         kind = "pad"
     if kind is None or getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -89,8 +98,10 @@ def list_nodes(model: keras.Model, method: str) -> list[Node]:
         if kind == "sigmoid" and tensor is not model.output:
             raise UnsupportedLayer(layer.name, "sigmoid before the output", method)
         sources = tuple(positions[(id(one._keras_history.operation), one._keras_history.node_index)] for one in inputs)
-        passes = kind in ("identity", "max_pool", "average_pool", "global_average_pool", "concatenate", "pad")
-        nonnegative = kind in ("relu", "sigmoid") or (passes and all(nodes[one].nonnegative for one in sources))
+        passes = kind in ("identity", "max_pool", "average_pool", "global_average_pool", "concatenate", "add", "pad")
+        nonnegative = kind in ("relu", "relu6", "sigmoid") or (
+            passes and all(nodes[one].nonnegative for one in sources)
+        )
         positions[key] = len(nodes)
         nodes.append(Node(layer.name, kind, layer, sources, nonnegative))
     return nodes
@@ -111,4 +122,4 @@ def find_following_norm(node: Node, nodes: list[Node]) -> Node | None:
 def is_merged_norm(node: Node, nodes: list[Node]) -> bool:
     """Whether a batch normalisation is the only reader of a convolution, so that one step can do both."""
     source = nodes[node.inputs[0]]
-    return source.kind == "conv" and find_following_norm(source, nodes) is node
+    return source.kind in ("conv", "depthwise") and find_following_norm(source, nodes) is node

@@ -8,6 +8,7 @@ see the layers above. Low similarity is good in both. Neither can rank methods a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import keras
 import numpy as np
@@ -48,15 +49,25 @@ def cascade(model: keras.Model, seed: int = 0) -> Iterator[tuple[str, keras.Mode
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     generator = np.random.default_rng(seed)
-    for stage, prefixes in STAGES:
-        layers = [layer for layer in copy.layers if layer.get_weights() and layer.name.startswith(prefixes)]
-        if not layers:
-            continue
+    for stage, layers in list_stages(copy):
         for layer in layers:
             _shuffle(layer, generator)
         fresh = keras.models.clone_model(copy)
         fresh.set_weights(copy.get_weights())
         yield stage, fresh
+
+
+def list_stages(model: keras.Model) -> list[tuple[str, list[keras.layers.Layer]]]:
+    """The stages of a network from the head down, each with its layers that have weights: those of `STAGES` for a
+    DenseNet, for another backbone the head and then quarters of the layers below it."""
+    weighted = [layer for layer in model.layers if layer.get_weights()]
+    named = [(stage, [one for one in weighted if one.name.startswith(prefixes)]) for stage, prefixes in STAGES]
+    if sum(len(layers) for _, layers in named) != len(weighted):
+        below = [layer for layer in weighted if layer.name != LOGITS_LAYER]
+        cuts = [round(len(below) * part / 4) for part in range(5)]
+        quarters = [below[low:high] for low, high in pairwise(cuts)][::-1]
+        named = [named[0], *((stage, part) for (stage, _), part in zip(STAGES[1:], quarters, strict=True))]
+    return [(stage, layers) for stage, layers in named if layers]
 
 
 def make_random_heads(model: keras.Model, count: int = 4, seed: int = 0) -> keras.Model:

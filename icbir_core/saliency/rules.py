@@ -59,15 +59,50 @@ class Matrix:
         return tf.matmul(values, kernel, transpose_b=True)
 
 
-Linear = Convolution | Matrix
+class Depthwise:
+    """The linear map of a DepthwiseConv2D without bias, each channel by itself, and its exact transpose.
+
+    A kernel (k, k, C, M) gives the C channels of each of the M one after another, as kernels of other layers that are
+    put side by side do.
+    """
+
+    def __init__(self, strides: tuple[int, int], padding: str):
+        self.strides = [1, *strides, 1]
+        self.padding = padding.upper()
+
+    def apply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        parts = tf.unstack(kernel, axis=-1)
+        return tf.concat([tf.nn.depthwise_conv2d(x, one[..., None], self.strides, self.padding) for one in parts], -1)
+
+    def transpose(self, values: tf.Tensor, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+            input_sizes=tf.shape(x),
+            filter=kernel,
+            out_backprop=values,
+            strides=self.strides,
+            padding=self.padding,
+        )
+
+
+Linear = Convolution | Depthwise | Matrix
 Weights = tuple[Linear, np.ndarray, np.ndarray | None]
 
 
 def read_linear(layer: keras.layers.Layer) -> Weights:
-    """The linear map, the kernel and the bias (None without one) of a Conv2D or Dense layer, float32."""
-    linear = Convolution(tuple(layer.strides), layer.padding) if hasattr(layer, "strides") else Matrix()
+    """The linear map, the kernel and the bias (None without one) of a Conv2D, DepthwiseConv2D or Dense, float32."""
+    linear: Linear = Matrix()
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        linear = Depthwise(tuple(layer.strides), layer.padding)
+    elif hasattr(layer, "strides"):
+        linear = Convolution(tuple(layer.strides), layer.padding)
     bias = np.asarray(layer.bias, np.float32) if layer.use_bias else None
     return linear, np.asarray(layer.kernel, np.float32), bias
+
+
+def scale_outputs(linear: Linear, kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The kernel of a layer whose outputs are multiplied by scale (C,)."""
+    found: np.ndarray = kernel * (scale[:, None] if isinstance(linear, Depthwise) else scale)
+    return found
 
 
 def read_affine(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +156,7 @@ class AlphaOneBetaZero:
         own = kernel
         if following is not None:
             scale, shift = following
-            own, bias = kernel * scale, shift if bias is None else bias * scale + shift
+            own, bias = scale_outputs(linear, kernel, scale), shift if bias is None else bias * scale + shift
         self.bias = None if bias is None else tf.constant(bias)
         self.denominator_bias = None if denominator_bias is None else tf.constant(denominator_bias)
         self.positive = tf.constant(np.maximum(kernel, 0))
@@ -250,10 +285,16 @@ class PassThrough:
 
 
 class Gate:
-    """ReLU by its gradient: relevance passes where the input is above 0 and is lost elsewhere."""
+    """ReLU by its gradient: relevance passes where the input is above 0 and is lost elsewhere.
+
+    ReLU6 alike: where it is cut at 6 its gradient is 0, but the 6 that it hands on is a contribution as any other.
+    """
+
+    def __init__(self, function: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu):
+        self.function = function
 
     def forward(self, x: tf.Tensor) -> Forward:
-        y = tf.nn.relu(x)
+        y = self.function(x)
         return y, y
 
     def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
@@ -315,6 +356,23 @@ class ProportionalSpread(UniformSpread):
     def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
         x, y, shape = kept
         return (x * self.spread(relevance / (y + tf.where(y >= 0.0, EPSILON, -EPSILON)), shape),)
+
+
+class SharedSum:
+    """Addition: R_i = x_i[sign] / Σ_j x_j[sign] · R, where [sign] keeps the inputs that have the sign of the sum.
+
+    What holds the sum back gets nothing, so that no share is larger than the whole and the total is kept; for a sum
+    above 0 it is z+ with weights of 1. Nothing passes where the sum is exactly 0.
+    """
+
+    def forward(self, *inputs: tf.Tensor) -> Forward:
+        return tf.add_n(inputs), inputs
+
+    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
+        signs = tf.sign(tf.add_n(kept))
+        parts = [tf.maximum(signs * one, 0.0) for one in kept]
+        share = tf.math.divide_no_nan(relevance, tf.add_n(parts))
+        return tuple(one * share for one in parts)
 
 
 class Split:
