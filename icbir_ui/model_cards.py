@@ -10,6 +10,7 @@ from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.files import find_program_folder
+from icbir_core.retrieval.model_choice import find_encoders
 from icbir_core.retrieval.target_files import get_classifier_path, list_saliency_cards
 from icbir_ui.errors import escape_markdown
 
@@ -39,7 +40,23 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def find_cards(workspace: Workspace) -> list[Card]:
-    """The classifier's card, then those of the saliency classifiers; the starter's where the workspace has none."""
+    """The classifier's card, then those of the saliency classifiers, the starter's where the workspace has none; then
+    those of the encoders that a target was indexed with."""
+    return [*_find_classifiers(workspace), *_find_encoders(workspace)]
+
+
+def _find_encoders(workspace: Workspace) -> list[Card]:
+    known, entries = find_encoders(workspace), workspace.read_manifest()["artefacts"].values()
+    names = sorted({name for entry in entries for name in entry.get("encoders", {}) if name in known})
+    read = ((name, _read(known[name])) for name in names)
+    return [
+        Card(f"Encoder, {manifest.get('title', name)}", manifest, STARTER in known[name].parents)
+        for name, manifest in read
+        if manifest
+    ]
+
+
+def _find_classifiers(workspace: Workspace) -> list[Card]:
     own = _read(get_classifier_path(workspace).with_suffix(".json"))
     if own is None:
         names = (("Classifier", "starter_classifier"), ("Saliency classifier", "starter_saliency_classifier"))

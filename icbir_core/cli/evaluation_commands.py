@@ -53,6 +53,13 @@ def evaluate(
     methods: Annotated[
         str | None, typer.Option(help="Methods and controls, separated by commas (default: all).")
     ] = None,
+    encoders: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare these encoders of the index instead of methods, over all findings: names with commas, "
+            "classifier for the workspace's own, or all."
+        ),
+    ] = None,
     single_query: Annotated[bool, typer.Option(help="silva2020: one query a split, as released.")] = False,
     truth: Annotated[list[Path] | None, typer.Option(help="simulated: a folder with truth.jsonl; repeatable.")] = None,
     retrain: Annotated[
@@ -92,6 +99,15 @@ def evaluate(
     )
     opened = Workspace.open(workspace)
     announce_device(device)
+    if encoders is not None:
+        from icbir_core.evaluation import encoder_comparison as comparison
+
+        with progress_bar("evaluate") as progress:
+            found = comparison.run_comparison(opened, options, _split(encoders), progress)
+        if report is not None:
+            write_text_atomically(report, comparison.render_comparison(found))
+        emit(comparison.comparison_to_json(found), comparison.comparison_to_text(found), as_json)
+        return
     with progress_bar("evaluate") as progress:
         result = run_evaluation(opened, options, progress)
     if report is not None:

@@ -39,6 +39,13 @@ def index(
     methods: Annotated[
         str | None, typer.Option(help=f"Of {', '.join(SEARCH_METHODS)}, with commas (default: all that can be).")
     ] = None,
+    encoders: Annotated[
+        str | None,
+        typer.Option(
+            help="Networks to compare beside the classifier, with commas, or none (default: the workspace's own, and "
+            "with the starter models those that come with the program)."
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -49,10 +56,15 @@ def index(
 
     opened = Workspace.open(workspace)
     announce_device(device)
-    chosen = None if methods is None else tuple(part.strip() for part in methods.split(",") if part.strip())
+    named = None if encoders is None else () if encoders.strip() == "none" else _split(encoders)
     with progress_bar("index", "case") as progress:
         report = index_workspace(
-            opened, require_canonical_name(target) if target else None, chosen, device, progress=progress
+            opened,
+            require_canonical_name(target) if target else None,
+            None if methods is None else _split(methods),
+            device,
+            progress=progress,
+            encoders=named,
         )
     if report.starter:
         say("This workspace has no models of its own: the starter models were used. `train` makes its own.")
@@ -82,6 +94,10 @@ def index(
         raise typer.Exit(1)
 
 
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def query(
     workspace: WorkspaceArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Films: PNG, JPEG or DICOM.")],
@@ -100,10 +116,12 @@ def query(
 ) -> None:
     """Find the most similar cases of the catalogue. A film that cannot be read does not stop the others; exit 1
     then."""
+    from icbir_core.catalogue import Workspace
     from icbir_core.errors import IcbirError
     from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph import assess_quality
     from icbir_core.retrieval.retriever import Retriever
+    from icbir_core.retrieval.target_files import list_targets
     from icbir_core.settings import SearchFilter, SearchSettings
 
     settings = SearchSettings(
@@ -115,7 +133,9 @@ def query(
         same_patient=same_patient,
         identical_image=identical_image,
     )
-    retriever = Retriever.open(workspace, settings.target, device)
+    opened = Workspace.open(workspace)
+    indexed = settings.target if settings.target in list_targets(opened) else None  # else another index may serve it
+    retriever = Retriever.open(opened, indexed, device)
     chosen = announce_device(device)
     failed = 0
     for image in images:
@@ -209,7 +229,7 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
     def name(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
 
-    method = retriever.get_target(ranking.target).map_method
+    method = retriever.find_target(ranking.target).map_method
     stem = name(Path(ranking.query).stem)
     scale = save_overlay(retriever, asked, folder / f"{stem}_query.png", method, ranking.target)
     own = smooth_for_display(retriever.map_of(asked, method, ranking.target))

@@ -15,6 +15,7 @@ from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.plugins import load_reference
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.methods import FEATURES, SALIENCY_FEATURES, SEARCH_METHODS, SearchMethod
+from icbir_core.retrieval.side_by_side import list_fields
 from icbir_core.rounding import clear_rounding, invert_lengths
 
 FINDINGS = "findings"
@@ -49,8 +50,8 @@ EVALUATED_ALONE: Mapping[str, SearchMethod] = {
 }  # fmt: skip
 """What is compared for its own sake beside the methods of a search: variants, and controls."""
 DEFAULT_METHODS: tuple[str, ...] = (
-    "ssim", "cnn", "ig_cbir", "cnn_centred", "ig_cbir_centred", "hybrid", "hybrid_centred", "findings",
-    "hybrid_findings",
+    "encoders_centred", "ssim", "cnn", "ig_cbir", "cnn_centred", "ig_cbir_centred", "hybrid", "hybrid_centred",
+    "findings", "hybrid_findings",
 )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmS
         measure: Callable[[np.ndarray, np.ndarray], np.ndarray] = load_reference(method.measure)
         return measure(source.get(queries, method.field), source.get(catalogue, method.field))
     left, right = [], []
-    for part in method.fields:
+    for part in list_fields(method, source.encoders):
         one, other = (_get(source, films, part) for films in (queries, catalogue))
         scale: float | np.ndarray = 1.0
         if method.centred:

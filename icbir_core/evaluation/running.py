@@ -21,6 +21,7 @@ from icbir_core.evaluation.protocols import (
 from icbir_core.evaluation.retraining import SUFFIX, retrain
 from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.files import PathLike
+from icbir_core.retrieval.model_choice import Models
 from icbir_core.types import Progress
 
 PROTOCOLS = ("held-out", "silva2020", "simulated")
@@ -66,7 +67,7 @@ def run_protocol(workspace: Workspace, options: EvaluationOptions, progress: Pro
     from icbir_core.retrieval.retriever import Retriever
 
     opened = Retriever.open(workspace, options.target, options.device).get_target()
-    methods, notes = _choose_methods(options.methods, opened.models.saliency_classifier is not None)
+    methods, notes = _choose_methods(options.methods, opened.models)
     rows = np.setdiff1d(opened.store.get_completed(), workspace.catalogue.removed_rows())
     catalogue = collect_catalogue(workspace, rows)
     retrained = {name: retrain(workspace, opened, catalogue, name, options.epochs, progress=progress)
@@ -89,10 +90,17 @@ def run_protocol(workspace: Workspace, options: EvaluationOptions, progress: Pro
     )
 
 
-def _choose_methods(asked: Sequence[str], has_saliency: bool) -> tuple[list[str], list[str]]:
+def _choose_methods(asked: Sequence[str], models: Models) -> tuple[list[str], list[str]]:
     """The methods to compare and what to say of those that cannot be."""
     names = list(asked or list_default_methods())
-    if has_saliency:
+    if not models.encoders:
+        needing = [name for name in names if find_method(name).needs_encoders]
+        if asked and needing:
+            raise EvaluationError(
+                f"The target was indexed without encoders, which {needing[0]} compares; leave it out."
+            )
+        names = [name for name in names if name not in needing]
+    if models.saliency_classifier is not None:
         return names, []
     left_out = [name for name in names if find_method(name).needs_saliency_classifier]
     kept = [name for name in names if name not in left_out]

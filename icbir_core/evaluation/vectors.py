@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from icbir_core.errors import EvaluationError
+from icbir_core.errors import EvaluationError, IndexMismatch
 from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.files import PathLike, read_arrays, reading_own, write_bytes_atomically
 from icbir_core.retrieval.methods import (
+    ENCODERS,
     FEATURES,
     PROBABILITIES,
     REDUCED,
@@ -23,10 +25,14 @@ from icbir_core.retrieval.methods import (
     SEARCH_METHODS,
     SearchMethod,
 )
+from icbir_core.retrieval.side_by_side import name_field
+from icbir_core.retrieval.store import CaseStore
+from icbir_core.retrieval.target_files import EncoderFiles
 from icbir_core.types import Progress
 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
+    from icbir_core.model.encoders import Encoder
     from icbir_core.retrieval.opened_target import OpenedTarget
 
 BATCH = 32
@@ -51,6 +57,7 @@ class VectorSource:
     ):
         self.opened, self.folder, self._progress = opened, Path(folder), progress
         self.retrained = dict(retrained or {})
+        self.encoders: tuple[Encoder, ...] = opened.models.encoders
         models = opened.models.identity | {"target": opened.target, "map": opened.map_method}
         self._identity = hashlib.sha256(repr(sorted(models.items())).encode()).hexdigest()[:16]
         self._known: dict[str, dict[str, Any]] = {}
@@ -58,7 +65,8 @@ class VectorSource:
     def get(self, films: FilmSet, kind: str) -> np.ndarray:
         """float32 (N, …) of the films: "cnn", "ig_cbir" (N, D), "probabilities" (N, F), "ssim" (N, 64, 64), a control.
 
-        Raises `EvaluationError` for ig_cbir or a control where the target has no saliency classifier.
+        "encoder/NAME" gives the features of one of the target's encoders. Raises `EvaluationError` for ig_cbir or a
+        control where the target has no saliency classifier.
         """
         if kind.endswith(SUFFIX) and kind.removesuffix(SUFFIX) not in self.retrained:
             raise EvaluationError(f"No network was retrained for {kind}; add --retrain {kind.removesuffix(SUFFIX)}.")
@@ -68,6 +76,11 @@ class VectorSource:
             )
         if kind in _EMBEDDED and films.rows is not None and kind in self.opened.store.names:
             return np.asarray(self.opened.store.read(kind, films.rows), dtype=np.float32)
+        encoder = self._find_encoder(kind)
+        if encoder is not None and films.rows is not None:
+            stored = self._read_stored(encoder, films.rows)
+            if stored is not None:
+                return stored
         known = self._load("base" if kind in _EMBEDDED else kind)
         missing = [i for i, film in enumerate(films.films) if film not in known]
         unique = list({films.films[i]: i for i in missing}.values())
@@ -77,11 +90,31 @@ class VectorSource:
             return np.stack([known[film] for film in films.films])
         return np.stack([known[film][kind] for film in films.films])
 
+    def _find_encoder(self, kind: str) -> Encoder | None:
+        return next((one for one in self.encoders if name_field(one.name) == kind), None)
+
+    def _read_stored(self, encoder: Encoder, rows: np.ndarray) -> np.ndarray | None:
+        """What the index holds of the encoder; None where it lacks a case."""
+        path = EncoderFiles(self.opened.workspace, encoder.name).store
+        with suppress(IndexMismatch):
+            store = CaseStore.open(path, {"encoder": encoder.sha256})
+            if np.isin(rows, store.get_completed()).all():
+                return np.asarray(store.read(ENCODERS, rows), np.float32)
+        return None
+
     def _compute(self, films: FilmSet, numbers: list[int], kind: str) -> None:
+        encoder = self._find_encoder(kind)
         name = "base" if kind in _EMBEDDED else kind
         settings = self.opened.models.classifier.input_settings
         own = next((method for method in SEARCH_METHODS.values() if method.describe and method.field == kind), None)
-        compute = self._embed if name == "base" else self._make_control(kind) if own is None else self._make_own(own)
+        compute: Callable[[np.ndarray], dict[str, np.ndarray]]
+        if encoder is not None:
+            settings, features = encoder.input_settings, encoder.features
+            compute = lambda images: {kind: features(images)}  # noqa: E731
+        elif name == "base":
+            compute = self._embed
+        else:
+            compute = self._make_control(kind) if own is None else self._make_own(own)
         for start in range(0, len(numbers), BATCH):
             part = numbers[start : start + BATCH]
             if self._progress:
@@ -112,6 +145,9 @@ class VectorSource:
         return lambda images: {kind: read(encode_map(make_maps(images)))}
 
     def _folder_of(self, name: str) -> Path:
+        encoder = self._find_encoder(name)
+        if encoder is not None:
+            return self.folder / f"encoder-{encoder.name}-{encoder.sha256[:12]}"
         if name.endswith(SUFFIX):
             return self.folder / f"{name}-{self._identity}-{self.retrained[name.removesuffix(SUFFIX)].sha256[:12]}"
         return self.folder / f"{name}-{self._identity}"

@@ -8,6 +8,7 @@ is computed on the spot.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from icbir_core.files import (
 from icbir_core.types import Case, Progress
 
 if TYPE_CHECKING:
+    from icbir_core.model.encoders import Encoder
     from icbir_core.retrieval.model_choice import Models
 
 CATALOGUE_SEED, CATALOGUE_FILMS = 7_000_000, 300
@@ -102,10 +104,10 @@ def build_demonstration(
     # Only now, because the line below takes seconds to import and the films need none of it.
     from icbir_core.model.device import choose_device
     from icbir_core.retrieval.index_workspace import index_workspace
-    from icbir_core.retrieval.model_choice import load_models
+    from icbir_core.retrieval.model_choice import load_with_encoders
 
     choose_device(options.device)
-    models = options.models or load_models(workspace)
+    models = options.models or load_with_encoders(workspace)
     shipped = take_shipped(workspace, models, options.assets, progress)
     report = index_workspace(workspace, models.target, device=options.device, models=models, progress=progress)
     done = DemonstrationReport(
@@ -175,13 +177,13 @@ def make_demonstration_assets(
     Film by film: "seeds" int64 (N,), "thumbnails" uint8 (N, 16, 16), "maps" int8 (N, S, S) as `encode_maps`, and
     in half precision "scales" (float32), "probabilities", "cnn", "ig_cbir", "spatial". The manifest names the models.
     """
-    from icbir_core.retrieval.model_choice import load_models
+    from icbir_core.retrieval.model_choice import load_with_encoders
     from icbir_core.retrieval.store import CaseStore
     from icbir_core.retrieval.target_files import TargetFiles
 
     report = build_demonstration(path, replace(options, assets=Path(path) / "no_assets"), progress)
     workspace = Workspace.open(path)
-    models = options.models or load_models(workspace, report.target)
+    models = options.models or load_with_encoders(workspace, report.target)
     store = CaseStore.open(TargetFiles(workspace, report.target).store)
     cases = [case for case in workspace.catalogue.cases() if _get_seed(case) is not None]
     rows = np.array([case.row for case in cases])
@@ -195,6 +197,7 @@ def make_demonstration_assets(
         values[name] = store.read(name, rows).astype(np.float32 if name == "scales" else np.float16)
     assets = Path(options.assets)
     assets.mkdir(parents=True, exist_ok=True)
+    beside = {one.name: write_encoder_values(workspace, one, rows, values["seeds"], assets) for one in models.encoders}
     with replace_atomically(assets / DATA) as aside, open(aside, "wb") as handle:
         np.savez_compressed(handle, **values)  # type: ignore[arg-type]  # no field is named like an option
     write_json_atomically(
@@ -205,11 +208,44 @@ def make_demonstration_assets(
             "map_method": store.identity["map_method"],
             "plan": asdict(options.plan),
             "sha256": sha256_of_file(assets / DATA),
+            "encoders": beside,
             "note": "Maps in 127 steps of the square root, embeddings in half precision, of simulated films; bound to "
             "seeds and thumbnails, because the last grey level of a simulated film may differ between machines.",
         },
     )
     return assets / DATA
+
+
+def write_encoder_values(
+    workspace: Workspace, encoder: Encoder, rows: np.ndarray, seeds: np.ndarray, assets: PathLike
+) -> dict[str, str]:
+    """Write an encoder's features of the catalogue's films beside the other values, in half precision; what the
+    manifest says of them: the hashes of the encoder and of the file."""
+    from icbir_core.retrieval.methods import ENCODERS
+    from icbir_core.retrieval.store import CaseStore
+    from icbir_core.retrieval.target_files import EncoderFiles
+
+    store = CaseStore.open(EncoderFiles(workspace, encoder.name).store, {"encoder": encoder.sha256})
+    path = _name_encoder_file(assets, encoder.name)
+    with replace_atomically(path) as aside, open(aside, "wb") as handle:
+        np.savez_compressed(handle, seeds=seeds, features=store.read(ENCODERS, rows).astype(np.float16))
+    return {"encoder": encoder.sha256, "sha256": sha256_of_file(path)}
+
+
+def _name_encoder_file(assets: PathLike, encoder: str) -> Path:
+    return Path(assets) / f"encoder-{encoder}.npz"
+
+
+def _read_encoder_values(assets: Path, encoder: Encoder, manifest: Mapping[str, Any]) -> dict[int, np.ndarray]:
+    """An encoder's shipped features by the film's seed; none where they are of other weights."""
+    facts, path = manifest.get("encoders", {}).get(encoder.name, {}), _name_encoder_file(assets, encoder.name)
+    if facts.get("encoder") != encoder.sha256 or not path.is_file():
+        return {}
+    if sha256_of_file(path) != facts["sha256"]:
+        raise WorkspaceError(f"'{path}' is not as its manifest names it; install again.")
+    with np.load(path, allow_pickle=False) as stored:
+        features = stored["features"].astype(np.float32)
+        return {int(seed): features[place] for place, seed in enumerate(stored["seeds"])}
 
 
 def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progress: Progress) -> int:
@@ -224,6 +260,8 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
         raise WorkspaceError(f"'{assets / DATA}' is not the file that its manifest names; install again.")
 
     from icbir_core.radiograph.network_input import fit_to_network
+    from icbir_core.retrieval.index_workspace import open_encoder_stores
+    from icbir_core.retrieval.methods import ENCODERS
     from icbir_core.retrieval.store import BATCH, CaseStore
     from icbir_core.retrieval.structural_similarity import reduce_images
     from icbir_core.retrieval.target_files import TargetFiles
@@ -234,20 +272,31 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
     with np.load(assets / DATA, allow_pickle=False) as stored:
         values = {name: stored[name] for name in stored.files}
     places = {int(seed): place for place, seed in enumerate(values["seeds"])}
+    sides = [
+        (side, set(side.get_completed().tolist()), _read_encoder_values(assets, one, manifest))
+        for one, side in open_encoder_stores(workspace, models.encoders)
+    ]
     done, taken, total = set(store.get_completed().tolist()), 0, workspace.catalogue.count()
     settings = models.classifier.input_settings
     for cases in workspace.catalogue.iterate(BATCH):
         rows, images, chosen = [], [], []
+        beside: list[tuple[list[int], list[np.ndarray]]] = [([], []) for _ in sides]
         for case in cases:
             seed = _get_seed(case)
             place = None if seed is None else places.get(seed)
-            if place is None or case.row in done:
+            if place is None or all(case.row in known for known in (done, *(known for _, known, _ in sides))):
                 continue
             try:
                 pixels = read_case_radiograph(workspace, case).pixels
             except IcbirError:  # the indexing that follows names it
                 continue
-            if np.abs(make_thumbnail(pixels) - values["thumbnails"][place]).max() <= TOLERANCE:
+            if np.abs(make_thumbnail(pixels) - values["thumbnails"][place]).max() > TOLERANCE:
+                continue
+            for (_, known, features), (side_rows, side_features) in zip(sides, beside, strict=True):
+                if case.row not in known and seed in features:
+                    side_rows.append(case.row)
+                    side_features.append(features[seed])
+            if case.row not in done:
                 rows.append(case.row)
                 images.append(fit_to_network(pixels, settings))
                 chosen.append(place)
@@ -256,5 +305,8 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
             batch |= {"maps": decode_maps(values["maps"][chosen]), "ssim": reduce_images(np.array(images))}
             store.write(np.array(rows), batch)
             taken += len(rows)
+        for (side, _, _), (side_rows, side_features) in zip(sides, beside, strict=True):
+            if side_rows:
+                side.write(np.array(side_rows), {ENCODERS: np.array(side_features)})
         progress(cases[-1].row + 1, total, "shipped embeddings")
     return taken

@@ -71,43 +71,44 @@ class Centre:
 
     def _to_bytes(self) -> bytes:
         buffer = io.BytesIO()
-        identity = [f"{name}={value}" for name, value in sorted(self.identity.items())]
+        identity = [f"{key}={value}" for key, value in sorted(self.identity.items())]
         np.savez(buffer, mean=self.mean, cases=np.array(self.cases), identity=np.array(identity))
         return buffer.getvalue()
 
-    def save(self, directory: PathLike) -> None:
-        """Write it as `centre.npz` into a target's folder."""
-        write_bytes_atomically(Path(directory) / FILE, self._to_bytes())
+    def save(self, directory: PathLike, name: str = FILE) -> None:
+        """Write it as `name` into a target's folder."""
+        write_bytes_atomically(Path(directory) / name, self._to_bytes())
 
     @classmethod
-    def renew(cls, directory: PathLike, identity: dict[str, str], features: Any) -> Centre:
-        """The centre in `directory`, measured on `features` (N, D), any array with slices, if there is none that fits.
+    def renew(cls, directory: PathLike, identity: dict[str, str], features: Any, name: str = FILE) -> Centre:
+        """The centre in `name` of `directory`, measured on `features` (N, D), any array with slices, if
+        there is none that fits.
 
         One of the same models stays until the catalogue has grown or shrunk by a tenth since, so that an addition does
         not make the index anew.
         """
         with suppress(IndexMismatch):
-            found = cls.open(directory, identity)
+            found = cls.open(directory, identity, name)
             if abs(len(features) - found.cases) <= MERGE_SHARE * found.cases:
                 return found
         measured = cls.measure((features[at : at + _PIECE] for at in range(0, len(features), _PIECE)), identity)
-        measured.save(directory)
+        measured.save(directory, name)
         return measured
 
     @classmethod
-    def open(cls, directory: PathLike, identity: dict[str, str]) -> Centre:
+    def open(cls, directory: PathLike, identity: dict[str, str], name: str = FILE) -> Centre:
         """Read it. Raises `IndexMismatch` if there is none, or one of other models."""
-        path = Path(directory) / FILE
+        path = Path(directory) / name
         if not path.is_file():
-            raise IndexMismatch(f"'{FILE}' is missing beside the indexes; run the index command.")
+            raise IndexMismatch(f"'{name}' is missing beside the indexes; run the index command.")
         stored = read_arrays(path, IndexMismatch, "run the index command again")
-        with reading_own(f"'{FILE}'", IndexMismatch, "run the index command again"):
+        with reading_own(f"'{name}'", IndexMismatch, "run the index command again"):
             identity_found = dict(text.split("=", 1) for text in stored["identity"].tolist())
             found = cls(np.asarray(stored["mean"], np.float32), int(stored["cases"]), identity_found)
         if found.mean.ndim != 1 or not np.isfinite(found.mean).all():
-            raise IndexMismatch(f"'{FILE}' holds no finite centre; run the index command again.")
+            raise IndexMismatch(f"'{name}' holds no finite centre; run the index command again.")
         if found.identity != identity:
-            raise IndexMismatch(f"'{FILE}' belongs to other models; run the index command.")
+            raise IndexMismatch(f"'{name}' belongs to other models; run the index command.")
         return found
 
 

@@ -92,7 +92,7 @@ def describe_films(method: SearchMethod, images: np.ndarray, embeddings: Embeddi
     method computes by itself. images : float32 (N, S, S) in [0, 1]. Raises `RetrievalError` where it fails.
     """
     if not method.describe:
-        return embeddings.to_fields()[method.field]
+        return embeddings.to_fields()[method.fields[0]]
     with calling(method):
         found = np.asarray(load_reference(method.describe)(images, embeddings), dtype=np.float32)
     if found.shape != (len(images), *method.shape) or not np.isfinite(found).all():

@@ -3,9 +3,10 @@ case."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,25 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
+from icbir_core.model.encoders import Encoder
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre, CentredView
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
-from icbir_core.retrieval.methods import FEATURES, SEARCH_METHODS, SearchMethod, calling, list_possible
-from icbir_core.retrieval.model_choice import Models, load_models, require_saliency_classifier
+from icbir_core.retrieval.methods import ENCODERS, FEATURES, SEARCH_METHODS, SearchMethod, calling, list_possible
+from icbir_core.retrieval.model_choice import Models, load_with_encoders, require_models
 from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
-from icbir_core.retrieval.opened_target import name_origin
+from icbir_core.retrieval.opened_target import name_centre_identity, name_origin
 from icbir_core.retrieval.search_index import StoredIndex, find_index_class
+from icbir_core.retrieval.side_by_side import JoinedView, list_fields, name_centre, name_field
 from icbir_core.retrieval.store import BATCH, CaseStore
-from icbir_core.retrieval.target_files import CLASSIFIER, TargetFiles, find_next_order, get_catalogue_sha256
+from icbir_core.retrieval.target_files import (
+    CLASSIFIER,
+    EncoderFiles,
+    TargetFiles,
+    find_next_order,
+    get_catalogue_sha256,
+)
 from icbir_core.settings import InputSettings
 from icbir_core.types import Case, Progress
 
@@ -58,10 +67,13 @@ def index_workspace(
     map_method: str = DEFAULT_MAP_METHOD,
     models: Models | None = None,
     progress: Progress | None = None,
+    encoders: Sequence[str] | None = None,
 ) -> IndexReport:
     """Compute what is missing, then build or update the indexes.
 
-    methods : names of search methods; None takes all that the models allow. Killed at any point, the same call
+    methods : names of search methods; None takes all that the models allow. encoders : names of those that are compared
+    beside the classifier; None takes the workspace's own, and with the starter models those that come with the program.
+    Killed at any point, the same call
     goes on with the next case and ends with the same values. Memory does not grow with the catalogue. models :
     instead of the workspace's own (tests). Raises `WorkspaceError` for an empty catalogue, another indexing under
     way, or ig_cbir without a saliency classifier; `UnknownNameError` for an unknown method.
@@ -73,11 +85,23 @@ def index_workspace(
     with workspace.lock("index", seconds=2.0):
         if workspace.catalogue.count() == 0:
             raise WorkspaceError("The catalogue is empty; run the ingest command first.")
-        models = models or load_models(workspace, target)
+        models = models or load_with_encoders(workspace, target, asked, encoders)
         if asked is None:
-            asked = [SEARCH_METHODS[name] for name in list_possible(models.saliency_classifier is not None)]
-        require_saliency_classifier(models, asked)
+            possible = list_possible(models.saliency_classifier is not None, bool(models.encoders))
+            asked = [SEARCH_METHODS[name] for name in possible]
+        require_models(models, asked)
+        if encoders is not None and not models.encoders:
+            _forget_encoders(TargetFiles(workspace, models.target))
         return _index(workspace, models, asked, map_method, chosen, progress or (lambda done, total, text: None))
+
+
+def _forget_encoders(files: TargetFiles) -> None:
+    """Offer no method any more that compares encoders: an index without them was asked for."""
+    former = files.workspace.read_manifest()["artefacts"].get(files.name)
+    if former is not None:
+        methods = {name: facts for name, facts in former.get("methods", {}).items()
+                   if name not in SEARCH_METHODS or not SEARCH_METHODS[name].needs_encoders}  # fmt: skip
+        files.workspace.record_artefact(files.name, {**former, "methods": methods, "encoders": {}})
 
 
 def _index(
@@ -97,26 +121,34 @@ def _index(
     existed = files.store.exists()
     store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
     already = len(store.get_completed())
-    unreadable = embed_catalogue(workspace, embedder, store, progress)
+    encoders = models.encoders if any(method.needs_encoders for method in methods) else ()
+    sides = open_encoder_stores(workspace, encoders)
+    unreadable = embed_catalogue(workspace, embedder, store, progress, sides)
     rows = store.get_completed()
     if len(rows) == 0:
         raise WorkspaceError(f"None of the {len(unreadable)} films can be read; run the verify command.")
     workspace.record_artefact(files.get_store_name(), {"path": store.seal()})
+    for encoder, side in sides:
+        workspace.record_artefact(EncoderFiles(workspace, encoder.name).store_name, {"path": side.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
-    centre = None
-    if any(method.centred for method in methods):
-        centre = Centre.renew(files.folder, identity, store.view(FEATURES, np.setdiff1d(rows, removed)))
+    stores = {name: store for name in store.names} | {name_field(encoder.name): side for encoder, side in sides}
+    centres = {}
+    for name in dict.fromkeys(f for method in methods if method.centred for f in list_fields(method, encoders)):
+        made_by = identity if name == FEATURES else name_centre_identity(name, encoders)
+        alive = stores[name].view(name if name == FEATURES else ENCODERS, np.setdiff1d(rows, removed))
+        centres[name] = Centre.renew(files.folder, made_by, alive, name_centre(name))
     indexes, failed = {}, []
     for number, method in enumerate(methods):
         progress(number, len(methods), f"indexing {method.name}")
         try:
             with calling(method):
-                source = describe_catalogue(workspace, method, embedder, store, progress) if method.describe else store
-                known = np.intersect1d(rows, source.get_completed())
-                vectors: Any = source.view(method.field, known)
-                vectors = CentredView(vectors, centre) if method.centred and centre is not None else vectors
-                cases = _Described(vectors, known, removed, made_from | name_origin(method, centre))
+                own = describe_catalogue(workspace, method, embedder, store, progress) if method.describe else None
+                sources = {name: stores[name] if own is None else own for name in list_fields(method, encoders)}
+                known = reduce(np.intersect1d, (source.get_completed() for source in sources.values()), rows)
+                vectors = _view(method, sources, known, centres)
+                origin = made_from | name_origin(method, centres, encoders)
+                cases = _Described(vectors, known, removed, origin)
                 indexes[method.name] = _build_index(method, files.get_index(method.name), cases, keys)
         except IcbirError as error:
             if method.name in SEARCH_METHODS.built_in or len(methods) == 1:
@@ -137,16 +169,45 @@ def _index(
     )
 
 
+def _view(
+    method: SearchMethod, sources: Mapping[str, CaseStore], rows: np.ndarray, centres: Mapping[str, Centre]
+) -> Any:
+    """What a method compares of these rows, an array (N, …) with slices. sources : by the field."""
+    parts = []
+    for name, source in sources.items():
+        part: Any = source.view(name if name in source.names else ENCODERS, rows)
+        parts.append(CentredView(part, centres[name]) if method.centred else part)
+    return parts[0] if len(parts) == 1 else JoinedView(parts)
+
+
+Sides = Sequence[tuple[Encoder, CaseStore]]
+"""Encoders, each with the store of its features, field `ENCODERS`."""
+
+
+def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Sides:
+    """The stores of these encoders, made anew where they are of other weights."""
+    found = []
+    for one in encoders:
+        path, fields = EncoderFiles(workspace, one.name).store, {ENCODERS: ((one.width,), "float32")}
+        path.parent.mkdir(exist_ok=True)
+        found.append((one, CaseStore.open_or_create(path, {"encoder": one.sha256}, fields)[0]))
+    return found
+
+
 def embed_catalogue(
-    workspace: Workspace, embedder: Embedder, store: CaseStore, progress: Progress
+    workspace: Workspace, embedder: Embedder, store: CaseStore, progress: Progress, sides: Sides = ()
 ) -> list[tuple[str, str]]:
-    """Embed every case that the store lacks.
+    """Embed every case that a store lacks; a film is read once for all of them.
 
     Returns (case_id, reason) of the films that cannot be read, which are left out and tried again next time.
     """
-    return _fill(
-        workspace, store, embedder, progress, "embedding", lambda rows, images: embedder.embed(images).to_fields()
-    )
+    work = [_Work(store, embedder.classifier.input_settings, lambda rows, images: embedder.embed(images).to_fields())]
+    work += [_Work(side, encoder.input_settings, _make_describe(encoder)) for encoder, side in sides]
+    return _fill(workspace, work, progress, "embedding")
+
+
+def _make_describe(encoder: Encoder) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    return lambda rows, images: {ENCODERS: encoder.features(images)}
 
 
 def describe_catalogue(
@@ -162,39 +223,49 @@ def describe_catalogue(
         embeddings = Embeddings.from_fields({name: store.read(name, rows) for name in store.names})
         return {method.field: describe_films(method, images, embeddings)}
 
-    _fill(workspace, own, embedder, progress, f"describing by {method.name}", describe, store.get_completed())
+    work = [_Work(own, embedder.classifier.input_settings, describe)]
+    _fill(workspace, work, progress, f"describing by {method.name}", store.get_completed())
     workspace.record_artefact(files.get_store_name(method.name), {"path": own.seal()})
     return own
 
 
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A store to be filled: compute(rows, images) gives its fields from films as `settings` prepare them."""
+
+    store: CaseStore
+    settings: InputSettings
+    compute: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
+
+
 def _fill(
-    workspace: Workspace,
-    store: CaseStore,
-    embedder: Embedder,
-    progress: Progress,
-    text: str,
-    compute: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
-    wanted: np.ndarray | None = None,
+    workspace: Workspace, work: Sequence[_Work], progress: Progress, text: str, wanted: np.ndarray | None = None
 ) -> list[tuple[str, str]]:
-    """Write `compute(rows, images)` for every case that the store lacks, eight at a time; the next eight films are
-    decoded meanwhile. wanted : only these rows. Returns (case_id, reason) of films that cannot be read."""
-    done = _mark(store.get_completed(), workspace.catalogue.count(include_removed=True))
+    """Write what each store lacks, eight cases at a time; the next eight films are decoded meanwhile. wanted : only
+    these rows. Returns (case_id, reason) of films that cannot be read."""
+    count = workspace.catalogue.count(include_removed=True)
+    known = [_mark(one.store.get_completed(), count) for one in work]
+    length = max(len(one) for one in known)
+    known = [np.pad(one, (0, length - len(one))) for one in known]
+    done = np.logical_and.reduce(known)
     if wanted is not None:
         done |= ~np.isin(np.arange(len(done)), wanted)
     total = workspace.catalogue.count()
     unreadable: list[tuple[str, str]] = []
-    settings = embedder.classifier.input_settings
     finished = sum(bool(done[case.row]) for batch in workspace.catalogue.iterate(1024) for case in batch)
     progress(finished, total, text)
+    kinds = list(dict.fromkeys(one.settings for one in work))
     with ThreadPoolExecutor(1) as reader:
         waiting = None
         for cases in chain(_iterate_batches(workspace, done), [None]):
-            following = None if cases is None else reader.submit(_read_images, workspace, cases, settings)
+            following = None if cases is None else reader.submit(_read_images, workspace, cases, kinds)
             if waiting is not None:
                 rows, images, failed = waiting.result()
                 unreadable += failed
-                if len(rows):
-                    store.write(rows, compute(rows, images))
+                for one, marked in zip(work, known, strict=True):
+                    lacking = ~marked[rows]
+                    if lacking.any():
+                        one.store.write(rows[lacking], one.compute(rows[lacking], images[one.settings][lacking]))
                 finished += len(rows)
                 progress(finished, total, text)
             waiting = following
@@ -224,16 +295,22 @@ def _iterate_batches(workspace: Workspace, done: np.ndarray) -> Iterator[list[Ca
 
 
 def _read_images(
-    workspace: Workspace, cases: list[Case], settings: InputSettings
-) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
-    rows, images, failed = [], [], []
+    workspace: Workspace, cases: list[Case], kinds: Sequence[InputSettings]
+) -> tuple[np.ndarray, dict[InputSettings, np.ndarray], list[tuple[str, str]]]:
+    """(rows of the films that can be read, these films by the settings that prepared them, what went wrong)."""
+    rows, failed = [], []
+    images: dict[InputSettings, list[np.ndarray]] = {settings: [] for settings in kinds}
     for case in cases:
         try:
-            images.append(fit_to_network(read_case_radiograph(workspace, case).pixels, settings))
-            rows.append(case.row)
+            pixels = read_case_radiograph(workspace, case).pixels
         except IcbirError as error:
             failed.append((case.case_id, str(error)))
-    return np.array(rows, np.int64), np.array(images, np.float32), failed
+            continue
+        for settings in kinds:
+            images[settings].append(fit_to_network(pixels, settings))
+        rows.append(case.row)
+    prepared = {settings: np.array(films, np.float32) for settings, films in images.items()}
+    return np.array(rows, np.int64), prepared, failed
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +372,8 @@ def _record(
     for centre in sorted(files.folder.glob("centre*.npz")):
         workspace.record_artefact(f"{centre.stem}/{files.target}", {"path": centre})
     former = artefacts.get(files.name, {})
+    hashes = {one.name: one.sha256 for one in models.encoders}
+    needed = any(SEARCH_METHODS[method].needs_encoders for method in indexes)
     same = former.get("models") == models.identity and former.get("catalogue") == catalogue_sha256
     workspace.record_artefact(
         files.name,
@@ -302,6 +381,7 @@ def _record(
             "order": find_next_order(artefacts, files.name),
             "methods": (former.get("methods", {}) if same else {}) | indexes,
             "models": models.identity,
+            "encoders": hashes if needed else former.get("encoders", {}) if same else {},
             "starter": models.starter,
             "map_method": map_method,
             "catalogue": catalogue_sha256,

@@ -17,8 +17,10 @@ from icbir_core.rounding import COARSE, SINGLE
 
 EUCLIDEAN = "euclidean"
 FEATURES, SALIENCY_FEATURES, REDUCED, SPATIAL, PROBABILITIES = "cnn", "ig_cbir", "ssim", "spatial", "probabilities"
+ENCODERS = "encoders"
 """Stored values of a film that can be compared: the penultimate features of the classifier and of the saliency
-classifier, the film reduced to 64 × 64, the last feature map on a coarse grid, the probability of each finding."""
+classifier, the film reduced to 64 × 64, the last feature map on a coarse grid, the probability of each finding.
+`ENCODERS` stands for the features of each encoder that the target was indexed with."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,12 @@ class SearchMethod:
     """One way to compare films.
 
     name : in commands, files and exported data; title : what a reader sees instead; compares : what is compared, in a
-    few words for a report. fields : the stored values that it compares; an index has one, an evaluation may put several
-    side by side. metric : "euclidean", "cosine" or the name of another distance. centred : compared by the direction
-    from the catalogue's mean. points : whether cases are points, so that a query can move towards them and a map can
+    few words for a report. fields : the stored values that it compares; several are centred and stand side by side.
+    metric : "euclidean", "cosine" or the name of another distance. centred : compared by the direction from the
+    catalogue's mean. points : whether cases are points, so that a query can move towards them and a map can
     show them. part : whether it compares a part of the film, chosen when asking; it then has no index of its own.
-    control : whether it carries no interpretation of the film. needs_saliency_classifier : of the target. sample : of
+    control : whether it carries no interpretation of the film. needs_saliency_classifier : of the target.
+    needs_encoders : of the workspace. sample : of
     how many cases the nearest-neighbour distances are measured. rounding : the share of a description's length that
     counts as rounding (`icbir_core.rounding`).
 
@@ -51,6 +54,7 @@ class SearchMethod:
     part: bool = False
     control: bool = False
     needs_saliency_classifier: bool = False
+    needs_encoders: bool = False
     sample: int = 1000
     rounding: float = SINGLE
     index: str = "icbir_core.retrieval.index:Index"
@@ -59,6 +63,11 @@ class SearchMethod:
     describe: str = ""
     shape: tuple[int, ...] = ()
     version: str = ""
+
+    @property
+    def depends_on_target(self) -> bool:
+        """Whether what it compares is computed for one finding; else one index serves every finding."""
+        return self.needs_saliency_classifier or bool(self.describe)
 
     @property
     def field(self) -> str:
@@ -73,6 +82,15 @@ SEARCH_METHODS: Registry[SearchMethod] = Registry(
     SEARCH_GROUP,
     SearchMethod,
     (
+        SearchMethod(
+            "encoders_centred",
+            "Several networks, centred",
+            "features of the classifier and of each encoder by angle about the catalogue's mean, side by side",
+            (FEATURES, ENCODERS),
+            centred=True,
+            needs_encoders=True,
+            explain="icbir_core.retrieval.pair_explanation:share_side_by_side",
+        ),
         SearchMethod(
             "cnn_centred",
             "Network features, centred",
@@ -137,10 +155,12 @@ def find_title(name: str) -> str:
     return known[name].title if name in known else name
 
 
-def list_possible(saliency_classifier: bool) -> tuple[str, ...]:
-    """The methods that can be indexed for a target with or without a saliency classifier."""
+def list_possible(saliency_classifier: bool, encoders: bool = False) -> tuple[str, ...]:
+    """The methods that can be indexed for a target with or without a saliency classifier, and encoders."""
     return tuple(
-        name for name, method in SEARCH_METHODS.items() if saliency_classifier or not method.needs_saliency_classifier
+        name
+        for name, method in SEARCH_METHODS.items()
+        if (saliency_classifier or not method.needs_saliency_classifier) and (encoders or not method.needs_encoders)
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icbir_core.catalogue import Workspace
@@ -12,18 +13,21 @@ from icbir_core.retrieval.target_files import TargetFiles, get_classifier_path, 
 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
+    from icbir_core.model.encoders import Encoder
     from icbir_core.retrieval.embedding import Embedder
     from icbir_core.retrieval.methods import SearchMethod
 
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """classifier, saliency classifier of one target (None: not trained), and whether they are the starter models."""
+    """classifier, saliency classifier of one target (None: not trained), whether they are the starter models, and the
+    encoders whose features are compared beside the classifier's."""
 
     classifier: Classifier
     saliency_classifier: Classifier | None
     target: str
     starter: bool
+    encoders: tuple[Encoder, ...] = ()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -73,8 +77,48 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
     return Models(classifier, saliency, target, starter=False)
 
 
-def require_saliency_classifier(models: Models, methods: Iterable[SearchMethod]) -> None:
+def find_encoders(workspace: Workspace) -> dict[str, Path]:
+    """The manifests of the encoders that a workspace can use, by their names: its own, and those that come with the
+    program."""
+    from icbir_core.model.encoders import FOLDER, get_shipped_folder, list_encoders
+
+    return list_encoders(workspace.models / FOLDER, get_shipped_folder())
+
+
+def choose_encoders(workspace: Workspace, starter: bool) -> tuple[str, ...]:
+    """The encoders that an indexing takes when none are named: the workspace's own; with the starter models also those
+    that come with the program, which were judged beside them."""
+    from icbir_core.model.encoders import FOLDER, list_encoders
+
+    own = list_encoders(workspace.models / FOLDER)
+    return tuple(find_encoders(workspace)) if starter else tuple(own)
+
+
+def load_with_encoders(
+    workspace: Workspace,
+    target: str | None = None,
+    methods: Sequence[SearchMethod] | None = None,
+    encoders: Sequence[str] | None = None,
+) -> Models:
+    """What an indexing needs: `load_models`, and the encoders of these names (None: those of `choose_encoders`) unless
+    the methods, where they are named, compare none. Raises as those, and `UnknownNameError` for an unknown encoder."""
+    from icbir_core.model.encoders import load_encoders
+
+    models = load_models(workspace, target)
+    if methods is not None and not any(method.needs_encoders for method in methods):
+        return models
+    names = choose_encoders(workspace, models.starter) if encoders is None else encoders
+    return replace(models, encoders=load_encoders(names, find_encoders(workspace)))
+
+
+def require_models(models: Models, methods: Sequence[SearchMethod]) -> None:
     """Raises `WorkspaceError` if a method cannot be offered for the target."""
+    several = [method.name for method in methods if method.needs_encoders]
+    if several and not models.encoders:
+        raise WorkspaceError(
+            f"The method {several[0]} compares the features of encoders, and this workspace has none; leave it out, or "
+            "put one into models/encoders (docs/how-to/encoder.md)."
+        )
     needing = [method.name for method in methods if method.needs_saliency_classifier]
     if needing and models.saliency_classifier is None:
         raise WorkspaceError(

@@ -6,26 +6,32 @@ import hashlib
 import logging
 import shlex
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError
+from icbir_core.model.encoders import Encoder, load_encoders
+from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval import finding_features, regions
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
 from icbir_core.retrieval.methods import FEATURES, FINDING, REGION, SEARCH_METHODS, SearchMethod, calling
-from icbir_core.retrieval.model_choice import Models, load_models
+from icbir_core.retrieval.model_choice import Models, find_encoders, load_models
 from icbir_core.retrieval.neighbours import measure_part_neighbours, read_neighbours
+from icbir_core.retrieval.pair_explanation import FilmPair, PairExplanation, explain_pair
 from icbir_core.retrieval.part_index import PartIndex
 from icbir_core.retrieval.search_index import Eligible, SearchIndex, StoredIndex, find_index_class
+from icbir_core.retrieval.side_by_side import hash_encoders, join, list_fields, name_centre, name_field
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
+from icbir_core.settings import InputSettings
 from icbir_core.types import Prediction
 
 _SPATIAL_IN_MEMORY = 20_000
@@ -33,25 +39,40 @@ _PARTS_KEPT = 64
 _PIECE = 1024
 
 
-def name_origin(method: SearchMethod, centre: Centre | None) -> dict[str, str]:
-    """What an index of that method is made from beside models and catalogue."""
-    origin = {"centre": centre.sha256} if method.centred and centre is not None else {}
-    return origin | ({"method_version": method.version} if method.version else {})
+def name_origin(
+    method: SearchMethod, centres: Mapping[str, Centre], encoders: Sequence[Encoder] = ()
+) -> dict[str, str]:
+    """What an index of that method is made from beside models and catalogue. centres : by the field."""
+    origin = {"method_version": method.version} if method.version else {}
+    if method.centred:
+        origin |= {
+            "centre" if field == FEATURES else f"centre of {field}": centres[field].sha256
+            for field in list_fields(method, encoders)
+        }
+    if not method.needs_encoders:
+        return origin
+    # all of them by one name as well: an index of more encoders holds the hashes of fewer too
+    return origin | dict(hash_encoders(encoders)) | {"encoders": ",".join(one.name for one in encoders)}
 
 
 @dataclass(frozen=True, eq=False)
 class QueryEmbedding:
     """What is kept of a film that was searched with.
 
-    image float32 (S, S) : the network's input; embeddings : of this one film; prediction; timings_ms : of each stage.
-    descriptors : by method, what was asked for so far.
+    images : the film float32 (S, S) as each kind of input settings makes it, that of the classifier first; embeddings :
+    of this one film; prediction; timings_ms : of each stage. descriptors : by method, what was asked for so far.
     """
 
-    image: np.ndarray
+    images: Mapping[InputSettings, np.ndarray]
     embeddings: Embeddings
     prediction: Prediction
     timings_ms: Mapping[str, float]
     descriptors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The classifier's input."""
+        return next(iter(self.images.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +90,25 @@ class RankingBasis:
     versions: Mapping[str, str]
 
 
+def _add_encoders(workspace: Workspace, models: Models, entry: Mapping[str, Any], shared: Models | None) -> Models:
+    """The models with the encoders that the target was indexed with. Raises `IndexMismatch` if one is another now."""
+    names = sorted(entry.get("encoders", {}))
+    if not names:
+        return models
+    loaded = {one.name: one for one in (*models.encoders, *(shared.encoders if shared else ()))}
+    lacking = [name for name in names if name not in loaded]
+    loaded |= {one.name: one for one in load_encoders(lacking, find_encoders(workspace))}
+    changed = [name for name in names if loaded[name].sha256 != entry["encoders"][name]]
+    if changed:
+        raise IndexMismatch(f"The encoder {changed[0]} has changed since the indexing; run the index command.")
+    return replace(models, encoders=tuple(loaded[name] for name in names))
+
+
+def name_centre_identity(field_name: str, encoders: Sequence[Encoder]) -> dict[str, str]:
+    """What the centre and the store of an encoder's field are made by."""
+    return {"encoder": next(one.sha256 for one in encoders if name_field(one.name) == field_name)}
+
+
 class OpenedTarget:
     """Opened by `open`; holds no state that a search changes, except what it loads lazily under its lock."""
 
@@ -79,9 +119,9 @@ class OpenedTarget:
         store: CaseStore,
         indexes: Mapping[str, StoredIndex],
         map_method: str,
-        centre: Centre | None = None,
+        centres: Mapping[str, Centre] | None = None,
     ):
-        self.centre = centre
+        self.centres = dict(centres or {})
         self.workspace, self.models, self.store, self.indexes = workspace, models, store, dict(indexes)
         self.target, self.map_method = models.target, map_method
         self.embedder: Embedder = models.make_embedder(map_method)
@@ -105,17 +145,21 @@ class OpenedTarget:
             command = f"icbir index {shlex.quote(str(workspace.path))} --target {shlex.quote(target)}"
             raise IndexMismatch(f"The index for {target} is older than the last ingest; run `{command}`.")
         models = load_models(workspace, target, shared.classifier if shared else None)
+        models = _add_encoders(workspace, models, entry, shared)
         map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
         identity = models.identity | {"map_method": map_method, "target": target}
         store = CaseStore.open(files.store, identity)
         expected = models.identity | {"catalogue": catalogue}
         methods = [method for name, method in SEARCH_METHODS.items() if name in entry["methods"]]
-        centre = Centre.open(files.folder, identity) if any(method.centred for method in methods) else None
+        centres = {}
+        for field_name in dict.fromkeys(f for m in methods if m.centred for f in list_fields(m, models.encoders)):
+            made_by = identity if field_name == FEATURES else name_centre_identity(field_name, models.encoders)
+            centres[field_name] = Centre.open(files.folder, made_by, name_centre(field_name))
         indexes = {}
         for method in methods:
             try:
                 with calling(method):
-                    origin = expected | name_origin(method, centre)
+                    origin = expected | name_origin(method, centres, models.encoders)
                     index = find_index_class(method).open(files.get_index(method.name), origin)
                     index.rounding = method.rounding
                     indexes[method.name] = index
@@ -123,7 +167,7 @@ class OpenedTarget:
                 if method.name in SEARCH_METHODS.built_in:
                     raise
                 logging.getLogger("icbir").warning("The search method '%s' is left out: %s", method.name, error)
-        return cls(workspace, models, store, indexes, map_method, centre)
+        return cls(workspace, models, store, indexes, map_method, centres)
 
     @property
     def default_method(self) -> str:
@@ -138,12 +182,13 @@ class OpenedTarget:
 
     def get_versions(self, method: str) -> dict[str, str]:
         """Hashes of what an answer rests on."""
-        return {
+        found = {
             "model": self.models.classifier.sha256,
             "saliency_model": self.models.identity["saliency_model"],
             "catalogue": self.indexes[method].manifest["made_from"]["catalogue"],
             "index": self.indexes[method].sha256,
         }
+        return found | (dict(hash_encoders(self.models.encoders)) if SEARCH_METHODS[method].needs_encoders else {})
 
     def get_neighbours(self, method: str) -> np.ndarray:
         """Nearest-neighbour distances of the catalogue's own cases. Raises `IndexMismatch`."""
@@ -159,11 +204,35 @@ class OpenedTarget:
         """A film as a method describes it, to be compared with the cases of its index."""
         if method not in embedded.descriptors:
             chosen = SEARCH_METHODS[method]
-            found = describe_films(chosen, embedded.image[None], embedded.embeddings)
-            if chosen.centred and self.centre is not None:
-                found = self.centre.transform(found)
-            embedded.descriptors[method] = found[0]
+            parts = [describe_films(chosen, embedded.image[None], embedded.embeddings)]
+            if chosen.needs_encoders:
+                parts += [one.features(embedded.images[one.input_settings][None]) for one in self.models.encoders]
+            if chosen.centred:
+                fields = list_fields(chosen, self.models.encoders)
+                parts = [self.centres[name].transform(part) for name, part in zip(fields, parts, strict=True)]
+            embedded.descriptors[method] = join(parts)[0]
         return embedded.descriptors[method]
+
+    def prepare_images(self, pixels: np.ndarray) -> dict[InputSettings, np.ndarray]:
+        """A film (H, W) as the classifier and each encoder see it: float32 (S, S) by the input settings."""
+        kinds = [self.models.classifier.input_settings, *(one.input_settings for one in self.models.encoders)]
+        return {settings: fit_to_network(pixels, settings) for settings in dict.fromkeys(kinds)}
+
+    def explain_pair(self, pixels: Sequence[np.ndarray], method: str) -> PairExplanation:
+        """Where the distance of two films (H, W) comes from, for an indexed method; see `explain_pair` there."""
+        films = [self.prepare_images(one) for one in pixels]
+
+        def see(settings: InputSettings) -> np.ndarray:
+            return np.stack([film[settings] for film in films])
+
+        chosen = SEARCH_METHODS[method]
+        encoders = tuple(
+            (one, see(one.input_settings), self.centres[name_field(one.name)])
+            for one in self.models.encoders
+            if chosen.needs_encoders
+        )
+        images = see(self.models.classifier.input_settings)
+        return explain_pair(FilmPair(images, chosen, self.embedder, self.centres.get(FEATURES), encoders))
 
     def rank_by_method(self, method: str) -> RankingBasis:
         """By the whole film. Raises `UnknownNameError` for a method that is not indexed."""

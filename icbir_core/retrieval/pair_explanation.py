@@ -23,6 +23,7 @@ where a centre was subtracted before, by |f|^2 + |c|^2 for each film, at the sca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ from icbir_core.saliency.methods import SaliencyMethod
 from icbir_core.types import SaliencyMap
 
 if TYPE_CHECKING:
+    from icbir_core.model.encoders import Encoder
     from icbir_core.retrieval.centring import Centre
     from icbir_core.retrieval.embedding import Embedder
 
@@ -65,19 +67,25 @@ SIMILARITY = SaliencyMethod(
 @dataclass(frozen=True, eq=False)
 class FilmPair:
     """What an explanation is made from: images float32 (2, S, S) in [0, 1] of two films, the search method that ranked
-    them, the networks, and the centre of the classifier's features where there is one."""
+    them, the networks, and the centre of the classifier's features where there is one. encoders : those beside the
+    classifier, each with the films as it sees them and its centre."""
 
     images: np.ndarray
     method: SearchMethod
     embedder: Embedder
     centre: Centre | None = None
+    encoders: tuple[tuple[Encoder, np.ndarray, Centre], ...] = ()
 
     def map_features(self) -> np.ndarray:
         """The last feature maps float32 (2, h, w, C) whose means over the positions the method compares."""
-        # Equal films are computed once: through two places of a batch, rounding can part their saliency maps.
-        equal = np.array_equal(self.images[0], self.images[1])
-        maps = self.embedder.map_features(self.images[:1] if equal else self.images, self.method.field)
-        return maps[[0, 0]] if equal else maps
+        return _map_once(self.images, lambda images: self.embedder.map_features(images, self.method.fields[0]))
+
+
+def _map_once(images: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Equal films are computed once: through two places of a batch, rounding can part their saliency maps."""
+    equal = np.array_equal(images[0], images[1])
+    maps = compute(images[:1] if equal else images)
+    return maps[[0, 0]] if equal else maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +192,25 @@ def share_feature_maps(features: np.ndarray, rounding: float, centre: Centre | N
         means = features.mean(axis=(1, 2))
     distance = float(clear_rounding(np.asarray(np.linalg.norm(means[0] - means[1])), np.hypot(*sizes), rounding))
     return share_distance(features) * (distance > 0), distance**2
+
+
+def share_side_by_side(pair: FilmPair) -> SharedDistance:
+    """The distance by several networks, which is the mean of theirs; each is shared out over its own places and laid on
+    the classifier's square. Raises `RetrievalError` for an encoder whose features have no places, or which sees another
+    part of the film than the classifier, `SaliencyError` where there is no centre."""
+    if pair.centre is None or not pair.encoders:
+        raise SaliencyError("The centres of this ranking are missing; run the index command.")
+    size, crop = pair.images.shape[1], pair.embedder.classifier.input_settings.crop
+    parts = [(pair.map_features(), pair.centre)]
+    for encoder, images, centre in pair.encoders:
+        if encoder.map_features is None or encoder.input_settings.crop != crop:
+            raise RetrievalError(
+                f"The encoder {encoder.title} does not show where its distances come from; choose another method."
+            )
+        parts.append((_map_once(images, encoder.map_features), centre))
+    found = [share_feature_maps(maps, pair.method.rounding, centre) for maps, centre in parts]
+    first, second = (np.mean([_spread(each[side], size) for each, _ in found], axis=0) for side in (0, 1))
+    return SharedDistance((first, second), sum(total for _, total in found) / len(found), layer=FEATURE_LAYER)
 
 
 def share_structure(pair: FilmPair) -> SharedDistance:

@@ -21,7 +21,7 @@ from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.methods import SEARCH_METHODS, calling, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.opened_target import OpenedTarget, QueryEmbedding, RankingBasis
-from icbir_core.retrieval.pair_explanation import FilmPair, PairExplanation, explain_pair
+from icbir_core.retrieval.pair_explanation import PairExplanation
 from icbir_core.retrieval.refinement import RefinementTrail, move_query
 from icbir_core.retrieval.regions import weigh_cells
 from icbir_core.retrieval.search_index import Eligible
@@ -107,10 +107,10 @@ class Retriever:
 
     def methods(self, target: str | None = None) -> tuple[str, ...]:
         """The methods that are indexed for a finding, its default first: for one without an index of its own all that
-        need no saliency classifier, because they compare films in the same way whatever the question is."""
+        do not depend on a target, because they compare films in the same way whatever the question is."""
         opened = self.find_target(target)
         own = target in (None, opened.target)
-        return tuple(name for name in opened.indexes if own or not SEARCH_METHODS[name].needs_saliency_classifier)
+        return tuple(name for name in opened.indexes if own or not SEARCH_METHODS[name].depends_on_target)
 
     # --------------------------------------------------------------------------------------------------- query
 
@@ -135,11 +135,11 @@ class Retriever:
             if (known := self._queries.get(key)) is not None:
                 return known, True
         start = time.perf_counter()
-        image = fit_to_network(query.radiograph.pixels, opened.models.classifier.input_settings)
+        images = opened.prepare_images(query.radiograph.pixels)
         prepared = 1000 * (time.perf_counter() - start)
-        embeddings = opened.embedder.embed(image[None])
+        embeddings = opened.embedder.embed(images[opened.models.classifier.input_settings][None])
         prediction = opened.models.classifier.to_prediction(embeddings.probabilities[0])
-        found = QueryEmbedding(image, embeddings, prediction, {"prepare": prepared} | embeddings.timings_ms)
+        found = QueryEmbedding(images, embeddings, prediction, {"prepare": prepared} | embeddings.timings_ms)
         with self._lock:
             self._queries[key] = found
         return found, False
@@ -328,8 +328,7 @@ class Retriever:
         opened.get_index(method)
         films = query.radiograph, read_case_radiograph(self.workspace, case)
         settings = opened.models.classifier.input_settings
-        images = np.stack([fit_to_network(film.pixels, settings) for film in films])
-        pair = explain_pair(FilmPair(images, SEARCH_METHODS[method], opened.embedder, opened.centre))
+        pair = opened.explain_pair([film.pixels for film in films], method)
         sides = zip((pair.first, pair.second), films, strict=True)
         first, second = (
             replace(one, values=show_whole_film(one.values, film.pixels.shape, settings)) for one, film in sides

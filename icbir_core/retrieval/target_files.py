@@ -77,6 +77,23 @@ class TargetFiles:
         return f"{_INDEX}{self.target}/{method}"
 
 
+@dataclass(frozen=True)
+class EncoderFiles:
+    """Where a workspace keeps what an encoder makes of its cases, for all targets."""
+
+    workspace: Workspace
+    encoder: str
+
+    @property
+    def store(self) -> Path:
+        """The features of every case."""
+        return self.workspace.path / "encoders" / f"{self.encoder}.zarr"
+
+    @property
+    def store_name(self) -> str:
+        return f"{_STORE}encoder/{self.encoder}"
+
+
 def find_next_order(artefacts: dict[str, Any], name: str) -> int:
     """The place of an artefact among those of its kind: its former one, else behind all; the first is the default."""
     kind = next(kind for kind in (_TARGET, _SALIENCY) if name.startswith(kind))

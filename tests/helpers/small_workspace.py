@@ -13,6 +13,7 @@ import numpy as np
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.files import sha256_of_bytes
 from icbir_core.model.classifier import Classifier
+from icbir_core.model.encoders import Encoder
 from icbir_core.model.network import build_network, named_weights
 from icbir_core.phantom import simulate_film
 
@@ -41,6 +42,13 @@ def make_classifier(findings: tuple[str, ...], seed: int, **more) -> Classifier:
         "sha256": sha256_of_bytes(weights),
     }
     return Classifier(model, manifest | {"network": "densenet_small", "format": 1} | more)
+
+
+def make_encoder(name: str, seed: int, **changes) -> Encoder:
+    """A small network of its own, in memory; it sees films without equalisation. changes : to its input."""
+    classifier = make_classifier(FINDINGS, seed, input={"size": SIZE, "equalise": False} | changes)
+    facts = {"file": f"{name}.npz", "embedding": {"layer": "avg_pool", "width": 64}, "kind": "encoder"}
+    return Encoder(name, classifier.manifest | facts, classifier.features, classifier.map_features)
 
 
 def write_films(folder: Path, seeds: range, patients: int = 0) -> Path:

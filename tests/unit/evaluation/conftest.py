@@ -38,6 +38,8 @@ def make_films(labels, patients=None, prefix="film", names=None, rows=False) -> 
 class PlantedSource:
     """Gives the vectors that the test planted: kind → function of the film set."""
 
+    encoders = ()
+
     def __init__(self, kinds):
         self.kinds = kinds
         models = SimpleNamespace(identity={"model": "m", "saliency_model": "s"})

@@ -22,6 +22,7 @@ class CountingTarget:
         classifier = SimpleNamespace(input_settings=InputSettings(size=32, equalise=False))
         self.models = SimpleNamespace(
             identity={"model": "a", "saliency_model": "b"},
+            encoders=(),
             classifier=classifier,
             saliency_classifier=features if with_saliency else None,
         )

@@ -8,14 +8,14 @@ import pytest
 
 from icbir_core.catalogue import Workspace
 from icbir_core.retrieval.model_choice import Models
-from tests.helpers.small_workspace import CASES, FINDINGS, ingest_films, make_classifier, write_films
+from tests.helpers.small_workspace import CASES, FINDINGS, ingest_films, make_classifier, make_encoder, write_films
 
 
 @pytest.fixture(scope="session")
 def models() -> Models:
     classifier = make_classifier(FINDINGS, 1)
     saliency = make_classifier(("Effusion",), 2, classifier=classifier.sha256)
-    return Models(classifier, saliency, "Effusion", starter=False)
+    return Models(classifier, saliency, "Effusion", starter=False, encoders=(make_encoder("other", 3),))
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,10 @@ def test_shipped_values_are_taken_and_agree_with_computed_ones(tmp_path, assets,
     for name in ("cnn", "ig_cbir", "spatial", "probabilities"):
         shipped, computed = (store.read(name, rows).astype("f8") for store in stores)
         np.testing.assert_allclose(shipped, computed, atol=2e-3 * np.abs(computed).max())
+    sides = [CaseStore.open(tmp_path / name / "encoders" / "other.zarr") for name in ("w", "v")]
+    shipped, computed = (side.read("encoders", rows).astype("f8") for side in sides)
+    assert not np.array_equal(shipped, computed), "in half precision"
+    np.testing.assert_allclose(shipped, computed, atol=2e-3 * np.abs(computed).max())
     again = build_demonstration(tmp_path / "w", DemonstrationOptions("auto", PLAN, assets, models))
     assert again == report
 

@@ -39,7 +39,7 @@ def describe_slowly(retriever: Retriever, query: Query) -> np.ndarray:
     """Centred features of a film times the sizes of the head's weights, one coordinate after another."""
     opened = retriever.get_target()
     image = fit_to_network(query.radiograph.pixels, opened.models.classifier.input_settings)
-    features = opened.models.classifier.features(image[None]).astype("f8")[0] - opened.centre.mean.astype("f8")
+    features = opened.models.classifier.features(image[None]).astype("f8")[0] - opened.centres["cnn"].mean.astype("f8")
     kernel = opened.models.classifier.model.get_layer("logits").get_weights()[0].astype("f8")
     sizes = [abs(float(row[opened.models.classifier.findings.index(OTHER)])) for row in kernel]
     mean = sum(sizes) / len(sizes)

@@ -132,4 +132,5 @@ def test_refusals(tmp_path, models):
     with pytest.raises(WorkspaceError, match="saliency"):
         index_workspace(workspace, methods=["ig_cbir"], models=replace(models, saliency_classifier=None))
     report = index_workspace(workspace, models=replace(models, saliency_classifier=None))
-    assert set(report.indexes) == {"cnn_centred", "cnn", "ssim"} and np.isfinite(report.indexes["cnn"]["recall_at_10"])
+    assert set(report.indexes) == {"encoders_centred", "cnn_centred", "cnn", "ssim"}
+    assert np.isfinite(report.indexes["cnn"]["recall_at_10"])

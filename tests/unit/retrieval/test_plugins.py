@@ -182,7 +182,7 @@ def test_a_broken_package_is_named_and_stops_nothing(broken, capsys):
             SEARCH_METHODS[name]
     assert "another one has this name" in str(SEARCH_METHODS.broken["cnn"])
     assert sum("icbir-broken" in record.getMessage() for record in broken.records) == 4, "once each"
-    with pytest.raises(UnknownNameError, match="known: cnn, cnn_centred, ig_cbir, ssim"):
+    with pytest.raises(UnknownNameError, match="known: cnn, cnn_centred, encoders_centred, ig_cbir, ssim"):
         SEARCH_METHODS["magic"]
     assert find_title("missing") == "missing" and "missing" not in list_default_methods()
     assert main(["explain", "--list"]) == 0 and "deep_taylor" in capsys.readouterr().out

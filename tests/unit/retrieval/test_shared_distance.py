@@ -31,7 +31,14 @@ def explain(models, images):
     """explain(method, two images) by the small networks; the centre is that of three films."""
     embedder = models.make_embedder("deep_taylor")
     centre = Centre.measure([models.classifier.features(images)], {})
-    return lambda method, pair: explain_pair(FilmPair(pair, SEARCH_METHODS[method], embedder, centre))
+    (encoder,) = models.encoders
+    other = Centre.measure([encoder.features(images)], {})
+
+    def explain(method: str, pair: np.ndarray):
+        beside = ((encoder, pair, other),) if SEARCH_METHODS[method].needs_encoders else ()
+        return explain_pair(FilmPair(pair, SEARCH_METHODS[method], embedder, centre, beside))
+
+    return explain
 
 
 def read_features(classifier, pictures):

@@ -1,0 +1,135 @@
+"""Encoders: networks whose features a search compares beside those of the classifier, each with a small manifest.
+
+An encoder is a file of weights with its manifest, `<name>.json`, beside it: in a workspace under `models/encoders`, or
+shipped under `assets/models/encoders`. The manifest holds what a classifier's does (format, network, findings, which
+may be none, input, sha256), and beside that title, file, embedding (layer and width), licence and citation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
+from icbir_core.files import PathLike, reading_own, sha256_of_file
+from icbir_core.model.layer_names import PENULTIMATE_LAYER
+from icbir_core.model.starter import STARTER_DIRECTORY
+from icbir_core.settings import InputSettings
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = "encoders"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+_ENTRIES = {"format", "file", "sha256", "input", "embedding", "network"}
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A network that describes films. Thread-safe.
+
+    features : float32 (N, width) of images float32 (N, S, S) in [0, 1], as `fit_to_network` makes them by
+    `input_settings`. map_features : float32 (N, h, w, width) whose means over the positions are the features; None
+    where the features are no such mean.
+    """
+
+    name: str
+    manifest: Mapping[str, Any]
+    features: Callable[[np.ndarray], np.ndarray]
+    map_features: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights file; names this encoder in the manifests of what was made with it."""
+        return str(self.manifest["sha256"])
+
+    @property
+    def input_settings(self) -> InputSettings:
+        return InputSettings(**self.manifest["input"])
+
+    @property
+    def width(self) -> int:
+        return int(self.manifest["embedding"]["width"])
+
+    @property
+    def title(self) -> str:
+        """What a reader sees."""
+        return str(self.manifest.get("title", self.name))
+
+
+def list_encoders(*folders: PathLike) -> dict[str, Path]:
+    """The manifests of the encoders in these folders by their names, sorted; of equal names the first folder's."""
+    found = {path.stem: path for folder in reversed(folders) for path in Path(folder).glob("*.json")}
+    return {name: found[name] for name in sorted(found) if _NAME.fullmatch(name)}
+
+
+def get_shipped_folder() -> Path:
+    """Where the encoders lie that come with the program."""
+    return STARTER_DIRECTORY / FOLDER
+
+
+def read_encoder_manifest(path: PathLike) -> dict[str, Any]:
+    """An encoder's manifest. Raises `ModelError` if it is missing, damaged, or lacks an entry."""
+    path = Path(path)
+    with reading_own(f"'{path.name}'", ModelError, "restore it, or write it as docs/how-to/encoder.md says"):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    missing = _ENTRIES - set(manifest) if isinstance(manifest, dict) else _ENTRIES
+    if missing:
+        raise ModelError(f"The manifest {path} of an encoder lacks {', '.join(sorted(missing))}.")
+    return dict(manifest)
+
+
+def load_encoder(path: PathLike) -> Encoder:
+    """The encoder of a manifest. Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the
+    weights are not those of the manifest, or its features have another width."""
+    path = Path(path)
+    manifest = read_encoder_manifest(path)
+    weights = path.with_name(Path(str(manifest["file"])).name)
+    if not weights.is_file():
+        raise ModelError(f"The weights '{weights.name}' of the encoder {path.stem} are missing beside its manifest.")
+    if sha256_of_file(weights) != manifest["sha256"]:
+        raise ManifestMismatch(
+            f"The weights of the encoder {path.stem} have changed since they were recorded; restore the file."
+        )
+    return _load_own(path.stem, manifest, weights)
+
+
+def _load_own(name: str, manifest: dict[str, Any], weights: Path) -> Encoder:
+    """One of the networks of `BACKBONES`, as a classifier is kept."""
+    from icbir_core.model.classifier import Classifier
+
+    classifier = Classifier.load(weights)
+    layer, width = manifest["embedding"]["layer"], classifier.model.get_layer(PENULTIMATE_LAYER).output.shape[-1]
+    if layer != PENULTIMATE_LAYER or width != manifest["embedding"]["width"]:
+        raise ManifestMismatch(
+            f"The encoder {name} has {width} features in {PENULTIMATE_LAYER}; its manifest says otherwise."
+        )
+    return Encoder(name, manifest, classifier.features, classifier.map_features)
+
+
+def save_encoder(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Encoder:
+    """Write one of the networks of `BACKBONES` with its head as an encoder: `path` (.npz, float16) and its manifest
+    beside it; returns it as it will load. manifest : "network", "findings" and "input" at least."""
+    from icbir_core.model.classifier import manifest_path
+    from icbir_core.model.starter import save_starter
+
+    path = Path(path)
+    width = int(model.get_layer(PENULTIMATE_LAYER).output.shape[-1])
+    facts = {"kind": "encoder", "file": path.name, "embedding": {"layer": PENULTIMATE_LAYER, "width": width}}
+    save_starter(model, path, {**manifest, **facts})
+    return load_encoder(manifest_path(path))
+
+
+def load_encoders(names: Sequence[str], known: Mapping[str, PathLike]) -> tuple[Encoder, ...]:
+    """The encoders of these names, in the order of the alphabet, in which they stand side by side. Raises
+    `UnknownNameError` listing the known ones, and as `load_encoder`."""
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("encoder", name, known)
+    return tuple(load_encoder(known[name]) for name in sorted(set(names)))
