@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, create_engine
+
 from icbir_core.errors import StudyError
 from icbir_core.files import PathLike, reading_own
+from icbir_core.study import chain
 from icbir_core.study.design import Study
+from icbir_core.study.store import RatingsStore
 
 _TEXTS = {"ratings": ("query", "case_id"), "studies": ()}
 _DOCUMENTS = {"ratings": ("actions", "ranking", "answer", "versions"), "studies": ("definition",)}
@@ -27,32 +29,45 @@ def erase_from_ratings(path: PathLike, names: Mapping[str, str]) -> int:
     path = Path(path)
     if not path.is_file():
         return 0
-    with (
-        reading_own(f"The ratings store '{path.name}'", StudyError, "restore it from a copy"),
-        closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database,
-    ):
-        database.row_factory = sqlite3.Row
-        database.execute("PRAGMA secure_delete = ON")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-            for trigger in triggers:
-                database.execute(f'DROP TRIGGER "{trigger["name"]}"')
-            changed = sum(_rewrite(database, table, names) for table in _KEYS)
-            for trigger in triggers:
-                database.execute(trigger["sql"])
-            database.execute("COMMIT")
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        database.execute("VACUUM")
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    RatingsStore.open(path).close()  # a store that was made before there was a chain gets it
+    engine = create_engine(f"sqlite:///{path.resolve()}", connect_args={"timeout": 30})
+    try:
+        with reading_own(f"The ratings store '{path.name}'", StudyError, "restore it from a copy"):
+            with engine.connect() as connection:
+                changed = _erase(connection, names)
+                last = chain.find_last(connection)
+                connection.rollback()
+            chain.Head(path).move(lambda: last)
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        engine.dispose()
     return changed
 
 
-def _rewrite(database: sqlite3.Connection, table: str, names: Mapping[str, str]) -> int:
+def _erase(connection: Connection, names: Mapping[str, str]) -> int:
+    """In one transaction: what forbids changes goes, rows are changed and chained anew, what forbids comes back."""
+    connection.exec_driver_sql("PRAGMA secure_delete = ON")
+    connection.commit()
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    triggers = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+    for name, _ in triggers:
+        connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+    changed = sum(_rewrite(connection, table, names) for table in _KEYS)
+    if changed:
+        connection.exec_driver_sql("DELETE FROM chain")
+        connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = 'chain'")  # its numbers count its rows
+        chain.chain_what_is_there(connection)
+    for _, statement in triggers:
+        connection.exec_driver_sql(statement)
+    connection.commit()
+    return changed
+
+
+def _rewrite(connection: Connection, table: str, names: Mapping[str, str]) -> int:
     changed = 0
-    for row in database.execute(f"SELECT * FROM {table}").fetchall():
+    for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings().all():
         values = {name: names.get(row[name], row[name]) for name in _TEXTS[table]}
         for name in _DOCUMENTS[table]:
             if row[name] is not None:
@@ -63,7 +78,7 @@ def _rewrite(database: sqlite3.Connection, table: str, names: Mapping[str, str])
             values["sha256"] = Study.from_dict(json.loads(values["definition"])).sha256
         setting = ", ".join(f"{name} = :{name}" for name in values)
         key = _KEYS[table]
-        database.execute(f"UPDATE {table} SET {setting} WHERE {key} = :key", values | {"key": row[key]})
+        connection.exec_driver_sql(f"UPDATE {table} SET {setting} WHERE {key} = :key", values | {"key": row[key]})
         changed += 1
     return changed
 

@@ -19,6 +19,7 @@ from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import verify_stores
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
+from icbir_core.study.verifying import verify_ratings
 
 REPORT = "Mrs SMITH JANE, born 1931-02-03, seen by Dr Miller.\nSecond line of the report."
 COPY = "SMITH_JANE_copy_17"
@@ -101,7 +102,8 @@ def test_verify_says_right_after_index_and_a_killed_erasure_is_done_by_the_same_
     assert erase(workspace, "--case", case.case_id) == 0
     index_workspace(Workspace.open(workspace.path), models=models)
     opened = Workspace.open(workspace.path)
-    faults = [check for check in (*verify_workspace(opened), *verify_stores(opened)) if not check.passed]
+    checks = (*verify_workspace(opened), *verify_stores(opened), *verify_ratings(opened))
+    faults = [check for check in checks if not check.passed]
     assert not faults, faults
     store = RatingsStore.open(workspace.path / "ratings.db")
     assert store.count() == 4 and not [one for one in store.history() if case.case_id in str(one)]
