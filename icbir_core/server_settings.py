@@ -1,4 +1,4 @@
-"""What the operator of a server decides, read from one TOML file: sign-in, roles, time-outs, folders, limits."""
+"""What the operator of a server decides, read from one TOML file: sign-in, roles, time-outs, folders."""
 
 from __future__ import annotations
 
@@ -62,20 +62,6 @@ class SessionLimits:
 
 
 @dataclass(frozen=True)
-class SearchLimits:
-    """What one reader may ask of the server.
-
-    waiting : searches that may wait in all; one_reader : of those, from one reader; seconds : the longest wait that is
-    accepted, as it is expected from the last searches; a_minute : new films and searches of one reader in a minute.
-    """
-
-    waiting: int = 32
-    one_reader: int = 4
-    seconds: float = 120.0
-    a_minute: int = 120
-
-
-@dataclass(frozen=True)
 class ServerSettings:
     """All of it. folders : below these the pages may read films of this machine; None is any folder, for one person."""
 
@@ -83,7 +69,6 @@ class ServerSettings:
     header: ProxyHeader | None = None
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     session: SessionLimits = SessionLimits()
-    search: SearchLimits = SearchLimits()
     folders: tuple[Path, ...] | None = None
 
     @property
@@ -139,7 +124,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _make_settings(held: Mapping[str, Any], file: Path) -> ServerSettings:
-    _know(held, ("openid_connect", "proxy", "roles", "session", "search", "films"), f"'{file.name}'")
+    _know(held, ("openid_connect", "proxy", "roles", "session", "films"), f"'{file.name}'")
     parts: dict[str, Any] = {}
     if "openid_connect" in held:
         parts["oidc"] = _make(OpenIdConnect, _take_secrets(held["openid_connect"], file), "openid_connect")
@@ -149,9 +134,8 @@ def _make_settings(held: Mapping[str, Any], file: Path) -> ServerSettings:
         _check_proxy(parts["header"])
     if len(parts) == 2:
         raise ServerSettingsError("[openid_connect] and [proxy] are two ways to sign in; keep one.")
-    for name, kind in (("session", SessionLimits), ("search", SearchLimits)):
-        if name in held:
-            parts[name] = _make(kind, held[name], name)
+    if "session" in held:
+        parts["session"] = _make(SessionLimits, held["session"], "session")
     parts["roles"] = _make_roles(held.get("roles", {}))
     if parts.keys() & {"oidc", "header"} and not any(parts["roles"].values()):
         raise ServerSettingsError("[roles] gives nobody a role, so that nobody would be let in; name somebody.")
