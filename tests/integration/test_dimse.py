@@ -1,0 +1,162 @@
+"""Films by DIMSE: a real Orthanc sends every transfer syntax to the receiver, and strangers are turned away."""
+
+from __future__ import annotations
+
+import io
+import stat
+
+import pydicom
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import PacsError, PacsUnreachable
+from icbir_core.pacs.inbox import Inbox
+from icbir_core.pacs.moving import Peer, find_studies, move_study, verify_peer
+from icbir_core.pacs.receiving import MISMATCH, NOT_ALLOWED, UNREADABLE, Receiver, ReceiverSettings, Sender
+from icbir_core.pacs.studies import Study, StudyQuery
+from icbir_core.radiograph.reading import read_radiograph
+from scripts.chromium import find_port
+from scripts.orthanc import AE_TITLE, CLIENT_AE_TITLE
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    return Inbox(Workspace.create(tmp_path / "workspace"))
+
+
+def listen(inbox: Inbox, port: int, *senders: str, **more) -> Receiver:
+    receiver = Receiver(
+        ReceiverSettings(CLIENT_AE_TITLE, port, senders=tuple(map(Sender.parse, senders))), inbox, **more
+    )
+    receiver.start()
+    return receiver
+
+
+def list_pixels(inbox: Inbox) -> set[str]:
+    return {read_radiograph(inbox.read(film.name)).pixel_sha256 for film in inbox.list_films()}
+
+
+def test_an_archive_moves_every_transfer_syntax_here(archive, archive_films, inbox):
+    names: list[str] = []
+    receiver = listen(inbox, archive.client_port, f"{AE_TITLE}@127.0.0.1", received=names.append)
+    try:
+        peer = Peer(AE_TITLE, "127.0.0.1", archive.dicom_port, CLIENT_AE_TITLE)
+        verify_peer(peer)
+        wanted = [film for film in archive_films if film.patient in {one.patient for one in archive_films[:6]}]
+        assert len({film.syntax for film in wanted}) == 6
+        moved = 0
+        for patient in sorted({film.patient for film in wanted}):
+            found = find_studies(peer, StudyQuery(patient=patient))
+            assert {study.uid for study in found} == {film.study for film in wanted if film.patient == patient}
+            moved += sum(move_study(peer, study, CLIENT_AE_TITLE).arrived for study in found)
+    finally:
+        receiver.stop()
+    assert moved == len(wanted) == len(names)
+    assert list_pixels(inbox) == {read_radiograph(film.data).pixel_sha256 for film in wanted}
+    for film in inbox.list_films():
+        assert stat.S_IMODE(film.path.stat().st_mode) == 0o600
+        assert all(one.instance not in film.path.name for one in wanted)
+    assert stat.S_IMODE(inbox.folder.stat().st_mode) == 0o700
+
+
+def send(port: int, data: bytes, title: str, called: str = CLIENT_AE_TITLE, instance: str = "") -> int | None:
+    """The status that the receiver answers to a film; None where the sender is not let in."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    if instance:
+        dataset.file_meta.MediaStorageSOPInstanceUID = instance
+    entity = AE(title)
+    entity.add_requested_context(DigitalXRayImageStorageForPresentation, dataset.file_meta.TransferSyntaxUID)
+    line = entity.associate("127.0.0.1", port, ae_title=called)
+    if not line.is_established:
+        return None
+    try:
+        return line.send_c_store(dataset).Status
+    finally:
+        line.release()
+
+
+def test_only_allowed_senders_from_their_own_address_get_in(inbox, archive_films):
+    port, film = find_port(), archive_films[0]
+    receiver = listen(inbox, port, "PACS@127.0.0.1", "OTHER@127.0.0.9")
+    try:
+        assert send(port, film.data, "STRANGER") is None
+        assert send(port, film.data, "PACS", called="ELSE") is None
+        assert send(port, film.data, "OTHER") == NOT_ALLOWED
+        assert inbox.list_films() == []
+        assert send(port, film.data, "PACS") == 0
+        assert send(port, film.data, "PACS") == 0  # again: still one film
+    finally:
+        receiver.stop()
+    assert len(inbox.list_films()) == 1
+
+
+def test_what_is_no_film_or_another_one_is_refused(inbox, archive_films):
+    port, film = find_port(), archive_films[0]
+    bare = pydicom.dcmread(io.BytesIO(film.data))
+    del bare.Rows
+    computed = pydicom.dcmread(io.BytesIO(film.data))
+    computed.Modality = "CT"
+    receiver = listen(inbox, port, "PACS@127.0.0.1")
+    try:
+        for dataset in (bare, computed):
+            stream = io.BytesIO()
+            dataset.save_as(stream)
+            assert send(port, stream.getvalue(), "PACS") == UNREADABLE
+        lying = pydicom.dcmread(io.BytesIO(film.data))
+        lying.SOPInstanceUID = "1.2.3"
+        stream = io.BytesIO()
+        lying.save_as(stream, enforce_file_format=False)
+        status = send(port, stream.getvalue(), "PACS")
+        assert status in (0, MISMATCH)  # a client that takes the dataset's own UID tells the truth again
+    finally:
+        receiver.stop()
+    assert all(read_radiograph(inbox.read(one.name)) for one in inbox.list_films())
+
+
+def test_faults_of_the_line_have_names(archive, archive_films):
+    with pytest.raises(PacsUnreachable):
+        verify_peer(Peer("NOBODY", "127.0.0.1", find_port(), seconds=2))
+    peer = Peer(AE_TITLE, "127.0.0.1", archive.dicom_port, CLIENT_AE_TITLE)
+    with pytest.raises(PacsError, match="AE title"):
+        move_study(peer, Study(archive_films[0].study), "UNKNOWN")
+    with pytest.raises(PacsError, match="could not send"):  # nobody listens where the archive sends it
+        move_study(peer, Study(archive_films[0].study), CLIENT_AE_TITLE)
+
+
+@pytest.mark.parametrize("text", ["", "PACS", "PACS@", "@1.2.3.4", "A" * 17 + "@1.2.3.4"])
+def test_who_may_send_is_written_in_one_way(text):
+    with pytest.raises(PacsError):
+        Sender.parse(text)
+    with pytest.raises(PacsError):
+        Peer.parse(text)
+
+
+def test_nobody_is_allowed_by_default_and_a_port_in_use_is_told(inbox):
+    with pytest.raises(PacsError, match="Nobody may send"):
+        Receiver(ReceiverSettings(), inbox)
+    port = find_port()
+    receiver = listen(inbox, port, "PACS@127.0.0.1")
+    try:
+        with pytest.raises(PacsError, match="cannot be had"):
+            listen(inbox, port, "PACS@127.0.0.1")
+    finally:
+        receiver.stop()
+
+
+def test_the_inbox_forgets_and_knows_its_limit(tmp_path, monkeypatch):
+    workspace = Workspace.create(tmp_path / "w")
+    inbox = Inbox(workspace)
+    name = inbox.put(b"film", "1.2.3")
+    inbox.put_result(name, {"finding": "Effusion"})
+    assert inbox.list_films()[0].result == {"finding": "Effusion"}
+    assert inbox.put(b"film", "1.2.3") == name and inbox.list_films()[0].result is None
+    monkeypatch.setattr("icbir_core.pacs.inbox.MAX_HELD", 1)
+    with pytest.raises(PacsError, match="holds 1 films"):
+        inbox.put(b"film", "1.2.4")
+    old = Inbox(workspace, keep_hours=-1)
+    assert old.list_films() == [] and not list(inbox.folder.iterdir())
+    old.put_result(name, {})
+    with pytest.raises(PacsError, match="not in the inbox"):
+        inbox.read(name)
