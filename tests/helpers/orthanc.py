@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.archive_films import ArchiveFilm, make_archive_films
 from scripts.orthanc import NO_ORTHANC, Orthanc, has_orthanc, run_orthanc
+
+if TYPE_CHECKING:
+    from scripts.archive_films import ArchiveFilm
 
 
 @pytest.fixture(scope="session")
 def archive_films() -> list[ArchiveFilm]:
     """Thirty simulated films of ten patients: prior, frontal and lateral of each."""
+    from scripts.archive_films import make_archive_films  # brings the decoders: only where it is needed
+
     return make_archive_films()
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import signal
 import stat
+import subprocess
+import sys
 
 import pydicom
 import pytest
@@ -12,11 +15,13 @@ from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import PacsError, PacsUnreachable
+from icbir_core.pacs.auto_search import AutoSearch
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import Peer, find_studies, move_study, verify_peer
 from icbir_core.pacs.receiving import MISMATCH, NOT_ALLOWED, UNREADABLE, Receiver, ReceiverSettings, Sender
 from icbir_core.pacs.studies import Study, StudyQuery
 from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.types import Case, Hit, Prediction, Ranking
 from scripts.chromium import find_port
 from scripts.orthanc import AE_TITLE, CLIENT_AE_TITLE
 
@@ -121,8 +126,6 @@ def test_faults_of_the_line_have_names(archive, archive_films):
     peer = Peer(AE_TITLE, "127.0.0.1", archive.dicom_port, CLIENT_AE_TITLE)
     with pytest.raises(PacsError, match="AE title"):
         move_study(peer, Study(archive_films[0].study), "UNKNOWN")
-    with pytest.raises(PacsError, match="could not send"):  # nobody listens where the archive sends it
-        move_study(peer, Study(archive_films[0].study), CLIENT_AE_TITLE)
 
 
 @pytest.mark.parametrize("text", ["", "PACS", "PACS@", "@1.2.3.4", "A" * 17 + "@1.2.3.4"])
@@ -160,3 +163,46 @@ def test_the_inbox_forgets_and_knows_its_limit(tmp_path, monkeypatch):
     old.put_result(name, {})
     with pytest.raises(PacsError, match="not in the inbox"):
         inbox.read(name)
+
+
+class Ranks:
+    """A stand-in for the retriever that refuses one film."""
+
+    def __init__(self, refused: str = ""):
+        self.refused, self.asked = refused, []
+
+    def search(self, query, settings):
+        self.asked.append(query.radiograph.pixel_sha256)
+        if query.radiograph.pixel_sha256 == self.refused:
+            raise PacsError("Not this one.")
+        case = Case(0, "case-1", "", "", "", {})
+        prediction = Prediction({"Effusion": 0.75})
+        return Ranking(query.name, "cnn", "Effusion", "euclidean", "exact", 1, 1, (Hit(1, 0.5, case),), prediction)
+
+
+def test_a_pushed_film_is_searched_and_waits_with_its_result(inbox, archive_films):
+    port, films = find_port(), [archive_films[0], archive_films[3]]
+    before = inbox.put(archive_films[6].data, archive_films[6].instance)
+    ranks = Ranks(refused=read_radiograph(films[1].data).pixel_sha256)
+    searching = AutoSearch(inbox, lambda: ranks, lambda word: None)
+    receiver = listen(inbox, port, "PACS@127.0.0.1", received=searching.add)
+    try:
+        assert [send(port, film.data, "PACS") for film in films] == [0, 0]
+    finally:
+        receiver.stop()
+        searching.stop()
+    results = {film.name: film.result for film in inbox.list_films()}
+    assert len(ranks.asked) == len(results) == 3
+    assert results[before]["probabilities"] == {"Effusion": 0.75}
+    assert results[before]["ranking"]["hits"][0]["case_id"] == "case-1"
+    assert sorted("error" in result for result in results.values()) == [False, False, True]
+
+
+def test_the_command_receives_until_it_is_stopped(tmp_path, archive_films):
+    workspace, port = Workspace.create(tmp_path / "w"), find_port()
+    words = [sys.executable, "-m", "icbir_core", "receive", str(workspace.path), "--port", str(port), "--no-search"]
+    process = subprocess.Popen([*words, "--allow", "PACS@127.0.0.1"], stderr=subprocess.PIPE, text=True)
+    assert "Films are received" in process.stderr.readline()
+    assert send(port, archive_films[0].data, "PACS", called="ICBIR") == 0
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0 and len(Inbox(workspace).list_films()) == 1

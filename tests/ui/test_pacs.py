@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.searched import name_study, read_searched
 from icbir_ui.pacs import jobs
 from icbir_ui.state import Key
@@ -177,3 +178,16 @@ def find(page, **words: str) -> None:
     next(one for one in page.app.button if one.label == "Find").click()
     page.run()
     settle(page)
+
+
+def test_films_that_were_pushed_wait_with_their_results(workspace, films, open_page, monkeypatch):
+    monkeypatch.delenv("ICBIR_DICOMWEB", raising=False)
+    inbox = Inbox(workspace)
+    name = inbox.put(films[1].data, films[1].instance)
+    inbox.put_result(name, {"probabilities": {"Effusion": 0.75}, "ranking": {"target": "Effusion", "hits": []}})
+    inbox.put(films[4].data, films[4].instance)
+    page = open_page("pacs")
+    texts = page.text()
+    assert "2 films received" in texts and "Effusion 0.75" in texts and "waits for its search" in texts
+    assert films[1].patient in texts and films[1].instance not in texts
+    assert list_buttons(page).count("Open") == 2

@@ -1,0 +1,78 @@
+"""Films that were pushed here are searched one after another, so that their results wait for the reader."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from icbir_core.catalogue.asking import read_query
+from icbir_core.errors import IcbirError
+from icbir_core.pacs.inbox import Inbox
+from icbir_core.pacs.opening import FILM_NAME
+from icbir_core.settings import SearchSettings
+from icbir_core.types import Query, Ranking
+
+
+class Searcher(Protocol):
+    """What ranks a film: the `Retriever` of a workspace."""
+
+    def search(self, query: Query, settings: SearchSettings) -> Ranking:
+        """The ranking of a film."""
+        ...
+
+
+def search_received(searcher: Searcher, inbox: Inbox, name: str) -> dict[str, Any]:
+    """Search with a film of the inbox and keep the result beside it: `Ranking.as_record` and the probabilities of the
+    findings, or {"error": sentence} where the film cannot be searched. Returns what was kept.
+    """
+    try:
+        query = read_query(inbox.workspace, FILM_NAME, inbox.read(name))
+        ranking = searcher.search(query, SearchSettings())
+        result: dict[str, Any] = {"ranking": ranking.as_record()}
+        if ranking.prediction is not None:
+            result["probabilities"] = {key: float(one) for key, one in ranking.prediction.probabilities.items()}
+    except IcbirError as error:
+        result = {"error": str(error)}
+    inbox.put_result(name, result)
+    return result
+
+
+class AutoSearch:
+    """A thread that searches what comes, the films that already wait first.
+
+    open_searcher : called in that thread before the first film. told : called with a word of each film that was
+    searched, which names nobody.
+    """
+
+    def __init__(self, inbox: Inbox, open_searcher: Callable[[], Searcher], told: Callable[[str], None]):
+        self._inbox, self._open, self._told = inbox, open_searcher, told
+        self._names: queue.Queue[str | None] = queue.Queue()
+        for film in reversed(inbox.list_films()):
+            if film.result is None:
+                self._names.put(film.name)
+        self._thread = threading.Thread(target=self._work, name="icbir-auto-search", daemon=True)
+        self._thread.start()
+
+    def add(self, name: str) -> None:
+        """Search with one more film when its turn comes."""
+        self._names.put(name)
+
+    def stop(self, seconds: float | None = None) -> None:
+        """End after the films that were added; wait so long for that."""
+        self._names.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        searcher: Searcher | None = None
+        while (name := self._names.get()) is not None:
+            try:
+                searcher = searcher or self._open()
+                result = search_received(searcher, self._inbox, name)
+            except Exception as error:  # the next film may be searched all the same
+                reason = str(error) if isinstance(error, IcbirError) else type(error).__name__
+                self._told(f"A film could not be searched: {reason}")
+            else:
+                refused = result.get("error")
+                self._told(f"A film cannot be searched: {refused}" if refused else "A film was searched.")
