@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Table, insert, select, text
 
 from icbir_core.catalogue.workspace import MANIFEST, Workspace
 from icbir_core.errors import StudyError, WorkspaceError
-from icbir_core.files import read_json, write_json_atomically
+from icbir_core.files import PathLike, read_json, write_json_atomically
 from icbir_core.study.schema import CHAIN, RATINGS, STUDIES
 
 ARTEFACT = "ratings"
@@ -85,8 +85,9 @@ class Head:
     database : the path of the database.
     """
 
-    def __init__(self, database: Path):
-        self.database, self.path = database, database.with_suffix(".head")
+    def __init__(self, database: PathLike):
+        self.database = Path(database)
+        self.path = self.database.with_suffix(".head")
 
     def check_not_lost(self) -> None:
         """Raises `StudyError` where the database is gone though ratings were stored in it."""

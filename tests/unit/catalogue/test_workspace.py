@@ -30,7 +30,7 @@ def test_create_and_open(tmp_path):
     assert {entry.name for entry in made.path.iterdir()} >= {"manifest.json", "images", "models", "targets"}
     assert Workspace.create(tmp_path / "new").read_manifest() == made.read_manifest()
     assert made.target_directory("Pleural Thickening") == made.path / "targets" / "pleural_thickening"
-    with pytest.raises(WorkspaceError, match="without manifest.json"):
+    with pytest.raises(WorkspaceError, match="it has no manifest.json"):
         Workspace.open(tmp_path / "nothing")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("mine")
