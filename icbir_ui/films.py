@@ -170,7 +170,7 @@ def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film
     """
     report = assess_quality(query.radiograph)
     warnings = tuple(one.text for one in report.warnings)
-    film = Film(query.radiograph.pixel_sha256, hold(query), warnings, origin, **more)
+    film = replace(Film(query.radiograph.pixel_sha256, hold(query), warnings, origin), **more)
     film = replace(film, doubts=report.kinds)
     return film if get_environment("RESULTS") in (None, "off") else replace(film, **_read_source(data))
 
