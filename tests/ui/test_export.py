@@ -206,7 +206,7 @@ def test_the_page_hands_its_region_and_its_cautions_to_a_report_made_outside_of_
     marked = [bool((decode(base64.b64decode(one)) == REGION_COLOUR).all(axis=2).any()) for one in pictures]
     assert marked == [True, True] + [False] * (len(pictures) - 2)
     for caution in (FAR_AWAY.format("everything in the catalogue"), SIMULATED):
-        assert caution in page.text() and html.escape(caution.replace("`", "")) in text
+        assert caution in page.data["answer"]["notes"] and html.escape(caution.replace("`", "")) in text
 
 
 def test_cautions_of_a_ranking_are_in_both_reports_and_only_where_they_hold(searched, monkeypatch):

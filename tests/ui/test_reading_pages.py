@@ -293,7 +293,7 @@ def test_without_a_study_the_page_makes_one(workspace, open_page):
 
 def test_the_form_says_beforehand_how_much_it_will_ask(workspace, open_page):
     page = open_page("rate")
-    assert "At most 252 answers for each reader" in page.text()  # 2 × (8 × (4 × 3 + 2) + 14)
+    assert "At most 306 answers for each reader" in page.text()  # 2 × (8 × (5 × 3 + 2) + 17)
     assert len(shared.open_service().retriever.methods("Effusion")) == 3  # waits until they are known
     page.run()
     assert "At most 198 answers for each reader" in page.text()  # 2 × (8 × (3 × 3 + 2) + 11)

@@ -200,8 +200,8 @@ def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_
 
 def test_a_demonstration_film_needs_one_run_of_the_page(open_page, monkeypatch):
     page = open_page("search")
-    runs, count = [], shared.open_workspace
-    monkeypatch.setattr(shared, "open_workspace", lambda: runs.append(1) or count())
+    runs, count = [], shared.open_service
+    monkeypatch.setattr(shared, "open_service", lambda: runs.append(1) or count())
     page.press("Effusion 1")
     assert len(page.case_ids) == 8 and len(runs) == 1
 

@@ -73,7 +73,7 @@ def test_krippendorff_alpha_of_perfect_agreement_of_chance_and_of_nothing():
     assert abs(agreement.krippendorff_alpha(generator.integers(1, 6, (3, 4000)).astype(float))) < 0.03
     assert np.isnan(agreement.krippendorff_alpha(np.full((2, 5), N)))
     assert np.isnan(agreement.krippendorff_alpha(np.full((2, 5), 3.0)))
-    with pytest.raises(EvaluationError, match="choose one"):
+    with pytest.raises(EvaluationError, match="can be nominal, ordinal or interval"):
         agreement.krippendorff_alpha(OBSERVERS, "cardinal")
 
 
