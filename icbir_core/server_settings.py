@@ -69,7 +69,7 @@ class ServerSettings:
     header: ProxyHeader | None = None
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     session: SessionLimits = SessionLimits()
-    folders: tuple[Path, ...] | None = None
+    folders: tuple[PathLike, ...] | None = None
 
     @property
     def asks_to_sign_in(self) -> bool:

@@ -16,7 +16,7 @@ from icbir_core.catalogue.ingesting import DOUBTFUL_FILE, SKIPPED_FILE
 from icbir_core.catalogue.layouts import LAYOUTS
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import CatalogueError
-from icbir_core.files import reading_own
+from icbir_core.files import PathLike, reading_own
 from icbir_core.types import Case
 
 _KEPT = ("row", "view", "sex", "source", "findings")
@@ -89,14 +89,14 @@ def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
         database.execute("VACUUM")
 
 
-def search_bytes(folder: Path, traces: Iterable[str]) -> tuple[int, int, list[str]]:
+def search_bytes(folder: PathLike, traces: Iterable[str]) -> tuple[int, int, list[str]]:
     """Look for texts in every byte of every file: (files, bytes, relative names of the files that hold one).
 
     A text counts where it stands by itself: "case1" is not found in "case10".
     """
     parts = sorted({re.escape(form) for text in traces for form in _write_forms(text)}, key=len, reverse=True)
     pattern = re.compile(rb"(?<![A-Za-z0-9_])(?:" + b"|".join(parts) + rb")(?![A-Za-z0-9_])") if parts else None
-    files, size, found = 0, 0, []
+    files, size, found, folder = 0, 0, [], Path(folder)
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()):
         files, length = files + 1, path.stat().st_size
         size += length

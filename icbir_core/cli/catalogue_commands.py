@@ -59,7 +59,7 @@ def ingest(
         raise typer.BadParameter("Name the folder of the films.", param_hint="--images")
     options = IngestOptions(
         layout=layout,
-        images=images or "",
+        images=(images or "") if layout == "dicomweb" else Path(images or ""),
         labels=labels,
         view=view,
         limit=limit,

@@ -134,7 +134,8 @@ def query(
         identical_image=identical_image,
     )
     opened = Workspace.open(workspace)
-    indexed = settings.target if settings.target in list_targets(opened) else None  # else another index may serve it
+    wanted = settings.target
+    indexed = wanted if wanted and wanted in list_targets(opened) else None  # else another index may serve it
     retriever = Retriever.open(opened, indexed, device)
     chosen = announce_device(device)
     failed = 0

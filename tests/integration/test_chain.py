@@ -78,7 +78,9 @@ def indexed(trained, tmp_path_factory) -> tuple[Path, dict]:
 def test_chain_with_an_indexing_killed_and_resumed(trained, indexed, films, tmp_path, capsys):
     unbroken, report = indexed
     assert report["embedded"] == FILMS and not report["starter_models"]
-    assert set(report["indexes"]) == set(SEARCH_METHODS) and report["indexes"]["cnn"]["recall_at_10"] >= 0.99
+    # The shipped encoder joins the starter models only, and this classifier was trained here.
+    assert set(report["indexes"]) == set(SEARCH_METHODS) - {"encoders_centred"}
+    assert report["indexes"]["cnn"]["recall_at_10"] >= 0.99
 
     broken = tmp_path / "broken"
     shutil.copytree(trained, broken)

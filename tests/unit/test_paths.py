@@ -74,14 +74,18 @@ def find_narrow(parameters: list[tuple[str, str, str]]) -> list[str]:
     ]
 
 
+# What these call a path or a file is a name within a workspace or a parcel, or the program alone makes the record.
+NAMES_WITHIN = {"types.py.Case", "pacs/outbox.py.Consigned", "pacs/outbox.py.Parcel.change", "pacs/inbox.py.Received"}
+
+
 def test_no_public_function_asks_for_one_kind_of_path():
-    # Commands get what the shell gives; a case's path is no path but a name relative to its workspace.
+    # Commands get what the shell gives.
     modules = [file for file in CORE.rglob("*.py") if "cli" not in file.parts]
     parameters = [
         entry
         for file in modules
         for entry in list_parameters(file.read_text(encoding="utf-8"), file.relative_to(CORE).as_posix())
-        if entry[0] != "types.py.Case"
+        if entry[0] not in NAMES_WITHIN
     ]
     assert sum("PathLike" in kind for _, _, kind in parameters) > 60
     assert find_narrow(parameters) == []

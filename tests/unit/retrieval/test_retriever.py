@@ -220,7 +220,7 @@ def test_unknown_names_and_mismatches(retriever, queries, indexed, models, monke
     with pytest.raises(RetrievalError, match="at least 1"):
         retriever.search(queries[0], SearchSettings(top_k=0))
     monkeypatch.setattr(opened_target, "get_catalogue_sha256", lambda workspace: "f" * 64)
-    with pytest.raises(IndexMismatch, match="catalogue"):
+    with pytest.raises(IndexMismatch, match="older than the last ingest"):
         opened_target.OpenedTarget.open(indexed, "Effusion")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from icbir_core.audit import open_audit
 from icbir_core.catalogue import Workspace
-from icbir_core.catalogue.verifying import Check, verify_workspace
+from icbir_core.catalogue.verifying import Check, guard, verify_workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.retrieval.target_files import verify_stores
 from icbir_core.study.rating import Rating
@@ -60,7 +61,9 @@ def change_row(path: Path) -> None:
 def verify(folder: Path) -> list[str]:
     """The names of the failed checks; ["not a workspace"] where it is refused by name."""
     try:
-        return [check.name for check in verify_all(Workspace.open(folder)) if not check.passed]
+        opened = Workspace.open(folder)
+        checks = [*verify_all(opened), *guard("audit", lambda: open_audit(opened).verify())]
+        return [check.name for check in checks if not check.passed]
     except WorkspaceError:
         return ["not a workspace"]
 

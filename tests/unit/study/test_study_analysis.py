@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from icbir_core.study.rating import Rating
 from icbir_core.study.report import draw_methods, make_sections, render_report, render_text
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_core.study.store import RatingsStore
+
+GUIDE = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
 
 
 def fit_reader(scores: np.ndarray, reference: np.ndarray) -> ReaderModel:
@@ -203,10 +206,11 @@ def test_the_band_is_spoken_of_where_there_is_one(read_study, readers):
     assert ("band between readers" in write_out(study, result)) == (readers == 2)
 
 
-def test_a_small_study_names_the_command_that_plans_sizes(read_study):
+def test_a_small_study_names_the_guide_whose_command_plans_sizes(read_study):
     study, store = read_study([ReaderModel()], tasks=("similarity",))
     result = analyse_study(study, store.latest(study=study.name), simulated=True)
-    (command,) = [found for note in result.notes for found in re.findall(r"`icbir (.*?)` says", note)]
+    assert any("the guide to evaluation says how" in note for note in result.notes)
+    (command,) = re.findall(r"^    icbir (study plan .*)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     assert main(command.split()) == 0
 
 
