@@ -15,11 +15,13 @@ def show_beside(film: Film) -> None:
     others = films.list_beside(film)
     if not others:
         return
-    st.markdown("**Of the same study, and earlier**")
     panes = [_make_pane(one) for one in others]
-    show_viewer(panes, ViewerOptions(subject=film.key), "films_beside")
-    for one, column in zip(others, st.columns(max(len(others), 3)), strict=False):
-        column.button(f"Search with: {one.file_name}", key=f"beside_{one.key[:16]}", on_click=films.choose, args=(one,))
+    with st.container(key="beside"):
+        st.markdown("**Of the same study, and earlier**")
+        show_viewer(panes, ViewerOptions(subject=film.key), "films_beside")
+        for one, column in zip(others, st.columns(max(len(others), 3)), strict=False):
+            named = f"beside_{one.key[:16]}"
+            column.button(f"Search with: {one.file_name}", key=named, on_click=films.choose, args=(one,))
 
 
 def _make_pane(film: Film) -> Pane:

@@ -171,12 +171,12 @@ def test_a_click_on_a_finding_ranks_by_it_and_undo_brings_the_first_ranking_back
     wait_for_panes(page, 9)
     first = order(page)
     page.locator("[data-pane=query] [data-finding=Cardiomegaly]").click()
-    page.locator("[data-finding=Cardiomegaly][aria-pressed=true]").wait_for(timeout=TIME)
+    page.locator(".bar[data-finding=Cardiomegaly][aria-pressed=true]").wait_for(timeout=TIME)
     wait_for_panes(page, 9)
     assert order(page) != first
     page.get_by_text("Ranked by what the classifier uses for Cardiomegaly").wait_for(timeout=TIME)
     page.get_by_role("button", name="Undo").click()
-    page.locator("[data-finding=Effusion][aria-pressed=false]").wait_for(timeout=TIME)
+    page.locator(".bar[data-finding=Effusion][aria-pressed=false]").wait_for(timeout=TIME)
     page.get_by_text("Ranked by what").wait_for(state="detached", timeout=TIME)
     wait_for_panes(page, 9)
     assert order(page) == first

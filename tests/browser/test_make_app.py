@@ -42,6 +42,8 @@ def read_viewer(page) -> dict:
 def check_answer(page) -> dict[str, float]:
     """Eight simulated cases with their maps and the starter's probabilities, which are returned."""
     wait_for_panes(page, 9)
+    page.locator("[data-act=case-maps][aria-pressed=false]").click(timeout=TIME)  # drawn when asked for
+    page.locator("[data-act=case-maps][aria-pressed=true]").wait_for(timeout=TIME)
     panes = read_viewer(page)["panes"]
     cases = [pane for pane in panes if not pane["lead"]]
     assert len(cases) == 8 and all(pane["map"] for pane in panes[1:])
