@@ -82,8 +82,9 @@ def test_one_click_in_the_pacs_shows_film_lateral_and_prior_and_the_search(open_
     open_link(page, address, StudyInstanceUIDs=frontal.study)
     shown = wait_until_painted(page, (frontal, lateral, prior))
     assert shown[0] == name_pixels(frontal)
-    beside = page.locator(".st-key-films_beside, [data-testid=stBidiComponentIsolated]").last
-    beside.scroll_into_view_if_needed()
+    page.get_by_role("button", name="Search with: Prior").wait_for(timeout=TIME)
+    page.wait_for_timeout(1000)  # the page draws the row once more when its cases are there
+    beside = page.locator(".st-key-beside [data-testid=stBidiComponentIsolated]")
     picture = cv2.imdecode(np.frombuffer(beside.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture.std() > 15, "films are drawn beside the film"
     said = log.read_text(errors="replace")

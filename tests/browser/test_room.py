@@ -84,21 +84,20 @@ def test_the_case_under_the_pointer_or_chosen_by_a_key_is_shown_large_and_enter_
     page.locator(f'.full [data-pane="{second}"]').wait_for(timeout=TIME)
 
 
-def test_the_heat_map_is_off_until_asked_and_the_space_bar_looks(open_window, served):
+def test_the_heat_map_stands_on_her_film_alone_and_the_space_bar_looks_under_it(open_window, served):
     page = open_search(open_window, served, 1280, 720)
 
     def is_coloured(pane: int) -> bool:
         return bool(page.evaluate(COLOURED, pane))
 
-    assert not is_coloured(0) and not is_coloured(1)
+    assert is_coloured(0) and not is_coloured(1), "cases have their maps when they are asked for"
     page.locator("[data-pane=query] .film").click()
     page.keyboard.down("Space")
-    assert is_coloured(0)
-    page.keyboard.up("Space")
     assert not is_coloured(0)
+    page.keyboard.up("Space")
+    assert is_coloured(0)
     page.locator("[data-pane=query] .chip").click()
-    assert is_coloured(0) and not is_coloured(1), "cases have their maps when they are asked for"
-    page.keyboard.press("o")
+    assert not is_coloured(0) and not is_coloured(1)
     page.keyboard.press("m")
     page.wait_for_function(f"({VIEWER})().panes.every(pane => pane.map && pane.steps)", timeout=TIME)
     wait_for_panes(page, 9)

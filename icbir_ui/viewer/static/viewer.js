@@ -48,7 +48,7 @@ class Viewer {
     const data = component.data;
     const send = (name, value) => this.decide(name, value, component.setStateValue);
     Object.assign(this, { data, send, setState: component.setStateValue });
-    this.memory.overlay ??= !data.room;
+    this.memory.overlay ??= true;
     this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: null, contour: false };
     this.colours = Uint8Array.from(atob(data.colours ?? ""), (letter) => letter.charCodeAt(0));
     const focused = this.root.getRootNode().activeElement?.closest?.("[data-pane]")?.dataset.pane;
