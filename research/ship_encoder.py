@@ -2,7 +2,7 @@
 
     python research/ship_encoder.py FOLDER RUN --name lite0 --runs runs.json [--judge test]
 
-FOLDER is that of `train_starter.py` (real.npz); RUN/weights.pt is what `teach.py` wrote. Writes NAME.npz (float16), its
+FOLDER is that of `train_starter.py` (real.npz); RUN/weights.pt is what `train_efficientnet.py` wrote. Writes NAME.npz (float16), its
 manifest and its card to assets/models/encoders. Without `--judge test` only `tune` is looked at.
 """
 
