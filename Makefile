@@ -30,7 +30,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 install: $(VENV)/installed ## makes .venv with the pinned packages and this project
 
-test: install ## the tests (under ten minutes on two cores)
+test: install ## the tests (about 15 minutes of processor time; the aim is eight)
 	$(PY) -m pytest
 
 test-slow: install ## the tests that take minutes each
