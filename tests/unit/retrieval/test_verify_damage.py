@@ -20,6 +20,8 @@ from icbir_core.study.verifying import verify_ratings
 
 # What no other file depends on: locks, lists for the operator, and a database's helpers.
 LEFT_OUT = (".lock", ".csv", "-wal", "-shm")
+# The audit log, where there is one, is chained by the salt.
+KEYED = (["salt"], ["salt", "audit"])
 
 
 def verify_all(workspace: Workspace) -> list[Check]:
@@ -122,8 +124,8 @@ def test_a_salt_that_was_exchanged_stays_wrong_after_the_next_ingest(whole):
     salt = path.read_bytes()
     try:
         path.write_bytes(flip(salt))
-        assert verify(whole) == ["salt"]
+        assert verify(whole) in KEYED
         record_catalogue(Workspace.open(whole))
-        assert verify(whole) == ["salt"]
+        assert verify(whole) in KEYED
     finally:
         path.write_bytes(salt)
