@@ -59,16 +59,12 @@ class Matrix:
         return tf.matmul(values, kernel, transpose_b=True)
 
 
-class Depthwise:
+class Depthwise(Convolution):
     """The linear map of a DepthwiseConv2D without bias, each channel by itself, and its exact transpose.
 
     A kernel (k, k, C, M) gives the C channels of each of the M one after another, as kernels of other layers that are
     put side by side do.
     """
-
-    def __init__(self, strides: tuple[int, int], padding: str):
-        self.strides = [1, *strides, 1]
-        self.padding = padding.upper()
 
     def apply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         parts = tf.unstack(kernel, axis=-1)
@@ -84,7 +80,7 @@ class Depthwise:
         )
 
 
-Linear = Convolution | Depthwise | Matrix
+Linear = Convolution | Matrix
 Weights = tuple[Linear, np.ndarray, np.ndarray | None]
 
 
