@@ -13,8 +13,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from icbir_core.errors import PacsError, PacsMismatch, PacsRefused, PacsUnreachable
-from icbir_core.pacs.studies import Study, StudyQuery, is_uid
-from icbir_core.radiograph.dicom_header import get_text, get_texts
+from icbir_core.pacs.studies import Study, StudyQuery
 
 VERIFY = UID("1.2.840.10008.1.1")
 FIND, MOVE = UID("1.2.840.10008.5.1.4.1.2.2.1"), UID("1.2.840.10008.5.1.4.1.2.2.2")
@@ -77,7 +76,7 @@ def find_studies(peer: Peer, query: StudyQuery) -> list[Study]:
         with _associate(peer, FIND) as line:
             for status, record in line.send_c_find(identifier, FIND):
                 _check_status(status)
-                study = _read_study(record) if record is not None else None
+                study = Study.read(record.to_json_dict(suppress_invalid_tags=True)) if record is not None else None
                 if study is not None and query.fits(study) and len(found) <= MAX_STUDIES:
                     found[study.uid] = study
     return sorted(found.values(), key=lambda study: study.moment, reverse=True)
@@ -132,21 +131,3 @@ def _check_status(status: Dataset) -> None:
         raise PacsUnreachable("The archive (PACS) broke off in the middle of its answer; try again.")
     if status.Status not in (0, *PENDING):
         raise PacsError(f"The archive (PACS) cannot answer (status {status.Status:04X}); see its log.")
-
-
-def _read_study(record: Dataset) -> Study | None:
-    uid = get_text(record, "StudyInstanceUID")
-    if not is_uid(uid):
-        return None
-    count = get_text(record, "NumberOfStudyRelatedInstances")
-    return Study(
-        uid=uid,
-        patient=get_text(record, "PatientID"),
-        name=get_text(record, "PatientName"),
-        accession=get_text(record, "AccessionNumber"),
-        date=get_text(record, "StudyDate"),
-        time=get_text(record, "StudyTime"),
-        description=get_text(record, "StudyDescription"),
-        modalities=tuple(get_texts(record, "ModalitiesInStudy")),
-        instances=int(count) if count.isdigit() else 0,
-    )
