@@ -111,7 +111,8 @@ def move_study(peer: Peer, study: Study, destination: str) -> MoveReport:
 
 @contextmanager
 def _associate(peer: Peer, context: str) -> Iterator[Association]:
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    for name in ("pynetdicom", "pydicom"):  # their logs name patients
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     entity = AE(peer.own_title)
     entity.network_timeout = entity.dimse_timeout = entity.acse_timeout = entity.connection_timeout = peer.seconds
     entity.add_requested_context(context)
