@@ -3,8 +3,8 @@
     python benchmarks/quality_gate.py --nih DIR --fit                       writes assets/quality_gate.json
     python benchmarks/quality_gate.py --nih DIR [--more DIR] --out benchmarks/quality_gate.md
 
-The Gaussian comes from the `train` patients of DIR/split.csv alone, the networks also from `tune` and half of --more; the
-report is on the other films. What was chosen with them in view is said at its end.
+The Gaussian comes from the `train` patients of DIR/split.csv alone, the networks also from `tune` and half of --more;
+the report is on the other films. What was chosen with them in view is said at its end.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ table above tests, with other films and seeds. What one kind teaches does not ca
 
 {transfer}
 
-A header that says "lateral" is always believed. **These figures are kind:** the size of the
-networks was chosen while rates on such pictures were in view, and the limit of 1.5 on the Gaussian's distance was set after
-both rates on the very films and pictures of the tables had been seen. Only films that nobody here has seen can judge it.
+A header that says "lateral" is always believed. **These figures are kind:** the size of the networks was chosen while
+rates on such pictures were in view, and the limit of 1.5 on the Gaussian's distance was set after both rates on the
+very films and pictures of the tables had been seen. Only films that nobody here has seen can judge it.
 """
 
 
