@@ -18,7 +18,8 @@ from icbir_core.phantom import simulate_films
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.radiograph.overlay import OverlayStyle, render_overlay, shared_scale
 from icbir_core.saliency.display import find_threshold, smooth_for_display
-from icbir_core.saliency.registry import METHODS, explain
+from icbir_core.saliency.methods import SALIENCY_METHODS
+from icbir_core.saliency.registry import explain
 
 TARGET, SEED, AROUND = "Effusion", 95_000_000, 5
 SLOW = ("occlusion", "smooth_grad", "integrated_gradients")
@@ -52,7 +53,7 @@ def main() -> None:
     images = np.stack([fit_to_network(film, classifier.input_settings) for film in films])
     print("| map | period 2: before | drawn | period 4: before | drawn | covered: before | drawn |")
     print("|---|---|---|---|---|---|---|")
-    for method in METHODS:
+    for method in SALIENCY_METHODS:
         if method in SLOW:
             continue
         rows = []

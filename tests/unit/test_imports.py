@@ -266,3 +266,36 @@ def test_the_walk_sees_imports_of_every_kind(tmp_path, monkeypatch):
     modules = {module for _, module in list_imports(file)}
     assert {"icbir_core.model", "icbir_core.model.network", "tensorflow.keras", "icbir_core.catalogue.table"} <= modules
     assert find_offences([file], HEAVY) == ["icbir_core/catalogue/bad.py:3 imports tensorflow.keras"]
+
+
+def list_names(module: str) -> set[str] | None:
+    """Every name that a module of ours may give, by its source alone; None where there is no such module."""
+    base = ROOT.joinpath(*module.split("."))
+    file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+    if not file.is_file():
+        return None
+    stub = file.with_suffix(".pyi")
+    found = {one.stem for one in base.iterdir()} if base.is_dir() else set()
+    for source in (file, *([stub] if stub.is_file() else [])):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "research", "scripts"])
+def test_what_no_test_runs_imports_only_what_exists(folder):
+    """These commands take minutes and hours, so nobody would notice that a name which they import is gone."""
+    missing = []
+    for file in list_files(ROOT / folder):
+        for node in find_import_statements(file.read_text(encoding="utf-8")):
+            module = getattr(node, "module", None) or ""
+            if module.split(".")[0] not in {"icbir_core", "icbir_ui", "benchmarks", "scripts", "tests"}:
+                continue
+            names = list_names(module) or set()
+            missing += [f"{file.name}:{node.lineno} {module}.{one.name}" for one in node.names if one.name not in names]
+    assert not missing
