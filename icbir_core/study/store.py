@@ -51,7 +51,7 @@ class RatingsStore:
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise StudyError(
                 f"'{text.split('@')[-1]}' is neither a path nor the URL of an installed database driver "
-                f"({type(error).__name__}); for PostgreSQL use postgresql+psycopg:// or postgresql+pg8000://."
+                f"({type(error).__name__}); PostgreSQL is postgresql+psycopg://, with `pip install icbir[postgresql]`."
             ) from None
         return store
 
@@ -68,10 +68,12 @@ class RatingsStore:
         """Store several in one transaction, all or none; the number stored (one already there is not added again)."""
         rows = [_to_row(rating.check()) for rating in ratings]
         dialect = sqlite if self._engine.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(RATINGS).on_conflict_do_nothing(index_elements=["rating_id"])
+        # asked what it stored: the count of rows that a driver gives is not the same from one to the next
+        inserting = dialect.insert(RATINGS).on_conflict_do_nothing(index_elements=["rating_id"])
+        statement = inserting.returning(RATINGS.c.rating_id)
         try:
             with self._engine.begin() as connection:
-                fresh = [row for row in rows if connection.execute(statement, row).rowcount > 0]
+                fresh = [row for row in rows if connection.execute(statement, row).first() is not None]
                 for row in fresh:
                     append(connection, "rating", row["rating_id"])
         except (SQLAlchemyError, ValueError, OverflowError) as error:  # a value that the database cannot hold

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pwd
-import shutil
-import socket
 import sqlite3
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DatabaseError
 
 from icbir_core.errors import StudyError
 from icbir_core.study.rating import Rating
@@ -25,53 +22,9 @@ def make_rating(**changes) -> Rating:
     return Rating(**(values | changes))
 
 
-def find_postgres() -> Path | None:
-    """The folder of PostgreSQL's server programs, or None."""
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return folders[-1] if folders else None
-
-
-@pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory):
-    """The URL of a PostgreSQL server of this test's own, stopped afterwards; skips where there is none."""
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip("PostgreSQL's server is not installed here")
-    folder = Path("/tmp") / f"icbir-postgres-{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    prefix: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        try:
-            user = pwd.getpwnam("postgres")
-        except KeyError:
-            shutil.rmtree(folder)
-            pytest.skip("running as root without a user 'postgres' to start the server as")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run([*prefix, str(programs / program), *arguments], check=True, cwd=folder, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)  # fmt: skip
-
-    data = str(folder / "data")
-    try:
-        run("initdb", "-D", data, "-U", "icbir", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o",
-            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=", "start")  # fmt: skip
-        yield f"postgresql+pg8000://icbir@127.0.0.1:{port}/postgres"
-    finally:
-        if (folder / "data" / "postmaster.pid").exists():
-            run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request, tmp_path):
-    target = tmp_path / "ratings.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    target = tmp_path / "ratings.db" if request.param == "sqlite" else request.getfixturevalue("database_url")
     opened = RatingsStore.open(target)
     yield opened
     opened.close()
@@ -98,19 +51,16 @@ def test_every_change_is_kept_and_the_newest_counts(store):
     assert store.latest(study=name, reader="reader-b") == [other]
 
 
-def test_the_database_itself_refuses_changes_and_deletions(tmp_path, postgres_url):
+def test_the_database_itself_refuses_changes_and_deletions(tmp_path, database_url):
     path = tmp_path / "ratings.db"
     RatingsStore.open(path).add(make_rating())
     with sqlite3.connect(path) as connection:
         for statement in ("UPDATE ratings SET score = 1", "DELETE FROM ratings"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 connection.execute(statement)
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import DatabaseError
-
     name = f"refuse-{os.urandom(4).hex()}"
-    RatingsStore.open(postgres_url).add(make_rating(study=name))
-    with create_engine(postgres_url).connect() as connection, pytest.raises(DatabaseError, match="append-only"):
+    RatingsStore.open(database_url).add(make_rating(study=name))
+    with create_engine(database_url).connect() as connection, pytest.raises(DatabaseError, match="append-only"):
         connection.execute(text("DELETE FROM ratings"))
 
 

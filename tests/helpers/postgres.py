@@ -1,0 +1,25 @@
+"""Fixtures around a real PostgreSQL; each skips with a word where it is not installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.postgres import NO_POSTGRES, Postgres, find_programs, run_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for all tests of a session."""
+    if find_programs() is None:
+        pytest.skip(NO_POSTGRES)
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres) -> str:
+    """The URL of an empty database of the test's own."""
+    return postgres.create_database(f"test_{os.urandom(6).hex()}")
