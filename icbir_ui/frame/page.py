@@ -30,6 +30,15 @@ STYLE = """<style>
 .stApp:has(.st-key-search_room) .stMainBlockContainer { padding: 4rem .7rem 0; }
 .st-key-search_room { min-height: 2rem; flex-wrap: wrap; }
 .st-key-search_room button { min-height: 2rem; padding: 0 .7rem; }
+@media (min-width: 1200px) { /* one line with the menus: what is long in it is cut off, and whole on hover */
+  .st-key-search_room, .st-key-search_room > :has(.st-key-search_steps) { flex: 1 1 0; min-width: 0; }
+  .st-key-search_steps { flex-wrap: nowrap; min-width: 0; }
+  .st-key-search_steps > :has([data-testid="stCaptionContainer"]) { flex: 0 1 auto; min-width: 3rem; }
+  .st-key-search_steps [data-testid="stCaptionContainer"] p {
+    overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
+  }
+  .st-key-search_steps > :has(button) { flex: none; }
+}
 .stApp:has(.st-key-search_room) .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .3rem; }
 .stApp:has(.st-key-search_room) .st-key-foot {
   position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: #0b0d10;

@@ -61,7 +61,7 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
     trail, marks = get_trail(), state.get(Key.MARKS) or {}
     if not (marks or trail.steps or trail.undone):
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(key="search_steps", horizontal=True, vertical_alignment="center", gap="small"):
         if marks and not movable:
             st.caption("The cases that you marked wait: this search compares pictures and cannot move towards them.")
         elif marks:
@@ -70,7 +70,7 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
             st.button(label, type="primary", on_click=_apply_marks, key=Key.APPLY_MARKS.value)
         if trail.steps:
             words = " → ".join(("first search", *trail.describe()))
-            st.caption(escape_markdown(words))
+            st.caption(escape_markdown(words), help=escape_markdown(f"{words}. {describe_part(trail)}".strip()))
             st.button("Undo", on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
             st.button("Start again", on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
         if trail.undone:
@@ -80,16 +80,21 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
             label = "Only in the same place" if trail.region.anywhere else "Anywhere in the film"
             explained = "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
             st.button(label, on_click=add_step, args=(anywhere,), key=Key.ANYWHERE.value, help=explained)
-            st.caption("Your region is compared by stored spatial features of the network, not by “Search by”.")
-        elif trail.finding is not None:
-            words = f"Ranked by what the classifier uses for {trail.finding}, not by “Search by”."
-            st.caption(escape_markdown(words))
         others = [name for name in findings if trail.region is not None or name != trail.finding]
         if trail.steps and others:  # for the first step there are the bars under the query
             show_choice(
-                st.selectbox, "This finding", others, index=None, placeholder="This finding: …", width=220,
+                st.selectbox, "This finding", others, index=None, placeholder="This finding: …", width=160,
                 key=Key.FINDING_STEP, on_choice=_take_chosen_finding, label_visibility="collapsed",
             )  # fmt: skip
+
+
+def describe_part(trail: RefinementTrail) -> str:
+    """What is compared in place of "Search by" where a step names a part of the film; "" where none does."""
+    if trail.region is not None:
+        return "Your region is compared by stored spatial features of the network, not by “Search by”."
+    if trail.finding is not None:
+        return f"Ranked by what the classifier uses for {trail.finding}, not by “Search by”."
+    return ""
 
 
 def list_findings(service: SearchService) -> list[str]:

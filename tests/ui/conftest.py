@@ -106,7 +106,8 @@ class PageTest:
     def markdown(self) -> str:
         """What the page says, as it is sent to the browser."""
         kinds = ("markdown", "caption", "warning", "error", "success", "subheader")
-        return "\n".join(one.value for kind in kinds for one in getattr(self.app, kind))
+        said = [one.value for kind in kinds for one in getattr(self.app, kind)]
+        return "\n".join([*said, *(one.proto.help for one in self.app.caption)])
 
 
 @pytest.fixture
