@@ -35,6 +35,11 @@ _DESCRIPTIONS = (
     "SeriesDescription",
     "PerformedProcedureStepDescription",
 )
+_AROUND = ' \t\r\n\0"'
+_GROUPED = re.compile(
+    r"([+-]?\d{1,3})((?:[\s'’]\d{3})+|(?:\.\d{3})+(?=,)|(?:,\d{3})+(?=\.)|(?:\.\d{3}){2,}|(?:,\d{3}){2,})([.,]\d*)?"
+)
+_EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _STUDY_DATES = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
 
 
@@ -85,12 +90,22 @@ def get_texts(dataset: Dataset, keyword: str) -> list[str]:
 
 
 def read_number(text: str) -> float | None:
-    """The finite number that a text is, with a decimal point or a decimal comma; None where it is none."""
+    """The finite number that a text is; None where it is none. Its decimal sign is a point or a comma; blanks,
+    apostrophes or the other of these two may part its thousands ("1.800,5", "1 800")."""
+    plain = text.strip(_AROUND)
+    grouped = _GROUPED.fullmatch(plain)
+    if grouped is not None:
+        plain = grouped[1] + re.sub(r"\D", "", grouped[2]) + (grouped[3] or "")
     try:
-        number = float(text.replace(",", ".") if "." not in text else text)
+        number = float(plain.replace(",", ".") if "." not in plain else plain)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def read_with_thousands(text: str) -> float | None:
+    """As `read_number`, but the comma of a text such as "1,800", which may be either, parts thousands."""
+    return read_number(text.replace(",", "") if _EITHER.fullmatch(text.strip(_AROUND)) else text)
 
 
 def get_numbers(dataset: Dataset, keyword: str) -> list[float]:

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from icbir_core.errors import RadiographError
-from icbir_core.radiograph.dicom_header import get_numbers, get_text, get_texts, read_number
+from icbir_core.radiograph.dicom_header import get_numbers, get_text, get_texts, read_number, read_with_thousands
 from icbir_core.radiograph.levels import MAX_LEVEL
 from icbir_core.radiograph.lookup_tables import BrokenTable, read_lookup_table
 from icbir_core.radiograph.pixel_format import PixelFormat
@@ -101,8 +101,10 @@ def _apply_rescale(table: np.ndarray, counted: np.ndarray, dataset: Dataset, fac
 def _read_factor(dataset: Dataset, keyword: str, empty: float) -> float:
     """The number of an element; `empty` where it is there without a value."""
     texts = [text for text in get_texts(dataset, keyword) if text]
-    numbers = get_numbers(dataset, keyword)
-    if texts and not numbers:
+    # An intercept "-1,024" is no fraction; slopes such as "1,250" are.
+    read = read_with_thousands if keyword == "RescaleIntercept" else read_number
+    numbers = [number for number in map(read, texts) if number is not None]
+    if len(numbers) < len(texts):
         raise RadiographError(f"The DICOM's {keyword} is no number; export the film again.")
     return numbers[0] if numbers else empty
 
@@ -152,15 +154,32 @@ def _list_displays(
         yield np.clip(table.look_up(values) / table.largest, 0.0, 1.0), text
     function = get_text(dataset, "VOILUTFunction").upper() or "LINEAR"
     centres, widths = get_texts(dataset, "WindowCenter"), get_texts(dataset, "WindowWidth")
-    for position, (centre, width) in enumerate(zip(map(read_number, centres), map(read_number, widths), strict=False)):
-        if centre is None or width is None:
+    for position, pair in enumerate(zip(centres, widths, strict=False)):
+        window = _read_window(*pair, seen)
+        if window is None:
             refused.append("the header's window is no number")
-        elif width >= 1.0 or (width > 0.0 and function != "LINEAR"):
+            continue
+        centre, width = window
+        if width >= 1.0 or (width > 0.0 and function != "LINEAR"):
             shape = "" if function == "LINEAR" else f", {function.lower().replace('_', ' ')}"
             text = f"window {position + 1} of {len(centres)}: centre {centre:g}, width {width:g}{shape}"
             yield compute_window(values, centre, width, function), text
         else:
             refused.append("the header's window leaves nothing to see")
+
+
+def _read_window(centre: str, width: str, seen: np.ndarray) -> tuple[float, float] | None:
+    """Centre and width; None where one is no number. Of "1,800", which may be 1.8 or 1800, the reading is taken whose
+    window lies more on the film's values."""
+    readings = [(read(centre), read(width)) for read in (read_number, read_with_thousands)]
+    windows = [(place, size) for place, size in readings if place is not None and size is not None]
+
+    def measure_overlap(window: tuple[float, float]) -> float:
+        ends = sorted((window[0] - window[1] / 2, window[0] + window[1] / 2))
+        shared = min(ends[1], seen.max()) - max(ends[0], seen.min())
+        return float(shared / max(ends[1] - ends[0], seen.max() - seen.min(), 1e-9))
+
+    return max(windows, key=measure_overlap, default=None)
 
 
 def _is_inverted(

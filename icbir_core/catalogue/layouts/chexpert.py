@@ -31,8 +31,8 @@ LABELS = (
     *("Fracture", "Support Devices"),
 )
 FINDINGS = tuple(require_canonical_name(label) for label in LABELS)
-_PATIENT = re.compile(r"patient\d+")
-_NO_PART = re.compile(rf"{_PATIENT.pattern}|\.")
+_PATIENT = re.compile(r"patient\d+", re.IGNORECASE)
+_NO_PART = re.compile(rf"{_PATIENT.pattern}|\.", re.IGNORECASE)
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
@@ -52,13 +52,13 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
             yield SkippedRow(name, file if isinstance(file, str) else str(states))
             continue
         path = PurePosixPath(name)
-        inner = path.parts[1:] if path.parts[0].startswith("CheXpert") else path.parts
+        inner = path.parts[1:] if path.parts[0].casefold().startswith("chexpert") else path.parts
         patient = _PATIENT.search(name)
         age = parse_age(row.get("Age"))
         yield RawCase(
             case_id="_".join(PurePosixPath(*inner).with_suffix("").parts),
             file=file,
-            patient=f"chexpert:{patient[0]}" if patient else None,
+            patient=f"chexpert:{patient[0].lower()}" if patient else None,
             findings=states,
             view="LATERAL" if row["Frontal/Lateral"].casefold() == "lateral" else parse_view(row["AP/PA"]),
             age=age or None,

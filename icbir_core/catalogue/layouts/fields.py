@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TextIO
 
 from icbir_core.catalogue.layouts.rows import SkippedRow
+from icbir_core.catalogue.layouts.text_files import open_table, refuse_spreadsheet
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING, FindingState, find_canonical_name
@@ -45,18 +45,6 @@ _STATES = (
 )
 _SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-# The first bytes of .xlsx and .ods, and of .xls.
-_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-_HEAD, _CHUNK = 4096, 1 << 15
-# Of text decoded with "surrogateescape": bytes that are no UTF-8, and letters that are.
-_BROKEN, _WHOLE = re.compile("[\udc80-\udcff]"), re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
 _WORD, _NUMBER = re.compile(r"[a-z]+|[^a-z\s_.#-]+"), re.compile(r"-?\d{1,3}(\.\d{1,3})?")
 _COMMON = frozenset(
     re.findall(
@@ -69,6 +57,9 @@ _COMMON = frozenset(
     )
 )
 """Words that names of columns are made of."""
+# Behind the ends of cells: marks of tables that were put together, signs without width, what databases fill up with.
+_UNSEEN = str.maketrans("", "", "\ufeff\u200b\0")
+_LONGEST_HEAD = 20
 _SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
@@ -93,7 +84,7 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
     """Rows of a csv file (plain or .gz; comma, semicolon, tab or bar) as dictionaries, one at a time, without empty
     rows.
 
-    Read as spreadsheets write it: UTF-8, UTF-16 or Windows-1252, with or without a first line "sep=;".
+    Read as spreadsheets write it: UTF-8, UTF-16, Windows-1252, Mac Roman or DOS 850, with or without a line "sep=;".
     A row shorter than the header becomes a `SkippedRow`, since its last cell may be cut as well; where no column is
     required (tables made by hand often leave out what is blank at the end) its other cells are "".
     Raises `CatalogueError` if the file is missing, no such table, or lacks a required column.
@@ -102,14 +93,16 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
         raise CatalogueError(f"The layout '{layout}' needs a table of labels; name its file.")
     path = Path(table)
     try:
-        _refuse_spreadsheet(path)
+        refuse_spreadsheet(path)
         with open_table(path) as handle:
             header, line = _read_filled_line(handle, 1)
             separator = _SEPARATOR.fullmatch(header.strip("\r\n"))
             if separator is not None:
                 header, line = _read_filled_line(handle, line)
-            delimiter = separator[1] if separator else _find_delimiter(header)
-            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            head = [header, *_finish_quote(header, handle)]
+            delimiter = separator[1] if separator else _find_delimiter("".join(head))
+            reader, first = csv.reader(chain(head, handle), delimiter=delimiter), line - 1
+            names = [_strip(name) for name in next(reader, [])]
             missing = [name for name in required if name not in names]
             if missing:
                 raise CatalogueError(
@@ -117,14 +110,14 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
                     f"{describe_columns(names)}. Check the layout and the table."
                 )
             named = max((place for place, name in enumerate(names, start=1) if name), default=0)
-            reader, first = csv.reader(handle, delimiter=delimiter), line
+            line = reader.line_num + first
             for values in reader:
                 if any(value.strip() for value in values):
                     if required and len(values) < named:
                         yield SkippedRow(f"line {line}", _SHORT)
                     else:
                         cells = zip_longest(names, values[: len(names)], fillvalue="")
-                        yield {name: value.strip() for name, value in cells if name}
+                        yield {name: _strip(value) for name, value in cells if name}
                 line = reader.line_num + first
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise CatalogueError(
@@ -149,53 +142,29 @@ def _read_filled_line(handle: TextIO, line: int) -> tuple[str, int]:
     return "", line
 
 
+def _finish_quote(header: str, handle: TextIO) -> Iterator[str]:
+    """The lines over which a header goes whose names hold line breaks, in quotes; a few where a quote stays open."""
+    quotes = header.count('"')
+    for text in islice(iter(handle.readline, ""), _LONGEST_HEAD) if quotes % 2 else ():
+        yield text
+        quotes += text.count('"')
+        if quotes % 2 == 0:
+            return
+
+
+def _strip(cell: str) -> str:
+    return cell.translate(_UNSEEN).strip()
+
+
 def _find_delimiter(header: str) -> str:
     """What stands between the columns: a bar only where nothing else does, since it also lists findings."""
-    return max(",;\t", key=header.count) if any(sign in header for sign in ",;\t") else "|"
+    plain = re.sub('"[^"]*"?', "", header)
+    return max(",;\t", key=plain.count) if any(sign in plain for sign in ",;\t") else "|"
 
 
 def read_loose_table(path: PathLike | None, layout: str) -> Iterator[dict[str, str]]:
     """As `read_table` for a table in which no column is required: a row that ends early has blank cells."""
     return (row for row in read_table(path, (), layout) if not isinstance(row, SkippedRow))
-
-
-def open_table(table: PathLike) -> TextIO:
-    """A table opened as text, plain or .gz, in the encoding that its bytes show.
-
-    Raises OSError, EOFError, zlib.error.
-    """
-    path = Path(table)
-    encoding = _find_encoding(path)
-    if path.suffix == ".gz":
-        return cast(TextIO, gzip.open(path, "rt", encoding=encoding, newline=""))
-    return path.open(encoding=encoding, newline="")
-
-
-def _refuse_spreadsheet(path: Path) -> None:
-    with path.open("rb") as handle:
-        if handle.read(len(_SPREADSHEETS[1])).startswith(_SPREADSHEETS):
-            raise CatalogueError(f"The table '{path.name}' is a spreadsheet's own file; save it as csv in UTF-8.")
-
-
-def _find_encoding(path: Path) -> str:
-    """UTF-32 or UTF-16 by their mark or their zeros; else UTF-8, unless every byte above 127 speaks against it: then
-    Windows-1252, as spreadsheets write it. A table that is UTF-8 for the most part is a damaged one."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
-        head = handle.read(_HEAD)
-        for mark, encoding in _MARKS:
-            if head.startswith(mark):
-                return encoding
-        if head.count(0) > len(head) // 4:
-            return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
-        decoder, whole, broken = codecs.getincrementaldecoder("utf-8")("surrogateescape"), False, False
-        chunk = head
-        while chunk:
-            text = decoder.decode(chunk)
-            if not text.isascii():
-                broken = broken or _BROKEN.search(text) is not None
-                whole = whole or _WHOLE.search(text) is not None
-            chunk = handle.read(_CHUNK)
-    return "cp1252" if broken and not whole else "utf-8"
 
 
 def parse_text(text: str | None) -> str | None:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +15,7 @@ from icbir_core.files import PathLike
 from icbir_core.radiograph.signatures import JPEG_SIGNATURE, PNG_SIGNATURE, looks_like_dicom
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".ima", ".dic", "")
+_FORMATS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 OUTSIDE = "the table's path leads outside the images folder"
 MISSING = "the film is not in the images folder"
 _LINKED_OUTSIDE = "a link that leads outside the images folder"
@@ -28,7 +29,8 @@ class FileFinder:
     """Finds files under one folder: by relative path first, then by bare name anywhere below it.
 
     A name in other capitals, or with its accents composed in another way, is found where only one file can be meant. A
-    path that is whole on this or another machine is followed from where the images folder can be recognised in it.
+    path that is whole on this or another machine is followed from where the images folder can be recognised in it. A
+    film that was saved in another format ("a.png" where the table says "a.jpg") is found where it is the only one.
     The first bare name that is not directly in the folder lists every file, which is then held: about 300 bytes a file.
     """
 
@@ -55,12 +57,15 @@ class FileFinder:
         if ".." in parts:
             return OUTSIDE
         strip = max(strip, int(_fold(parts[0]) == _fold(self._own_name)))
-        for start in range(min(strip + 1, len(parts))):
+        starts = range(min(strip + 1, len(parts)))
+        for start in starts:
             found = self._find_relative(parts[start:], exactly=len(parts) == 1)
             if found is not None:
                 return found
         # A name such as view1_frontal.jpg repeats in every folder: the bare name would find another patient's film.
-        return MISSING if len(parts) > 1 else self._find_bare(parts[0])
+        if len(parts) == 1:
+            return self._find_bare(parts[0])
+        return self._find_in_other_format(parts, starts) or MISSING
 
     def is_relative(self, name: str) -> bool:
         """Whether the table's path is relative to the folder, not whole on some machine."""
@@ -99,12 +104,31 @@ class FileFinder:
             if os.path.isfile(whole + ending):
                 return self.check(whole + ending) or Path(whole + ending)
         for ending in () if exactly else self.endings:
-            found = self._descend((*parts[:-1], parts[-1] + ending))
-            if len(found) > 1:
-                return f"{len(found)} files of the images folder have this name in other capitals"
+            found = [place for place in self._descend((*parts[:-1], parts[-1] + ending)) if _is_file(place)]
             if found:
-                return self.check(found[0]) or found[0]
+                return self._choose(found, "this name in other capitals")
         return None
+
+    def _find_in_other_format(self, parts: tuple[str, ...], starts: Sequence[int]) -> Path | str | None:
+        """As `_find_relative`, for the first of `starts` from which the path leads to films of the name with another
+        ending."""
+        names = _list_other_formats(parts[-1]) if starts else []
+        for start in starts if names else ():
+            listed = (
+                place / one
+                for place in self._descend(parts[start:-1])
+                for name in names
+                for one in self._list_folder(place).get(name, ())
+            )
+            if found := [file for file in listed if _is_file(file)]:
+                return self._choose(found, "this name with another ending")
+        return None
+
+    def _choose(self, files: Sequence[Path], what: str) -> Path | str:
+        """The only one of `files`; why there is none, or why it cannot be told which."""
+        if len(files) > 1:
+            return f"{len(files)} files of the images folder have {what}"
+        return MISSING if not files else self.check(files[0]) or files[0]
 
     def _descend(self, parts: tuple[str, ...]) -> list[Path]:
         places = [self.root]
@@ -115,7 +139,7 @@ class FileFinder:
             places = exact or [
                 place / name for place in places for name in self._list_folder(place).get(_fold(part), ())
             ]
-        return [place for place in places if _is_file(place)]
+        return places
 
     def _find_absolute(self, plain: str) -> Path | str:
         """A whole path: one of this machine below the folder, else what stands in it after the folder's own name, else
@@ -132,15 +156,15 @@ class FileFinder:
         places = [place for place, part in enumerate(parts[:-1], start=1) if _fold(part) == _fold(self._own_name)]
         starts = [*reversed(places), *range(len(parts) - 1)]
         found = (self._find_relative(parts[start:]) for start in starts)
-        return next((one for one in found if one is not None), OUTSIDE)
+        exact = next((one for one in found if one is not None), None)
+        return exact or self._find_in_other_format(parts, starts) or OUTSIDE
 
     def _find_bare(self, name: str) -> Path | str:
-        listed = [path for ending in self.endings for path in self._index().get(_fold(name + ending), [])]
-        exact = [path for path in listed if PurePosixPath(path).name in {name + ending for ending in self.endings}]
-        found = exact or listed
-        if len(found) > 1:
-            return f"{len(found)} files of the images folder have this name"
-        return MISSING if not found else self.check(self.root / found[0]) or self.root / found[0]
+        wanted = {name + ending for ending in self.endings}
+        listed = [self.root / path for one in wanted for path in self._index().get(_fold(one), [])]
+        exact = [path for path in listed if path.name in wanted]
+        other = [self.root / path for one in _list_other_formats(name) for path in self._index().get(one, [])]
+        return self._choose(exact or listed or other, "this name")
 
     def _index(self) -> dict[str, list[str]]:
         if self._by_name is None:
@@ -154,6 +178,12 @@ def has_film_ending(name: str) -> bool:
     """Whether a file is a film by its name: a film's ending, none, or the last number of a UID."""
     ending = Path(name).suffix.lower()
     return ending in ENDINGS or ending[1:].isdigit()
+
+
+def _list_other_formats(name: str) -> list[str]:
+    """The folded names that a film may have where it was saved in another format; [] where `name` is no film's."""
+    stem, ending = os.path.splitext(name)
+    return [_fold(stem + other) for other in _FORMATS if other != ending.lower()] if ending.lower() in _FORMATS else []
 
 
 def begins_like_film(file: PathLike) -> bool:

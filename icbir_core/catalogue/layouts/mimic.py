@@ -38,6 +38,8 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
                 continue
             folder = f"files/p{subject[:2]}/p{subject}/s{study}"
             file = finder.find(f"{folder}/{name}.jpg", strip=1)
+            # Copies of the set that lie flat or deeper than it: a film's name is its own.
+            file = finder.find(f"{name}.jpg") if isinstance(file, str) else file
             states = read_states(dict(zip(LABELS, json.loads(found[0]), strict=True)))
             if isinstance(file, str) or isinstance(states, str):
                 yield SkippedRow(name, file if isinstance(file, str) else str(states))
@@ -71,11 +73,12 @@ def _store_labels(path: PathLike | None) -> sqlite3.Connection:
 def _find_metadata(table: PathLike | None) -> Path:
     # Without a table the reading of the labels has failed before.
     labels = Path(table or "")
-    names = ("mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-metadata.csv")
-    for name in names:
-        if (labels.parent / name).is_file():
-            return labels.parent / name
-    raise CatalogueError(f"There is no '{names[0]}' beside '{labels.name}'; put it into that folder.")
+    found = sorted(labels.parent.glob("mimic-cxr-*-metadata.csv*"))
+    if not found:
+        raise CatalogueError(
+            f"There is no 'mimic-cxr-2.0.0-metadata.csv.gz' beside '{labels.name}'; put it into that folder."
+        )
+    return found[-1]
 
 
 def _read_report(path: Path) -> str | None:

@@ -13,6 +13,7 @@ from icbir_core.catalogue import IngestOptions, RawCase, ingest
 from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import parse_state, read_table
 from icbir_core.catalogue.layouts.finder import FileFinder
+from icbir_core.catalogue.layouts.text_files import guess_code_page
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import FindingState
 from tests.helpers.made_data_sets import write_dicom, write_film, write_table
@@ -37,6 +38,11 @@ def read(layout: str, images: Path, labels: Path | None = None, **more) -> tuple
         TEXT.encode(),
         codecs.BOM_UTF8 + TEXT.encode(),
         TEXT.encode("cp1252"),
+        TEXT.encode("mac_roman"),
+        TEXT.replace("\r\n", "\r").encode("mac_roman"),
+        TEXT.encode("cp437"),
+        b"\n" + codecs.BOM_UTF8 + TEXT.encode(),
+        TEXT.replace("Müller", "\ufeffMüller\0\0").encode(),
         TEXT.encode("utf-16"),
         codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
         TEXT.encode("utf-16-le"),
@@ -55,6 +61,34 @@ def test_tables_as_spreadsheets_write_them(tmp_path, data):
     path = tmp_path / "labels.csv"
     path.write_bytes(data)
     assert list(read_table(path, ("image",), "folder")) == ROWS
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman", "cp850"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Schröder,Größe normal\nWeiß,Lungenödem\nJäger,Ärztin",
+        "François,épanchement à gauche\nHélène,hôpital",
+        "Muñoz García,neumonía\nNúñez,corazón",
+        "João,pulmão sem alterações",
+        "Sørensen,højre lunge åben",
+        "MÜLLER,PLEURAERGUSS\nJÄGER,RÖNTGEN",
+    ],
+)
+def test_the_code_page_is_told_by_its_words(encoding, text):
+    assert text.encode(encoding).decode(guess_code_page(text.encode(encoding))) == text
+
+
+def test_signs_of_windows_are_no_letters_of_another_system():
+    for text in ("l’image, d’eau", "the patient’s “old” film – 5–10 cm", "37 °C ± 2 µm²"):
+        assert guess_code_page(text.encode("cp1252")) == "cp1252"
+
+
+def test_names_of_columns_in_quotes_hold_separators_and_line_breaks(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text('"image\nof, the, film";"a;b"\nx.png;1\n\ny.png\n')
+    first, second = read_table(path, ("a;b",), "folder")
+    assert first == {"image\nof, the, film": "x.png", "a;b": "1"} and second.item == "line 5"
 
 
 def test_the_line_is_counted_below_the_separator(tmp_path):
@@ -119,6 +153,33 @@ def images(tmp_path) -> Path:
 def test_paths_that_lie_in_the_folder(images, name, found):
     finder = FileFinder(images, endings=("", ".png"))
     assert finder.find(name.format(root=images)) == images / found
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("ward1/b.jpg", "ward1/b.png"),
+        ("images/ward2/B.JPEG", "ward2/b.png"),
+        ("a.dcm", "A.PNG"),
+        ("c.jpg", "Ward3/c.png"),
+        ("D:\\films\\ward2\\b.jpg", "ward2/b.png"),
+        ("ward1/b.txt", "the film is not in the images folder"),
+        ("b.jpg", "2 files of the images folder have this name"),
+    ],
+)
+def test_a_film_that_was_saved_in_another_format(images, name, found):
+    place = FileFinder(images).find(name)
+    assert place == (found if " " in found else images / found)
+
+
+def test_the_format_that_the_table_names_goes_first_and_of_two_others_none_is_guessed(images):
+    for ending, seed in ((".jpg", 7), (".jpeg", 8)):
+        write_film(images / f"ward1/b{ending}", seed=seed)
+    assert FileFinder(images).find("ward1/b.jpg") == images / "ward1/b.jpg"
+    reason = "2 files of the images folder have this name with another ending"
+    (images / "ward1/b.jpg").unlink()
+    assert FileFinder(images).find("ward1/b.jpg") == reason
+    assert FileFinder(images).find("ward1/B.PNG") == images / "ward1/b.png"
 
 
 @pytest.mark.parametrize(
@@ -235,6 +296,35 @@ def test_chexpert_in_full_size_as_it_is_downloaded(tmp_path, nested, names):
     assert list(cases)[0] == "valid_patient64541_study1_view1_frontal"
     one = tmp_path / "images" / (nested + names[1])
     assert list(read("chexpert", one, table)[0]) == ["train_patient30000_study2_view1_frontal"]
+
+
+def test_chexpert_in_other_capitals_and_another_format(tmp_path):
+    for number, name in enumerate(("view1_frontal.png", "VIEW1_FRONTAL.JPG", "view1_frontal.jpeg"), start=1):
+        write_film(tmp_path / f"CHEXPERT-V1.0-SMALL/Train/Patient0000{number}/STUDY1/{name}", seed=number)
+    names = [f"CheXpert-v1.0-small/train/patient0000{number}/study1/view1_frontal.jpg" for number in (1, 2, 3)]
+    rows = "\n".join(f"{name},Male,50,Frontal,PA{',' * 14}" for name in names)
+    table = write_table(tmp_path / "train.csv", f"{CHEXPERT}\n{rows}")
+    for folder in ("", "CHEXPERT-V1.0-SMALL", "CHEXPERT-V1.0-SMALL/Train"):
+        cases, reasons = read("chexpert", tmp_path / folder, table)
+        assert not reasons and [case.patient for case in cases.values()] == [
+            f"chexpert:patient0000{number}" for number in (1, 2, 3)
+        ]
+
+
+@pytest.mark.parametrize(
+    "place", ["", "files/p10/p10000032/s50414267", "physionet.org/files/mimic-cxr-jpg/2.0.0/files/p10"]
+)
+@pytest.mark.parametrize("ending", [".jpg", ".JPG", ".png"])
+def test_mimic_is_found_at_any_depth_and_in_any_format(tmp_path, place, ending):
+    write_film(tmp_path / "films" / place / f"02aa804e-bde0afdd{ending}")
+    write_table(
+        tmp_path / "mimic-cxr-2.1.0-metadata.csv",
+        "dicom_id,subject_id,study_id,ViewPosition\n02aa804e-bde0afdd,10000032,50414267,PA",
+    )
+    labels = ",".join(CHEXPERT.split(",")[5:])
+    table = write_table(tmp_path / "labels.csv", f"subject_id,study_id,{labels}\n10000032,50414267{',' * 14}")
+    cases, reasons = read("mimic", tmp_path / "films", table)
+    assert list(cases) == ["02aa804e-bde0afdd"] and not reasons
 
 
 def test_vindr_with_a_column_a_finding(tmp_path):

@@ -56,7 +56,17 @@ def write_numbers(uid: str, texts: dict[str, str], **elements) -> bytes:
         ("2.0E3", 2000),
         (" 7 ", 7),
         ("", None),
-        ("1.000,5", None),
+        ("1.800,5", 1800.5),
+        ("1,800.5", 1800.5),
+        ("-1.800.500,25", -1800500.25),
+        ("1,800,500", 1800500),
+        ("1 800", 1800),
+        ("1\N{NO-BREAK SPACE}800,5", 1800.5),
+        ("1'800.5", 1800.5),
+        ("1800 \0", 1800),
+        ("1.800.5", None),
+        ("1,80.5", None),
+        ("18 00", None),
         ("x", None),
         ("inf", None),
     ],
@@ -68,11 +78,23 @@ def test_numbers_with_a_decimal_point_or_a_decimal_comma(text, number):
 @pytest.mark.parametrize("uid", [IMPLICIT, EXPLICIT])
 @pytest.mark.parametrize(
     "centre, width",
-    [("2000,0", "3600,0"), ("2000,0\\9,0", "3600,0\\9,0"), ("\\2000", "\\3600"), ("x\\2000", "1\\3600")],
+    [
+        ("2000,0", "3600,0"),
+        ("2,000", "3,600"),
+        ("2 000", "3.600,0"),
+        ("2000,0\\9,0", "3600,0\\9,0"),
+        ("\\2000", "\\3600"),
+        ("x\\2000", "1\\3600"),
+    ],
 )
 def test_windows_with_decimal_commas_and_gaps(uid, centre, width):
     film = read_radiograph(write_numbers(uid, {"WindowCenter": centre, "WindowWidth": width}))
     assert_film(film, through_window(FILM.astype(float)))
+
+
+def test_a_comma_in_a_window_of_small_values_is_a_decimal_sign():
+    header = {"RescaleSlope": "0.001", "RescaleIntercept": "0", "WindowCenter": "2,000", "WindowWidth": "3,600"}
+    assert_film(read_radiograph(write_numbers(EXPLICIT, header)), through_window(FILM * 0.001, 2.0, 3.6))
 
 
 def test_a_window_that_is_no_number_is_told_so():
@@ -86,7 +108,15 @@ def test_a_window_that_is_no_number_is_told_so():
 @pytest.mark.parametrize("uid", [IMPLICIT, EXPLICIT])
 @pytest.mark.parametrize(
     "slope, intercept, factor, summand",
-    [("0,50", "-10,0", 0.5, -10), ("", "", 1, 0), ("2", "", 2, 0), ("", "-100", 1, -100), ("-1", "4000", -1, 4000)],
+    [
+        ("0,50", "-10,0", 0.5, -10),
+        ("1,000", "-1,024", 1, -1024),
+        ("0,500", "-1.024,0", 0.5, -1024),
+        ("", "", 1, 0),
+        ("2", "", 2, 0),
+        ("", "-100", 1, -100),
+        ("-1", "4000", -1, 4000),
+    ],
 )
 def test_rescale_with_decimal_commas_and_without_values(uid, slope, intercept, factor, summand):
     film = read_radiograph(write_numbers(uid, {"RescaleSlope": slope, "RescaleIntercept": intercept}, **WINDOW))
