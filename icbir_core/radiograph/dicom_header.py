@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from icbir_core.radiograph.ages import compute_age, parse_age
+from icbir_core.radiograph.ages import compute_age, parse_age, parse_sex
 from icbir_core.radiograph.facts import VERIFIED, name_modality
 from icbir_core.radiograph.views import (
     AXIAL,
@@ -130,8 +130,7 @@ def is_burned_in(dataset: Dataset) -> bool:
 
 def read_sex(dataset: Dataset) -> str:
     """ "M", "F" or "unknown"."""
-    sex = get_text(dataset, "PatientSex").upper()
-    return sex if sex in ("M", "F") else UNKNOWN
+    return parse_sex(get_text(dataset, "PatientSex"))
 
 
 def read_age(dataset: Dataset) -> int | None:
@@ -139,8 +138,9 @@ def read_age(dataset: Dataset) -> int | None:
     stated = parse_age(get_text(dataset, "PatientAge"))
     if stated is not None:
         return stated
-    study = next((text for text in (get_text(dataset, keyword) for keyword in _STUDY_DATES) if text), "")
-    return compute_age(get_text(dataset, "PatientBirthDate"), study)
+    birth = get_text(dataset, "PatientBirthDate")
+    ages = (compute_age(birth, get_text(dataset, keyword)) for keyword in _STUDY_DATES)
+    return next((age for age in ages if age is not None), None)
 
 
 def read_view(dataset: Dataset) -> str:

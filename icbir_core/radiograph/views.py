@@ -23,17 +23,24 @@ def _words(text: str) -> frozenset[str]:
 
 _LATERAL = _words(
     "LL RL LAT LATS LATERAL LLAT RLAT LATL LATR LTLAT RTLAT LATERALE LATERO SEITLICH SEITL PROFIL PROFILE PERFIL "
-    "SAGITTAL SAG XTLAT LATERAAL LATERALES ZIJDELINGS ZIJWAARTS"
+    "SAGITTAL SAG XTLAT LATERAAL LATERALES ZIJDELINGS ZIJWAARTS PROFILO SEITENAUFNAHME SEITAUFNAHME SEITBILD "
+    "SEITENBILD SEITENANSICHT ANLIEGEND BOCZNE BOCZNA BOCZNY BOCNA BOCNI БОКОВАЯ БОКОВОИ"
 )
 # Words of films that are neither frontal nor plainly lateral → the kind they are of.
 _SPECIAL = (
-    dict.fromkeys(_words("DECUBITUS DECUB DECUBITAL DECUBITO DECUBITE LLD RLD LDECUB RDECUB"), DECUBITUS)
+    dict.fromkeys(
+        _words(
+            "DECUBITUS DECUB DECUBITAL DECUBITO DECUBITE LLD RLD LDECUB RDECUB DEKUBITUS SEITENLAGE LINKSSEITENLAGE "
+            "RECHTSSEITENLAGE"
+        ),
+        DECUBITUS,
+    )
     | dict.fromkeys(
         _words("OBLIQUE OBLIQ OBL OBLIQUES OBLICUA OBLICUO OBLIQUA SCHRAG SCHRAEG LAO RAO LPO RPO LLO RLO MLO LMO"),
         OBLIQUE,
     )
     | dict.fromkeys(
-        _words("AXIAL AX LORDOTIC LORDOSIS LORD LORDOTICA LORDOTISCH APICAL APICES APEX APICOLORDOTIC"), AXIAL
+        _words("AXIAL AX LORDOTIC LORDOSIS LORD LORDOTICA LORDOTISCH LORDOSE APICAL APICES APEX APICOLORDOTIC"), AXIAL
     )
     | dict.fromkeys(_words("SWIMMERS SWIMMER TANGENTIAL CRANIOCAUDAL CAUDOCRANIAL TRANSTHORACIC"), OTHER)
 )
@@ -45,14 +52,20 @@ _NEUTRAL = _words(
     "STANDARD DEFAULT ROUTINE NORMAL INSPIRATION EXPIRATION INSP EXP ADULT CHILD PEDIATRIC "
     "STEHEND STEHEN LIEGEND LIEGEN SITZEND SITZEN BETT IM AUFNAHME EBENE EBENEN DEBOUT COUCHE ASSIS AU LIT DE EN PIE "
     "SUPINO PRONO ACOSTADO SENTADO SEDUTO PIEDI STAAND LIGGEND TORACE THORACIQUE RX "
-    "RADIOGRAFIA RADIOGRAPHIE RONTGEN PROJECTION PROYECCION INCIDENCE"
+    "RADIOGRAFIA RADIOGRAPHIE RONTGEN PROJECTION PROYECCION INCIDENCE IN V VW PROY PROJ LAGE SUP RUCKENLAGE "
+    "RUECKENLAGE BAUCHLAGE BETTLUNGE BETTTHORAX ПРЯМАЯ"
 )
 # "P.A.", "P-A", "P → A": letters that belong together.
 _JOINED = (
     (re.compile(r"\bP\s*(?:[./\\–—-]|->|→|\s)\s*A\b"), "PA"),
     (re.compile(r"\bA\s*(?:[./\\–—-]|->|→|\s)\s*P\b"), "AP"),
-    (re.compile(r"\bPOSTER(?:IO|O|IOR)?\W*(?:TO\W*)?ANTERI(?:OR|EUR)E?\b|\bDORSO\W*VENTRAL\b"), "PA"),
-    (re.compile(r"\bANTER(?:IO|O|IOR)?\W*(?:TO\W*)?POSTERI(?:OR|EUR)E?\b|\bVENTRO\W*DORSAL\b"), "AP"),
+    (re.compile(r"\bPOSTER(?:IO|O|IOR)?\W*(?:TO\W*)?ANTERI(?:OR|EUR)E?\b|\bD(?:ORSO)?\W*V(?:ENTRAL)?E?\b"), "PA"),
+    (re.compile(r"\bANTER(?:IO|O|IOR)?\W*(?:TO\W*)?POSTERI(?:OR|EUR)E?\b|\bV(?:ENTRO)?\W*D(?:ORSAL)?E?\b"), "AP"),
+    (re.compile("[后後]前位"), "PA"),
+    (re.compile("前[后後]位"), "AP"),
+    (re.compile("[侧側][位面]"), "LATERAL"),
+    (re.compile("正[位面]"), "FRONTAL"),
+    (re.compile(r"\bL\s*[./-]\s*L\b"), "LL"),
 )
 # French and Spanish call every lying patient "decubitus": on the back or on the belly the film is a frontal one. In
 # English "dorsal decubitus" is a lateral film of a lying patient, so the order of the words decides.

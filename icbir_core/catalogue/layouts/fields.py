@@ -17,9 +17,8 @@ from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING, FindingState, find_canonical_name
 from icbir_core.plurals import count_of
-from icbir_core.radiograph.ages import parse_age
+from icbir_core.radiograph.ages import parse_age, parse_sex
 from icbir_core.radiograph.views import BLANK_WORDS, FRONTAL, is_blank, parse_view
-from icbir_core.types import UNKNOWN
 
 __all__ = [
     "FRONTAL",
@@ -43,7 +42,6 @@ _STATES = (
     | {text: FindingState.UNCERTAIN for text in ("-1", "-1.0", "uncertain")}
     | dict.fromkeys(BLANK_WORDS | {"unknown"}, FindingState.UNKNOWN)
 )
-_SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _WORD, _NUMBER = re.compile(r"[a-z]+|[^a-z\s_.#-]+"), re.compile(r"-?\d{1,3}(\.\d{1,3})?")
 _COMMON = frozenset(
@@ -170,11 +168,6 @@ def read_loose_table(path: PathLike | None, layout: str) -> Iterator[dict[str, s
 def parse_text(text: str | None) -> str | None:
     """The text, or None if blank."""
     return None if is_blank(text) else str(text).strip()
-
-
-def parse_sex(text: str | None) -> str:
-    """ "M", "F" or "unknown"."""
-    return _SEXES.get((text or "").strip().upper(), UNKNOWN)
 
 
 def parse_state(text: str | None) -> FindingState | None:

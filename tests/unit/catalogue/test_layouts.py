@@ -11,7 +11,7 @@ import pytest
 
 from icbir_core.catalogue import LAYOUTS, IngestOptions, RawCase, iterate_layout
 from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
-from icbir_core.catalogue.layouts.fields import apply_no_finding, parse_age, parse_state, parse_view
+from icbir_core.catalogue.layouts.fields import apply_no_finding, parse_state
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.errors import CatalogueError, UnknownNameError
 from icbir_core.findings import FindingState
@@ -317,29 +317,6 @@ def test_a_wrong_table_is_named(tmp_path, layout):
 def test_an_unknown_layout_lists_the_known_ones(tmp_path):
     with pytest.raises(UnknownNameError, match="chexpert"):
         read("nothing", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "years"), [("058Y", 58), ("18M", 1), ("010D", 0), ("57.0", 57), ("", None), ("150", None), ("x", None)]
-)
-def test_ages(text, years):
-    assert parse_age(text) == years
-
-
-@pytest.mark.parametrize(
-    ("text", "view"),
-    [
-        ("ap", "AP"),
-        ("AP_horizontal", "AP"),
-        ("LL", "LATERAL"),
-        ("", "unknown"),
-        ("LAO", "LAO"),
-        ("AP AXIAL", "AP AXIAL"),
-        ("POSTEROANTERIOR", "PA"),
-    ],
-)
-def test_views(text, view):
-    assert parse_view(text) == view
 
 
 def test_states():

@@ -8,8 +8,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from icbir_core.radiograph.ages import compute_age, parse_age
-from icbir_core.radiograph.dicom_header import read_age, read_view
+from icbir_core.radiograph.ages import compute_age, parse_age, parse_sex
+from icbir_core.radiograph.dicom_header import read_age, read_sex, read_view
 from icbir_core.radiograph.views import parse_view
 
 VIEWS = [
@@ -24,6 +24,10 @@ VIEWS = [
     ("AP DECUBITO SUPINO", "AP"), ("AP DECUBITO LATERAL", "AP DECUBITO LATERAL"), ("DORSAL DECUBITUS", "DECUBITUS"),
     ("Tórax AP décubitus dorsal", "AP"), ("Postéro-antérieur", "PA"), ("Thorax liegend", "unknown"),
     ("Thorax schräg", "THORAX SCHRÄG"), ("Lateraal", "LATERAL"),
+    ("Seitenaufnahme", "LATERAL"), ("Thorax links anliegend", "LATERAL"), ("Profilo", "LATERAL"), ("L-L", "LATERAL"),
+    ("KLP boczne", "LATERAL"), ("боковая", "LATERAL"), ("胸部侧位", "LATERAL"), ("胸部 側面", "LATERAL"),
+    ("胸部后前位", "PA"), ("前後位", "AP"), ("正面", "unknown"), ("d-v", "PA"), ("VD", "AP"), ("Thorax dv", "PA"),
+    ("Linksseitenlage", "LINKSSEITENLAGE"), ("Dekubitus", "DEKUBITUS"), ("Thorax ap in Rückenlage", "AP"),
     ("FRONTAL", "unknown"), ("CHEST", "unknown"), ("PA/AP", "unknown"), ("", "unknown"),
 ]  # fmt: skip
 
@@ -124,7 +128,9 @@ def test_a_decubitus_position_in_codes():
     [
         ("058Y", 58), ("18M", 1), ("012M", 1), ("011M", 0), ("010D", 0), ("104W", 1), ("57.0", 57), ("57,5", 57),
         ("18 months", 1), ("44 yrs", 44), ("120", 120), ("121Y", None), ("125Y", None), ("1500M", None), ("", None),
-        ("-3", None), ("old", None),
+        ("-3", None), ("old", None), ("34 Jahre", 34), ("34 ans", 34), ("34 años", 34), ("18 Monate", 1),
+        ("400 jours", 1), ("34 y/o", 34), ("18 mths", 1), ("34Y06M", 34), ("034Y\0", 34), ("89+", None),
+        ("30-40", None), ("34 px", None),
     ],
 )  # fmt: skip
 def test_ages(text, years):
@@ -136,6 +142,8 @@ def test_ages(text, years):
     [
         ("19500101", "20200601", 70), ("19500602", "20200601", 69), ("19500601", "20200601", 70),
         ("1950.01.01", "20200601", 70), ("18500101", "20200601", None), ("20210101", "20200601", None),
+        ("01.06.1950", "20200601", 70), ("02.06.1950", "20200601", 69), ("19500101", "29990101", None),
+        ("19500101", "19490101", None),
         ("19000101", "20100601", None), ("1950", "20200601", None), ("19501350", "20200601", None), ("", "", None),
     ],
 )  # fmt: skip
@@ -149,3 +157,15 @@ def test_a_stated_age_stands_before_the_dates():
     assert read_age(make_header(PatientAge="061Y", **dates)) == 61
     assert read_age(make_header(PatientAge="411Y", **dates)) == 70, "a typing error says nothing"
     assert read_age(make_header(PatientBirthDate="19500101", SeriesDate="20200601")) == 70
+    assert read_age(make_header(PatientBirthDate="19500101", StudyDate="00000000", ContentDate="20200601")) == 70
+
+
+@pytest.mark.parametrize(
+    ("text", "sex"),
+    [
+        ("M", "M"), ("f", "F"), ("Male", "M"), ("weiblich", "F"), ("W", "F"), ("Männlich", "M"), ("Féminin", "F"),
+        ("hombre", "M"), ("F\0", "F"), ("O", "unknown"), ("", "unknown"), ("U", "unknown"), ("other", "unknown"),
+    ],
+)  # fmt: skip
+def test_one_rule_for_sexes(text, sex):
+    assert parse_sex(text) == read_sex(make_header(PatientSex=text)) == sex
