@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from icbir_core.catalogue import text_index
 from icbir_core.catalogue.ingesting import DOUBTFUL_FILE, SKIPPED_FILE
 from icbir_core.catalogue.layouts import LAYOUTS
+from icbir_core.catalogue.thumbnails import find_thumbnail
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike, reading_own
@@ -72,6 +74,7 @@ def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
     """Take films and rows away. Killed at any point, the same call does the rest. Raises `CatalogueError`."""
     for case in cases:
         (workspace.path / case.path).unlink(missing_ok=True)
+        find_thumbnail(workspace, case).unlink(missing_ok=True)
     for name in (SKIPPED_FILE, DOUBTFUL_FILE):  # lists of the last ingest, which name files
         (workspace.path / name).unlink(missing_ok=True)
     with _open(workspace) as database:
@@ -86,6 +89,8 @@ def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
                 database.execute(f"UPDATE cases SET {setting} WHERE row = :row", own | {"row": case.row})
                 database.execute("DELETE FROM copies WHERE kept = ? OR case_id = ?", (case.case_id, case.case_id))
                 database.execute("DELETE FROM other_patients WHERE case_id = ?", (case.case_id,))
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (text_index.TABLE,)).fetchone():
+                database.execute(text_index.REBUILD)
         database.execute("VACUUM")
 
 

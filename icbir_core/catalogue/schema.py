@@ -22,8 +22,9 @@ from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from icbir_core.types import UNKNOWN
 
-VERSION = 1
-"""Of a catalogue file. 0: made before there was a version, perhaps with fewer columns and tables."""
+VERSION = 2
+"""Of a catalogue file. 0: made before there was a version, perhaps with fewer columns and tables. 1: without the index
+of texts, which whoever erases a case must know."""
 METADATA = MetaData()
 """Of every table of a catalogue file."""
 CASES = Table(
@@ -49,6 +50,7 @@ CASES = Table(
     Column("doubt", Text),
     Column("instance", String(16), index=True),
     Column("stored_sha256", String(64), index=True),
+    Column("added", String(10)),  # ISO 8601; no content of the case, so in no hash
 )
 DEFAULTS = {
     column.name: column.default.arg if isinstance(column.default, ScalarElementColumnDefault) else None

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateColumn
 
 from icbir_core.catalogue.copies import Copies, Copy
+from icbir_core.catalogue.listing import Listing
 from icbir_core.catalogue.schema import (
     CASES,
     COPIES,
@@ -39,6 +41,7 @@ from icbir_core.catalogue.schema import (
     find_missing_columns,
     find_missing_tables,
 )
+from icbir_core.catalogue.text_index import find_fault, make_text_index, mend_text_index
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike, reading_own
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
@@ -98,6 +101,7 @@ class Catalogue:
             URL.create("sqlite", database=str(self.path)), connect_args={"timeout": LOCK_SECONDS}
         )
         self.copies = Copies(self._connect)
+        self.listing = Listing(self._connect, self._make_cases)
         with self._door():
             version = self.read_version()
             if version > VERSION:
@@ -111,6 +115,10 @@ class Catalogue:
             missing = bool(find_missing_columns(self._engine) or find_missing_tables(self._engine))
         if missing:
             self._add_what_came_later()
+        with self._connect() as connection:
+            indexed = make_text_index(connection)
+        if indexed and version < VERSION:
+            self._write_version()
 
     # Reading
 
@@ -124,7 +132,14 @@ class Catalogue:
         before = self.read_version()
         if before < VERSION:
             self._write_version()
+        with self._connect() as connection:
+            mend_text_index(connection)
         return before
+
+    def find_text_fault(self) -> str:
+        """What is wrong with the index of the texts, as a sentence; "" where nothing is."""
+        with self._connect() as connection:
+            return find_fault(connection)
 
     def _write_version(self) -> None:
         with self._connect() as connection:
@@ -304,9 +319,9 @@ class Catalogue:
                     f"The catalogue would hold the case '{clash or taken[0]}' twice; list each film once."
                 )
             # One statement for all: a column that the first record lacks would be lost for every other.
-            numbered = zip(rows, records, strict=True)
+            numbered, today = zip(rows, records, strict=True), datetime.now(UTC).date().isoformat()
             complete = [
-                {**DEFAULTS, **record, "findings": dict(sorted(record["findings"].items())), "row": row}
+                {**DEFAULTS, "added": today, **record, "findings": dict(sorted(record["findings"].items())), "row": row}
                 for row, record in numbered
             ]
             connection.execute(insert(CASES), complete)
@@ -402,5 +417,5 @@ def _chunks(values: list[T]) -> Iterator[list[T]]:
 def _to_case(record: Row[Any], names: tuple[str, ...], other_patients: tuple[str, ...]) -> Case:
     states = {name: FindingState(record.findings.get(name, FindingState.UNKNOWN)) for name in names}
     values = record._asdict()
-    del values["source_bytes"], values["doubt"]
+    del values["source_bytes"], values["doubt"], values["added"]
     return Case(**{**values, "findings": states, "other_patients": other_patients})

@@ -41,6 +41,7 @@ def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> 
     yield from guard("catalogue", lambda: [_check_catalogue(workspace)])
     for name in DATABASES:
         yield from guard(name, partial(_check_database, workspace.path / name))
+    yield from guard("texts", lambda: _check_texts(workspace))
     yield from guard("films", lambda: _check_films(workspace, tell))
     for name in list_artefacts(workspace):
         if name != "catalogue":
@@ -80,6 +81,11 @@ def _check_database(path: Path) -> Iterator[Check]:
     yield Check(
         path.name, whole, "every page is whole" if whole else f"'{path.name}' is damaged; restore it from a copy."
     )
+
+
+def _check_texts(workspace: Workspace) -> Iterator[Check]:
+    fault = workspace.catalogue.find_text_fault()
+    yield Check("texts", not fault, fault or "the index of the reports is that of the reports")
 
 
 def _check_salt(workspace: Workspace) -> Check:

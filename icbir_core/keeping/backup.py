@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
 from icbir_core.catalogue.workspace import MANIFEST, SALT, Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import (
@@ -202,7 +203,8 @@ def _list_files(folder: Path) -> list[str]:
     """The files that belong to a workspace, by their names within it, sorted."""
     found = (path for path in folder.rglob("*") if path.is_file())
     names = (path.relative_to(folder).as_posix() for path in found)
-    return sorted(name for name in names if PARTIAL_MARK not in name and not name.endswith(_LEFT_OUT))
+    kept = (name for name in names if not name.startswith(f"{THUMBNAILS}/"))
+    return sorted(name for name in kept if PARTIAL_MARK not in name and not name.endswith(_LEFT_OUT))
 
 
 def _count_ratings(folder: Path) -> int:
