@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from icbir_core.errors import AccessRefused
@@ -18,7 +18,7 @@ class Role(StrEnum):
 
 
 class Right(StrEnum):
-    """What needs more than to be let in; the value ends the sentence "You may not …"."""
+    """What is asked for where it is done; the value ends the sentence "You may not …"."""
 
     ADD = "add films"
     REMOVE = "remove or restore a case"
@@ -26,13 +26,15 @@ class Right(StrEnum):
     IMPORT = "import a study"
     UNBLIND = "see the results of a study before you are through with it"
     DOWNLOAD_STUDY = "download a study with its ratings"
+    SEARCH_ARCHIVE = "search the archive (PACS)"
+    OPEN_STUDY = "open films of the archive (PACS)"
+    EXPORT_DICOM = "export a result as DICOM objects"
+    SEND = "send a result to the archive (PACS)"
 
 
-RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.READER: frozenset(),
-    Role.STUDY_LEAD: frozenset(Right),
-    Role.OPERATOR: frozenset(Right),
-}
+_OF_READERS = (Right.SEARCH_ARCHIVE, Right.OPEN_STUDY, Right.EXPORT_DICOM, Right.SEND)
+LEAST_ROLES: Mapping[Right, Role] = {right: Role.READER if right in _OF_READERS else Role.STUDY_LEAD for right in Right}
+"""For each right the role with the least rights that has it, where the operator has not decided otherwise."""
 GROUP = "group:"
 """Begins an entry of a role that stands for a group."""
 EVERYBODY = "*"
@@ -44,16 +46,19 @@ class Person:
     """Somebody who uses the pages.
 
     pseudonym : under which ratings and the audit log name her. role : None for one who is signed in but was given no
-    role. signed_in : False on a server for one person, where nobody signs in and everything is allowed.
+    role. signed_in : False on a server for one person, where nobody signs in and everything is allowed. least : as
+    `LEAST_ROLES`, with what the operator decided.
     """
 
     pseudonym: str
     role: Role | None
     signed_in: bool
+    least: Mapping[Right, Role] = field(default_factory=lambda: LEAST_ROLES, repr=False)
 
     def may(self, right: Right) -> bool:
         """Whether she has a right."""
-        return self.role is not None and right in RIGHTS[self.role]
+        roles = list(Role)
+        return self.role is not None and roles.index(self.role) >= roles.index(self.least[right])
 
     def require(self, right: Right) -> None:
         """Raises `AccessRefused` where she has not."""

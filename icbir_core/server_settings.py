@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from icbir_core.access import Role
+from icbir_core.access import LEAST_ROLES, Right, Role
 from icbir_core.errors import AccessRefused, ServerSettingsError
 from icbir_core.files import PathLike
 from icbir_core.settings import get_environment
@@ -63,13 +63,16 @@ class SessionLimits:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """All of it. folders : below these the pages may read films of this machine; None is any folder, for one person."""
+    """All of it. folders : below these the pages may read films of this machine; None is any folder, for one person.
+    rights : for each right the role with the least rights that has it.
+    """
 
     oidc: OpenIdConnect | None = None
     header: ProxyHeader | None = None
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     session: SessionLimits = SessionLimits()
     folders: tuple[PathLike, ...] | None = None
+    rights: Mapping[Right, Role] = field(default_factory=lambda: LEAST_ROLES)
 
     @property
     def asks_to_sign_in(self) -> bool:
@@ -124,7 +127,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _make_settings(held: Mapping[str, Any], file: Path) -> ServerSettings:
-    _know(held, ("openid_connect", "proxy", "roles", "session", "films"), f"'{file.name}'")
+    _know(held, ("openid_connect", "proxy", "roles", "rights", "session", "films"), f"'{file.name}'")
     parts: dict[str, Any] = {}
     if "openid_connect" in held:
         parts["oidc"] = _make(OpenIdConnect, _take_secrets(held["openid_connect"], file), "openid_connect")
@@ -137,6 +140,7 @@ def _make_settings(held: Mapping[str, Any], file: Path) -> ServerSettings:
     if "session" in held:
         parts["session"] = _make(SessionLimits, held["session"], "session")
     parts["roles"] = _make_roles(held.get("roles", {}))
+    parts["rights"] = _make_rights(held.get("rights", {}))
     if parts.keys() & {"oidc", "header"} and not any(parts["roles"].values()):
         raise ServerSettingsError("[roles] gives nobody a role, so that nobody would be let in; name somebody.")
     folders = _make_folders(held.get("films", {}))
@@ -151,6 +155,15 @@ def _make_roles(held: Mapping[str, Any]) -> dict[Role, tuple[str, ...]]:
         if not isinstance(entries, list) or not all(isinstance(one, str) and one.strip() for one in entries):
             raise ServerSettingsError(f"'{name}' in [roles] must be a list of names.")
     return {Role(name): tuple(entries) for name, entries in held.items()}
+
+
+def _make_rights(held: Mapping[str, Any]) -> dict[Right, Role]:
+    named = {right.name.lower(): right for right in Right}
+    _know(held, tuple(named), "[rights]")
+    for name, role in held.items():
+        if role not in tuple(Role):
+            raise ServerSettingsError(f"'{name}' in [rights] must be one of: {', '.join(Role)}.")
+    return {**LEAST_ROLES, **{named[name]: Role(role) for name, role in held.items()}}
 
 
 def _make_folders(held: Mapping[str, Any]) -> tuple[Path, ...] | None:

@@ -99,7 +99,9 @@ def get_person() -> Person:
     found = find_signed_in()
     if found is None or get_visits().is_over(found):
         return Person("nobody", None, signed_in=True)
-    return Person(found.pseudonym, find_role(get_settings().roles, found.names, found.groups), signed_in=True)
+    settings = get_settings()
+    role = find_role(settings.roles, found.names, found.groups)
+    return Person(found.pseudonym, role, signed_in=True, least=settings.rights)
 
 
 def require(right: Right) -> None:

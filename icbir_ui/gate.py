@@ -1,5 +1,6 @@
 """What stands before Streamlit in the server: headers of a proxy that is not believed, pictures for people who are
-signed in, headers that protect the browser, and the two questions of a service manager.
+signed in, links of the PACS whose study must not stay in an address, headers that protect the browser, and the two
+questions of a service manager.
 """
 
 from __future__ import annotations
@@ -7,13 +8,17 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from icbir_core.pacs.opening import StudyRequest
 from icbir_core.server_settings import ServerSettings
+from icbir_ui import links
 
 Message = MutableMapping[str, Any]
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -41,6 +46,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
+FIRST_PAGE = "/search"
+"""The page at the root of the address. Asked for it by its name, Streamlit says that there is no such page."""
 HEALTH, READINESS = "/health", "/ready"
 _SHUT = ("/_stcore/metrics", "/_stcore/script-health-check")
 _FILMS = ("/media/", "/_stcore/upload_file")
@@ -84,6 +91,8 @@ class Gate:
             await _answer(guarded, 404, {"error": "There is nothing here."})
         elif path.startswith(_FILMS) and self._settings.asks_to_sign_in and not self._is_signed_in(scope, believed):
             await _answer(guarded, 403, {"error": "Sign in first."})
+        elif scope["method"] == "GET" and (moved := self._find_place(scope, path)):
+            await _send(guarded, 303, [*moved, (b"cache-control", b"no-store"), (b"content-length", b"0")])
         else:
             await self._app(scope, receive, guarded)
 
@@ -102,6 +111,32 @@ class Gate:
             return any(one[0].lower() == proxy.header.lower().encode() and one[1].strip() for one in held)
         scope["headers"] = [one for one in scope["headers"] if one[0].lower() not in names]
         return False
+
+    def _find_place(self, scope: Scope, path: str) -> list[tuple[bytes, bytes]]:
+        """The headers that lead a browser to the address under which a page is sent; none where it asked for that."""
+        question = scope.get("query_string", b"").decode("latin-1")
+        asked, first = dict(parse_qsl(question, keep_blank_values=True)), path.rstrip("/") == FIRST_PAGE
+        request = links.read_link(asked)
+        # Without a host and a path from its root, so that it can lead to no other host.
+        place = ("./" if path == FIRST_PAGE else "../") if first else ""
+        if request is None:
+            return [(b"location", (f"{place}?{question}" if question else place).encode("latin-1"))] if first else []
+        return self._keep_link(scope, request, asked, place)
+
+    def _keep_link(
+        self, scope: Scope, request: StudyRequest, asked: dict[str, str], place: str
+    ) -> list[tuple[bytes, bytes]]:
+        """The study that an address names waits for its reader, whoever is signed in; the headers of a redirect to
+        `place` and of a cookie."""
+        key, name = links.WAITING.keep(_read_cookie(scope, links.COOKIE), request)
+        kept = {one: text for one, text in asked.items() if one not in links.NAMES_A_FILM}
+        oidc = self._settings.oidc
+        safe = scope.get("scheme") == "https" or (oidc is not None and oidc.redirect_uri.startswith("https:"))
+        cookie = f"{links.COOKIE}={key}; Path=/; Max-Age={links.SECONDS:.0f}; HttpOnly; SameSite=Lax"
+        return [
+            (b"location", f"{place}?{urlencode({**kept, links.PARAMETER_LINK: name})}".encode("ascii")),
+            (b"set-cookie", f"{cookie}{'; Secure' if safe else ''}".encode("ascii")),
+        ]
 
     def _is_signed_in(self, scope: Scope, believed: bool) -> bool:
         if self._settings.oidc is None:
@@ -136,11 +171,20 @@ def _add_headers(send: Send) -> Send:
 
 
 def _answer(send: Send, status: int, value: dict[str, Any]) -> Awaitable[None]:
-    async def both() -> None:
-        body = json.dumps(value).encode()
-        head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        head.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+    body = json.dumps(value).encode()
+    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    return _send(send, status, [*head, (b"content-length", str(len(body)).encode())], body)
 
-    return both()
+
+async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _read_cookie(scope: Scope, name: str) -> str:
+    """The value of a cookie that the browser sent, "" without it."""
+    try:
+        held = SimpleCookie(HTTPConnection(scope).headers.get("cookie", ""))
+    except CookieError:
+        return ""
+    return held[name].value if name in held else ""

@@ -102,8 +102,6 @@ PARAMETER_FILM = "film"
 PARAMETER_CASE = "case"
 PARAMETER_SEARCH = "search"
 PARAMETER_STUDY = "study"
-PARAMETER_STUDY_UIDS = "StudyInstanceUIDs"
-PARAMETER_ACCESSION = "AccessionNumber"
 
 
 def get(key: Key, default: Any = None) -> Any:

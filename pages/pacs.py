@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from icbir_ui import shared
+from icbir_core.access import Right
+from icbir_ui import access, shared
 from icbir_ui.errors import shielded
 from icbir_ui.frame.page import run_page
 from icbir_ui.pacs.asking import show_finding, show_worklist
@@ -21,6 +22,10 @@ def draw() -> None:
         return
     st.caption("What you open is held for this visit only, and goes into no file.")
     if not has_archive():
+        show_received(workspace)
+        return
+    if not access.get_person().may(Right.SEARCH_ARCHIVE):
+        st.caption("The archive is searched by others here; open a study from the PACS itself.")
         show_received(workspace)
         return
     today, find, received = st.tabs(["Today", "Find a study", "Received"])

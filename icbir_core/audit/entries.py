@@ -40,11 +40,15 @@ class Action(StrEnum):
     IMPORTED = "imported"
     MADE_STUDY = "made_study"
     UNBLINDED = "unblinded"
+    ASKED_ARCHIVE = "asked_archive"
+    OPENED = "opened"
+    SENT = "sent"
 
 
 class Subject(NamedTuple):
-    """What an action was about. kind : "case", "film", "study", "folder" or "account"; name : it is written as a keyed
-    hash, because names of cases and folders may hold those of patients."""
+    """What an action was about. kind : "case", "film", "study" (of readers), "folder", "account", or of an archive
+    "examination" (its Study Instance UID), "accession", "patient" (a number) or "name"; name : it is written as a keyed
+    hash, because it may be or hold that of a patient."""
 
     kind: str
     name: str

@@ -94,6 +94,7 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Send the results that wait in the outbox to the archive; exit 1 while something is left."""
+    from icbir_core.catalogue import Workspace
     from icbir_core.pacs.destination import open_outbox, read_destination
     from icbir_core.pacs.sending import send_waiting
     from icbir_core.plurals import count_of
@@ -101,6 +102,7 @@ def send(
     outbox, opener = open_outbox(workspace), read_destination().get_opener()
     if again:
         outbox.retry()
+    record_audit(Workspace.open(workspace), "sent", parcels=len(outbox.list_parcels()))
     outcome = send_waiting(outbox, opener)
     damaged = outbox.list_damaged()
     for name in damaged:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from icbir_core.access import Right
+from icbir_core.audit import Action, Subject
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import IcbirError
 from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result
@@ -21,7 +23,7 @@ from icbir_core.pacs.result_objects import ResultObjects, make_result_objects, p
 from icbir_core.radiograph.overlay import OverlayStyle
 from icbir_core.retrieval.refinement import Region
 from icbir_core.types import Ranking
-from icbir_ui import state
+from icbir_ui import access, state
 from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.export.content import apply_window
 from icbir_ui.export.controls import make_or_say
@@ -39,7 +41,8 @@ def show_dicom(
 ) -> None:
     """The zip of the objects and the button to send them; nothing while the operator has not allowed it."""
     try:
-        if not read_destination().makes_objects:
+        person = access.get_person()
+        if not read_destination().makes_objects or not person.may(Right.EXPORT_DICOM):
             return
         sender = get_sender()
     except IcbirError as error:
@@ -54,21 +57,31 @@ def show_dicom(
         _make, film, ranking, maps, workspace, dict(view), Asked(filters, region.box if region else None, made=made)
     )
     name = f"icbir-{film.key[:8]}-dicom.zip"
-    zipped = partial(make_or_say, lambda: pack_objects(make()), "zip")
+    recorder, cases = access.get_recorder(), access.name_cases([hit.case for hit in ranking.hits])
+    about = [access.name_film(film), Subject("examination", film.source.study), *cases]
+
+    def pack() -> bytes:  # outside of the session, so with what the person was when the page was drawn
+        person.require(Right.EXPORT_DICOM)
+        recorder.record(Action.EXPORTED, *about, format="dicom")
+        return pack_objects(make())
+
+    zipped = partial(make_or_say, pack, "zip")
     st.download_button("DICOM objects (ZIP)", zipped, name, "application/zip", on_click="ignore", width="stretch")
-    if sender is None:
+    if sender is None or not person.may(Right.SEND):
         return
     parcel = (state.get(Key.PARCELS) or {}).get(made)
     if st.button("Send to PACS", width="stretch", disabled=parcel is not None, key=f"send_{made.timestamp()}"):
         with st.spinner("Making the objects …"):
-            parcel = _put(sender, make, made)
+            parcel = _put(sender, make, made, about)
     if parcel is not None:
         _show_progress(sender, parcel)
 
 
-def _put(sender: Sender, make: Any, made: datetime) -> str | None:
+def _put(sender: Sender, make: Any, made: datetime, about: list[Subject]) -> str | None:
     """The name of the parcel that was put into the outbox; None where that went wrong, which is told."""
     try:
+        access.require(Right.SEND)
+        access.record(Action.SENT, *about)
         objects: ResultObjects = make()
         parcel = sender.outbox.put(objects.objects)
     except Exception as error:

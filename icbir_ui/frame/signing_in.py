@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from icbir_core.access import Person
 from icbir_core.audit import Action
-from icbir_ui import access, state
+from icbir_ui import access, links, state
 from icbir_ui.access import SignedIn
 from icbir_ui.state import Key
 
@@ -70,9 +72,16 @@ def _ask_to_sign_in(provider: bool) -> None:
         st.subheader("ICBIR")
         if provider:
             st.markdown("This server is for people who are signed in.")
-            st.button("Sign in", type="primary", on_click=st.login, key=Key.SIGN_IN.value)
+            st.button("Sign in", type="primary", on_click=_leave, args=(st.login,), key=Key.SIGN_IN.value)
         else:
             st.markdown("You are not signed in. Open this page through your department's own address.")
+
+
+def _leave(provider: Callable[[], None]) -> None:
+    """Go to the provider; the study that a link named waits for her to come back."""
+    browser = st.context.cookies.get(links.COOKIE) or ""
+    links.WAITING.go_to_sign_in(browser, st.query_params.get(links.PARAMETER_LINK, ""))
+    provider()
 
 
 def _close_visit(found: SignedIn) -> None:
@@ -85,6 +94,6 @@ def _close_visit(found: SignedIn) -> None:
         st.subheader("This visit has ended")
         st.markdown("You signed out, or the page was not used for some time. Its films are closed.")
         if access.get_settings().oidc is not None:
-            st.button("Sign in again", type="primary", on_click=st.logout, key=Key.SIGN_IN.value)
+            st.button("Sign in again", type="primary", on_click=_leave, args=(st.logout,), key=Key.SIGN_IN.value)
         else:
             st.button("Go on", type="primary", on_click=access.get_visits().resume, args=(found,))

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from icbir_core.access import Right
+from icbir_core.audit import Action, Subject
+from icbir_core.audit.entries import make_word
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, PacsError, PacsStopped
 from icbir_core.pacs.archive import Archive
@@ -14,6 +17,7 @@ from icbir_core.pacs.opening import Fetching, LeftOut, OpenedFilm, StudyRequest,
 from icbir_core.pacs.searched import record_searched
 from icbir_core.pacs.studies import Study, StudyQuery
 from icbir_core.settings import read_pacs_settings
+from icbir_ui import access
 from icbir_ui.errors import explain
 from icbir_ui.films import Film, make_film
 
@@ -100,19 +104,30 @@ class FindJob(Job):
 
 
 def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
-    """Open a study in the background; its films are held in memory alone."""
+    """Open a study in the background; its films are held in memory alone, and each is recorded before it is shown.
+
+    Raises `AccessRefused` for one who may not, `AuditError` where it cannot be recorded.
+    """
+    access.require(Right.OPEN_STUDY)
+    recorder = access.get_recorder()
+    named = Subject("examination", request.study) if request.study else Subject("accession", request.accession)
+    recorder.record(Action.OPENED, named, state="started")
     job = StudyJob()
     group = secrets.token_hex(8)
 
     def work(archive: Archive) -> None:
         study = find_study(archive, request)
         job.word = "Fetching the film …"
+        about = [Subject("examination", study.uid), *([Subject("patient", study.patient)] if study.patient else [])]
+        recorder.record(Action.OPENED, *about, state="found")
         for one in open_study(archive, workspace, study, Fetching(job.tell, job.stopped.is_set)):
             if isinstance(one, LeftOut):
                 job.left_out.append(one.reason)
                 continue
             try:
-                job.films.append(_hold(one, group))
+                film = _hold(one, group)
+                recorder.record(Action.SAW, access.name_film(film), *about, part=make_word(one.part))
+                job.films.append(film)
             except IcbirError as error:
                 job.left_out.append(str(error))
             job.word, job.done, job.total = "Fetching the lateral and earlier films …", 0, 0
@@ -130,7 +145,12 @@ def _hold(opened: OpenedFilm, group: str) -> Film:
 
 
 def start_finding(query: StudyQuery) -> FindJob:
-    """Look for studies in the background."""
+    """Look for studies in the background. Raises `AccessRefused` for one who may not, `AuditError` where it cannot be
+    recorded."""
+    access.require(Right.SEARCH_ARCHIVE)
+    asked = {kind: getattr(query, kind) for kind in ("patient", "name", "accession")}
+    about = [Subject(kind, text.casefold()) for kind, text in asked.items() if text]
+    access.record(Action.ASKED_ARCHIVE, *about, by=about[0].kind if about else "days")
     job = FindJob(word="Looking for studies …")
 
     def work(archive: Archive) -> None:

@@ -5,33 +5,33 @@ from __future__ import annotations
 import streamlit as st
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import IcbirError
 from icbir_core.pacs.opening import Part, StudyRequest
-from icbir_core.pacs.studies import is_uid
-from icbir_ui import films, state
-from icbir_ui.errors import escape_markdown
+from icbir_ui import films, links, state
+from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.pacs.jobs import Job, StudyJob, start_opening
-from icbir_ui.state import PARAMETER_ACCESSION, PARAMETER_FILM, PARAMETER_SEARCH, PARAMETER_STUDY_UIDS, Key
+from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 
 NO_STUDY = "The link names no study; open it again from the PACS."
-LONGEST_ACCESSION = 64
+USED = "The link was used before or has waited too long; open the study again from the PACS."
 LOOK = 0.4
 """Seconds between two looks at what comes."""
 
 
 def take_request() -> None:
-    """Take the study that a link names out of the address, at once, whoever reads: a UID names a person's visit."""
-    uids, accession = (st.query_params.get(name, "") for name in (PARAMETER_STUDY_UIDS, PARAMETER_ACCESSION))
-    if not uids and not accession:
+    """Take the study that a link named: from the address itself, or where the server's gate put it. What names a
+    person's visit leaves the address at once."""
+    name = st.query_params.get(links.PARAMETER_LINK, "")
+    request = links.read_link(st.query_params.to_dict())
+    if request is None:
+        request = links.WAITING.take(st.context.cookies.get(links.COOKIE) or "", name)
+    if request is None and not name:
         return
-    names = (PARAMETER_STUDY_UIDS, PARAMETER_ACCESSION, PARAMETER_FILM, PARAMETER_SEARCH)
-    state.write_address(dict.fromkeys(names, ""))
-    # The form of OHIF: several UIDs stand between commas, and the first is the study to read.
-    uid, accession = uids.split(",")[0].strip(), accession.strip()
-    right = is_uid(uid) if uid else len(accession) <= LONGEST_ACCESSION and accession.isprintable()
-    if right:
-        state.put(Key.STUDY_REQUEST, StudyRequest(study=uid, accession="" if uid else accession))
+    state.write_address(dict.fromkeys((*links.NAMES_A_FILM, links.PARAMETER_LINK), ""))
+    if request is not None and (request.study or request.accession):
+        state.put(Key.STUDY_REQUEST, request)
     else:
-        state.put(Key.WORD, NO_STUDY)
+        state.put(Key.WORD, USED if request is None else NO_STUDY)
 
 
 def request_study(request: StudyRequest) -> None:
@@ -46,8 +46,12 @@ def follow_study(workspace: Workspace) -> None:
         state.put(Key.STUDY_REQUEST, None)
         if (former := state.get(Key.STUDY_JOB)) is not None:
             former.stop()
-        state.put(Key.STUDY_JOB, start_opening(workspace, request))
+        state.put(Key.STUDY_JOB, None)
         state.put(Key.CURRENT, None)
+        try:
+            state.put(Key.STUDY_JOB, start_opening(workspace, request))
+        except IcbirError as error:
+            state.put(Key.WORD, explain(error))
         state.write_address({PARAMETER_FILM: "", PARAMETER_SEARCH: ""})
     job: StudyJob | None = state.get(Key.STUDY_JOB)
     if job is None:

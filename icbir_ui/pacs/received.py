@@ -7,6 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from icbir_core.access import Right
+from icbir_core.audit import Action
 from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError
@@ -14,7 +16,7 @@ from icbir_core.pacs.inbox import Inbox, Received
 from icbir_core.pacs.opening import FILM_NAME
 from icbir_core.plurals import count_of
 from icbir_core.radiograph.identity import read_film_header
-from icbir_ui import films
+from icbir_ui import access, films
 from icbir_ui.errors import escape_markdown, explain
 
 ROWS = 20
@@ -28,8 +30,12 @@ def has_received(workspace: Workspace) -> bool:
 
 def show_received(workspace: Workspace) -> None:
     """The newest films, each with its result and a button that opens it."""
+    if not access.get_person().may(Right.OPEN_STUDY):
+        st.caption("Films of the archive are opened by others here.")
+        return
     inbox = Inbox(workspace)
     received = inbox.list_films()
+    access.record_once(Action.ASKED_ARCHIVE, by="received")
     if not received:
         st.caption("No film was pushed here in the last hours.")
         return
@@ -74,8 +80,10 @@ def _show_row(workspace: Workspace, inbox: Inbox, received: Received) -> None:
 
 def _open(workspace: Workspace, inbox: Inbox, received: Received) -> None:
     try:
+        access.require(Right.OPEN_STUDY)
         data = inbox.read(received.name)
         film = films.make_film(read_query(workspace, FILM_NAME, data), "archive", data, file_name="Received film")
+        access.record(Action.OPENED, access.name_film(film), by="received")
     except IcbirError as error:
         st.warning(escape_markdown(explain(error)))
         return

@@ -16,7 +16,7 @@ from scripts.chromium import ARGUMENTS, CHROMIUM, NO_CHROMIUM, find_port, wait_f
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "http://localhost", "ws://localhost", "blob:", "data:", "about:")
 STREAMLIT_ASKS = re.compile(
-    r"http://(127\.0\.0\.1|localhost):\d+/(search|compare|rate|results|catalogue|about)/_stcore/(health|host-config)"
+    r"http://(127\.0\.0\.1|localhost):\d+/(search|compare|rate|results|catalogue|pacs|about)/_stcore/(health|host-config)"
 )
 """Opened at a page's own address, Streamlit's script looks for its server below that page first, where nothing answers;
 then at the root, where it is. The browser notes both 404s; no setting keeps the script from asking."""

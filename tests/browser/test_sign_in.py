@@ -18,8 +18,9 @@ import pytest
 from icbir_core.audit import open_audit
 from icbir_core.catalogue import Workspace
 from scripts.chromium import find_port
-from tests.browser.conftest import start_server, watch
+from tests.browser.conftest import find_log, start_server, watch
 from tests.helpers import fakes
+from tests.helpers.fake_archive import answer_from, run_fake_archive
 
 pytestmark = pytest.mark.browser
 
@@ -71,8 +72,16 @@ def wait_for(address: str, process: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="module")
-def signed(chromium, provider, tmp_path_factory):
-    """(address, workspace) of a server at which one signs in."""
+def films():
+    """What the archive holds: prior, frontal and lateral film of one patient."""
+    from scripts.archive_films import make_archive_films
+
+    return make_archive_films(patients=1, size=96)
+
+
+@pytest.fixture(scope="module")
+def signed(chromium, provider, films, tmp_path_factory):
+    """(address, workspace) of a server at which one signs in, beside an archive."""
     folder = tmp_path_factory.mktemp("signed")
     workspace = fakes.make_workspace(folder / "workspace", 6)
     port = find_port()
@@ -80,13 +89,15 @@ def signed(chromium, provider, tmp_path_factory):
     file.write_text(SERVER.format(port=port, provider=provider))
     file.chmod(0o600)
     os.environ["ICBIR_SERVER"] = str(file)
-    try:
-        process, address = start_server(workspace.path, "--fake", port=port)
-    finally:
-        del os.environ["ICBIR_SERVER"]
-    yield address.replace("127.0.0.1", "localhost"), workspace
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    with run_fake_archive(answer_from(films)) as archive:
+        os.environ["ICBIR_DICOMWEB"] = archive.address
+        try:
+            process, address = start_server(workspace.path, "--fake", port=port)
+        finally:
+            del os.environ["ICBIR_SERVER"], os.environ["ICBIR_DICOMWEB"]
+        yield address.replace("127.0.0.1", "localhost"), workspace
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
 
 
 @pytest.fixture
@@ -169,3 +180,26 @@ def test_a_film_is_given_to_nobody_who_is_not_signed_in(signed, open_signed):
     assert refused.value.code == 403
     policy = urllib.request.urlopen(address, timeout=5).headers["content-security-policy"]
     assert "default-src 'self'" in policy
+
+
+def test_a_link_of_the_archive_waits_until_she_has_signed_in(signed, open_signed, films):
+    address, workspace = signed
+    _, frontal, _ = films
+    page = open_signed()
+    page.goto(f"{address}/search?StudyInstanceUIDs={frontal.study}")
+    page.get_by_role("button", name="Sign in").wait_for()
+    assert frontal.study not in page.url and frontal.study not in page.content()
+    (cookie,) = (one for one in page.context.cookies() if one["name"] == "icbir_link")
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=re.compile("sub-grace")).click()
+    grace = accept(page)
+    for _ in range(300):
+        entries = list(open_audit(Workspace.open(workspace.path)).entries())
+        if any(entry.action == "searched" for entry in entries):
+            break
+        page.wait_for_timeout(100)
+    assert [str(entry.action) for entry in entries if entry.who == grace].count("opened") == 2
+    page.get_by_text("Lateral").first.wait_for()
+    assert frontal.study not in page.url and frontal.patient not in page.content()
+    assert frontal.study not in find_log(address.rsplit(":", 1)[1]).read_text(errors="replace")

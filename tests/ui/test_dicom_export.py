@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from icbir_core.audit import open_audit
 from icbir_core.errors import PacsUnreachable
 from icbir_core.pacs import destination
 from icbir_core.pacs.destination import open_outbox
@@ -93,6 +94,7 @@ def test_a_result_is_sent_once_and_the_page_says_so(search_with, carrier, worksp
     made = [pydicom.dcmread(io.BytesIO(data)) for data in carrier.stored.values()]
     assert {one.Modality for one in made} == {"OT", "SR", "PR"} and {one.PatientID for one in made} == {"4711"}
     assert len(carrier.calls) == 3
+    assert [entry.action for entry in open_audit(workspace).entries()].count("sent") == 1
 
 
 def test_an_archive_that_is_away_is_told_and_its_turn_comes(search_with, carrier, workspace):
@@ -131,7 +133,7 @@ def test_what_waited_goes_on_when_a_server_starts(make_page, carrier, workspace,
     assert len(carrier.calls) == 3
 
 
-def test_the_zip_holds_what_the_reader_saw(search_with, monkeypatch):
+def test_the_zip_holds_what_the_reader_saw(search_with, workspace, monkeypatch):
     """The same cases; made twice, byte for byte the same."""
     made = []
     real = dicom.st.download_button
@@ -144,6 +146,9 @@ def test_the_zip_holds_what_the_reader_saw(search_with, monkeypatch):
     page = search_with("download", make_film())
     page.run()
     first, again = made[0](), made[-1]()
+    assert [one.details for one in open_audit(workspace).entries() if one.action == "exported"] == [
+        {"format": "dicom"}
+    ] * 2
     assert first == again
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         objects = {name: pydicom.dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}

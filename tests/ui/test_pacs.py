@@ -8,8 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from icbir_core.audit import Subject, open_audit
 from icbir_core.pacs.inbox import Inbox
+from icbir_core.pacs.opening import StudyRequest
 from icbir_core.pacs.searched import name_study, read_searched
+from icbir_ui import links
 from icbir_ui.pacs import jobs
 from icbir_ui.state import Key
 from scripts.archive_films import make_archive_films
@@ -72,6 +75,30 @@ def test_a_link_opens_the_frontal_film_with_lateral_and_prior_beside_it(workspac
     for uid in (prior.study, frontal.study, lateral.instance, frontal.accession, frontal.patient):
         assert uid not in str(dict(page.app.query_params)) and uid not in page.text()
     assert read_searched(workspace) == {name_study(workspace, frontal.study)}
+    check_recorded(workspace, frontal, ["opened", "opened", "saw", "saw", "saw", "searched"])
+
+
+def check_recorded(workspace, film, actions: list[str]) -> None:
+    """That the audit log holds these actions in their order, under hashes alone."""
+    log = open_audit(workspace)
+    entries = list(log.entries())
+    assert sorted(str(entry.action) for entry in entries) == sorted(actions)
+    about = {subject for entry in entries if entry.action in ("opened", "saw") for subject in entry.subjects}
+    assert {log.name(Subject("examination", film.study)), log.name(Subject("patient", film.patient))} <= about
+    held = log.path.read_text()
+    for text in (film.study, film.instance, film.patient, film.accession, "Simulated"):
+        assert text not in held
+
+
+def test_a_link_that_waited_for_its_reader_is_opened_once(workspace, fake, films, make_page, browser):
+    key, name = links.WAITING.keep("", StudyRequest(films[1].study))
+    page = make_page("search", link=name)
+    browser[links.COOKIE] = key
+    settle(page.run())
+    assert [film.part for film in held(page, Key.FILMS).values()] == ["frontal", "lateral", "prior"]
+    assert "link" not in page.app.query_params
+    again = make_page("search", link=name).run()
+    assert "was used before" in again.text()
 
 
 def test_the_uids_leave_the_address_before_anything_is_accepted(workspace, fake, films, make_page):
@@ -151,6 +178,11 @@ def test_a_question_is_answered_in_pages(workspace, fake, films, open_page):
     asked = len(fake.asked)
     find(page, **{"Patient number": "SIM*"})
     assert "without * and ?" in page.text() and len(fake.asked) == asked
+    entries = list(open_audit(workspace).entries())
+    told = [entry.details.get("by") for entry in entries if entry.action == "asked_archive"]
+    assert told == ["days", "received", "name", "name", "patient"]
+    held_text = open_audit(workspace).path.read_text()
+    assert "simulated" not in held_text.lower() and films[0].patient not in held_text
 
 
 def test_many_studies_are_shown_page_by_page(workspace, fake, films, monkeypatch, open_page):

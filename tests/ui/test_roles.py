@@ -9,11 +9,14 @@ import pytest
 from icbir_core.access import Person, Right, Role
 from icbir_core.audit import open_audit
 from icbir_core.errors import AccessRefused, AuditError
+from icbir_core.pacs.opening import StudyRequest
+from icbir_core.pacs.studies import StudyQuery
 from icbir_core.study.creating import open_store
 from icbir_ui import access
 from icbir_ui.catalogue import ingest_job, removing
-from icbir_ui.export import carrying
+from icbir_ui.export import carrying, dicom
 from icbir_ui.frame.notice import COOKIE
+from icbir_ui.pacs import jobs
 from tests.helpers import fakes
 
 SERVER = """
@@ -32,7 +35,7 @@ operator = ["operator@hospital.example"]
 [films]
 folders = ["FOLDER"]
 """
-PAGES = ("search", "compare", "rate", "results", "catalogue", "about")
+PAGES = ("search", "compare", "rate", "results", "catalogue", "pacs", "about")
 
 
 @pytest.fixture
@@ -139,6 +142,31 @@ def test_what_is_done_asks_for_the_right_whoever_draws_the_button(signed, worksp
     removing.change_case(access.shared.open_service(), workspace.catalogue.remove, name)
     assert not workspace.catalogue.get(name).removed
     assert [entry.action for entry in open_audit(workspace).entries()] == ["refused"] * 4
+
+
+def test_the_archive_asks_for_its_rights(signed, workspace, monkeypatch):
+    as_person(monkeypatch, None)
+    monkeypatch.setenv("ICBIR_DICOMWEB", "http://127.0.0.1:9/dicom-web")
+    with pytest.raises(AccessRefused, match="open films"):
+        jobs.start_opening(workspace, StudyRequest("1.2.3"))
+    with pytest.raises(AccessRefused, match="search the archive"):
+        jobs.start_finding(StudyQuery())
+    assert dicom._put(None, lambda: pytest.fail("nothing may be made"), None, []) is None
+    assert [(one.action, one.details["right"]) for one in open_audit(workspace).entries()] == [
+        ("refused", "open_study"), ("refused", "search_archive"), ("refused", "send"),
+    ]  # fmt: skip
+
+
+def test_what_the_operator_keeps_from_readers_is_said_on_the_pages(signed, workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("ICBIR_DICOMWEB", "http://127.0.0.1:9/dicom-web")
+    with (tmp_path / "server.toml").open("a") as file:
+        file.write('\n[rights]\nsearch_archive = "operator"\nopen_study = "study_lead"\n')
+    page = signed("reader", "pacs")
+    assert "searched by others" in page.text() and "Find" not in [one.label for one in page.app.button]
+    page.app.session_state["study_asked_for"] = StudyRequest("1.2.3")
+    page.app.run()
+    assert "You may not open films of the archive" in page.text()
+    assert [one.action for one in open_audit(workspace).entries()] == ["signed_in", "refused"]
 
 
 def test_paths_outside_the_allowed_folders_are_refused_before_anything_is_told_of_them(signed, tmp_path):

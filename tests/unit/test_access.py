@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from icbir_core.access import Person, Right, Role, find_role
@@ -61,13 +63,27 @@ def test_who_is_named_nowhere_has_no_role():
     assert find_role({}, ["ada"]) is None
 
 
+OF_READERS = (Right.SEARCH_ARCHIVE, Right.OPEN_STUDY, Right.EXPORT_DICOM, Right.SEND)
+
+
 @pytest.mark.parametrize("right", Right)
-def test_a_reader_and_one_without_a_role_have_none_of_the_rights(right):
+def test_a_reader_has_the_rights_at_the_archive_and_one_without_a_role_none(right):
     for role in (Role.READER, None):
-        with pytest.raises(AccessRefused, match=right.value):
+        if role and right in OF_READERS:
+            Person("p", role, signed_in=True).require(right)
+            continue
+        with pytest.raises(AccessRefused, match=re.escape(right.value)):
             Person("p", role, signed_in=True).require(right)
     for role in (Role.STUDY_LEAD, Role.OPERATOR):
         Person("p", role, signed_in=True).require(right)
+
+
+def test_the_operator_decides_which_role_has_a_right(write):
+    settings = read_server_settings(write(OIDC + ROLES + '[rights]\nsend = "operator"\nadd = "reader"\n'))
+    reader, lead = (Person("p", role, True, settings.rights) for role in (Role.READER, Role.STUDY_LEAD))
+    assert not lead.may(Right.SEND) and reader.may(Right.ADD) and reader.may(Right.OPEN_STUDY)
+    assert Person("p", Role.OPERATOR, True, settings.rights).may(Right.SEND)
+    assert not Person("p", None, True, settings.rights).may(Right.ADD)
 
 
 def test_a_server_without_a_file_is_for_one_person(monkeypatch):
@@ -119,6 +135,8 @@ def test_secrets_may_stand_in_files_of_their_own(write, tmp_path):
         (PROXY.replace("X-Remote-User", "X Remote") + ROLES, "names of headers"),
         (PROXY.replace('["10.0.0.5"]', "[]") + ROLES, "no address"),
         (PROXY.replace('["10.0.0.5"]', "[5]") + ROLES, "not of its kind"),
+        ('[rights]\nsend = "nurse"\n', "must be one of: reader"),
+        ('[rights]\nfly = "reader"\n', "has no 'fly'"),
         ("[session]\nidle_minutes = 0\n", "not of its kind"),
         ("[session]\nhours = true\n", "not of its kind"),
         ('[films]\nfolders = ["films"]\n', "absolute"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import parse_qs
 
 import pytest
 
 from icbir_core.access import Role
+from icbir_core.pacs.opening import StudyRequest
 from icbir_core.server_settings import OpenIdConnect, ProxyHeader, ServerSettings
+from icbir_ui import links
 from icbir_ui.gate import HEADERS, Gate
 
 PROXY = ServerSettings(
@@ -20,11 +23,14 @@ OIDC = ServerSettings(oidc=OpenIdConnect("a/oauth2callback", "c" * 32, "i", "s",
 class Answer:
     """What an application behind the gate saw, and what the client got."""
 
-    def __init__(self, settings: ServerSettings, path: str, client: str, headers=(), kind: str = "http", ready=True):
+    def __init__(
+        self, settings: ServerSettings, path: str, client: str, headers=(), kind: str = "http", ready=True, question=""
+    ):
         self.seen, self.status, self.headers, self.body = None, 0, {}, b""
         gate = Gate(self._app, settings, lambda: (ready, "word"), "icbir")
         named = [(name.lower().encode(), value.encode()) for name, value in headers]
         scope = {"type": kind, "path": f"/icbir{path}", "headers": named, "client": (client, 1), "method": "GET"}
+        scope["query_string"] = question.encode()
         asyncio.run(gate(scope, None, self._send))
 
     async def _app(self, scope, receive, send):
@@ -88,3 +94,68 @@ def test_alive_and_ready_are_two_questions():
 def test_figures_that_streamlit_gives_to_anybody_are_shut():
     answer = Answer(ServerSettings(), "/_stcore/metrics", "127.0.0.1")
     assert answer.status == 404 and answer.seen is None
+
+
+UID = "1.2.276.0.7230010.3.1.2.8323329"
+
+
+@pytest.mark.parametrize("settings", [ServerSettings(), OIDC, PROXY], ids=["one person", "provider", "proxy"])
+@pytest.mark.parametrize("path", ["/search", "/", "//evil.example/search"])
+def test_a_study_in_an_address_is_taken_out_before_a_page_is_sent(settings, path):
+    answer = Answer(settings, path, "127.0.0.1", question=f"StudyInstanceUIDs={UID}&film=a&reader=R1")
+    assert answer.seen is None and answer.status == 303 and answer.headers["cache-control"] == "no-store"
+    place, _, question = answer.headers["location"].partition("?")
+    assert place in ("", "./", "../"), "no host and no path from the root, so that no address can lead away"
+    cookie = answer.headers["set-cookie"]
+    assert UID not in f"{answer.headers} {answer.body}" and {"HttpOnly", "SameSite=Lax"} <= set(cookie.split("; "))
+    named = {name: values[0] for name, values in parse_qs(question).items()}
+    assert named["reader"] == "R1" and set(named) == {"reader", "link"}
+    key = cookie.split(";")[0].partition("=")[2]
+    assert links.WAITING.take("0" * 32, named["link"]) is None, "another browser"
+    assert links.WAITING.take(key, named["link"]) == StudyRequest(UID)
+    assert links.WAITING.take(key, named["link"]) is None, "once"
+
+
+def test_a_browser_keeps_its_key_and_a_made_up_one_is_not_taken():
+    first = Answer(OIDC, "/search", "127.0.0.1", question="AccessionNumber=A1").headers["set-cookie"].split(";")[0]
+    for brought, same in ((first, True), (f"{links.COOKIE}=guess", False), ("a=b; =;\x01", False)):
+        again = Answer(OIDC, "/search", "127.0.0.1", [("Cookie", brought)], question="AccessionNumber=A1")
+        assert (again.headers["set-cookie"].split(";")[0] == first) is same
+    secure = ServerSettings(oidc=OpenIdConnect("https://a/oauth2callback", "c" * 32, "i", "s", "https://p"))
+    assert "; Secure" in Answer(secure, "/", "127.0.0.1", question="AccessionNumber=A1").headers["set-cookie"]
+
+
+def test_of_two_links_that_of_the_window_where_she_signed_in_is_opened(monkeypatch):
+    waiting = links.WaitingLinks()
+    key, first = waiting.keep("", StudyRequest("1.1"))
+    same, second = waiting.keep(key, StudyRequest("1.2"))
+    assert same == key and waiting.take(key, "") is None, "nobody signed in from a link"
+    waiting.go_to_sign_in(key, second)
+    waiting.go_to_sign_in(key, first)
+    waiting.go_to_sign_in(key, "unknown")
+    assert waiting.take(key, "") == StudyRequest("1.1") and waiting.take(key, "") is None
+    clock = links.time.monotonic
+    monkeypatch.setattr(links.time, "monotonic", lambda: clock() + links.SECONDS + 1)
+    assert waiting.take(key, second) is None, "it waited too long"
+
+
+def test_links_that_wait_are_bounded_and_no_other_page_is_moved():
+    waiting = links.WaitingLinks()
+    key, first = waiting.keep("", StudyRequest("1.1"))
+    for _ in range(links.MOST):
+        waiting.keep(key, StudyRequest("1.2"))
+    assert waiting.take(key, first) is None
+    assert Answer(OIDC, "/compare", "127.0.0.1", question="film=a&search=b").status == 200
+    wrong = Answer(OIDC, "/search", "127.0.0.1", question="StudyInstanceUIDs=..%2Fadmin")
+    named = parse_qs(wrong.headers["location"].partition("?")[2])["link"][0]
+    held = links.WAITING.take(wrong.headers["set-cookie"].split(";")[0].partition("=")[2], named)
+    assert held == StudyRequest(), "told on the page"
+
+
+def test_the_first_page_by_its_name_is_found_at_the_root():
+    for path, place in (("/search", "./"), ("/search/", "../")):
+        answer = Answer(ServerSettings(), path, "127.0.0.1", question="film=a%20b&search=%7B%7D")
+        assert (answer.status, answer.headers["location"]) == (303, f"{place}?film=a%20b&search=%7B%7D")
+        assert Answer(ServerSettings(), path, "127.0.0.1").headers["location"] == place
+    for path in ("/", "/search/_stcore/health", "/research", "/rate"):
+        assert Answer(ServerSettings(), path, "127.0.0.1").status == 200
