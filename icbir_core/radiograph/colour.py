@@ -7,22 +7,27 @@ from pydicom.dataset import Dataset
 
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph.levels import to_levels
-from icbir_core.radiograph.lookup_tables import BrokenTable, read_lookup_table
+from icbir_core.radiograph.lookup_tables import BrokenTable, measure_depth, read_lookup_table
 from icbir_core.radiograph.raster import reduce_to_grey
 
 
 def read_rgb(stored: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray:
-    """uint16 levels (H, W) of RGB (H, W, 3) whose samples use `bits` bits."""
+    """uint16 levels (H, W) of RGB (H, W, 3) whose samples use `bits` bits as the header says, or clearly fewer."""
+    used = _choose_depth(measure_depth(int(stored.max())), bits)
+    if used < bits:
+        facts["levels"] = f"{used} bits of colour, as the brightest point is, not {bits} as the header says"
+    return _reduce(stored, used, facts)
+
+
+def _reduce(colour: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray:
     maximum = 2**bits - 1
-    if stored.max() > maximum:
-        maximum = int(np.iinfo(stored.dtype).max)
     facts["window"] = "none (colour picture)"
-    return to_levels(reduce_to_grey(stored, maximum, facts), maximum)
+    return to_levels(reduce_to_grey(colour, maximum, facts), maximum)
 
 
 def _choose_depth(used: int, stated: int) -> int:
-    """Bits of a palette's entries, which need not reach full brightness: what the header says, unless all entries lie
-    in a byte or below a quarter of what it says, or some of them beyond it."""
+    """Bits of samples or a palette's entries, which need not reach full brightness: what the header says, unless all
+    lie in a byte or below a quarter of what it says, or some of them beyond it."""
     if used == 8 or used <= stated - 2:
         return used
     return stated if used <= stated <= 16 else 16
@@ -45,4 +50,4 @@ def read_palette(stored: np.ndarray, dataset: Dataset, facts: dict[str, str]) ->
         facts["levels"] = f"a palette of {bits} bits, as its entries are, not {stated} as the header says"
     values = np.arange(low, high + 1)
     rows = np.stack([table.look_up(values) for table in tables], axis=1).astype(np.uint8 if bits == 8 else np.uint16)
-    return read_rgb(rows[stored.astype(np.int32) - low], bits, facts)
+    return _reduce(rows[stored.astype(np.int32) - low], bits, facts)

@@ -22,7 +22,7 @@ _ORIENTATION = 0x0112
 _EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0", b"XML:com.adobe.xmp\0")
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # Depths of detectors and of exports: what a PNG of 16 bits may hold instead.
-_USUAL_BITS = (8, 10, 12, 14)
+_USUAL_BITS = (8, 10, 12, 14, 15)
 
 
 def check_pixel_count(rows: int, columns: int, limits: ReadLimits) -> None:
@@ -80,7 +80,7 @@ def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str
     colour, alpha = _split_alpha(decoded)
     largest = int(colour.max())
     stated = _read_stated_bits(significant, largest)
-    bits = max(8, depth) if decoded.dtype == np.uint8 else stated or _guess_bits(largest)
+    bits = max(8, depth) if decoded.dtype == np.uint8 else stated or _guess_bits(int(colour.min()), largest)
     maximum = 2**bits - 1
     grey = colour if colour.ndim == 2 else reduce_to_grey(colour, maximum, facts)
     if decoded.dtype == np.uint16 and bits < 16 and not stated:
@@ -147,10 +147,13 @@ def _read_stated_bits(significant: bytes, largest: int) -> int:
     return stated if 8 <= stated <= 16 and largest < 2**stated else 0
 
 
-def _guess_bits(largest: int) -> int:
-    """Bits of grey in a PNG of 16 bits that does not say them: fewer only where its brightest point is below a quarter
-    of the range, since no display shows a chest film like that on purpose."""
-    return next((bits for bits in _USUAL_BITS if largest < 2**bits), 16)
+def _guess_bits(smallest: int, largest: int) -> int:
+    """Bits of grey in a PNG of 16 bits that does not say them: fewer only where its brightest point is below half of
+    the range, or where all its levels lie in an eighth of it, since no display shows a chest film like that on
+    purpose."""
+    span = largest - smallest
+    used = largest if largest < 1 << 15 else span if 0 < span < 1 << 13 else MAX_LEVEL
+    return next((bits for bits in _USUAL_BITS if used < 2**bits), 16)
 
 
 def _stretch(grey: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray:

@@ -47,7 +47,7 @@ def test_the_file_says_how_many_bits_count(bits):
     assert film.facts["levels"] == f"{bits} bits of grey in 16, as the file says"
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 15])
 def test_without_a_word_a_film_that_would_be_nearly_black_is_spread(bits):
     values = FILM >> 4 if bits == 8 else FILM >> 2 if bits == 10 else FILM << (bits - 12)
     film = read_radiograph(encode(values.astype(np.uint16)))
@@ -55,6 +55,18 @@ def test_without_a_word_a_film_that_would_be_nearly_black_is_spread(bits):
     assert film.stored_bits == bits
     assert f"taken for {bits} bits of grey in 16" in film.facts["levels"]
     assert f"{values.min()} to {values.max()}" in film.facts["levels"]
+
+
+@pytest.mark.parametrize("offset", [1 << 15, 60000])
+def test_levels_with_an_offset_are_spread(offset):
+    film = read_radiograph(encode(FILM + np.uint16(offset)))
+    assert_film(film, spread(FILM.astype(float)))
+    assert (
+        f"taken for 12 bits of grey in 16; shown from the smallest to the largest, {200 + offset} to"
+        in (film.facts["levels"])
+    )
+    wide = (FILM * 3 + np.uint16(1 << 15)).astype(np.uint16)  # a little more than an eighth of the range
+    assert_film(read_radiograph(encode(wide)), wide / 65535)
 
 
 @pytest.mark.parametrize("significant", [b"\x00", b"\x01", b"\x07", b"\x08", b"\x0a", b"\x20"])
@@ -70,7 +82,7 @@ def test_levels_that_are_spread_already_stay():
         film = read_radiograph(encode(values, significant))
         assert_film(film, values / 65535)
         assert "levels" not in film.facts and film.stored_bits == 16
-    dim = (FILM * 6).astype(np.uint16)  # the brightest point a little above a quarter of the range
+    dim = (FILM * 11).astype(np.uint16)  # the brightest point a little above half of the range
     assert_film(read_radiograph(encode(dim)), dim / 65535)
     assert_film(read_radiograph(encode(FILM, b"\x10")), FILM / 65535)  # the file says that it is dark
     assert read_radiograph(encode(np.full((40, 40), 300, np.uint16))).pixels.max() == 0.0

@@ -268,6 +268,14 @@ def test_colour_is_scaled_by_the_bits_stored(uid, stored, tmp_path):
         assert_film(read_radiograph(data), grey / (2**stored - 1), tolerance=150)  # through 8 bits
 
 
+@pytest.mark.parametrize("used", [8, 10, 12])
+def test_colour_of_fewer_bits_than_the_header_says(used):
+    grey = FILM >> (12 - used)
+    film = read_radiograph(make_dicom(np.repeat(grey[..., None], 3, axis=2), BitsStored=16))
+    assert_film(film, grey / (2**used - 1))
+    assert film.facts["levels"] == f"{used} bits of colour, as the brightest point is, not 16 as the header says"
+
+
 @pytest.mark.parametrize(
     "elements",
     [
