@@ -55,6 +55,10 @@ class WorkspaceBusy(WorkspaceError):
     """Another process holds what is needed; nothing is damaged, and the same call may succeed in a moment."""
 
 
+class DatabaseAway(WorkspaceBusy):
+    """The database server does not answer; the same call may succeed later."""
+
+
 class ManifestMismatch(WorkspaceError):
     """An artefact was made from something else than what is there now."""
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from icbir_core.errors import IcbirError, WorkspaceBusy, WorkspaceError
+from icbir_core.errors import DatabaseAway, IcbirError, WorkspaceBusy, WorkspaceError
 
 PathLike = str | os.PathLike[str]
 """What every public function takes for a path: a string, a `Path`, or anything else that names one."""
@@ -109,8 +109,9 @@ def reading_own(
     """The door through which the project reads its own files: whatever a library raises in the block becomes one named
     error. what : the file, as in "'catalogue.db'".
 
-    Raises `WorkspaceBusy` where another process holds the file, and `kind` for all else: a file that is missing, cannot
-    be reached (rights, disk, memory) or is damaged. Only the last is told as damage.
+    Raises `WorkspaceBusy` where another process holds the file, `DatabaseAway` where a database server does not answer,
+    and `kind` for all else: a file that is missing, cannot be reached (rights, disk, memory) or is damaged. Only the
+    last is told as damage.
     """
     try:
         yield
@@ -135,8 +136,8 @@ _SQLITE = {
 
 def _name_error(error: Exception, what: str, kind: type[IcbirError], advice: str) -> IcbirError:
     origin = getattr(error, "orig", None) or error
-    if origin is not error and not isinstance(origin, sqlite3.Error):  # another database, behind its driver
-        return kind(f"{what} cannot be reached ({type(origin).__name__}); check that the database runs.")
+    if _is_of_server(origin) or (origin is not error and not isinstance(origin, sqlite3.Error)):
+        return _name_server_error(origin, what, kind, advice)
     trouble = _find_trouble(origin)
     if trouble == "busy":
         return WorkspaceBusy(f"{what} is in use by another process; try again when that has ended.")
@@ -149,6 +150,27 @@ def _name_error(error: Exception, what: str, kind: type[IcbirError], advice: str
     if isinstance(error, FileNotFoundError):
         return kind(f"{what} is missing; {advice}.")
     return kind(f"{what} is damaged ({type(origin).__name__}); {advice}.")
+
+
+# First two digits of PostgreSQL's error codes (its manual, appendix A), and words for them; 08 and 57 are its absence.
+_SERVER = {"42": "no right", "53": "no room", "25": "read-only"}
+_ABSENT = ("OperationalError", "InterfaceError", "ConnectionTimeout", "ConnectionRefusedError")
+
+
+def _is_of_server(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] == "psycopg"
+
+
+def _name_server_error(error: BaseException, what: str, kind: type[IcbirError], advice: str) -> IcbirError:
+    """An error of a database server in one sentence, which never holds the driver's own text: it may name a host."""
+    code = str(getattr(error, "sqlstate", None) or "")
+    if code == "42501" or (code[:2] in _SERVER and code[:2] != "42"):
+        return kind(f"{what} cannot be reached ({_SERVER[code[:2]]}); ask whoever looks after the database.")
+    if type(error).__name__ in _ABSENT or code[:2] in ("08", "57"):
+        return DatabaseAway(
+            "The database does not answer; check that it runs and what ICBIR_DATABASE_URL says, then try again."
+        )
+    return kind(f"{what} cannot be used as it is in the database ({type(error).__name__}); {advice}.")
 
 
 def _find_trouble(error: BaseException) -> str:

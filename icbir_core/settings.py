@@ -155,7 +155,7 @@ def _parse_ages(value: str) -> tuple[int | None, int | None]:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What a search returns. method: None is the target's default. search: "auto", "annoy" or "exact".
+    """What a search returns. method: None is the target's default. search: "auto", "exact", or "annoy" or "hnsw".
 
     Examples
     --------

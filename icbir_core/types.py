@@ -208,7 +208,7 @@ class Ranking:
 
     method : name of a search method, "region" or "finding". metric : "euclidean", "1 - ssim", "euclidean (region)" or
     "euclidean (finding)".
-    route : "annoy", "annoy+tail", "exact" or "exact (few eligible)".
+    route : "annoy", "annoy+tail", "hnsw", "exact" or "exact (…)" with the reason.
     eligible, total : "n of N eligible" after filters and exclusions.
     base_rate : part of the eligible cases with known state that carry the target finding, or None. base_rates : the
     same of every finding of the catalogue whose state is known in a case.

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.orthanc import archive, archive_films, empty_archive
-from tests.helpers.postgres import database_url, postgres
+from tests.helpers.postgres import database_url, postgres, vector_server, vector_url
 
-__all__ = ["archive", "archive_films", "database_url", "empty_archive", "postgres"]
+__all__ = ["archive", "archive_films", "database_url", "empty_archive", "postgres", "vector_server", "vector_url"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -20,7 +20,7 @@ from icbir_core.cli.conventions import (
     record_audit,
     say,
 )
-from icbir_core.retrieval.methods import SEARCH_METHODS
+from icbir_core.retrieval.methods import ENGINES, SEARCH_METHODS
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -46,6 +46,14 @@ def index(
             "with the starter models those that come with the program)."
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            help=f"What holds the vectors: {' or '.join(ENGINES)}, which needs ICBIR_DATABASE_URL (default: as before, "
+            "at first annoy).",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +73,7 @@ def index(
             device,
             progress=progress,
             encoders=named,
+            engine=engine,
         )
     if report.starter:
         say("This workspace has no models of its own: the starter models were used. `train` makes its own.")
@@ -78,6 +87,8 @@ def index(
     for method, facts in report.indexes.items():
         tail = f" ({facts['tail']} in the tail)" if facts["tail"] else ""
         trees = f"{facts['trees']} trees, search_k {facts['search_k']}, " if "trees" in facts else "exact, "
+        if facts.get("ef_search"):
+            trees = f"pgvector, ef_search {facts['ef_search']}, "
         lines.append(f"  {method}: {facts['count']} cases{tail}, {trees}recall at 10: {facts['recall_at_10']:.4f}")
     result = {
         "target": report.target,
@@ -107,7 +118,7 @@ def query(
     ] = None,
     target: TargetOption = None,
     filter_text: Annotated[str | None, typer.Option("--filter", help='Such as "view=AP, sex=F, age=40-60".')] = None,
-    search: Annotated[str, typer.Option(help="auto, annoy or exact.")] = "auto",
+    search: Annotated[str, typer.Option(help="auto, exact, or the index's own way: annoy or hnsw.")] = "auto",
     same_patient: Annotated[bool, typer.Option(help="Return other films of the query's patient too.")] = False,
     identical_image: Annotated[bool, typer.Option(help="Return the query's own film too.")] = False,
     device: DeviceOption = "auto",

@@ -11,6 +11,8 @@ import numpy as np
 from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.catalogue.erasing import erase_from_catalogue, find_to_erase, list_traces, name_erased, search_bytes
 from icbir_core.catalogue.verifying import list_artefacts
+from icbir_core.retrieval.methods import PGVECTOR
+from icbir_core.retrieval.search_index import read_kind
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.types import Case
 
@@ -54,6 +56,7 @@ def erase_from_workspace(workspace: Workspace, erasure: Erasure) -> None:
                 empty = {one: np.zeros((len(rows), *store.read(one, done[:1]).shape[1:])) for one in store.names}
                 store.write(rows, empty)
             workspace.record_artefact(name, {"path": store.seal()})
+        _forget_vectors(workspace)
         for target in (one for one in (workspace.path / "targets").glob("*") if one.is_dir()):
             for folder in (target / "index", target / "training"):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -63,6 +66,15 @@ def erase_from_workspace(workspace: Workspace, erasure: Erasure) -> None:
             shutil.rmtree(workspace.path / folder_name, ignore_errors=True)
         erase_from_catalogue(workspace, erasure.cases)
         record_catalogue(Workspace.open(workspace.path))
+
+
+def _forget_vectors(workspace: Workspace) -> None:
+    """Take the vectors of every index out of the database, before the folders go that name them."""
+    for path in (workspace.path / "targets").glob("*/index/*/manifest.json"):
+        if read_kind(path.parent) == PGVECTOR:
+            from icbir_core.retrieval.vector_index import forget_folder
+
+            forget_folder(path.parent)
 
 
 def find_remains(workspace: Workspace, erasure: Erasure) -> tuple[int, int, list[str]]:

@@ -7,50 +7,31 @@ guards it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from annoy import AnnoyIndex
 
 from icbir_core.files import PathLike
-from icbir_core.retrieval.exact import find_nearest, measure_distances
-from icbir_core.rounding import SINGLE
+from icbir_core.retrieval.exact import measure_distances
+from icbir_core.retrieval.probes import RECALL_AT, RECALL_TARGET, SAMPLE, Probe, Recall, make_probes, score_recall
+from icbir_core.types import Progress
 
 METRIC: Final = "euclidean"
-RECALL_AT = 10
-RECALL_TARGET = 0.99
 TREES = (24, 48, 96)
 SEARCH_K = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
-SAMPLE = 200
 
 
 @dataclass(frozen=True)
 class TreeChoice:
-    """What was chosen, and how good it is on queries that took no part in the choice.
-
-    recall, lower : mean recall at 10 on `checked` cases of the catalogue, each left out of its own answer, and the
-    lower end of its 95 % interval (normal approximation over the cases). recall_between : the same for points
-    halfway between a case and one of its neighbours, which, as a new film, lie in no leaf of their own: the harder
-    question.
-    """
+    """What was chosen, and how good it is."""
 
     trees: int
     search_k: int
-    recall: float
-    lower: float
-    recall_between: float
-    checked: int
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """A query with its true answer: vector (D,), position of the case that it is (−1: none), true distances, sorted."""
-
-    vector: np.ndarray
-    position: int
-    distances: np.ndarray
+    recall: Recall
 
 
 def build_trees(vectors: np.ndarray, path: PathLike, trees: int, seed: int) -> None:
@@ -78,45 +59,23 @@ def propose(index: AnnoyIndex, query: np.ndarray, number: int, search_k: int) ->
     return np.array(index.get_nns_by_vector(query.tolist(), number, search_k=search_k), dtype=np.int64)
 
 
-def make_probes(
-    vectors: np.ndarray, squared_norms: np.ndarray, number: int, generator: np.random.Generator
-) -> tuple[list[Probe], list[Probe]]:
-    """Up to `number` cases as queries, and as many points halfway between such a case and one of its ten nearest."""
-    own, between = [], []
-    for position in generator.choice(len(vectors), size=min(len(vectors), number), replace=False):
-        vector = np.asarray(vectors[position])
-        others, distances = find_nearest(vectors, squared_norms, vector, RECALL_AT + 1)
-        others, distances = others[others != position][:RECALL_AT], distances[others != position][:RECALL_AT]
-        own.append(Probe(vector, int(position), distances))
-        if len(others):
-            middle = 0.5 * (vector + np.asarray(vectors[generator.choice(others)]))
-            between.append(Probe(middle, -1, find_nearest(vectors, squared_norms, middle, RECALL_AT)[1]))
-    return own, between
-
-
-def measure_recall(index: AnnoyIndex, vectors: np.ndarray, probes: list[Probe], search_k: int) -> np.ndarray:
-    """Recall at 10 of each probe: the share of proposals that are no farther than the true tenth. Ties count, also
-    those of single precision, in which Annoy measures: it may take either of two cases that are equally far but for
-    rounding."""
-    recalls = np.ones(len(probes))
-    for number, probe in enumerate(probes):
-        if len(probe.distances):
-            proposed = propose(index, probe.vector, RECALL_AT + (probe.position >= 0), search_k)
-            proposed = proposed[proposed != probe.position][:RECALL_AT]
-            measured = measure_distances(vectors, proposed, probe.vector)
-            tenth = probe.distances[-1] * (1 + SINGLE)
-            recalls[number] = (measured <= tenth).sum() / len(probe.distances)
-    return recalls
+def measure_recall(index: AnnoyIndex, vectors: np.ndarray, probes: Sequence[Probe], search_k: int) -> np.ndarray:
+    """Recall at 10 of each probe."""
+    recalls = []
+    for probe in probes:
+        proposed = propose(index, probe.vector, RECALL_AT + (probe.position >= 0), search_k)
+        proposed = proposed[proposed != probe.position][:RECALL_AT]
+        recalls.append(score_recall(probe, measure_distances(vectors, proposed, probe.vector)))
+    return np.array(recalls)
 
 
 def choose_trees(
     vectors: np.ndarray,
-    squared_norms: np.ndarray,
     path: PathLike,
     seed: int,
     recall_target: float = RECALL_TARGET,
     sample: int = SAMPLE,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> TreeChoice:
     """Build the file at `path` with the cheapest of the listed settings that reaches `recall_target`.
 
@@ -125,12 +84,10 @@ def choose_trees(
     built once search_k would have to exceed a quarter of the vectors.
     """
     number = len(vectors)
-    probes = make_probes(vectors, squared_norms, 2 * sample, np.random.default_rng(seed))
-    choosing = [half for half in (probes[0][::2], probes[1][::2]) if half]
-    checking = [part[1::2] or part for part in probes]
+    probes = make_probes(vectors, 2 * sample, np.random.default_rng(seed))
     for trees in TREES:
         if progress is not None:
-            progress(f"building {trees} trees over {number} vectors")
+            progress(0, 0, f"building {trees} trees over {number} vectors")
         build_trees(vectors, path, trees, seed)
         index = load_trees(path, vectors.shape[1])
         everything = max(number * trees, SEARCH_K[0])  # a vector is counted once a tree
@@ -139,13 +96,9 @@ def choose_trees(
             for search_k in ladder:
                 if search_k > number // 4 and number > 4 * SEARCH_K[0] and trees != TREES[-1]:
                     break
-                if any(measure_recall(index, vectors, part, search_k).mean() < recall_target for part in choosing):
-                    continue
-                own, between = (measure_recall(index, vectors, part, search_k) for part in checking)
-                recall, recall_between = float(own.mean()), float(between.mean()) if len(between) else 1.0
-                if min(recall, recall_between) >= recall_target:
-                    error = 1.96 * float(own.std(ddof=1)) / np.sqrt(len(own)) if len(own) > 1 else 0.0
-                    return TreeChoice(trees, search_k, recall, max(recall - error, 0.0), recall_between, len(own))
+                measure = partial(measure_recall, index, vectors, search_k=search_k)
+                if (recall := probes.reach(measure, recall_target)) is not None:
+                    return TreeChoice(trees, search_k, recall)
         finally:
             index.unload()
     raise AssertionError("the last setting searches every vector, so its recall is 1")  # pragma: no cover

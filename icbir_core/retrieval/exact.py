@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from icbir_core.rounding import SINGLE, clear_distances
@@ -81,3 +83,33 @@ def find_nearest(
     distances = measure_distances(vectors, candidates, query)
     order = order_nearest(distances, candidates, k)
     return candidates[order].astype(np.int64), distances[order]
+
+
+def find_nearest_of_many(vectors: Any, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`find_nearest` for many queries (Q, D) in one pass over `vectors` (N, D), any array that can be sliced.
+
+    Each answer: (positions int64 (k',), distances float64 (k',)), nearest first, equal ones by position.
+    """
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    lengths = np.einsum("qd,qd->q", queries, queries)
+    positions = [np.empty(0, np.int64) for _ in queries]
+    distances = [np.empty(0) for _ in queries]
+    for start in range(0, len(vectors), BLOCK):
+        block = np.ascontiguousarray(vectors[start : start + BLOCK], dtype=np.float32)
+        norms = np.einsum("nd,nd->n", block, block)
+        squares = norms[:, None] - 2.0 * (block @ queries.T) + lengths
+        margin = min(k + 16, len(block))
+        nearest = np.argpartition(squares, margin - 1, axis=0)[:margin]
+        for number, query in enumerate(queries):
+            chosen = nearest[:, number]
+            if len(distances[number]) == k:
+                # what single precision puts clearly behind the k-th so far needs no exact distance
+                slack = SINGLE * (norms[chosen] + lengths[number])
+                chosen = chosen[squares[chosen, number] - slack <= distances[number][-1] ** 2]
+            if not len(chosen):
+                continue
+            found = np.concatenate([distances[number], measure_distances(block, chosen, query)])
+            places = np.concatenate([positions[number], chosen + start])
+            order = order_nearest(found, places, k)
+            positions[number], distances[number] = places[order], found[order]
+    return list(zip(positions, distances, strict=True))

@@ -13,7 +13,7 @@ the tail; `update` merges both into a fresh build once either exceeds a tenth of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from icbir_core.errors import IndexMismatch, RetrievalError
 from icbir_core.files import PathLike
-from icbir_core.retrieval.annoy_trees import METRIC, RECALL_TARGET, choose_trees, load_trees, propose
+from icbir_core.retrieval.annoy_trees import METRIC, choose_trees, load_trees, propose
 from icbir_core.retrieval.exact import compute_squared_norms, find_nearest, measure_distances, order_nearest
 from icbir_core.retrieval.index_files import (
     FORMAT,
@@ -33,8 +33,10 @@ from icbir_core.retrieval.index_files import (
     open_index,
     publish_manifest,
 )
-from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found
+from icbir_core.retrieval.probes import RECALL_TARGET
+from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found, check_query, check_route
 from icbir_core.rounding import SINGLE
+from icbir_core.types import Progress
 
 FEW_ELIGIBLE = 50_000
 SMALL_SHARE = 0.2
@@ -123,9 +125,8 @@ class Index:
         route "auto" takes Annoy unless a filter leaves at most 50,000 cases or less than a fifth; "annoy" and "exact"
         insist. The route of what is found is "annoy", "annoy+tail", "exact" or "exact (few eligible)".
         """
-        vector = self._check_vector(query)
-        if route not in ROUTES:
-            raise RetrievalError(f"There is no search route '{route}'; choose one of {', '.join(ROUTES)}.")
+        vector = check_query(query, self.dimension)
+        check_route(route, ROUTES)
         mask = self._make_mask(eligible)
         number = len(self.rows) if mask is None else int(mask.sum())
         k = min(int(k), number)
@@ -141,17 +142,6 @@ class Index:
     def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Euclidean distances float64 (R,) of a vector (D,) to cases."""
         return measure_distances(self.get_vectors(rows), np.arange(len(rows)), query, self.rounding)
-
-    def _check_vector(self, vector: np.ndarray) -> np.ndarray:
-        vector = np.ascontiguousarray(vector, dtype=np.float32)
-        if vector.shape != (self.dimension,):
-            raise IndexMismatch(
-                f"Expected a query of dimension {self.dimension}, got shape {vector.shape}; "
-                "embed it with the models that made the index."
-            )
-        if not np.isfinite(vector).all():
-            raise IndexMismatch("The embedding of the film holds NaN or infinity; check the network's weights.")
-        return vector
 
     def _make_mask(self, eligible: Eligible | None) -> np.ndarray | None:
         """True where a position may be returned; None if all may."""
@@ -208,7 +198,7 @@ class Index:
         made_from: Mapping[str, str],
         seed: int = 20200629,
         recall_target: float = RECALL_TARGET,
-        progress: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
     ) -> Index:
         """Write a fresh index of `vectors` (N, D), any array that can be sliced, with their catalogue rows int64 (N,).
 
@@ -230,8 +220,8 @@ class Index:
             norms = compute_squared_norms(mapped)
             np.save(aside / "rows.npy", rows)
             np.save(aside / "norms.npy", norms)
-            choice = choose_trees(mapped, norms, aside / "trees.ann", seed, recall_target, progress=progress)
-            manifest = {
+            choice = choose_trees(mapped, aside / "trees.ann", seed, recall_target, progress=progress)
+            manifest = choice.recall.as_dict() | {
                 "format": FORMAT,
                 "kind": "annoy",
                 "metric": METRIC,
@@ -240,10 +230,6 @@ class Index:
                 "seed": seed,
                 "trees": choice.trees,
                 "search_k": choice.search_k,
-                "recall_at_10": round(choice.recall, 5),
-                "recall_at_10_lower": round(choice.lower, 5),
-                "recall_at_10_between": round(choice.recall_between, 5),
-                "recall_checked_on": choice.checked,
                 "made_from": dict(made_from),
                 "files": {Path(name).stem: adopt_file(directory, aside / name) for name in MERGED_FILES},
             }
@@ -257,7 +243,7 @@ class Index:
         rows: np.ndarray,
         removed: np.ndarray,
         made_from: Mapping[str, str],
-        progress: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
     ) -> Index:
         """Bring the index at `directory` to the given vectors and rows, with as little work as is sound.
 

@@ -135,10 +135,11 @@ def adopt_file(directory: PathLike, aside: PathLike) -> dict[str, Any]:
 
 
 def publish_manifest(directory: PathLike, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Make the manifest the current one (one atomic step), then delete files that it does not name."""
+    """Make the manifest the current one (one atomic step), then delete files that it does not name. Its hash is that of
+    its files' hashes, or of its "digest" where what it names lies elsewhere."""
     directory = Path(directory)
     parts = ",".join(f"{name}:{entry['sha256']}" for name, entry in sorted(manifest["files"].items()))
-    manifest["sha256"] = sha256_of_bytes(parts.encode())
+    manifest["sha256"] = sha256_of_bytes((parts + str(manifest.get("digest", ""))).encode())
     write_json_atomically(directory / "manifest.json", manifest)
     named = {entry["name"] for entry in manifest["files"].values()}
     for path in directory.iterdir():

@@ -20,11 +20,19 @@ from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre, CentredView
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
-from icbir_core.retrieval.methods import ENCODERS, FEATURES, SEARCH_METHODS, SearchMethod, calling, list_possible
+from icbir_core.retrieval.methods import (
+    ENCODERS,
+    FEATURES,
+    PGVECTOR,
+    SEARCH_METHODS,
+    SearchMethod,
+    calling,
+    list_possible,
+)
 from icbir_core.retrieval.model_choice import Models, load_with_encoders, require_models
 from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
 from icbir_core.retrieval.opened_target import name_centre_identity, name_origin
-from icbir_core.retrieval.search_index import StoredIndex, find_index_class
+from icbir_core.retrieval.search_index import StoredIndex, find_engine_name, find_index_class
 from icbir_core.retrieval.side_by_side import JoinedView, list_fields, name_centre, name_field
 from icbir_core.retrieval.store import BATCH, CaseStore
 from icbir_core.retrieval.target_files import (
@@ -68,9 +76,11 @@ def index_workspace(
     models: Models | None = None,
     progress: Progress | None = None,
     encoders: Sequence[str] | None = None,
+    engine: str | None = None,
 ) -> IndexReport:
     """Compute what is missing, then build or update the indexes.
 
+    engine : of `search_index.ENGINES`, what holds the vectors; None keeps what each index has, at first Annoy.
     methods : names of search methods; None takes all that the models allow. encoders : names of those that are compared
     beside the classifier; None takes the workspace's own, and with the starter models those that come with the program.
     Killed at any point, the same call
@@ -92,7 +102,8 @@ def index_workspace(
         require_models(models, asked)
         if encoders is not None and not models.encoders:
             _forget_encoders(TargetFiles(workspace, models.target))
-        return _index(workspace, models, asked, map_method, chosen, progress or (lambda done, total, text: None))
+        tell = progress or (lambda done, total, text: None)
+        return _index(workspace, models, asked, map_method, chosen, tell, engine)
 
 
 def _forget_encoders(files: TargetFiles) -> None:
@@ -111,6 +122,7 @@ def _index(
     map_method: str,
     device: dict[str, Any],
     progress: Progress,
+    engine: str | None,
 ) -> IndexReport:
     if "catalogue" not in workspace.read_manifest()["artefacts"]:
         record_catalogue(workspace)
@@ -149,7 +161,8 @@ def _index(
                 vectors = _view(method, sources, known, centres)
                 origin = made_from | name_origin(method, centres, encoders)
                 cases = _Described(vectors, known, removed, origin)
-                indexes[method.name] = _build_index(method, files.get_index(method.name), cases, keys)
+                place = _Place(method, files.get_index(method.name), engine)
+                indexes[method.name] = _build_index(place, cases, keys, progress)
         except IcbirError as error:
             if method.name in SEARCH_METHODS.built_in or len(methods) == 1:
                 raise
@@ -324,21 +337,61 @@ class _Described:
     made_from: dict[str, str]
 
 
-def _build_index(method: SearchMethod, directory: Path, cases: _Described, keys: CaseKeys) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Place:
+    """Where a method's index lies, and what was asked to hold it (None: what holds it now)."""
+
+    method: SearchMethod
+    directory: Path
+    engine: str | None
+
+    @property
+    def former(self) -> str | None:
+        """What holds it now."""
+        return find_engine_name(self.method, self.directory)
+
+    @property
+    def wanted(self) -> str | None:
+        return find_engine_name(self.method, self.directory, self.engine)
+
+
+def _build_index(place: _Place, cases: _Described, keys: CaseKeys, progress: Progress) -> dict[str, Any]:
     """Build or update one method's index and its neighbour distances; what the report says of it."""
-    index = _find_current(method, directory, cases)
+    method, directory, former = place.method, place.directory, place.former
+    index = _find_current(place, cases)
     if index is None:
-        index = find_index_class(method).update(directory, cases.vectors, cases.rows, cases.removed, cases.made_from)
+        # what a package brings need not tell of its progress
+        more: dict[str, Any] = {"progress": progress} if place.wanted else {}
+        index = find_index_class(method, directory, place.engine).update(
+            directory, cases.vectors, cases.rows, cases.removed, cases.made_from, **more
+        )
+        if former == PGVECTOR != place.wanted:
+            from icbir_core.retrieval.vector_index import forget_folder
+
+            forget_folder(directory)
         distances = measure_neighbours(index, cases.vectors, cases.rows, cases.removed, keys, method.sample)
         write_neighbours(directory, index.sha256, distances)
-    names = ("count", "trees", "search_k", "recall_at_10", "recall_at_10_between", "metric", "sha256")
+    names = (
+        "count",
+        "kind",
+        "trees",
+        "search_k",
+        "ef_search",
+        "recall_at_10",
+        "recall_at_10_between",
+        "metric",
+        "sha256",
+    )
     return {name: index.manifest[name] for name in names if name in index.manifest} | {"tail": index.tail}
 
 
-def _find_current(method: SearchMethod, directory: Path, cases: _Described) -> StoredIndex | None:
-    """The index that is there, if it holds just these cases, made from the same."""
+def _find_current(place: _Place, cases: _Described) -> StoredIndex | None:
+    """The index that is there, if it holds just these cases, made from the same, where they are wanted."""
+    directory = place.directory
+    if place.former != place.wanted:
+        return None
     try:
-        index = find_index_class(method).open(directory, cases.made_from)
+        index = find_index_class(place.method, directory).open(directory, cases.made_from)
         # a run killed behind the index and before its neighbour distances leaves those of the former index
         read_neighbours(directory, index.sha256)
     except IndexMismatch:

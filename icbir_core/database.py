@@ -1,0 +1,73 @@
+"""One PostgreSQL server for what several machines share, found by one address: the setting `ICBIR_DATABASE_URL`.
+
+The driver comes with the extra `postgresql`. No message of this module, and nothing that is stored, holds the address:
+it may name a password.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from icbir_core.errors import IcbirError, WorkspaceError
+from icbir_core.files import reading_own
+from icbir_core.settings import get_environment
+
+VARIABLE = "ICBIR_DATABASE_URL"
+_ANSWER_SECONDS = 10
+_DRIVER = "postgresql+psycopg"
+
+
+def is_database_named() -> bool:
+    """Whether `ICBIR_DATABASE_URL` is set."""
+    return get_environment("DATABASE_URL") is not None
+
+
+def find_engine(schema: str = "") -> Engine:
+    """The connections to the database that `ICBIR_DATABASE_URL` names, shared by all that asks in this process.
+
+    schema : where tables are looked for before the common ones. Raises `WorkspaceError` where none is named, or the
+    address or the driver is of no use.
+    """
+    text = get_environment("DATABASE_URL")
+    if text is None:
+        raise WorkspaceError(f"This needs a database server, and none is named; set {VARIABLE}.")
+    return open_engine(text, schema)
+
+
+@lru_cache(maxsize=16)
+def open_engine(address: str, schema: str = "") -> Engine:
+    """Connections to a PostgreSQL database by its URL. Nothing is connected yet. Raises `WorkspaceError`."""
+    try:
+        url = make_url(address)
+        if url.drivername in ("postgresql", "postgres"):
+            url = url.set(drivername=_DRIVER)
+        if url.drivername != _DRIVER:
+            raise ArgumentError("another database")
+        return create_engine(url, pool_pre_ping=True, connect_args=_make_arguments(url, schema))
+    except ModuleNotFoundError:
+        raise WorkspaceError(
+            "The driver of PostgreSQL is not installed; run `pip install icbir[postgresql]`."
+        ) from None
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise WorkspaceError(f"{VARIABLE} is no address like postgresql://user@host/database; correct it.") from None
+
+
+def _make_arguments(url: URL, schema: str) -> dict[str, Any]:
+    # every statement is planned for its own values: how many cases a filter leaves decides how to look for them
+    arguments: dict[str, Any] = {"prepare_threshold": None, "application_name": "icbir"}
+    if "connect_timeout" not in url.query:
+        arguments["connect_timeout"] = _ANSWER_SECONDS
+    if schema:
+        arguments["options"] = f"-csearch_path={schema},public"
+    return arguments
+
+
+def reaching(what: str, kind: type[IcbirError] = WorkspaceError, advice: str = "") -> AbstractContextManager[None]:
+    """The door to the database: whatever a driver raises in the block becomes `kind`, or `DatabaseAway` where the
+    server does not answer. what : is asked for, as in "The vectors"."""
+    return reading_own(what, kind, advice or "ask whoever looks after the database")
