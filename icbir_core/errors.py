@@ -110,6 +110,10 @@ class AccessRefused(IcbirError):
     """Whoever asks may not do this."""
 
 
+class ServerBusy(IcbirError):
+    """The server does not compute this now; the same question may be answered later."""
+
+
 class ServerSettingsError(IcbirError):
     """The settings of a server cannot be used."""
 

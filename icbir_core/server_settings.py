@@ -1,4 +1,4 @@
-"""What the operator of a server decides, read from one TOML file: sign-in, roles, time-outs, folders."""
+"""What the operator of a server decides, read from one TOML file: sign-in, roles, limits, folders, monitoring."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _OIDC = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_
 _SECRETS = ("cookie_secret", "client_secret")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _SHORTEST_SECRET = 32
+LOGS = ("plain", "json")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,25 @@ class SessionLimits:
 
 
 @dataclass(frozen=True)
+class QueueLimits:
+    """wait_seconds : how long a question may wait for its turn before it is refused. questions_a_minute : as many may
+    one reader ask. stop_seconds : for which a server that is told to stop lets a running computation go on."""
+
+    wait_seconds: float = 120.0
+    questions_a_minute: int = 600
+    stop_seconds: float = 20.0
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """metrics : addresses or networks that are given the figures at /metrics; without any, nobody is. log : "plain", or
+    "json" for a line of JSON for each event."""
+
+    metrics: tuple[str, ...] = ()
+    log: str = "plain"
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """All of it. folders : below these the pages may read films of this machine; None is any folder, for one person.
     rights : for each right the role with the least rights that has it.
@@ -71,6 +91,8 @@ class ServerSettings:
     header: ProxyHeader | None = None
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     session: SessionLimits = SessionLimits()
+    queue: QueueLimits = QueueLimits()
+    monitoring: Monitoring = Monitoring()
     folders: tuple[PathLike, ...] | None = None
     rights: Mapping[Right, Role] = field(default_factory=lambda: LEAST_ROLES)
 
@@ -127,7 +149,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _make_settings(held: Mapping[str, Any], file: Path) -> ServerSettings:
-    _know(held, ("openid_connect", "proxy", "roles", "rights", "session", "films"), f"'{file.name}'")
+    known = ("openid_connect", "proxy", "roles", "rights", "session", "queue", "monitoring", "films")
+    _know(held, known, f"'{file.name}'")
     parts: dict[str, Any] = {}
     if "openid_connect" in held:
         parts["oidc"] = _make(OpenIdConnect, _take_secrets(held["openid_connect"], file), "openid_connect")
@@ -139,6 +162,13 @@ def _make_settings(held: Mapping[str, Any], file: Path) -> ServerSettings:
         raise ServerSettingsError("[openid_connect] and [proxy] are two ways to sign in; keep one.")
     if "session" in held:
         parts["session"] = _make(SessionLimits, held["session"], "session")
+    if "queue" in held:
+        parts["queue"] = _make(QueueLimits, held["queue"], "queue")
+    if "monitoring" in held:
+        parts["monitoring"] = _make(Monitoring, held["monitoring"], "monitoring")
+        _check_addresses(parts["monitoring"].metrics, "'metrics' in [monitoring]")
+        if parts["monitoring"].log not in LOGS:
+            raise ServerSettingsError(f"'log' in [monitoring] must be one of {', '.join(LOGS)}.")
     parts["roles"] = _make_roles(held.get("roles", {}))
     parts["rights"] = _make_rights(held.get("rights", {}))
     if parts.keys() & {"oidc", "header"} and not any(parts["roles"].values()):
@@ -200,13 +230,17 @@ def _check_oidc(made: OpenIdConnect) -> None:
 def _check_proxy(made: ProxyHeader) -> None:
     if not all(_HEADER.fullmatch(name) for name in (made.header, made.groups or "x")):
         raise ServerSettingsError("'header' and 'groups' in [proxy] must be names of headers, such as X-Remote-User.")
-    try:
-        for one in made.proxies:
-            ipaddress.ip_network(one)
-    except ValueError:
-        raise ServerSettingsError("'proxies' in [proxy] must be addresses or networks, such as 10.0.0.5.") from None
+    _check_addresses(made.proxies, "'proxies' in [proxy]")
     if not made.proxies:
         raise ServerSettingsError("'proxies' in [proxy] names no address, so that nobody could sign in.")
+
+
+def _check_addresses(addresses: tuple[str, ...], where: str) -> None:
+    try:
+        for one in addresses:
+            ipaddress.ip_network(one)
+    except ValueError:
+        raise ServerSettingsError(f"{where} must be addresses or networks, such as 10.0.0.5.") from None
 
 
 def _make(kind: type[Any], held: object, table: str) -> Any:

@@ -19,10 +19,10 @@ from icbir_core.audit import Action, AuditLog, Subject, open_audit
 from icbir_core.errors import IcbirError
 from icbir_core.server_settings import OpenIdConnect, ProxyHeader, ServerSettings, read_server_settings
 from icbir_core.settings import get_environment
-from icbir_ui import shared, state
+from icbir_ui import metrics, shared, state
+from icbir_ui.logs import log_event
 from icbir_ui.state import Key
 
-_LOG = logging.getLogger("icbir_ui")
 _REMEMBERED = 2000
 
 
@@ -108,6 +108,7 @@ def require(right: Right) -> None:
     """Raises `AccessRefused`, and records it, where the person may not do this."""
     person = get_person()
     if not person.may(right):
+        metrics.ACCESS_REFUSED.inc()
         record(Action.REFUSED, right=right.name.lower())
     person.require(right)
 
@@ -186,9 +187,10 @@ class Recorder:
             log = open_log(str(shared.find_workspace_path()), get_environment("AUDIT"))
             log.record(self.who, action, *subjects, **details)
         except (IcbirError, OSError) as error:
+            metrics.AUDIT_FAILURES.inc()
+            log_event("audit_failed", logging.WARNING, self.who, error, action=str(action))
             if self.strict:
                 raise
-            _LOG.warning("not recorded in the audit log: %s", error)
 
 
 def get_recorder() -> Recorder:

@@ -12,8 +12,9 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from icbir_core.errors import IcbirError
+from icbir_ui import metrics, state
+from icbir_ui.logs import log_event
 
-_LOG = logging.getLogger("icbir_ui")
 _ACTIVE = re.compile(r"([!-/:-@\[-`{-~])")
 _FOUND_LATER = re.compile(r"(?<=:)(?=\S)|(?<=www)(?=\.)|(?<=\S)(?=@)", re.IGNORECASE)
 _JOINER = "\u2060"
@@ -24,7 +25,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, IcbirError):
         return str(error)
     number = uuid.uuid4().hex[:8]
-    _LOG.error("error %s", number, exc_info=error)
+    metrics.ERRORS.inc()
+    log_event("error", logging.ERROR, state.name_asker(), error, number=number)
     return f"Something went wrong that this page does not know (number {number} in the server's log); try again."
 
 

@@ -1,6 +1,6 @@
 """What stands before Streamlit in the server: headers of a proxy that is not believed, pictures for people who are
-signed in, links of the PACS whose study must not stay in an address, headers that protect the browser, and the two
-questions of a service manager.
+signed in, links of the PACS whose study must not stay in an address, headers that protect the browser, the two
+questions of a service manager, and the figures for Prometheus.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from icbir_core.pacs.opening import StudyRequest
 from icbir_core.server_settings import ServerSettings
 from icbir_ui import links
+from icbir_ui.metrics import CONTENT_TYPE, write_metrics
 
 Message = MutableMapping[str, Any]
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -48,7 +49,9 @@ HEADERS = {
 }
 FIRST_PAGE = "/search"
 """The page at the root of the address. Asked for it by its name, Streamlit says that there is no such page."""
-HEALTH, READINESS = "/health", "/ready"
+HEALTH, READINESS, METRICS = "/health", "/ready", "/metrics"
+_FORWARDED = {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"via"}
+"""Headers of a request that somebody's proxy passes on: the address it comes from is not that of who asks."""
 _SHUT = ("/_stcore/metrics", "/_stcore/script-health-check")
 _FILMS = ("/media/", "/_stcore/upload_file")
 """Where films lie: whoever knows an address is given them by Streamlit, whoever he is."""
@@ -57,7 +60,8 @@ _FILMS = ("/media/", "/_stcore/upload_file")
 class Gate:
     """The ASGI application in front of Streamlit's.
 
-    describe_readiness : (whether searches are answered, a word), called in a thread of its own.
+    describe_readiness : (whether searches are answered, a word), called in a thread of its own. on_start : called in
+    the main thread once the server runs.
     """
 
     def __init__(
@@ -66,13 +70,17 @@ class Gate:
         settings: ServerSettings,
         describe_readiness: Callable[[], tuple[bool, str]],
         base_path: str = "",
+        on_start: Callable[[], None] = lambda: None,
     ):
         self._app = app
         self._settings = settings
         self._describe_readiness = describe_readiness
+        self._on_start = on_start
         self._base = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            self._on_start()
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -87,7 +95,9 @@ class Gate:
             await _answer(
                 guarded, 200 if ready else 503, {"ready" if path == READINESS else "alive": ready, "word": word}
             )
-        elif path.startswith(_SHUT):
+        elif path == METRICS and self._may_measure(scope):
+            await _answer(guarded, 200, await run_in_threadpool(write_metrics))
+        elif path.startswith(_SHUT) or path == METRICS:
             await _answer(guarded, 404, {"error": "There is nothing here."})
         elif path.startswith(_FILMS) and self._settings.asks_to_sign_in and not self._is_signed_in(scope, believed):
             await _answer(guarded, 403, {"error": "Sign in first."})
@@ -95,6 +105,11 @@ class Gate:
             await _send(guarded, 303, [*moved, (b"cache-control", b"no-store"), (b"content-length", b"0")])
         else:
             await self._app(scope, receive, guarded)
+
+    def _may_measure(self, scope: Scope) -> bool:
+        """Whether one of the operator's addresses asks for the figures, and asks itself."""
+        passed_on = any(name.lower() in _FORWARDED for name, _ in scope["headers"])
+        return not passed_on and _is_among(scope.get("client"), self._settings.monitoring.metrics)
 
     def _drop_foreign_headers(self, scope: Scope) -> bool:
         """Take away who somebody claims to be unless an allowed proxy says so; whether one does.
@@ -148,7 +163,7 @@ class Gate:
         return bool(_get_cookie_value_from_request(request, USER_COOKIE_NAME))
 
 
-def _is_among(client: tuple[str, int] | None, proxies: tuple[str, ...]) -> bool:
+def _is_among(client: tuple[str, int] | None, addresses: tuple[str, ...]) -> bool:
     if client is None:
         return False
     try:
@@ -156,7 +171,7 @@ def _is_among(client: tuple[str, int] | None, proxies: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     plain = getattr(address, "ipv4_mapped", None) or address
-    return any(plain in ipaddress.ip_network(one) for one in proxies)
+    return any(plain in ipaddress.ip_network(one) for one in addresses)
 
 
 def _add_headers(send: Send) -> Send:
@@ -170,9 +185,10 @@ def _add_headers(send: Send) -> Send:
     return guarded
 
 
-def _answer(send: Send, status: int, value: dict[str, Any]) -> Awaitable[None]:
-    body = json.dumps(value).encode()
-    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+def _answer(send: Send, status: int, value: dict[str, Any] | bytes) -> Awaitable[None]:
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    kind = CONTENT_TYPE if isinstance(value, bytes) else "application/json"
+    head = [(b"content-type", kind.encode()), (b"cache-control", b"no-store")]
     return _send(send, status, [*head, (b"content-length", str(len(body)).encode())], body)
 
 

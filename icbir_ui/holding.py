@@ -55,6 +55,11 @@ def hold(query: Query) -> Query:
     return replace(query, radiograph=held)
 
 
+def count_films() -> int:
+    """Films that all sessions of this server hold."""
+    return len(_held)
+
+
 def count_held() -> int:
     """Pixels of the films that all sessions of this server hold."""
     return sum(one.levels.size for one in list(_held))

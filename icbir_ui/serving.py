@@ -70,7 +70,11 @@ def serve(place: Place, settings: ServerSettings) -> None:
     from streamlit.web.server.starlette import App
 
     from icbir_core.radiograph.decoding_process import get_pool
+    from icbir_ui import shared
     from icbir_ui.gate import Gate
+    from icbir_ui.logs import log_event, write_json_lines
+    from icbir_ui.stopping import end_gently
+    from icbir_ui.watching import watch_server
 
     bootstrap.load_config_options(place.list_flags())
     if said := describe_ignored(os.environ):
@@ -79,7 +83,17 @@ def serve(place: Place, settings: ServerSettings) -> None:
     get_pool().prepare()  # it starts while the libraries are imported, and the first film finds it there
     for name in USED:
         importlib.import_module(name)
-    gate = Middleware(Gate, settings=settings, describe_readiness=describe_readiness, base_path=place.base_path)
+    if settings.monitoring.log == "json":
+        write_json_lines()
+    watch_server()
+
+    def begin() -> None:
+        end_gently(lambda: shared.stop_services(settings.queue.stop_seconds))
+        log_event("started")
+
+    gate = Middleware(
+        Gate, settings=settings, describe_readiness=describe_readiness, base_path=place.base_path, on_start=begin
+    )
     secrets: Any = {"auth": settings.oidc.make_secrets()} if settings.oidc else None
     App(folder / "app.py", secrets=secrets, middleware=[gate]).run(config=place.list_flags())
 

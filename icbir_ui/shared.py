@@ -7,8 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, MutableMapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,14 +17,17 @@ from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.workspace import MANIFEST
-from icbir_core.errors import WorkspaceError
-from icbir_core.plurals import count_of
+from icbir_core.errors import ServerBusy, WorkspaceError
 from icbir_core.retrieval.target_files import IndexState
 from icbir_core.saliency.methods import SALIENCY_METHODS
+from icbir_core.server_settings import QueueLimits, read_server_settings
 from icbir_core.settings import get_environment
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
+from icbir_ui import metrics, state
 from icbir_ui.errors import explain
+from icbir_ui.logs import log_event
+from icbir_ui.turns import STOPPING, Turns
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -33,8 +36,6 @@ Answer = TypeVar("Answer")
 RATINGS_FILE = "ratings.db"
 GRACE = 1.0
 """Seconds between a first page and the loading: the browser still fetches what draws the page."""
-PATIENCE = 0.25
-"""Seconds between two updates of what a waiting reader sees."""
 SWITCH = 0.0005
 """Seconds for which the loading keeps the interpreter; Python's own 5 ms make a page that loads meanwhile crawl."""
 
@@ -93,21 +94,15 @@ def keep_networks() -> None:
     keras.backend.clear_session = lambda free_memory=True: None
 
 
-def describe_queue(before: int) -> str:
-    """The sentence for a reader who waits."""
-    verb = "is" if before == 1 else "are"
-    return f"You are in a queue: {count_of(before, 'reader')} {verb} before you. Your turn comes by itself."
-
-
 class SearchService:
-    """A retriever that loads behind the pages and answers one question at a time, in the order of asking.
+    """A retriever that loads behind the pages and answers one question at a time, each reader in turn.
 
     Loading begins with `begin` or with the first question. All is computed in one thread that lives as long as the
-    service, so that readers are served in the order of asking and never two at once. Answers are remembered by what was
-    asked, so that a rerun of a page computes nothing again.
+    service, never two questions at once (`icbir_ui.turns`). Answers are remembered by what was asked, so that a rerun
+    of a page computes nothing again.
     """
 
-    def __init__(self, workspace: Workspace, limit: int = 400):
+    def __init__(self, workspace: Workspace, limit: int = 400, limits: QueueLimits | None = None):
         self.workspace = workspace
         self._stamp = _stamp_manifest(workspace)
         self._state = self._opened_state = IndexState.read(workspace)
@@ -116,9 +111,8 @@ class SearchService:
         self._retriever: Retriever | None = None
         self._wanted = threading.Event()
         self._loaded = threading.Event()
-        self._worker = ThreadPoolExecutor(1, "icbir-service")
+        self.turns = Turns(limits)
         self._begun = False
-        self._waiting: list[Future[Any]] = []
         self._counting = threading.Lock()
         self._answers: MutableMapping[Hashable, Any] = LRUCache(limit)
 
@@ -129,7 +123,7 @@ class SearchService:
         if not after:
             self._wanted.set()
         if not begun:
-            self._worker.submit(self._load, after)
+            self.turns.prepare(partial(self._load, after))
 
     def _load(self, after: float) -> None:
         self._wanted.wait(after)
@@ -149,6 +143,7 @@ class SearchService:
         gc.enable()
         sys.setswitchinterval(held)
         self._loaded.set()
+        log_event("ready" if self.ready else "not_ready", seconds=round(time.monotonic() - self.started, 1))
 
     def _warm_up(self, retriever: Retriever) -> None:
         """The first film takes seconds more than any other, because the networks are compiled for it: so take one.
@@ -162,7 +157,7 @@ class SearchService:
 
     @property
     def ready(self) -> bool:
-        return self._loaded.is_set() and self.error is None
+        return self._loaded.is_set() and self.error is None and not self.turns.stopping
 
     @property
     def loading(self) -> bool:
@@ -190,6 +185,11 @@ class SearchService:
             self._state, self._stamp = IndexState.read(self.workspace), stamp
         return self._state != self._opened_state and not self._state.behind
 
+    @property
+    def index_state(self) -> IndexState:
+        """What the searches of this service rest on."""
+        return self._opened_state
+
     def describe_lag(self) -> str:
         """The sentence for readers while the catalogue holds films that no index holds yet; "" where there are none."""
         if self.error or not self._state.behind:
@@ -204,6 +204,8 @@ class SearchService:
         """Whether the networks are ready, as a sentence."""
         if self.error:
             return self.error
+        if self.turns.stopping:
+            return STOPPING
         seconds = int(time.monotonic() - self.started)
         return "Ready." if self.ready else f"The networks are loading ({seconds} s)."
 
@@ -212,7 +214,8 @@ class SearchService:
     ) -> Answer:
         """The answer remembered under `key`, else `compute(retriever)`, one reader at a time.
 
-        tell(word) is called while waiting, with the length of the queue. Errors are not remembered.
+        tell(word) is called while waiting, with the length of the queue. Errors are not remembered. Raises `ServerBusy`
+        where the turn would come too late, where this reader asks too often, and once the server is being stopped.
         """
         known: Answer | None = self._recall(key)
         if known is not None:
@@ -226,27 +229,25 @@ class SearchService:
                 self._answers[key] = found
             return found
 
-        with self._counting:
-            asked = self._worker.submit(answer)
-            self._waiting.append(asked)
+        reader, kind, asked, outcome = state.name_asker(), metrics.name_kind(key), time.monotonic(), "failed"
         try:
-            while not wait([asked], PATIENCE).done:
-                if before := self._count_before(asked):
-                    tell(describe_queue(before))
-            return asked.result()
+            found, waited = self.turns.ask(reader, answer, tell)
+            outcome = "answered"
+        except ServerBusy:
+            outcome = "refused"
+            raise
         finally:
-            asked.cancel()  # the reader has left: what has not begun is not computed
-            with self._counting:
-                self._waiting.remove(asked)
+            seconds = round(time.monotonic() - asked, 3)
+            metrics.QUESTIONS.labels(kind, outcome).inc()
+            log_event("question", reader=reader, kind=kind, outcome=outcome, seconds=seconds)
+        metrics.SECONDS.labels(kind).observe(seconds)
+        metrics.WAITED.observe(waited)
+        return found
 
     def knows(self, key: Hashable) -> bool:
         """True where the answer is remembered, so that asking takes no time."""
         with self._counting:
             return key in self._answers
-
-    def _count_before(self, asked: Future[Any]) -> int:
-        with self._counting:
-            return self._waiting.index(asked)
 
     def _recall(self, key: Hashable) -> Any:
         with self._counting:
@@ -269,10 +270,18 @@ def _stamp_manifest(workspace: Workspace) -> tuple[int, ...] | None:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _open_service(path: str) -> SearchService:
-    return SearchService(_open_workspace(path))
+    return SearchService(_open_workspace(path), limits=read_server_settings().queue)
 
 
 _FOLLOWING = threading.Lock()
+
+
+def stop_services(patience: float) -> bool:
+    """Refuse every question from now on; whether what is being computed has ended within `patience` seconds."""
+    try:
+        return open_service().turns.stop(patience)
+    except WorkspaceError:
+        return True
 
 
 def open_service() -> SearchService:
@@ -283,6 +292,7 @@ def open_service() -> SearchService:
     with _FOLLOWING:
         service = _open_service(path)
         if service.outdated:
+            log_event("index_followed")
             _open_workspace.clear()
             _open_service.clear()
             service = _open_service(path)

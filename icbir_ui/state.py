@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
 class Key(StrEnum):
@@ -125,6 +126,11 @@ def write_address(values: Mapping[str, str]) -> None:
 def get_reader() -> str:
     """The pseudonym under which this reader's ratings are stored."""
     return get(Key.READER) or "reader"
+
+
+def name_asker() -> str:
+    """Who asks, for turns and logs: the reader's pseudonym, "" where no page runs."""
+    return get_reader() if get_script_run_ctx(suppress_warning=True) else ""
 
 
 def get_window() -> str:

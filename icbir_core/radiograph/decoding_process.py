@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -107,6 +108,10 @@ class DecodingProcess:
         """Whether a fresh child should take over."""
         return self.films >= self.limits.films or self._child.poll() is not None
 
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
     def end(self) -> None:
         """End the child and wait for it."""
         for pipe in (self._input, self._output):
@@ -182,6 +187,7 @@ class DecodingPool:
     def __init__(self, size: int, limits: DecodingLimits | None = None, program: Sequence[str] = PROGRAM):
         self.size, self.limits, self._program = size, limits or DecodingLimits(), program
         # The last one used is on top, so that what one child can do does not start another.
+        self._children: weakref.WeakSet[DecodingProcess] = weakref.WeakSet()
         self._places: queue.LifoQueue[DecodingProcess | None] = queue.LifoQueue()
         for _ in range(size):
             self._places.put(None)
@@ -216,7 +222,9 @@ class DecodingPool:
             self._places.put(child)
 
     def _start(self) -> DecodingProcess:
-        return DecodingProcess(self.limits, self._program)
+        child = DecodingProcess(self.limits, self._program)
+        self._children.add(child)
+        return child
 
     def prepare(self) -> None:
         """Start one child, without waiting for it, so that the first film finds it there."""
@@ -226,6 +234,10 @@ class DecodingPool:
                 child = self._start()
         finally:
             self._places.put(child)
+
+    def count_children(self) -> int:
+        """Processes that were started and not ended, whether they decode just now or wait."""
+        return sum(child.alive for child in list(self._children))
 
     def end(self) -> None:
         """End every child that is idle."""

@@ -11,7 +11,7 @@ import streamlit as st
 
 from icbir_core.audit import Action
 from icbir_core.audit.entries import make_word
-from icbir_core.errors import IcbirError
+from icbir_core.errors import IcbirError, ServerBusy
 from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colour_table, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, smooth_for_display
@@ -96,8 +96,8 @@ def compute_maps(
             tell(f"{title}: computing map {number} of {len(wanted)} …")
         try:
             computed.append(smooth_for_display(service.ask(key, partial(_map_item, item, method, target), tell)))
-        except IcbirError:
-            if item is film.query:
+        except IcbirError as error:
+            if item is film.query or isinstance(error, ServerBusy):
                 raise
             computed.append(None)  # its film cannot be read, and its pane says so
     query, *others = computed

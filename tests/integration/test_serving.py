@@ -46,6 +46,10 @@ def served(tmp_path_factory):
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     environment |= dict.fromkeys(names, outside.address) | {"ICBIR_WORKSPACE": str(workspace.path)}
+    settings = workspace.path.parent / "server.toml"
+    settings.write_text('[monitoring]\nmetrics = ["127.0.0.1"]\n')
+    settings.chmod(0o600)
+    environment["ICBIR_SERVER"] = str(settings)
     words = [str(port), "--allowed-host", "*.ward.example", "--base-path", "icbir"]
     process = subprocess.Popen(
         [sys.executable, "-m", "icbir_ui.serving", *words], cwd=ROOT, env=environment | {"STREAMLIT_SERVER_PORT": "1"},
@@ -99,6 +103,18 @@ def test_the_decoding_process_is_there_before_the_first_film(served):
         pytest.skip("the system does not list the children of a process")
     commands = [Path(f"/proc/{number}/cmdline").read_bytes() for number in children.read_text().split()]
     assert any(b"decoding_worker" in command for command in commands)
+
+
+def test_the_figures_of_a_running_server(served):
+    connection = http.client.HTTPConnection("127.0.0.1", served[0], timeout=20)
+    connection.request("GET", "/icbir/metrics")
+    figures = connection.getresponse().read().decode()
+    connection.close()
+    held = dict(line.rsplit(" ", 1) for line in figures.splitlines() if not line.startswith("#"))
+    assert float(held["icbir_decoding_processes"]) == 1 and float(held["icbir_ready"]) == 0
+    assert float(held["icbir_films_held"]) == 0 and float(held["icbir_queue_length"]) == 0
+    assert float(held["icbir_sessions"]) >= 0 and float(held["process_resident_memory_bytes"]) > 1e7
+    assert any(name.startswith("icbir_index_info{") and 'cases="2"' in name for name in held)
 
 
 def test_a_variable_that_is_not_read_is_told(served, monkeypatch):

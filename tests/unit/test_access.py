@@ -112,6 +112,15 @@ def test_sign_in_lets_the_server_listen_and_allows_no_folder_until_one_is_named(
             named.check_folder(path)
 
 
+def test_limits_and_monitoring_need_no_sign_in(write):
+    settings = read_server_settings(
+        write('[queue]\nwait_seconds = 30\n[monitoring]\nmetrics = ["::1"]\nlog = "json"\n')
+    )
+    assert settings.queue.wait_seconds == 30 and settings.queue.questions_a_minute == 600
+    assert settings.monitoring.metrics == ("::1",) and settings.monitoring.log == "json"
+    assert not settings.asks_to_sign_in and settings.folders is None
+
+
 def test_secrets_may_stand_in_files_of_their_own(write, tmp_path):
     (tmp_path / "cookie").write_text("a" * 40 + "\n")
     text = OIDC.replace('cookie_secret = "0123456789abcdef0123456789abcdef"', 'cookie_secret_file = "cookie"')
@@ -139,6 +148,11 @@ def test_secrets_may_stand_in_files_of_their_own(write, tmp_path):
         ('[rights]\nfly = "reader"\n', "has no 'fly'"),
         ("[session]\nidle_minutes = 0\n", "not of its kind"),
         ("[session]\nhours = true\n", "not of its kind"),
+        ("[queue]\nwait_seconds = 0\n", "not of its kind"),
+        ("[queue]\nquestions_a_minute = 1.5\n", "not of its kind"),
+        ("[monitoring]\nmetrics = true\n", "not of its kind"),
+        ('[monitoring]\nmetrics = ["prometheus.example"]\n', "addresses"),
+        ('[monitoring]\nlog = "xml"\n', "one of plain, json"),
         ('[films]\nfolders = ["films"]\n', "absolute"),
         ("roles = 3\n", "must be a table"),
         ("[sign-in]\n", "sign-in"),

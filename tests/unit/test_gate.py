@@ -10,7 +10,7 @@ import pytest
 
 from icbir_core.access import Role
 from icbir_core.pacs.opening import StudyRequest
-from icbir_core.server_settings import OpenIdConnect, ProxyHeader, ServerSettings
+from icbir_core.server_settings import Monitoring, OpenIdConnect, ProxyHeader, ServerSettings
 from icbir_ui import links
 from icbir_ui.gate import HEADERS, Gate
 
@@ -159,3 +159,29 @@ def test_the_first_page_by_its_name_is_found_at_the_root():
         assert Answer(ServerSettings(), path, "127.0.0.1").headers["location"] == place
     for path in ("/", "/search/_stcore/health", "/research", "/rate"):
         assert Answer(ServerSettings(), path, "127.0.0.1").status == 200
+
+
+def test_the_figures_are_for_the_addresses_that_the_operator_named_alone():
+    open_to = ServerSettings(monitoring=Monitoring(metrics=("10.0.0.5", "::1")))
+    answer = Answer(open_to, "/metrics", "10.0.0.5")
+    assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"icbir_questions_total" in answer.body and b"process_resident_memory_bytes" in answer.body
+    for asked in (
+        Answer(ServerSettings(), "/metrics", "127.0.0.1"),
+        Answer(open_to, "/metrics", "10.0.0.6"),
+        Answer(open_to, "/metrics", "10.0.0.5", [("X-Forwarded-For", "203.0.113.9")]),  # a reader, through the proxy
+        Answer(open_to, "/metrics", "::1", [("Via", "1.1 proxy")]),
+    ):
+        assert asked.status == 404 and b"icbir_" not in asked.body and asked.seen is None
+
+
+def test_the_server_is_told_once_that_it_runs():
+    told = []
+
+    async def app(scope, receive, send):
+        pass
+
+    gate = Gate(app, ServerSettings(), lambda: (True, ""), on_start=lambda: told.append(1))
+    asyncio.run(gate({"type": "lifespan"}, None, None))
+    asyncio.run(gate({"type": "websocket", "path": "/", "headers": []}, None, None))
+    assert told == [1]
