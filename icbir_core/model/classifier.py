@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.calibration import Calibration
+from icbir_core.model.device import compile_network
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
 from icbir_core.model.network import (
     build_network,
@@ -32,25 +34,39 @@ class Classifier:
     """A network for one or several findings. The saliency classifier is one too: it is fed encoded maps instead of
     images.
 
-    model : (N, S, S, 3) standardised → (N, F) uncalibrated probabilities, layers named as in `network`. manifest :
-    plain values, with "findings", "input", "sha256" and, per finding, "calibration" and "operating_points".
+    model : (N, S, S, 3) standardised → (N, F) uncalibrated probabilities, layers named as in `network`; or a function
+    that builds it when it is first needed. manifest : plain values, with "findings", "input", "sha256" and, per
+    finding, "calibration" and "operating_points".
     """
 
-    def __init__(self, model: keras.Model, manifest: Mapping[str, Any]):
-        self.model = model
+    def __init__(self, model: keras.Model | Callable[[], keras.Model], manifest: Mapping[str, Any]):
         self.manifest = dict(manifest)
         self.findings: tuple[str, ...] = tuple(manifest["findings"])
         self.input_settings = InputSettings(**manifest["input"])
+        stored = manifest.get("calibration", {})
+        self._calibration = [Calibration(**stored.get(name, {})) for name in self.findings]
+        self._both: Callable[[np.ndarray], Any] | None = None
+        self._mapper: Callable[[np.ndarray], Any] | None = None
+        self._lock, self._building = threading.Lock(), threading.Lock()
+        self._model: keras.Model | None = None
+        self._build = model
+        if isinstance(model, keras.Model):
+            self._model = self._require_outputs(model)
+
+    def _require_outputs(self, model: keras.Model) -> keras.Model:
         if model.output_shape[-1] != len(self.findings):
             raise ModelError(
                 f"The network has {model.output_shape[-1]} outputs, its manifest names {len(self.findings)} findings."
             )
-        stored = manifest.get("calibration", {})
-        self._calibration = [Calibration(**stored.get(name, {})) for name in self.findings]
-        outputs = [model.get_layer(LOGITS_LAYER).output, model.get_layer(PENULTIMATE_LAYER).output]
-        self._both = keras.Model(model.input, outputs)
-        self._mapper: keras.Model | None = None
-        self._lock = threading.Lock()
+        return model
+
+    @property
+    def model(self) -> keras.Model:
+        """The network; built now if nothing has needed it before. Raises `ModelError` if that fails."""
+        with self._building:
+            if self._model is None:
+                self._model = self._require_outputs(self._build())
+            return self._model
 
     @property
     def sha256(self) -> str:
@@ -74,15 +90,19 @@ class Classifier:
         images = np.asarray(images)
         if images.ndim != 3 or images.shape[1:] != (size, size):
             raise ModelError(f"Expected images of shape (N, {size}, {size}), got {images.shape}; use fit_to_network.")
+        if not len(images):
+            shapes = [self.model.get_layer(name).output.shape for name in (LOGITS_LAYER, PENULTIMATE_LAYER)]
+            empty = [np.zeros((0, shape[-1]), np.float32) for shape in shapes]
+            return empty[0], empty[1]
         logits, features = [], []
         with self._lock:
+            if self._both is None:
+                layers = [self.model.get_layer(name).output for name in (LOGITS_LAYER, PENULTIMATE_LAYER)]
+                self._both = compile_network(keras.Model(self.model.input, layers))
             for start in range(0, len(images), _BATCH):
-                one, other = self._both.predict_on_batch(standardise(images[start : start + _BATCH]))
+                one, other = self._both(standardise(images[start : start + _BATCH]))
                 logits.append(np.asarray(one, np.float32))
                 features.append(np.asarray(other, np.float32))
-        if not logits:
-            empty = [np.zeros((0, output.shape[-1]), np.float32) for output in self._both.outputs]
-            return empty[0], empty[1]
         return np.concatenate(logits), np.concatenate(features)
 
     def calibrate(self, logits: np.ndarray) -> np.ndarray:
@@ -103,8 +123,9 @@ class Classifier:
         `features`."""
         with self._lock:
             if self._mapper is None:
-                self._mapper = keras.Model(self.model.input, self.model.get_layer(FEATURE_LAYER).output)
-            return np.asarray(self._mapper(standardise(images), training=False))
+                output = self.model.get_layer(FEATURE_LAYER).output
+                self._mapper = compile_network(keras.Model(self.model.input, output))
+            return np.asarray(self._mapper(standardise(images)))
 
     def to_prediction(self, row: np.ndarray) -> Prediction:
         """One row (F,) of `predict` by name, with the operating points."""
@@ -113,11 +134,12 @@ class Classifier:
         )
 
     @classmethod
-    def load(cls, path: PathLike) -> Classifier:
+    def load(cls, path: PathLike, when_needed: bool = False) -> Classifier:
         """Reads a `.keras` model or a starter's `.npz` together with its manifest `<stem>.json` in the same folder.
 
-        Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of
-        the manifest.
+        when_needed : the network itself is read and built at its first use; the hash is checked now. Raises
+        `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of the
+        manifest.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -127,13 +149,17 @@ class Classifier:
                 f"The weights in {path.name} have changed since they were recorded (SHA-256 {found[:12]}…, not "
                 f"{manifest['sha256'][:12]}…); restore the file, or train again."
             )
-        if path.suffix == ".npz":
-            model = build_network(manifest["network"], len(manifest["findings"]), manifest["input"]["size"])
-            load_matching_weights(model, read_named_weights(path), strict=True)
-        else:
-            with reading_own(f"'{path.name}'", ModelError, "train again or restore it from a copy"):
-                model = keras.saving.load_model(path, compile=False)
-        return cls(model, manifest)
+        build = partial(_read_network, path, manifest)
+        return cls(build if when_needed else build(), manifest)
+
+
+def _read_network(path: Path, manifest: Mapping[str, Any]) -> keras.Model:
+    if path.suffix == ".npz":
+        model = build_network(manifest["network"], len(manifest["findings"]), manifest["input"]["size"])
+        load_matching_weights(model, read_named_weights(path), strict=True)
+        return model
+    with reading_own(f"'{path.name}'", ModelError, "train again or restore it from a copy"):
+        return keras.saving.load_model(path, compile=False)
 
 
 def manifest_path(path: PathLike) -> Path:

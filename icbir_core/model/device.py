@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from icbir_core.errors import DeviceError
+
+if TYPE_CHECKING:
+    import keras
 
 CHOICES: tuple[str, ...] = ("auto", "cpu", "gpu")
 
@@ -78,6 +84,23 @@ def _choose_other(choice: str, backend: str) -> Device:
     if choice == "gpu":
         raise DeviceError(f"The Keras backend {backend} finds no GPU; use --device cpu.")
     return Device("cpu", f"CPU ({backend})")
+
+
+def compile_network(model: keras.Model) -> Callable[[np.ndarray], Any]:
+    """The network at inference as a function of its input (N, …): compiled at its first call, once for all N, with the
+    weights that it has at each call."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return lambda inputs: model.predict_on_batch(inputs)
+    import tensorflow
+
+    # Nothing that is traced decides by a tensor's value, and AutoGraph takes twice the time of the tracing itself.
+    return tensorflow.function(  # type: ignore[no-any-return]
+        lambda inputs: model(inputs, training=False),
+        input_signature=[tensorflow.TensorSpec((None, *model.input.shape[1:]), tensorflow.float32)],
+        autograph=False,
+    )
 
 
 def make_deterministic() -> None:

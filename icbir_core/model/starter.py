@@ -32,10 +32,11 @@ def starter_path(saliency: bool = False, directory: PathLike = STARTER_DIRECTORY
 def load_starter(directory: PathLike = STARTER_DIRECTORY) -> tuple[Classifier, Classifier]:
     """The pair (classifier, saliency classifier), hashes checked.
 
-    The saliency classifier's manifest names the classifier whose maps it reads; `ModelError` if it is another one.
+    The saliency classifier's manifest names the classifier whose maps it reads; `ModelError` if it is another one. Its
+    network is built when it is first needed.
     """
     classifier = Classifier.load(starter_path(False, directory))
-    saliency_classifier = Classifier.load(starter_path(True, directory))
+    saliency_classifier = Classifier.load(starter_path(True, directory), when_needed=True)
     if saliency_classifier.manifest.get("classifier") != classifier.sha256:
         raise ModelError("The two starter models do not belong together; install the program again.")
     return classifier, saliency_classifier

@@ -18,6 +18,7 @@ from icbir_core.errors import TrainingError
 from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.model.augmentation import resize_image
 from icbir_core.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from icbir_core.model.device import compile_network
 from icbir_core.model.layer_names import LOGITS_LAYER
 from icbir_core.model.network import build_network, load_matching_weights, named_weights, precision
 from icbir_core.model.recipes import Recipe
@@ -105,12 +106,23 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     raise TrainingError(f"Unknown optimizer '{recipe.optimizer}'; choose adamw or adadelta.")
 
 
-def predict_logits(model: keras.Model, images: np.ndarray, rows: np.ndarray, size: int, batch: int = 32) -> np.ndarray:
-    """Logits float32 (len(rows), F) of a model that ends in logits, on images (N, S, S) resized to `size`."""
+def predict_logits(
+    model: keras.Model,
+    images: np.ndarray,
+    rows: np.ndarray,
+    size: int,
+    batch: int = 32,
+    predict: Callable[[np.ndarray], Any] | None = None,
+) -> np.ndarray:
+    """Logits float32 (len(rows), F) of a model that ends in logits, on images (N, S, S) resized to `size`.
+
+    predict : what `compile_network` made of the model, where it is asked again and again.
+    """
+    predict = predict or compile_network(model)
     parts = []
     for start in range(0, len(rows), batch):
         chosen = np.stack([resize_image(np.asarray(images[row]), size) for row in rows[start : start + batch]])
-        parts.append(np.asarray(model.predict_on_batch(standardise(chosen)), np.float32))
+        parts.append(np.asarray(predict(standardise(chosen)), np.float32))
     return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]), np.float32)
 
 
@@ -183,7 +195,7 @@ def train(
     state = read_checkpoint(directory, identity, model, stepper) or Checkpoint(
         0, -math.inf, -1, named_weights(model), []
     )
-    judged = training_set.held_back_rows
+    judged, predict = training_set.held_back_rows, compile_network(trained)
     while state.epoch < recipe.epochs and not _waited_enough(state, recipe):
         epoch, began = state.epoch, time.monotonic()
         batches = Batches(
@@ -202,7 +214,7 @@ def train(
         row: dict[str, Any] = {"epoch": epoch, "loss": round(float(loss), 5)}
         score = float(epoch)
         if len(judged):
-            row["auroc"] = score_weights(model, trained, kept, training_set, size)
+            row["auroc"] = score_weights(model, trained, kept, training_set, size, predict)
             mean = average_scores(row["auroc"], training_set.labels[judged])
             if mean is not None:
                 score = mean
@@ -245,13 +257,19 @@ def average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float
 
 
 def score_weights(
-    model: keras.Model, trained: keras.Model, weights: dict[str, np.ndarray], training_set: TrainingSet, size: int
+    model: keras.Model,
+    trained: keras.Model,
+    weights: dict[str, np.ndarray],
+    training_set: TrainingSet,
+    size: int,
+    predict: Callable[[np.ndarray], Any] | None = None,
 ) -> dict[str, float | None]:
-    """AUROC per finding on the held-back films under other weights; the model's own are put back."""
+    """AUROC per finding on the held-back films under other weights; the model's own are put back. predict : of
+    `trained`, as in `predict_logits`."""
     before = {name: values.copy() for name, values in named_weights(model).items()}
     load_matching_weights(model, weights, strict=True)
     rows = training_set.held_back_rows
-    logits = predict_logits(trained, training_set.images, rows, size)
+    logits = predict_logits(trained, training_set.images, rows, size, predict=predict)
     load_matching_weights(model, before, strict=True)
     found = {}
     for column, name in enumerate(training_set.findings):

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -53,23 +54,41 @@ class Embeddings:
     """What is computed of N images; D is 1024 for densenet121.
 
     probabilities float32 (N, F), calibrated; cnn float32 (N, D); maps float32 (N, S, S), the raw attribution of the
-    target; ig_cbir float32 (N, D), or None without a saliency classifier; spatial float16 (N, 7, 7, C), see
-    `regions`; reduced float16 (N, 64, 64), see `structural_similarity`. timings_ms : "predict_and_map", "embed".
+    target; spatial float16 (N, 7, 7, C), see `regions`; reduced float16 (N, 64, 64), see `structural_similarity`.
+    embed_maps : gives `ig_cbir` of the maps, None without a saliency classifier. timings_ms : "predict_and_map".
     """
 
     probabilities: np.ndarray
     cnn: np.ndarray
     maps: np.ndarray
-    ig_cbir: np.ndarray | None
     spatial: np.ndarray
     reduced: np.ndarray
+    embed_maps: Callable[[np.ndarray], np.ndarray] | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def ig_cbir(self) -> np.ndarray | None:
+        """float32 (N, D), or None without a saliency classifier; computed when it is first asked for, since most
+        methods do not compare it."""
+        return None if self.embed_maps is None else self.embed_maps(self.maps)
 
     def to_fields(self) -> dict[str, np.ndarray]:
         """By the names of `Embedder.fields`, as they are stored: a map is divided by its largest absolute value, which
         is the field "scales"."""
+        values = self._list_computed()
+        return values if self.ig_cbir is None else values | {SALIENCY_FEATURES: self.ig_cbir}
+
+    def read(self, name: str) -> np.ndarray:
+        """One of `to_fields`; the maps are embedded only for those that need it. Raises `RetrievalError` for a field
+        that is not there."""
+        found = self.ig_cbir if name == SALIENCY_FEATURES else self._list_computed().get(name)
+        if found is None:
+            raise RetrievalError(f"Nothing was computed of the film under the name '{name}'.")
+        return found
+
+    def _list_computed(self) -> dict[str, np.ndarray]:
         scales = np.abs(self.maps).max(axis=(1, 2)).astype(np.float32)
-        values = {
+        return {
             "maps": self.maps / np.where(scales > 0, scales, 1)[:, None, None],
             "scales": scales,
             PROBABILITIES: self.probabilities,
@@ -77,14 +96,14 @@ class Embeddings:
             SPATIAL: self.spatial,
             REDUCED: self.reduced,
         }
-        return values if self.ig_cbir is None else values | {SALIENCY_FEATURES: self.ig_cbir}
 
     @classmethod
     def from_fields(cls, values: Mapping[str, np.ndarray]) -> Embeddings:
         """The embeddings that were stored; maps and region features have been rounded to half precision."""
         maps = np.asarray(values["maps"], np.float32) * values["scales"][:, None, None]
-        saliency, spatial = values.get(SALIENCY_FEATURES), values[SPATIAL]
-        return cls(values[PROBABILITIES], values[FEATURES], maps, saliency, spatial, values[REDUCED])
+        stored = values.get(SALIENCY_FEATURES)
+        embed_maps = None if stored is None else lambda _: np.asarray(stored)
+        return cls(values[PROBABILITIES], values[FEATURES], maps, values[SPATIAL], values[REDUCED], embed_maps)
 
 
 def describe_films(method: SearchMethod, images: np.ndarray, embeddings: Embeddings) -> np.ndarray:
@@ -92,7 +111,7 @@ def describe_films(method: SearchMethod, images: np.ndarray, embeddings: Embeddi
     method computes by itself. images : float32 (N, S, S) in [0, 1]. Raises `RetrievalError` where it fails.
     """
     if not method.describe:
-        return embeddings.to_fields()[method.fields[0]]
+        return embeddings.read(method.fields[0])
     with calling(method):
         found = np.asarray(load_reference(method.describe)(images, embeddings), dtype=np.float32)
     if found.shape != (len(images), *method.shape) or not np.isfinite(found).all():
@@ -138,7 +157,7 @@ class _SharedPass:
             maps, _ = propagation.trace(inputs, output_index)
             return maps, *(watched[name].seen for name in _WATCHED)
 
-        self._compiled = tf.function(compute, input_signature=signature)
+        self._compiled = tf.function(compute, input_signature=signature, autograph=False)
 
     def compute(self, inputs: tf.Tensor, output_index: int) -> tuple[tf.Tensor, ...]:
         found: tuple[tf.Tensor, ...] = self._compiled(inputs, tf.constant(output_index, tf.int32))
@@ -170,6 +189,7 @@ class _SeparatePasses:
         self._read = tf.function(
             lambda inputs: reader(inputs, training=False),
             input_signature=[tf.TensorSpec((None, *classifier.model.input.shape[1:]), tf.float32)],
+            autograph=False,
         )
 
     def compute(self, images: np.ndarray) -> tuple[tf.Tensor, ...]:
@@ -195,7 +215,12 @@ class Embedder:
         self.target, self.map_method = target, map_method
         self._lock = threading.Lock()
         # in the networks' own library: a second pool of threads beside it would fight for the same cores
-        self._summarise = tf.function(lambda features: summarise_features(features, tf.einsum), reduce_retracing=True)
+        last = classifier.model.get_layer(FEATURE_LAYER).output.shape
+        self._summarise = tf.function(
+            lambda features: summarise_features(features, tf.einsum),
+            input_signature=[tf.TensorSpec((None, *last[1:]), tf.float32)],
+            autograph=False,
+        )
         output = classifier.output_index(target)
         self._compute: Callable[[np.ndarray], tuple[tf.Tensor, ...]]
         if map_method == DEFAULT_MAP_METHOD:
@@ -242,23 +267,21 @@ class Embedder:
             outputs = self._compute(images)
             spatial = self._summarise(outputs[1])
             maps, _, cnn, logits = (np.asarray(output) for output in outputs)
-            between = time.perf_counter()
-            ig_cbir = self._embed_maps(maps)
             end = time.perf_counter()
         return Embeddings(
             probabilities=np.asarray(self.classifier.calibrate(logits), dtype=np.float32),
             cnn=cnn,
             maps=maps,
-            ig_cbir=ig_cbir,
             spatial=np.asarray(spatial, dtype=np.float16),
             reduced=reduce_images(images),
-            timings_ms={"predict_and_map": 1000 * (between - start), "embed": 1000 * (end - between)},
+            embed_maps=self._embed_maps if self.saliency_classifier else None,
+            timings_ms={"predict_and_map": 1000 * (end - start)},
         )
 
-    def _embed_maps(self, maps: np.ndarray) -> np.ndarray | None:
-        if self.saliency_classifier is None:
-            return None
-        return np.asarray(self.saliency_classifier.features(encode_map(maps)), dtype=np.float32)
+    def _embed_maps(self, maps: np.ndarray) -> np.ndarray:
+        assert self.saliency_classifier is not None
+        with self._lock:
+            return np.asarray(self.saliency_classifier.features(encode_map(maps)), dtype=np.float32)
 
     def explain(self, images: np.ndarray, method: str, finding: str | None = None) -> np.ndarray:
         """Raw attributions float32 (N, S, S) of any saliency method, under the same lock."""

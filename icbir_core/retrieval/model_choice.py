@@ -68,7 +68,7 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
         target = trained[0] if trained else classifier.findings[0]
     classifier.output_index(target)
     path = TargetFiles(workspace, target).saliency_classifier
-    saliency = Classifier.load(path) if path.is_file() else None
+    saliency = Classifier.load(path, when_needed=True) if path.is_file() else None
     if saliency is not None and saliency.manifest.get("classifier") != classifier.sha256:
         raise ManifestMismatch(
             f"The saliency classifier was not trained on the present classifier's maps of {target}; "

@@ -173,15 +173,16 @@ class Retriever:
         eligible = self._find_eligible(query, settings, opened, basis)
         with calling(basis.method):
             film = basis.describe(embedded)
+            timings["embed"] = 1000 * (time.perf_counter() - start)
             moved = self._move(film, basis, trail)
             found = basis.index.search(moved, settings.top_k, eligible, settings.search)
             # what was ticked moves the ranking, not the film: the words compare each case with the film itself
             from_film = found.distances if moved is film else basis.index.measure(film, found.rows)
         neighbours = basis.measure_neighbours()
         base_rates = opened.compute_base_rates(eligible.rows)
-        timings["search"] = 1000 * (time.perf_counter() - start)
+        timings["search"] = 1000 * (time.perf_counter() - start) - timings["embed"]
         cases = self.workspace.catalogue.cases(found.rows)
-        timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"]
+        timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"] - timings["embed"]
         hits = enumerate(zip(cases, found.distances, strict=True), start=1)
         return Ranking(
             query=query.name,

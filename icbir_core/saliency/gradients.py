@@ -19,6 +19,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,6 +38,12 @@ NOISE_LEVEL = 0.15
 PATH_STEPS = 32
 
 
+def _compile(compute: Callable[..., Any], picture: tf.TensorSpec) -> Callable[..., Any]:
+    return tf.function(  # type: ignore[no-any-return]
+        compute, input_signature=[picture, tf.TensorSpec((), tf.int32)], autograph=False
+    )
+
+
 class GradientExplainer:
     """Gradient methods and occlusion for one network; graphs are compiled at first use and serve every finding.
 
@@ -51,11 +58,10 @@ class GradientExplainer:
         self.scores = keras.Model(model.input, model.get_layer(LOGITS_LAYER).output)
         picture = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)
         chunk = tf.TensorSpec((CHUNK, *model.input.shape[1:]), tf.float32)
-        index = tf.TensorSpec((), tf.int32)
-        self._filters = tf.function(self._filters_and_gradients, input_signature=[picture, index])
-        self._mean = tf.function(self._mean_gradient, input_signature=[chunk, index])
-        self._product = tf.function(self._gradient_product, input_signature=[picture, index])
-        self._score = tf.function(self._chosen_score, input_signature=[picture, index])
+        self._filters = _compile(self._filters_and_gradients, picture)
+        self._mean = _compile(self._mean_gradient, chunk)
+        self._product = _compile(self._gradient_product, picture)
+        self._score = _compile(self._chosen_score, picture)
 
     def _filters_and_gradients(self, inputs: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with warnings.catch_warnings():

@@ -41,7 +41,7 @@ class Propagation:
         self._rules = [None if node.kind == "input" else recipe(node, self.nodes) for node in self.nodes]
         self._start = start
         signature = [tf.TensorSpec((None, *self.input_shape), tf.float32), tf.TensorSpec((), tf.int32)]
-        self._compiled = tf.function(self.trace, input_signature=signature)
+        self._compiled = tf.function(self.trace, input_signature=signature, autograph=False)
 
     def trace(self, inputs: tf.Tensor, output_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `propagate`, of tensors inside a graph that is being traced, without checks; output_index is a tensor."""

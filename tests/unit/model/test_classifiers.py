@@ -10,8 +10,10 @@ import pytest
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.model.classifier import Classifier, manifest_path, save_classifier
+from icbir_core.model.device import compile_network
 from icbir_core.model.network import build_network
 from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, load_starter, save_starter
+from icbir_core.radiograph.network_input import standardise
 
 MANIFEST = {
     "network": "densenet_small",
@@ -57,6 +59,35 @@ def test_one_film_and_many_agree(network, images, tmp_path):
     classifier = save_classifier(network, tmp_path / "classifier.keras", MANIFEST)
     alone = np.concatenate([classifier.predict(image[None]) for image in images])
     np.testing.assert_allclose(alone, classifier.predict(images), atol=1e-5)
+
+
+def test_a_network_is_built_when_it_is_first_needed_and_its_file_checked_before(network, images, tmp_path, monkeypatch):
+    path, built = tmp_path / "classifier.npz", []
+    save_starter(network, path, MANIFEST)
+
+    def build(*words):
+        built.append(words)
+        return build_network(*words)
+
+    monkeypatch.setattr("icbir_core.model.classifier.build_network", build)
+    loaded = Classifier.load(path, when_needed=True)
+    assert not built and loaded.findings == ("Effusion", "Mass")
+    np.testing.assert_allclose(loaded.predict(images), Classifier.load(path).predict(images), atol=1e-6)
+    assert len(built) == 2 and loaded.model is loaded.model
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ManifestMismatch):
+        Classifier.load(path, when_needed=True)
+
+
+def test_a_compiled_network_is_traced_once_for_all_batches_and_follows_its_weights(images):
+    network = build_network("densenet_small", 2, 32)
+    run = compile_network(network)
+    for count in (1, 3, 5):
+        films = standardise(images[:count])
+        np.testing.assert_allclose(run(films), network(films, training=False), rtol=1e-4, atol=1e-6)
+    assert run.experimental_get_tracing_count() == 1
+    network.get_layer("logits").bias.assign([50.0, -50.0])
+    np.testing.assert_allclose(run(films), [[1.0, 0.0]] * 5, atol=1e-3)
 
 
 def test_what_does_not_fit_is_named(network, images, tmp_path):

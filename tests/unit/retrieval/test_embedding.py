@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import RetrievalError, UnknownNameError
+from icbir_core.model.classifier import Classifier
 from icbir_core.phantom import simulate_film
 from icbir_core.radiograph.network_input import fit_to_network, standardise
 from icbir_core.retrieval import embedding
@@ -72,6 +73,25 @@ def test_targets_share_the_compiled_pass_and_get_their_own_maps(images, models):
     del both, classifier
     gc.collect()
     assert weak() is None
+
+
+def test_the_saliency_classifier_is_needed_by_those_alone_who_ask_for_its_features(images, models):
+    built = []
+
+    def build():
+        built.append(True)
+        return models.saliency_classifier.model
+
+    lazy = Classifier(build, models.saliency_classifier.manifest)
+    found = Embedder(models.classifier, lazy, "Effusion").embed(images[:2])
+    assert found.read("cnn") is found.cnn and np.ptp(found.maps) > 0 and not built
+    expected = models.saliency_classifier.features(encode_map(found.maps))
+    np.testing.assert_allclose(found.read("ig_cbir"), expected, rtol=1e-4, atol=1e-5)
+    assert built == [True] and "ig_cbir" in found.to_fields()
+    alone = Embedder(models.classifier, None, "Effusion").embed(images[:1])
+    assert alone.ig_cbir is None and "ig_cbir" not in alone.to_fields()
+    with pytest.raises(RetrievalError, match="'ig_cbir'"):
+        alone.read("ig_cbir")
 
 
 def test_another_map_method_takes_the_same_path(models, images):

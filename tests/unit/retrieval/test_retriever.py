@@ -194,7 +194,7 @@ def test_a_ranking_says_truly_whether_its_query_was_kept(retriever, queries, mon
     monkeypatch.setattr("icbir_core.retrieval.retriever.time.perf_counter", lambda: 0.0)  # a clock that says nothing
     stages = [set(retriever.search(new).timings_ms) for _ in range(2)]
     assert {"prepare", "predict_and_map", "embed"} <= stages[0] and "cached" not in stages[0]
-    assert stages[1] == {"cached", "search", "fetch"}
+    assert stages[1] == {"cached", "embed", "search", "fetch"}
 
 
 def test_threads_get_the_answers_of_one_thread(retriever, queries):
