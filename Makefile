@@ -6,6 +6,9 @@ WORKSPACE ?= workspaces/demo
 PORT ?= 8501
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 1
+# One process for each core, at most four; a file of tests stays in one of them, and the long ones come first.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?=
 # Annoy is compiled from source: portable flags, so that an environment built here also runs on an older processor.
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
@@ -31,16 +34,16 @@ $(VENV)/installed: requirements.txt pyproject.toml
 install: $(VENV)/installed ## makes .venv with the pinned packages and this project
 
 test: install ## the tests (about 15 minutes of processor time; the aim is eight)
-	$(PY) -m pytest
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-slow: install ## the tests that take minutes each
-	$(PY) -m pytest -m slow --timeout 1800
+	$(PY) -m pytest -m slow --timeout 1800 $(PYTEST_ARGS)
 
 test-machines: install ## the tests as other machines run them: instruction sets, one thread, another order
-	PY=$(PY) sh scripts/test-machines $(TESTS)
+	PY=$(PY) sh scripts/test-machines $(SIDE_BY_SIDE) $(TESTS)
 
 test-browser: install ## the tests in a real Chromium (Debian: apt-get install chromium)
-	$(PY) -m pytest -m browser tests/browser --timeout 600
+	$(PY) -m pytest -m browser tests/browser --timeout 600 $(PYTEST_ARGS)
 
 wheel: install ## a wheel and a source archive into dist
 	$(PY) -m build --no-isolation

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -86,7 +85,9 @@ def page(open_window):
 
 def find_log(port: int | str) -> Path:
     """Where the server at a port writes what it has to say."""
-    return Path(tempfile.gettempdir()) / f"icbir-server-{port}.log"
+    folder = ROOT / "build" / "browser"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"icbir-server-{port}.log"
 
 
 def start_server(workspace: Path, *flags: str, port: int | None = None) -> tuple[subprocess.Popen, str]:
