@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def make_printable(text: str) -> str:
+    """`text` in one line, with a mark for every letter that cannot be shown: names of damaged files stand in it."""
+    line = " ".join(text.split()) if "\n" in text or "\r" in text else text
+    return line if line.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in line)
+
+
 class IcbirError(Exception):
     """Base of all errors of this package; its text is one sentence fit for a reader.
 
@@ -17,6 +23,9 @@ class IcbirError(Exception):
     ...     print("no such folder" in str(error))
     True
     """
+
+    def __init__(self, *values: object):
+        super().__init__(*(make_printable(one) if isinstance(one, str) else one for one in values))
 
 
 class RadiographError(IcbirError):
@@ -154,7 +163,7 @@ class UnknownNameError(IcbirError, KeyError):
     """A name is not in the registry; the message lists the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
-        self.text = f"Unknown {kind} '{name}'; known: {', '.join(sorted(known))}."
+        self.text = make_printable(f"Unknown {kind} '{name}'; known: {', '.join(sorted(known))}.")
         super().__init__(self.text)
 
     def __str__(self) -> str:
@@ -165,8 +174,8 @@ class BrokenPlugin(UnknownNameError):
     """An installed package offers a name that cannot be used; the message names the package and the reason."""
 
     def __init__(self, kind: str, name: str, package: str, reason: str):
-        self.text = (
-            f"The {kind} '{name}' of the package '{package}' cannot be used ({' '.join(reason.split())}); update or "
-            "uninstall that package."
+        self.text = make_printable(
+            f"The {kind} '{name}' of the package '{package}' cannot be used ({reason}); update or uninstall that "
+            "package."
         )
         IcbirError.__init__(self, self.text)

@@ -54,8 +54,7 @@ class CaseStore:
         with reading_store(path):
             group = zarr.open_group(str(path), mode="r+")
             found = _read_texts(group, "identity")
-            listed: Any = group.attrs.get("fields", ())
-            lacking = [name for name in listed if name not in group]
+            lacking = [name for name in _read_names(group) if name not in group]
         if lacking:
             raise IndexMismatch(f"'{path.name}' lacks the field '{lacking[0]}'; {_ADVICE}.")
         if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
@@ -105,8 +104,7 @@ class CaseStore:
     @property
     def names(self) -> tuple[str, ...]:
         """The fields of the store."""
-        names: Any = self._group.attrs["fields"]
-        return tuple(str(name) for name in names)
+        return _read_names(self._group)
 
     def _get(self, name: str) -> zarr.Array[Any]:
         found = self._group[name]
@@ -273,6 +271,14 @@ class FieldView:
 
     def __getitem__(self, part: slice) -> np.ndarray:
         return self.store.read(self.name, self.rows[part])
+
+
+def _read_names(group: zarr.Group) -> tuple[str, ...]:
+    """The fields that a group names. Raises `ValueError` where it names none."""
+    found: Any = group.attrs.get("fields")
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
+        raise ValueError("no names of fields")
+    return tuple(found)
 
 
 def _read_texts(group: zarr.Group, name: str) -> dict[str, str]:

@@ -14,7 +14,15 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from icbir_core.catalogue import table
 from icbir_core.catalogue.table import Catalogue
-from icbir_core.errors import CatalogueError, DatabaseAway, IndexMismatch, StudyError, WorkspaceBusy, WorkspaceError
+from icbir_core.errors import (
+    CatalogueError,
+    DatabaseAway,
+    IndexMismatch,
+    StudyError,
+    UnknownNameError,
+    WorkspaceBusy,
+    WorkspaceError,
+)
 from icbir_core.files import read_arrays, read_json, reading_own
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.neighbours import read_neighbours, write_neighbours
@@ -195,3 +203,9 @@ def test_an_import_that_is_no_study_adds_nothing(tmp_path, study):
     with pytest.raises(StudyError):
         import_study(store, tmp_path / "study.zip")
     assert store.count() == 0 and store.study_names() == []
+
+
+def test_a_name_from_a_damaged_file_does_not_break_the_sentence():
+    for error in (IndexMismatch("'a\x7fb\u202e.npy' is missing;\r\n run `index`."), UnknownNameError("f", "a\x7f", ())):
+        assert str(error).isprintable() and "a\ufffd" in str(error)
+    assert str(IndexMismatch("'a\nb' é is missing.")) == "'a b' é is missing."

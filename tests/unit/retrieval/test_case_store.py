@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -167,3 +168,15 @@ def test_sealing_twice_changes_nothing(tmp_path):
     os.truncate(store.path / HASHES, 50)
     with pytest.raises(IndexMismatch, match="cut short"):
         store.check()
+
+
+@pytest.mark.parametrize(
+    "fields", ['"faelds": ["maps"]', '"fields": 3', '"fields": "maps"', '"fields": []', '"fields": [1]']
+)
+def test_a_header_that_names_no_fields_is_damage(tmp_path, fields):
+    header = make_sealed(tmp_path / "store.zarr").path / "zarr.json"
+    held = json.loads(header.read_text())
+    del held["attributes"]["fields"]
+    header.write_text(json.dumps(held).replace('"attributes": {', f'"attributes": {{{fields}, '))
+    with pytest.raises(IndexMismatch, match="is damaged"):
+        CaseStore.open(header.parent, IDENTITY)
