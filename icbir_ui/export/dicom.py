@@ -70,7 +70,8 @@ def show_dicom(
     if sender is None or not person.may(Right.SEND):
         return
     parcel = (state.get(Key.PARCELS) or {}).get(made)
-    if st.button("Send to PACS", width="stretch", disabled=parcel is not None, key=f"send_{made.timestamp()}"):
+    # One name for all results of a film: a click is not lost where a window that she left changes the result meanwhile.
+    if st.button("Send to PACS", width="stretch", disabled=parcel is not None, key=f"send_{film.key[:12]}"):
         with st.spinner("Making the objects …"):
             parcel = _put(sender, make, made, about)
     if parcel is not None:

@@ -1,28 +1,42 @@
-"""From the hospital's archive to the screen: a real Orthanc, the application, and a real Chromium between a reader and
-them.
+"""From the hospital's archive to the screen and back: a real Orthanc, the application, and a real Chromium between a
+reader and them.
 """
 
 from __future__ import annotations
 
+import datetime
+import io
 import os
 import time
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 
 from icbir_core.radiograph.reading import read_radiograph
+from scripts.archive_films import PRIOR_DAYS
 from scripts.chromium import remember_reader
+from scripts.hospital import name_archive
 from scripts.orthanc import NO_ORTHANC, has_orthanc, run_orthanc
 from tests.browser.conftest import find_log, start_server
+from tests.unit.pacs.test_result_objects import read_groups
 
 pytestmark = pytest.mark.browser
 TIME = 60_000
 HITS = 8
+FILMS = 12
 # The films of every viewer on the page that has painted all its panes.
 PAINTED = """() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].flatMap(host => {
   const v = host.shadowRoot?.querySelector('.viewer')?.viewer;
   return v && !v.pending && v.panes.every(p => p.pixels && p.rect) ? v.panes.map(p => p.film.hash) : []; })"""
+
+# What the search says: findings with their probabilities, cases in their order.
+SHOWN = """() => {
+  const v = [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].map(host =>
+    host.shadowRoot?.querySelector('.viewer')?.viewer).find(one => one?.data?.room);
+  return { bars: Object.fromEntries(v.panes[0].bars.map(one => [one.name, one.value])),
+           cases: v.panes.filter(one => !one.lead).map(one => one.key) }; }"""
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +47,9 @@ def hospital(chromium, tmp_path_factory, archive_films):
     from tests.helpers import fakes
 
     with run_orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc:
-        orthanc.store(film.data for film in archive_films[:12])
+        orthanc.store(film.data for film in archive_films[:FILMS])
         workspace = fakes.make_workspace(tmp_path_factory.mktemp("hospital") / "workspace")
-        settings = {"ICBIR_DICOMWEB": orthanc.dicomweb, "ICBIR_DICOMWEB_USER": orthanc.user}
-        settings |= {"ICBIR_DICOMWEB_PASSWORD": orthanc.password}
+        settings = name_archive(orthanc)
         before = dict(os.environ)
         os.environ.update(settings)
         try:
@@ -75,14 +88,33 @@ def wait_until_painted(page, films, hits: int = HITS) -> list[str]:
     raise AssertionError(f"not all the films are there: {page.inner_text('body')[:2000]}")
 
 
-def test_one_click_in_the_pacs_shows_film_lateral_and_prior_and_the_search(open_window, hospital, archive_films):
-    address, _, log = hospital
-    prior, frontal, lateral = archive_films[:3]
+def wait_until(page, there) -> None:
+    deadline = time.monotonic() + TIME / 1000
+    while not there() and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    assert there(), page.inner_text("body")[:2000]
+
+
+def list_lead(page) -> list[str]:
+    return list_painted(page)[:1]
+
+
+def test_a_study_goes_from_the_pacs_to_the_search_and_its_result_back(open_window, hospital, archive_films):
+    address, orthanc, log = hospital
     page = open_window(1400, 1600)
+    check_link(page, address, archive_films[:3], log)
+    check_result(page, orthanc, archive_films[1])
+    check_worklist(page, archive_films)
+    check_stop_and_death(page, address, orthanc, archive_films[7])
+
+
+def check_link(page, address: str, films, log) -> None:
+    """One click in the PACS: film, lateral and prior on the screen, the cases beside them, no UID anywhere."""
+    prior, frontal, lateral = films
     open_link(page, address, StudyInstanceUIDs=frontal.study)
-    shown = wait_until_painted(page, (frontal, lateral, prior))
-    assert shown[0] == name_pixels(frontal)
-    page.get_by_role("button", name="Search with: Prior").wait_for(timeout=TIME)
+    assert wait_until_painted(page, films)[0] == name_pixels(frontal)
+    day = datetime.date.today() - datetime.timedelta(PRIOR_DAYS)
+    page.get_by_role("button", name=f"Search with: Prior, {day}").wait_for(timeout=TIME)
     page.wait_for_timeout(1000)  # the page draws the row once more when its cases are there
     beside = page.locator(".st-key-beside [data-testid=stBidiComponentIsolated]")
     picture = cv2.imdecode(np.frombuffer(beside.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -90,8 +122,54 @@ def test_one_click_in_the_pacs_shows_film_lateral_and_prior_and_the_search(open_
     said = log.read_text(errors="replace")
     for uid in (frontal.study, frontal.instance, lateral.instance, prior.study, frontal.patient, frontal.accession):
         assert uid not in page.url and uid not in page.inner_text("body") and uid not in said
-    page.get_by_role("button", name="Search with: Prior").click()
-    deadline = time.monotonic() + TIME / 1000
-    while list_painted(page)[:1] != [name_pixels(prior)] and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-    wait_until_painted(page, (prior, frontal, lateral))
+
+
+def check_result(page, orthanc, frontal) -> None:
+    """Export, send: the objects are in the archive, and the report opened again holds the numbers on the screen."""
+    shown = page.evaluate(SHOWN)
+    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("button", name="Send to PACS").click(timeout=TIME)
+    page.get_by_text("Sent to the PACS.").wait_for(timeout=TIME)
+    stored = [pydicom.dcmread(io.BytesIO(orthanc.read_file(name))) for name in orthanc.ask("/instances")]
+    made = {one.Modality: one for one in stored if one.get("Manufacturer") == "ICBIR"}
+    assert set(made) == {"OT", "SR", "PR"} and len(stored) == FILMS + 3
+    for one in made.values():
+        assert (one.StudyInstanceUID, one.PatientID) == (frontal.study, frontal.patient)
+        assert one.SeriesDescription.endswith("For research, not for diagnosis")
+    page_of_it = made["OT"].pixel_array
+    assert page_of_it.ndim == 3 and page_of_it.std() > 15
+    groups = read_groups(made["SR"])
+    told = {name: groups[f"finding {name}"]["Probability"][0] for name in shown["bars"]}
+    assert told == pytest.approx(shown["bars"]) and told
+    assert [name for name in groups if name in shown["cases"]] == shown["cases"] and len(shown["cases"]) == HITS
+    images = {element.value for element in made["SR"].iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+    assert images == {frontal.instance}
+    page.keyboard.press("Escape")
+
+
+def check_worklist(page, films) -> None:
+    """Today's films, of which one was searched; a click opens another."""
+    page.get_by_role("link", name="PACS", exact=True).click()
+    page.get_by_role("button", name="Open").nth(3).wait_for(timeout=TIME)
+    assert page.get_by_text("searched", exact=True).count() == 1
+    newest = max((film for film in films[:FILMS] if not film.prior), key=lambda film: film.patient)
+    page.get_by_role("button", name="Open").first.click()
+    wait_until(page, lambda: list_lead(page) == [name_pixels(find_frontal(films, newest.patient))])
+
+
+def find_frontal(films, patient: str):
+    return next(film for film in films if film.patient == patient and not film.prior and film.view != "LL")
+
+
+def check_stop_and_death(page, address: str, orthanc, frontal) -> None:
+    """A study that does not come can be stopped; an archive that is gone is one sentence above the first page."""
+    orthanc.pause()
+    open_link(page, address, AccessionNumber=frontal.accession)
+    page.get_by_role("button", name="Stop").click(timeout=TIME)
+    page.get_by_text("The transfer was stopped.").wait_for(timeout=TIME)
+    orthanc.kill()
+    open_link(page, address, StudyInstanceUIDs=frontal.study)
+    page.get_by_text("The archive (PACS) cannot be reached; check that it runs, and its address.").wait_for(
+        timeout=TIME
+    )
+    assert page.get_by_text("Drop a film here").count() and frontal.study not in page.url
