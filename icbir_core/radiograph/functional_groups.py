@@ -14,6 +14,10 @@ _MACROS = (
 )
 
 
+# RescaleType and WindowCenterWidthExplanation name what they stand beside, and say nothing alone.
+_NAMES = (0x00281054, 0x00281055)
+
+
 def merge_functional_groups(dataset: Dataset) -> None:
     """Copy what the functional groups of the first frame say to where a film without groups says it.
 
@@ -24,7 +28,7 @@ def merge_functional_groups(dataset: Dataset) -> None:
         for macro in _MACROS if group is not None else ():
             item = _get_first_item(group, macro)
             tags = [] if item is None else list(item.keys())
-            if item is not None and not any(_is_filled(dataset, tag) for tag in tags):
+            if item is not None and not any(_is_filled(dataset, tag) for tag in tags if tag not in _NAMES):
                 dataset.update({tag: item.get_item(tag) for tag in tags})
 
 

@@ -152,7 +152,8 @@ def _list_displays(
         if table.depth != table.stated:
             text += f", {table.depth} bits as its entries are, not {table.stated} as the header says"
         yield np.clip(table.look_up(values) / table.largest, 0.0, 1.0), text
-    function = get_text(dataset, "VOILUTFunction").upper() or "LINEAR"
+    named = get_text(dataset, "VOILUTFunction").upper().replace(" ", "_")
+    function = named if named in ("SIGMOID", "LINEAR_EXACT") else "LINEAR"
     centres, widths = get_texts(dataset, "WindowCenter"), get_texts(dataset, "WindowWidth")
     for position, pair in enumerate(zip(centres, widths, strict=False)):
         window = _read_window(*pair, seen)

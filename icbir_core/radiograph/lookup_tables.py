@@ -57,17 +57,20 @@ def read_lookup_table(
         entries = _expand_segments(_read_words(holder, f"Segmented{data}"), count, stated)
     else:
         entries = _unpack(_read_words(holder, data), count)
-    return LookupTable(entries, _choose_first(first, count, low, high), measure_depth(int(entries.max())), stated)
+    return LookupTable(
+        entries, _choose_first(first, count, low, high), measure_depth(int(entries.max()), stated), stated
+    )
 
 
-def measure_depth(largest: int) -> int:
-    """Bits of the entries of a table whose largest entry is given: 8, or 10 to 16 (PS3.3 C.11.2.1.1 and C.8.11.3.1.5).
+def measure_depth(largest: int, stated: int = 16) -> int:
+    """Bits of the entries of a table whose largest entry is given: 8, or 10 to 16 (PS3.3 C.11.2.1.1 and C.8.11.3.1.5);
+    9 only where they are stated.
 
     Some writers state the bits in which an entry is stored, not those that it uses. A power of two counts as the end of
     the range below it: tables that run one step too far are common.
     """
     bits = max(8, (largest - 1).bit_length())
-    return 10 if bits == 9 else min(bits, 16)
+    return 10 if bits == 9 != stated else min(bits, 16)
 
 
 def _choose_first(first: int, count: int, low: float, high: float) -> int:

@@ -97,6 +97,15 @@ def test_a_comma_in_a_window_of_small_values_is_a_decimal_sign():
     assert_film(read_radiograph(write_numbers(EXPLICIT, header)), through_window(FILM * 0.001, 2.0, 3.6))
 
 
+@pytest.mark.parametrize(("function", "told"), [("LINEAR EXACT", ", linear exact"), ("none", ""), ("linear ", "")])
+def test_names_of_functions_in_other_letters(function, told):
+    window = {"WindowCenter": 2000, "WindowWidth": 3600, "VOILUTFunction": function}
+    film = read_radiograph(make_dicom(FILM, BitsStored=12, **window))
+    exact = np.clip((FILM - 2000.0) / 3600 + 0.5, 0, 1)
+    assert_film(film, exact if told else through_window(FILM.astype(float)))
+    assert film.facts["window"] == f"window 1 of 1: centre 2000, width 3600{told}"
+
+
 def test_a_window_that_is_no_number_is_told_so():
     film = read_radiograph(write_numbers(EXPLICIT, {"WindowCenter": "wide", "WindowWidth": "open"}))
     assert_film(film, FILM / FILM.max())
@@ -230,6 +239,8 @@ def test_window_and_rescale_of_functional_groups(shared, frame):
     dataset.PerFrameFunctionalGroupsSequence = make_groups(**frame)
     film = read_radiograph(encode_dataset(dataset))
     assert_film(film, through_window(FILM * 0.5 + 100, 1200, 1400))
+    dataset.RescaleType = dataset.WindowCenterWidthExplanation = "US"  # names that say nothing alone
+    assert_film(read_radiograph(encode_dataset(dataset)), through_window(FILM * 0.5 + 100, 1200, 1400))
     dataset.WindowCenter, dataset.WindowWidth = 2000, 3600  # what the header itself says stays
     assert_film(read_radiograph(encode_dataset(dataset)), through_window(FILM * 0.5 + 100))
 

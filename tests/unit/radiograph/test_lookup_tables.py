@@ -48,7 +48,9 @@ def test_bits_that_entries_use(largest, bits):
 
 
 @pytest.mark.parametrize("uid", [IMPLICIT, EXPLICIT, BIG])
-@pytest.mark.parametrize("top, stated", [(4095, 16), (1023, 16), (255, 16), (4095, 14), (65535, 12), (4095, 12)])
+@pytest.mark.parametrize(
+    "top, stated", [(4095, 16), (1023, 16), (255, 16), (4095, 14), (65535, 12), (4095, 12), (511, 9)]
+)
 def test_a_table_is_scaled_by_what_it_holds(uid, top, stated):
     table = curve(4096, top)
     film = read_with("VOILUTSequence", make_table([4096, 0, stated], to_words(table, uid)), uid=uid)
