@@ -17,7 +17,10 @@ import streamlit as st
 from icbir_ui import state
 from icbir_ui.state import Key
 
-DEFAULTS = {"selectbox": "index", "segmented_control": "default", "pills": "default", "pagination": "default"}
+DEFAULTS = {
+    "selectbox": "index",
+    **dict.fromkeys(("segmented_control", "pills", "pagination", "multiselect"), "default"),
+}
 """The argument for the first value of a widget; "value" of any other."""
 
 

@@ -151,7 +151,7 @@ class SearchService:
         An error here is left for the reader whose own film meets it.
         """
         with suppress(Exception):
-            for case in self.workspace.catalogue.cases()[:1]:
+            for case in next(self.workspace.catalogue.iterate(batch=1), []):
                 film = read_case_radiograph(self.workspace, case)
                 retriever.embed_query(Query(case.case_id, film))
 

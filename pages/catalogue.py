@@ -1,18 +1,20 @@
-"""Catalogue: what is in it, where its cases lie, films to add, cases to remove."""
+"""Catalogue: its cases as a list, what is in it, where its cases lie, films to add, cases to remove."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
 from icbir_core.catalogue import Workspace
-from icbir_core.findings import FindingState
+from icbir_core.catalogue.listing import Summary
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import find_title
-from icbir_core.types import Case
 from icbir_ui import charts, films, shared
 from icbir_ui.catalogue.adding import show_adding
+from icbir_ui.catalogue.browsing import show_list
 from icbir_ui.catalogue.placing import list_placeable_methods, place_catalogue
 from icbir_ui.catalogue.removing import show_removing
 from icbir_ui.catalogue.selected import show_selected
@@ -25,47 +27,53 @@ from icbir_ui.state import Key
 
 def draw() -> None:
     service, workspace = shared.open_service(), shared.open_workspace()
-    cases = workspace.catalogue.cases()
-    removed = workspace.catalogue.count(include_removed=True) - len(cases)
-    counted = f"{len(cases):,} cases · {describe_patients(cases)} · {removed:,} removed"
-    st.caption(f"{counted} · {escape_markdown(workspace.path.name)}")
-    overview, placed, add, remove = st.tabs(["Overview", "Embeddings", "Add films", "Remove or restore"])
-    with overview, shielded():
-        show_counts(cases)
-    with placed, shielded():
-        show_embeddings(service, workspace)
-    with add, shielded():
-        show_adding(service, workspace)
-    with remove, shielded():
-        show_removing(service, workspace)
+    parts: dict[str, Callable[[], None]] = {
+        "List": partial(show_list, workspace),
+        "Overview": partial(show_counts, workspace),
+        "Embeddings": partial(show_embeddings, service, workspace),
+        "Add films": partial(show_adding, service, workspace),
+        "Remove or restore": partial(show_removing, service, workspace),
+    }
+    tabs = st.tabs(list(parts), key=Key.CATALOGUE_PART.value, on_change="rerun")
+    for tab, show in zip(tabs, parts.values(), strict=True):
+        if tab.open:  # only what is seen costs time
+            with tab, shielded():
+                show()
 
 
-def describe_patients(cases: list[Case]) -> str:
-    """How many patients the cases are of, and how many cases have no patient number."""
-    unknown = sum(case.patient is None for case in cases)
-    if unknown == len(cases):
-        return "no patient numbers"
-    patients = count_of(len({case.patient for case in cases} - {None}), "patient")
-    return f"{patients} · {count_of(unknown, 'case')} without a patient number" if unknown else patients
-
-
-def show_counts(cases: list[Case]) -> None:
+def show_counts(workspace: Workspace) -> None:
     """Counts by finding, view, sex, age and source."""
-    present = Counter(name for case in cases for name, found in case.findings.items() if found is FindingState.PRESENT)
+    found = workspace.catalogue.listing.summarise()
+    removed = workspace.catalogue.count(include_removed=True) - found.total
+    counted = f"{found.total:,} cases · {describe_patients(found)} · {removed:,} removed"
+    st.caption(f"{counted} · {escape_markdown(workspace.path.name)}")
     left, middle, right = st.columns([1.4, 1, 1.2])
     left.markdown("**Findings present**")
     quiet = {"config": {"displayModeBar": False}}
-    charts.show_chart(left, charts.draw_counts(present), "Findings present", key=Key.FINDINGS_CHART.value, **quiet)
+    charts.show_chart(
+        left, charts.draw_counts(found.findings), "Findings present", key=Key.FINDINGS_CHART.value, **quiet
+    )
     middle.markdown("**View**")
-    charts.show_chart(middle, charts.draw_counts(Counter(case.view for case in cases)), "Cases by view", **quiet)
+    charts.show_chart(middle, charts.draw_counts(found.views), "Cases by view", **quiet)
     middle.markdown("**Sex**")
-    sexes = Counter({"F": "female", "M": "male"}.get(case.sex, "unknown") for case in cases)
+    sexes: Counter[str] = Counter()
+    for sex, count in found.sexes.items():
+        sexes[{"F": "female", "M": "male"}.get(sex, "unknown")] += count
     charts.show_chart(middle, charts.draw_counts(sexes), "Cases by sex", key=Key.SEX_CHART.value, **quiet)
-    ages = [case.age for case in cases if case.age is not None]
-    right.markdown(f"**Age** ({len(cases) - len(ages):,} unknown)")
+    ages = [age for age, count in found.ages.items() if age is not None for _ in range(count)]
+    right.markdown(f"**Age** ({found.ages.get(None, 0):,} unknown)")
     charts.show_chart(right, charts.draw_ages(ages), "Cases by age in years, from", key=Key.AGE_CHART.value, **quiet)
     right.markdown("**Source**")
-    charts.show_chart(right, charts.draw_counts(Counter(case.source for case in cases)), "Cases by source", **quiet)
+    charts.show_chart(right, charts.draw_counts(found.sources), "Cases by source", **quiet)
+
+
+def describe_patients(found: Summary) -> str:
+    """How many patients the cases are of, and how many cases have no patient number."""
+    unknown = found.without_patient
+    if unknown == found.total:
+        return "no patient numbers"
+    patients = count_of(found.patients, "patient")
+    return f"{patients} · {count_of(unknown, 'case')} without a patient number" if unknown else patients
 
 
 def show_embeddings(service: SearchService, workspace: Workspace) -> None:
@@ -99,4 +107,4 @@ def show_embeddings(service: SearchService, workspace: Workspace) -> None:
             st.markdown("Draw round some points, or name cases, to see their films here.")
 
 
-run_page("Catalogue", draw)
+run_page("Catalogue", draw, heading=False)

@@ -11,6 +11,7 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
 from icbir_ui import access, films, shared, state
+from icbir_ui.catalogue.outside import show_outside
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
@@ -46,6 +47,8 @@ def draw() -> None:
     service, workspace = shared.open_service(), shared.open_workspace()
     film, held, wanted = films.get_current(), state.get(Key.RANKING), st.query_params.get(PARAMETER_CASE)
     known = film is not None and held is not None and held[0] == film.key and bool(held[1].hits)
+    if film is not None and not gate.is_withheld(film) and show_outside(workspace, film, held[1] if known else None):
+        return
     if film is None or gate.is_withheld(film) or not (known or wanted):
         st.title("Compare")
         lost = state.get(Key.WORD)

@@ -72,7 +72,7 @@ def store_film(
         view = raw.view if raw.view != UNKNOWN else radiograph.view
         if (reason := give_reason_against_view(view, options)) is not None:
             return SkippedRow(raw.label, reason)
-        doubts = _find_doubts(radiograph, view)
+        doubts = find_doubts(radiograph, view)
     except RadiographError as error:
         return SkippedRow(raw.label, str(error))
     except OSError as error:
@@ -189,7 +189,7 @@ def _read(raw: RawCase, size: int, limits: ReadLimits) -> Radiograph:
     return read_radiograph(Path(raw.file).read_bytes() if raw.data is None else raw.data, limits)
 
 
-def _find_doubts(radiograph: Radiograph, view: str) -> list[str]:
+def find_doubts(radiograph: Radiograph, view: str) -> list[str]:
     """What the quality gate warns of. A lateral is here because it was asked for: to be one is no doubt."""
     special = view not in (*FRONTAL, UNKNOWN)
     found = assess_quality(replace(radiograph, view=view) if special else radiograph).warnings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from icbir_core.access import Right
 from icbir_core.audit import Action, Subject
 from icbir_core.audit.entries import make_word
 from icbir_core.catalogue import IngestOptions, IngestReport, Workspace, ingest
+from icbir_core.catalogue.adding import ProvenFilm, add_film
 from icbir_ui import access, shared
 from icbir_ui.errors import explain
+from icbir_ui.films import Film
 
 _STARTING = threading.Lock()
 
@@ -22,10 +25,12 @@ _STARTING = threading.Lock()
 class Growth:
     """An ingest under way or done, the same for all sessions.
 
-    options : what is added; done, total, word : progress; report, error : how it ended. The service follows by itself.
+    options : what is added; done, total, word : progress; report, error : how it ended; told : a sentence about what is
+    added, where it is no folder. The service follows by itself.
     """
 
     options: IngestOptions
+    told: str = ""
     done: int = 0
     total: int = 0
     word: str = "starting"
@@ -70,19 +75,44 @@ def start_growth(workspace: Workspace, options: IngestOptions, targets: tuple[st
     for path in (options.images, options.labels):
         if path:
             access.get_settings().check_folder(path)
-    recorder, folder = access.get_recorder(), Subject("folder", str(options.images))
-    recorder.record(Action.ADDED, folder, state="started", layout=make_word(options.layout))
-    held = _held(str(workspace.path))
+    folder = Subject("folder", str(options.images))
+    access.record(Action.ADDED, folder, state="started", layout=make_word(options.layout))
+    growth = Growth(options)
+    return _start(workspace, growth, folder, targets, lambda: ingest(workspace, options, growth.tell))
+
+
+def start_addition(workspace: Workspace, film: Film, proven: ProvenFilm, targets: tuple[str, ...]) -> Growth:
+    """As `start_growth`, for one film that a reader holds. Raises `AccessRefused`."""
+    access.require(Right.ADD)
+    access.record(Action.ADDED, access.name_film(film), state="started")
+
+    def add() -> IngestReport:
+        name = add_film(workspace, film.query, proven)
+        growth.told = f"Your film is the case '{name}'."
+        return IngestReport(added=1, already=0)
+
+    growth = Growth(IngestOptions("folder", "your film"), told="Your film is taken in.")
+    return _start(workspace, growth, access.name_film(film), targets, add)
+
+
+def _start(
+    workspace: Workspace,
+    growth: Growth,
+    subject: Subject,
+    targets: tuple[str, ...],
+    take_in: Callable[[], IngestReport],
+) -> Growth:
+    recorder, held = access.get_recorder(), _held(str(workspace.path))
     with _STARTING:
         running = held.get("growth")
         if running is not None and running.running:
             return running
-        growth = held["growth"] = Growth(options)
+        held["growth"] = growth
 
     def work() -> None:
         try:
-            growth.report = ingest(workspace, options, growth.tell)
-            recorder.record(Action.ADDED, folder, state="ended", films=growth.report.added)
+            growth.report = take_in()
+            recorder.record(Action.ADDED, subject, state="ended", films=growth.report.added)
             index_targets(workspace, targets, growth)
         except Exception as error:
             growth.error = explain(error)

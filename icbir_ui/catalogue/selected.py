@@ -8,10 +8,11 @@ import streamlit as st
 
 from icbir_core.audit import Action, Subject
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.types import Case
 from icbir_ui import access, films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
-from icbir_ui.search.panes import describe_origin
+from icbir_ui.search.panes import describe_origin, find_text
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 from icbir_ui.words import describe_findings
@@ -29,7 +30,7 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
     if state.get(Key.SELECTION) != ids:
         state.put(Key.SELECTION, ids)
         state.put(Key.SELECTION_PAGE, 1)
-    word, first = f"**{len(ids)} selected**", 0
+    word, first = f"**{len(ids)} selected**" if len(ids) > 1 else "", 0
     if len(ids) > SHOWN:
         said = st.empty()
         page = show_choice(st.pagination, -(-len(ids) // SHOWN), key=Key.SELECTION_PAGE)
@@ -41,9 +42,21 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
         panes = []
         for place, name in enumerate(ids[first : first + SHOWN], start=1):
             case = workspace.catalogue.get(name)
-            lines = (describe_findings(case), describe_origin(case))
-            film, oriented = films.case_picture(workspace, case), case.orientation_verified
-            shown = f"{place} · {case.case_id}"
-            panes.append(Pane(case.case_id, shown, film, lines=lines, oriented=oriented, shortcut=str(place)))
+            shown = case.case_id if len(ids) == 1 else f"{place} · {case.case_id}"
+            panes.append(make_case_pane(workspace, case, shown, str(place)))
         access.record_once(Action.SAW, *(Subject("case", name) for name in ids[first : first + SHOWN]))
-        show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}"), Key.CATALOGUE_VIEWER.value)
+        columns = 1 if len(ids) == 1 else 0
+        show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}", columns=columns), Key.CATALOGUE_VIEWER.value)
+
+
+def make_case_pane(workspace: Workspace, case: Case, title: str, shortcut: str) -> Pane:
+    """A case for the viewer, with its facts and its texts."""
+    return Pane(
+        case.case_id,
+        title,
+        films.case_picture(workspace, case),
+        lines=(describe_findings(case), describe_origin(case)),
+        details=find_text(case),
+        oriented=case.orientation_verified,
+        shortcut=shortcut,
+    )

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
+from icbir_core.catalogue.listing import Order
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import RadiographError
 from icbir_core.radiograph.reading import read_radiograph
@@ -85,8 +86,8 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
     offered = queries
     if not offered:
         rows = np.linspace(0, max(count - 1, 0), min(count, COLUMNS)).astype(int)
-        cases = workspace.catalogue.cases()
-        shown = [cases[row] for row in rows]
+        pages = (workspace.catalogue.listing.read_page(None, int(row), 1, Order.OLDEST) for row in rows)
+        shown = [one.case for page in pages for one in page]
         offered = _draw_thumbnails([(case.case_id, case.case_id, workspace.path / case.path) for case in shown])
     if offered:
         st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")

@@ -68,6 +68,11 @@ class PageTest:
         assert not self.app.exception, self.app.exception
         return self
 
+    def turn_to(self, part: str) -> PageTest:
+        """Open a part of the page Catalogue."""
+        self.app.session_state["catalogue_part"] = part
+        return self.run()
+
     @property
     def component(self):
         return next(one.proto for one in self.app.get("bidi_component"))

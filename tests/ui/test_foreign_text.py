@@ -60,7 +60,7 @@ def test_the_steps_of_an_address_are_text(open_page):
 def test_the_name_of_a_case_is_text(workspace, open_page):
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:
         connection.execute("UPDATE cases SET case_id = ? WHERE case_id = 'case_003'", (PICTURE,))
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Remove or restore")
     page.widget("text_input", "case_to_remove").set_value(PICTURE)
     assert_plain(page.run(), f"{PICTURE}: Effusion")
     assert_plain(page.press("Remove"), f"{PICTURE} is removed")

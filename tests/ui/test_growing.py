@@ -40,7 +40,7 @@ def test_one_session_reloads_the_service_and_those_that_come_later_keep_it(grown
     reloaded = shared.open_service()
     assert reloaded is not grown, "the films that were added are searched"
     for _ in range(2):
-        assert "1 added" in open_page("catalogue").text()
+        assert "1 added" in open_page("catalogue").turn_to("Add films").text()
         assert shared.open_service() is reloaded
 
 
@@ -66,7 +66,7 @@ def test_a_table_alone_brings_its_folder(layout, below, field, workspace, open_p
     write_lossless(fakes.make_radiograph(50), films / "new.png")
     table = tmp_path / "new" / "table.csv"
     table.write_text(TABLES[layout].format(name="new"))
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Add films")
     page.app.selectbox[-1].set_value(layout)
     next(one for one in page.app.text_input if one.label.startswith(field)).set_value(f"{table} ")
     page.press("Add")
@@ -86,7 +86,7 @@ def test_doubtful_films_and_other_files_are_told(workspace, open_page, tmp_path,
     (tmp_path / "new" / "letter.docx").write_text("a letter")
     growth = ingest_job.start_growth(workspace, ingest_job.guess_options("folder", str(tmp_path / "new"), ""), ())
     assert growth.finished.wait(60) and growth.error is None
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Add films")
     assert "1 added, 0 there before. 1 other file was left alone." in page.text()
     (folded,) = (one for one in page.app.expander if "doubtful" in one.label)
     assert folded.label == "1 doubtful film, in the catalogue all the same" and not folded.proto.expanded
@@ -95,7 +95,7 @@ def test_doubtful_films_and_other_files_are_told(workspace, open_page, tmp_path,
 
 
 def test_without_a_folder_and_a_table_nothing_starts(workspace, open_page):
-    page = open_page("catalogue").press("Add")
+    page = open_page("catalogue").turn_to("Add films").press("Add")
     assert "Name a folder of films or a table" in page.text() and ingest_job.get_growth(workspace) is None
 
 
@@ -125,7 +125,7 @@ def test_films_of_a_second_reader_are_said_not_to_have_started(workspace, open_p
     monkeypatch.setattr(ingest_job, "index_targets", lambda *_: None)
     hers = ingest_job.guess_options("folder", str(tmp_path / "hers"), "")
     going = ingest_job.start_growth(workspace, hers, ())
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Add films")
     next(one for one in page.app.text_input if one.label.startswith("Folder of films")).set_value(
         str(tmp_path / "mine")
     )

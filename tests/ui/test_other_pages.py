@@ -119,20 +119,20 @@ def test_compare_of_an_upload_says_after_a_reload_that_the_film_is_gone(open_pag
 
 
 def test_catalogue_counts_and_removes_a_case(open_page, workspace):
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Overview")
     assert "14 cases" in page.text()
-    page.widget("text_input", "case_to_remove").set_value("case_003")
+    page.turn_to("Remove or restore").widget("text_input", "case_to_remove").set_value("case_003")
     page.run()
     assert "case_003: Effusion" in page.text()
     page.press("Remove")
-    assert workspace.catalogue.count() == 13 and "13 cases" in page.text()
-    assert page.app.selectbox(key="case_to_restore").options == ["case_003"]
+    assert workspace.catalogue.count() == 13 and "13 cases" in page.turn_to("Overview").text()
+    assert page.turn_to("Remove or restore").app.selectbox(key="case_to_restore").options == ["case_003"]
     page.press("Restore")
     assert workspace.catalogue.count() == 14 and "No case is removed" in page.text()
 
 
 def test_removing_an_unknown_case_is_one_sentence(open_page):
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Remove or restore")
     page.widget("text_input", "case_to_remove").set_value("nobody")
     page.run()
     assert any("nobody" in one.value for one in page.app.error)
@@ -156,7 +156,7 @@ def test_about_says_what_it_is_not_for(open_page):
 def test_catalogue_tells_patients_and_cases_without_a_number(open_page, workspace, without, words):
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:
         connection.execute("UPDATE cases SET patient = NULL WHERE row < ?", (without,))
-    assert words in open_page("catalogue").text()
+    assert words in open_page("catalogue").turn_to("Overview").text()
 
 
 @pytest.mark.parametrize("name", ["search", "compare", "catalogue", "about"])
@@ -215,7 +215,7 @@ def test_keys_of_the_session_are_written_in_one_place():
 
 
 def test_cases_are_opened_by_their_names_beside_the_map(open_page):
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Embeddings")
     assert "name cases" in page.text() and not page.app.get("bidi_component")
     page.app.multiselect(key="named_cases").set_value(["case_004", "case_002"])
     page.run()

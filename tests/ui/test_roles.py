@@ -107,11 +107,12 @@ def test_a_pseudonym_comes_from_the_sign_in_and_cannot_be_chosen(signed, workspa
 
 
 def test_a_reader_finds_neither_adding_nor_removing_and_a_lead_does(signed):
-    reader = signed("reader", "catalogue")
-    assert "Films are added by a study lead" in reader.text() and "removed and restored by" in reader.text()
+    reader = signed("reader", "catalogue").turn_to("Remove or restore")
+    assert "removed and restored by" in reader.text() and not reader.app.text_input
+    assert "Films are added by a study lead" in reader.turn_to("Add films").text()
     assert not [one for one in reader.app.text_input if "Folder" in one.label or "remove" in one.label]
     for role in ("lead", "operator"):
-        page = signed(role, "catalogue")
+        page = signed(role, "catalogue").turn_to("Add films")
         assert [one for one in page.app.text_input if "Folder" in one.label]
 
 

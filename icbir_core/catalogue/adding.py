@@ -1,0 +1,75 @@
+"""One film of a reader into the catalogue, with what is proven of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from icbir_core.catalogue.ingesting import record_catalogue
+from icbir_core.catalogue.storing import StoredFilm, find_doubts, find_kept, name_image
+from icbir_core.catalogue.table import Kept
+from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import CatalogueError, WorkspaceError
+from icbir_core.files import sha256_of_file
+from icbir_core.findings import FindingState
+from icbir_core.radiograph import write_lossless
+from icbir_core.types import Query
+
+SOURCE = "added by a reader"
+
+
+@dataclass(frozen=True)
+class ProvenFilm:
+    """What is known of a film beside its pixels. findings : name → state; diagnosis : proven, in words, "" without; it
+    is kept as it is written, so it must name nobody. view : as of a `Radiograph`."""
+
+    findings: Mapping[str, FindingState]
+    diagnosis: str
+    view: str
+
+
+def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
+    """Store the film of a query and add it to the catalogue; the name of its case, which says nothing of the patient.
+
+    Raises `CatalogueError` for a film that the catalogue has already or of which nothing is stated, `WorkspaceError`
+    where it cannot be stored or an ingest is running.
+    """
+    if not proven.diagnosis.strip() and not any(state.known for state in proven.findings.values()):
+        raise CatalogueError("Say what is proven of the film: a finding or a diagnosis.")
+    radiograph = replace(query.radiograph, view=proven.view)
+    case_id = f"case-{workspace.hash_secretly(f'{SOURCE}:{radiograph.pixel_sha256}')}"
+    path = workspace.images / name_image(case_id)
+    with workspace.lock("catalogue", seconds=2.0):
+        if held := workspace.catalogue.find_film(radiograph.pixel_sha256, radiograph.stored_sha256, None):
+            raise CatalogueError(f"The catalogue has this film already, as '{held.case_id}'.")
+        try:
+            write_lossless(radiograph, path)
+        except OSError as error:
+            raise WorkspaceError(f"The film cannot be stored ({error.strerror}); make room and add it again.") from None
+        record = {
+            "case_id": case_id,
+            "path": path.relative_to(workspace.path).as_posix(),
+            "sha256": sha256_of_file(path),
+            "pixel_sha256": radiograph.pixel_sha256,
+            "patient": query.patient,
+            "view": proven.view,
+            "age": radiograph.age,
+            "sex": radiograph.sex,
+            "source": SOURCE,
+            "findings": {name: state.value for name, state in proven.findings.items() if state.known},
+            "report": None,
+            "diagnosis": proven.diagnosis.strip() or None,
+            "source_bytes": None,
+            "orientation_verified": radiograph.orientation_verified,
+            "doubt": " ".join(find_doubts(radiograph, proven.view)) or None,
+            "instance": query.instance,
+            "stored_sha256": radiograph.stored_sha256,
+        }
+        stored = StoredFilm(case_id, record)
+        kept = find_kept(workspace, stored, ())
+        if isinstance(kept, Kept):
+            path.unlink(missing_ok=True)
+            raise CatalogueError(f"The catalogue has this film already, as '{kept.case_id}'.")
+        workspace.catalogue.add([(stored if kept is None else stored.with_doubt(kept)).record])
+        record_catalogue(workspace)
+    return case_id

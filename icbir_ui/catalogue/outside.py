@@ -1,0 +1,37 @@
+"""A case of the catalogue beside the reader's film, whether or not it is among the cases of her search."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from icbir_core.audit import Action
+from icbir_core.catalogue import Workspace
+from icbir_core.types import Ranking
+from icbir_ui import access, state
+from icbir_ui.catalogue.selected import make_case_pane
+from icbir_ui.errors import escape_markdown
+from icbir_ui.films import Film
+from icbir_ui.search.panes import query_pane
+from icbir_ui.state import NOTICE, Key
+from icbir_ui.viewer import ViewerOptions, show_viewer
+
+NOT_RANKED = "This case is not among the cases of your search, so it has no rank and no distance here."
+
+
+def show_outside(workspace: Workspace, film: Film, ranking: Ranking | None) -> bool:
+    """Show the case that was asked for on another page; False where none was, or where the search has it."""
+    name = state.get(Key.OUTSIDE)
+    if name is None:
+        return False
+    if ranking is not None and name in [hit.case.case_id for hit in ranking.hits]:
+        state.put(Key.COMPARED, name)
+        state.put(Key.OUTSIDE, None)
+        return False
+    case = workspace.catalogue.get(name)
+    access.record_once(Action.SAW, access.name_film(film), *access.name_cases([case]))
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left.markdown(f"**{escape_markdown(case.case_id)}** · {NOT_RANKED}")
+    right.button("To the cases of the search", on_click=state.put, args=(Key.OUTSIDE, None), width="stretch")
+    panes = [query_pane(film, ranking).alone(), make_case_pane(workspace, case, case.case_id, "1")]
+    show_viewer(panes, ViewerOptions(notice=f"ICBIR. {NOTICE}", full=True, columns=2), Key.OUTSIDE_VIEWER.value)
+    return True
