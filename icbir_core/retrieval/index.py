@@ -3,7 +3,8 @@
 On disk, in one directory, named by a manifest that is replaced last (a killed build leaves the former index whole):
 
     vectors-<hash>.npy, rows-<hash>.npy      the merged part, in the order of the Annoy items
-    trees-<hash>.ann                         Annoy over the merged part
+    trees-<hash>.ann                         Annoy over the merged part's principal directions
+    projection-<hash>.npy                    these directions; none where the vectors are short
     tail_vectors-….npy, tail_rows-….npy      cases added since, searched exactly
     manifest.json                            dimension, metric, count, seed, trees, search_k, recall, hashes
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from icbir_core.errors import IndexMismatch, RetrievalError
 from icbir_core.files import PathLike
-from icbir_core.retrieval.annoy_trees import METRIC, choose_trees, load_trees, propose
+from icbir_core.retrieval.annoy_trees import METRIC, TreeSource, choose_trees, find_directions, load_trees, propose
 from icbir_core.retrieval.exact import compute_squared_norms, find_nearest, measure_distances, order_nearest
 from icbir_core.retrieval.index_files import (
     FORMAT,
@@ -40,7 +41,7 @@ from icbir_core.types import Progress
 
 FEW_ELIGIBLE = 50_000
 SMALL_SHARE = 0.2
-MERGED_FILES = ("vectors.npy", "rows.npy", "norms.npy", "trees.ann")
+MERGED_FILES = ("vectors.npy", "rows.npy", "norms.npy", "trees.ann", "projection.npy")
 TAIL_NAMES = ("tail_vectors", "tail_rows")
 ROUTES = ("auto", "annoy", "exact")
 
@@ -62,7 +63,9 @@ class Index:
         self._tail_rows = np.asarray(self._load(files["tail_rows"])) if "tail_rows" in files else self._rows[:0]
         self._norms = np.asarray(self._load(files["norms"]))
         self._tail_norms = compute_squared_norms(self._tail_vectors)
-        self._trees = load_trees(self.directory / files["trees"]["name"], self.dimension)
+        projection = np.asarray(self._load(files["projection"])) if "projection" in files else None
+        self._source = TreeSource(self._vectors, projection)
+        self._trees = load_trees(self.directory / files["trees"]["name"], self._source.dimension)
         if self._trees.get_n_items() != len(self._rows):
             raise IndexMismatch(
                 f"{files['trees']['name']} holds {self._trees.get_n_items()} items instead of {len(self._rows)}; "
@@ -164,18 +167,20 @@ class Index:
         wanted = min(k, allowed)
         # where only a share may be returned, look further from the start; a fair guess, doubled until it suffices
         share = max(allowed / merged, 1e-9) if merged else 1.0
-        number, search_k = int(np.ceil(wanted / share)) + 16, int(np.ceil(self.manifest["search_k"] / share))
-        found = np.empty(0, np.int64)
+        reach = int(self.manifest.get("reach", 1))
+        kept = min(reach * wanted + 16, allowed)
+        number, search_k = int(np.ceil(kept / share)), int(np.ceil(self.manifest["search_k"] / share))
+        found, projected = np.empty(0, np.int64), self._source.project(vector)
         while wanted:
             number = min(number, merged)
-            found = propose(self._trees, vector, number, max(search_k, number))
+            found = propose(self._trees, projected, number, max(search_k, number))
             found = found if mask is None else found[mask[found]]
-            if len(found) >= wanted:
+            if len(found) >= kept:
                 break
             if number == merged:  # every item was asked for and Annoy still held some back
                 return self._search_exactly(vector, k, mask)
             number, search_k = number * 2, search_k * 2
-        return self._rank(vector, k, np.concatenate([found[: k + 16], self._search_tail(vector, k, mask)]))
+        return self._rank(vector, k, np.concatenate([found[:kept], self._search_tail(vector, k, mask)]))
 
     def _search_tail(self, vector: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
         merged = len(self._rows)
@@ -215,12 +220,15 @@ class Index:
             raise IndexMismatch("A catalogue row stands twice; give every row one vector.")
         directory = Path(directory)
         with make_aside(directory) as aside:
-            copy_vectors(vectors, rows, aside / "vectors.npy")
+            copy_vectors(vectors, rows, aside / "vectors.npy", progress)
             mapped = np.load(aside / "vectors.npy", mmap_mode="r")
             norms = compute_squared_norms(mapped)
             np.save(aside / "rows.npy", rows)
             np.save(aside / "norms.npy", norms)
-            choice = choose_trees(mapped, aside / "trees.ann", seed, recall_target, progress=progress)
+            source = TreeSource(mapped, find_directions(mapped, seed))
+            if source.projection is not None:
+                np.save(aside / "projection.npy", source.projection)
+            choice = choose_trees(source, aside / "trees.ann", seed, recall_target, progress=progress)
             manifest = choice.recall.as_dict() | {
                 "format": FORMAT,
                 "kind": "annoy",
@@ -230,8 +238,13 @@ class Index:
                 "seed": seed,
                 "trees": choice.trees,
                 "search_k": choice.search_k,
+                "reach": choice.reach,
                 "made_from": dict(made_from),
-                "files": {Path(name).stem: adopt_file(directory, aside / name) for name in MERGED_FILES},
+                "files": {
+                    Path(name).stem: adopt_file(directory, aside / name)
+                    for name in MERGED_FILES
+                    if (aside / name).exists()
+                },
             }
         return cls(directory, publish_manifest(directory, manifest))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import PathLike, read_json, reading_own, sha256_of_bytes, sha256_of_file, write_json_atomically
+from icbir_core.types import Progress
 
 FORMAT = 1
 HASH_AT_OPEN = 256 * 1024 * 1024
@@ -108,7 +109,7 @@ class Selection:
         return found
 
 
-def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike) -> None:
+def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike, progress: Progress | None = None) -> None:
     """Write `vectors` as float32 .npy, 1,024 at a time. Raises `IndexMismatch` naming the row with a bad value."""
     target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=tuple(vectors.shape))
     for start in range(0, len(rows), 1024):
@@ -121,6 +122,8 @@ def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike) -> None:
                 "command again."
             )
         target[start : start + len(block)] = block
+        if progress is not None:
+            progress(start + len(block), len(rows), "copying vectors")
     target.flush()
 
 

@@ -10,7 +10,7 @@ import pytest
 from annoy import AnnoyIndex
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.retrieval import index_files
+from icbir_core.retrieval import annoy_trees, index_files
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.search_index import Eligible
 
@@ -70,6 +70,54 @@ def test_annoy_and_exact_agree_and_recall_is_as_promised(index, vectors):
         agreements.append(len(set(proposed) & set(exact)) / 10)
         np.testing.assert_allclose(near[np.isin(proposed, exact)], true[np.isin(exact, proposed)], rtol=1e-12)
     assert np.mean(agreements) >= 0.97  # new queries: below the promise for the catalogue's own cases, but near it
+
+
+def make_long_vectors(number: int) -> np.ndarray:
+    """In 300 numbers, of which some 20 directions hold nearly all."""
+    generator = np.random.default_rng(7)
+    inner = generator.normal(size=(number, 20)) @ generator.normal(size=(20, 300))
+    return (inner + 0.1 * generator.normal(size=(number, 300))).astype("f4")
+
+
+def test_long_vectors_are_proposed_by_their_directions_and_ranked_whole(tmp_path, monkeypatch):
+    """The file over all of them is built once; the number of trees was chosen on a sample."""
+    monkeypatch.setattr(annoy_trees, "TRIAL", 1500)
+    built, build = [], annoy_trees.build_trees
+    monkeypatch.setattr(
+        annoy_trees, "build_trees", lambda source, *more: (built.append(len(source.vectors)), build(source, *more))
+    )
+    vectors, told = make_long_vectors(4000), []
+    index = Index.build(tmp_path, vectors, np.arange(4000), MADE_FROM, progress=lambda *words: told.append(words))
+    assert built.count(4000) == 1 and set(built) == {1500, 4000}
+    assert (4000, 4000, "copying vectors") in told and (4000, 4000, "preparing the trees") in told
+    assert index.manifest["recall_at_10"] >= 0.99 and index.manifest["files"]["projection"]["bytes"] > 128 * 300 * 4
+    assert index.manifest["files"]["trees"]["bytes"] < 0.8 * vectors.nbytes
+    shared = []
+    for query in make_long_vectors(4040)[4000:]:
+        found, best = index.search(query, 10, route="annoy"), index.search(query, 10, route="exact")
+        expected = np.argsort(np.linalg.norm(vectors.astype("f8") - query, axis=1), kind="stable")[:10]
+        assert best.rows.tolist() == expected.tolist()
+        np.testing.assert_array_equal(found.distances, index.measure(query, found.rows))
+        shared.append(len(set(found.rows) & set(best.rows)) / 10)
+    assert np.mean(shared) >= 0.97
+
+
+def test_where_no_setting_reaches_the_target_every_vector_is_ranked(tmp_path, monkeypatch):
+    """Directions that say nothing of the distances: all noise, and as many directions as it takes to miss it."""
+    monkeypatch.setattr(annoy_trees, "DIRECTIONS", 2)
+    monkeypatch.setattr(annoy_trees, "REACH", (1,))
+    vectors = np.random.default_rng(3).normal(size=(900, 40)).astype("f4")
+    index = Index.build(tmp_path, vectors, np.arange(900), MADE_FROM)
+    assert index.manifest["reach"] == 900 and index.manifest["recall_at_10"] == 1.0
+    for query in np.random.default_rng(4).normal(size=(5, 40)).astype("f4"):
+        assert index.search(query, 10).rows.tolist() == index.search(query, 10, route="exact").rows.tolist()
+
+
+def test_an_index_that_was_built_before_directions_still_opens(copied):
+    manifest = json.loads((copied / "manifest.json").read_text())
+    del manifest["reach"]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    assert Index.open(copied).search(make_vectors(1, seed=9)[0], 5).route == "annoy"
 
 
 def test_every_case_finds_itself_at_distance_zero(index, vectors, rows):

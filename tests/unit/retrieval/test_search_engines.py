@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.retrieval import vector_index
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.vector_index import VectorIndex
@@ -32,6 +33,7 @@ def engine(request):
     server = request.getfixturevalue("vector_server")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ICBIR_DATABASE_URL", server.create_database("engines"))
+        patch.setattr(vector_index, "SAMPLE", 50)
         yield VectorIndex
 
 
