@@ -37,7 +37,8 @@ _NO_PART = re.compile(rf"{_PATIENT.pattern}|\.", re.IGNORECASE)
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is the path below the data set's folder without its ending, "/" as "_"."""
-    finders = [FileFinder(folder) for folder in _list_parts(Path(options.images))]
+    whole = FileFinder(options.images)
+    finders = [whole, *(FileFinder(part) for part in _list_parts(whole.root) if whole.holds(part))]
     for row in read_table(options.labels, ("Path", "Frontal/Lateral", "AP/PA", *LABELS), "chexpert"):
         if isinstance(row, SkippedRow):
             yield row
@@ -67,13 +68,12 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
 
 
 def _list_parts(images: Path, depth: int = 2) -> list[Path]:
-    """The folder, and those below it that may hold a part of the set, whatever they are called, as deep as archives
-    nest them."""
+    """The folders that may hold a part of the set, whatever they are called, as deep as archives nest them."""
     try:
         below = sorted(one for one in images.iterdir() if not _NO_PART.match(one.name) and one.is_dir())
     except OSError:
         below = []
-    return [images, *(part for folder in below if depth for part in _list_parts(folder, depth - 1))]
+    return [part for folder in below if depth for part in (folder, *_list_parts(folder, depth - 1))]
 
 
 def read_states(row: Mapping[str, str]) -> dict[str, FindingState] | str:

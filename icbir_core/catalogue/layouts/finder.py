@@ -71,6 +71,13 @@ class FileFinder:
         """Whether the table's path is relative to the folder, not whole on some machine."""
         return _ABSOLUTE.match(name.replace("\\", "/")) is None
 
+    def holds(self, path: PathLike) -> bool:
+        """Whether a path lies below the folder, links followed."""
+        try:
+            return Path(path).resolve().is_relative_to(self._resolved)
+        except (OSError, RuntimeError, ValueError):
+            return False
+
     def check(self, file: PathLike) -> str | None:
         """Why a file below the folder is not to be opened (a sentence), or None: a link out of it, or no plain file."""
         try:

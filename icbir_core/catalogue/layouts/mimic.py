@@ -50,7 +50,7 @@ def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
                 patient=f"mimic:{subject}" if subject else None,
                 findings=states,
                 view=parse_view(row["ViewPosition"]),
-                report=_read_report(file.parent.with_suffix(".txt")),
+                report=_read_report(finder, file.parent.with_suffix(".txt")),
             )
 
 
@@ -73,7 +73,8 @@ def _store_labels(path: PathLike | None) -> sqlite3.Connection:
 def _find_metadata(table: PathLike | None) -> Path:
     # Without a table the reading of the labels has failed before.
     labels = Path(table or "")
-    found = sorted(labels.parent.glob("mimic-cxr-*-metadata.csv*"))
+    beside = FileFinder(labels.parent or ".")
+    found = [one for one in sorted(labels.parent.glob("mimic-cxr-*-metadata.csv*")) if beside.holds(one)]
     if not found:
         raise CatalogueError(
             f"There is no 'mimic-cxr-2.0.0-metadata.csv.gz' beside '{labels.name}'; put it into that folder."
@@ -81,5 +82,8 @@ def _find_metadata(table: PathLike | None) -> Path:
     return found[-1]
 
 
-def _read_report(path: Path) -> str | None:
-    return parse_text(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+def _read_report(finder: FileFinder, path: Path) -> str | None:
+    """The text of a report; None where there is none, or a link leads out of the folder: it would be shown."""
+    if not path.is_file() or finder.check(path) is not None:
+        return None
+    return parse_text(path.read_text(encoding="utf-8", errors="replace"))

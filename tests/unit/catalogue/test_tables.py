@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -358,3 +359,36 @@ def test_vindr_of_the_test_part_names_no_reader(tmp_path):
     wrong = write_table(tmp_path / "wrong.csv", "image_id,ward\nimg0,1")
     with pytest.raises(CatalogueError, match="neither the column 'class_name' nor a column a finding"):
         read("vindr", tmp_path, wrong)
+
+
+def test_no_file_of_a_data_set_is_read_through_a_link_that_leads_out(tmp_path):
+    outside, images = tmp_path / "outside", tmp_path / "set" / "images"
+    study = images / "files" / "p10" / "p10000032"
+    write_film(study / "s50414267" / "a.jpg")
+    (outside / "patient00001").mkdir(parents=True)
+    (outside / "secret.txt").write_text("root:x:0:0")
+    (study / "s50414267.txt").symlink_to(outside / "secret.txt")
+    labels = CHEXPERT.split("AP/PA,")[1]
+    (tmp_path / "set" / "chexpert.csv").write_text(f"subject_id,study_id,{labels}\n10000032,50414267{',' * 14}\n")
+    metadata = "dicom_id,subject_id,study_id,ViewPosition\na,10000032,50414267,PA\n"
+    (outside / "metadata.csv").write_text(metadata)
+    linked = tmp_path / "set" / "mimic-cxr-2.0.0-metadata.csv"
+    linked.symlink_to(outside / "metadata.csv")
+    with pytest.raises(CatalogueError, match="There is no"):
+        read("mimic", images, tmp_path / "set" / "chexpert.csv")
+    linked.unlink()
+    linked.write_text(metadata)
+    cases, _ = read("mimic", images, tmp_path / "set" / "chexpert.csv")
+    assert [(case.case_id, case.report) for case in cases.values()] == [("a", None)]
+    (study / "s50414267.txt").unlink()
+    (study / "s50414267.txt").write_text("No effusion.")
+    assert read("mimic", images, tmp_path / "set" / "chexpert.csv")[0]["a"].report == "No effusion."
+
+    write_film(outside / "train" / "patient00001" / "view1_frontal.jpg")
+    (images / "part 2").symlink_to(outside)
+    name = "CheXpert-v1.0/train/patient00001/view1_frontal.jpg"
+    table = write_table(tmp_path / "c.csv", f"{CHEXPERT}\n{name},Male,50,Frontal,PA{',' * 14}\n")
+    assert read("chexpert", images, table)[0] == {}
+    (images / "part 2").unlink()
+    shutil.copytree(outside, images / "part 2")
+    assert len(read("chexpert", images, table)[0]) == 1
