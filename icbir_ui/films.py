@@ -204,6 +204,11 @@ def list_held() -> dict[str, str]:
     return number_equals({key: film.entry for key, film in state.get(Key.FILMS, {}).items()})
 
 
+def are_new(files: list[UploadedFile]) -> bool:
+    """Whether any of these files was not read before."""
+    return not {file.file_id for file in files} <= set(state.get(Key.TAKEN, ()))
+
+
 def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
     """Read what was dropped; the sentences about what could not be read or is not held. The first new film becomes the
     current one.

@@ -14,8 +14,7 @@ from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.export.dicom import show_dicom
 from icbir_ui.films import Film, case_picture
-from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_facts
-from icbir_ui.model_cards import describe_training
+from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_background
 from icbir_ui.pacs.beside import show_beside
 from icbir_ui.pacs.opening import show_opening
 from icbir_ui.search import gate, ratings, refining
@@ -50,15 +49,18 @@ def draw() -> None:
         return
     st.empty()  # in the place of the first page, whose films would stay while the search runs
     row = st.container(key="search_room", horizontal=True, vertical_alignment="center", gap="small")
-    with row.popover("Film", key=f"film_{film.key[:12]}"):  # shut again by another film
-        offer_films(workspace)
+    menu = row.popover("Film", key=f"film_{film.key[:12]}")  # shut again by another film
     fresh = (state.get(Key.RANKING) or (None,))[0] != film.key  # of the same film the former cases stay meanwhile
     drawer, about, export, steps, word = (empty_for_another(row.container(width="content"), fresh) for _ in range(5))
     above, place, below = (empty_for_another(st.container(), fresh) for _ in range(3))
+    with menu:
+        offer_films(workspace, (drawer, about, export, steps, word, above, place, below))
     if gate.is_withheld(film):
         state.put(Key.RANKING, None)
         with above.container():
             gate.show_band(film)
+        with word:
+            show_word()
         return show_alone(film, place, plain=True)
     with row, passing_word() as tell:
         if fresh:
@@ -125,7 +127,7 @@ def draw() -> None:
     with below.container():
         show_beside(film)
     with about.popover("About this film"):
-        show_background(film, service, ranking.target)
+        show_background(film, workspace, ranking.target)
 
 
 def show_alone(film: Film, place: Any, plain: bool = False) -> None:
@@ -136,16 +138,6 @@ def show_alone(film: Film, place: Any, plain: bool = False) -> None:
             ViewerOptions(memory=VIEWER, room=True),
             Key.FILM_VIEWER.value,
         )
-
-
-def show_background(film: Film, service: shared.SearchService, target: str) -> None:
-    """Every fact of the film, and what the classifier was trained on."""
-    from icbir_core.radiograph.facts import describe_facts
-
-    show_facts(describe_facts(film.radiograph))
-    with st.expander("What the probabilities rest on"):
-        for line in describe_training(service.workspace, target):
-            st.markdown(line)
 
 
 run_page("Search", draw, heading=False)

@@ -10,9 +10,12 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from icbir_core.catalogue.workspace import Workspace
 from icbir_ui.errors import escape_markdown, shielded
+from icbir_ui.films import Film
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.frame.signing_in import let_in
+from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.pacs.sender import resume_sending
 from icbir_ui.search.address import restore_search, write_search
@@ -123,3 +126,13 @@ def show_facts(facts: Sequence[tuple[str, str]]) -> None:
     """Label and text in rows. As plain HTML, because `st.table` makes the browser fetch a megabyte of program first."""
     rows = "".join(f'<tr><th scope="row">{escape(label)}</th><td>{escape(text)}</td></tr>' for label, text in facts)
     st.html(f'<table class="icbir-facts">{rows}</table>')
+
+
+def show_background(film: Film, workspace: Workspace, target: str) -> None:
+    """Every fact of the film, and what the classifier was trained on."""
+    from icbir_core.radiograph.facts import describe_facts
+
+    show_facts(describe_facts(film.radiograph))
+    with st.expander("What the probabilities rest on"):
+        for line in describe_training(workspace, target):
+            st.markdown(line)

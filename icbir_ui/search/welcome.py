@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.catalogue.listing import Order
 from icbir_core.catalogue.workspace import Workspace
@@ -44,22 +46,29 @@ def _make_thumbnail(path: str, changed: float) -> str | None:
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", small)[1].tobytes()).decode()
 
 
-def drop_films(workspace: Workspace, key: str) -> None:
-    """The upload field. Any file name: most films from an archive have no ending."""
+def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] = ()) -> None:
+    """The upload field. Any file name: most films from an archive have no ending.
+
+    places : what shows the former film, which goes before a new one is read; the page is then drawn anew.
+    """
     dropped = st.file_uploader(
         "Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip",
         type=None,
         accept_multiple_files=True,
         key=key,
     )
+    if not films.are_new(dropped):
+        return
+    for place in places:
+        place.empty()
     before = state.get(Key.CURRENT)
-    faults = films.take_uploads(workspace, dropped or [])
+    with st.spinner("Reading …"):
+        faults = films.take_uploads(workspace, dropped)
     if faults:
         state.put(Key.WORD, "\n\n".join(faults))
-    if state.get(Key.CURRENT) != before:
+    if places or state.get(Key.CURRENT) != before:
         st.rerun()  # what was wrong is said by the page that comes
-    if faults:
-        show_word()
+    show_word()
 
 
 def show_word(again: bool = False) -> None:
@@ -131,9 +140,12 @@ def _take_held() -> None:
     films.choose(state.get(Key.FILMS, {})[state.get(Key.SESSION_FILM)])
 
 
-def offer_films(workspace: Workspace) -> None:
-    """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name."""
-    drop_films(workspace, "upload_another")
+def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
+    """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name.
+
+    places : what shows the film that is current.
+    """
+    drop_films(workspace, "upload_another", places)
     held = films.list_held()
     if len(held) > 1:
         state.put(Key.SESSION_FILM, state.get(Key.CURRENT))

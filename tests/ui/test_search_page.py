@@ -9,11 +9,12 @@ import zipfile
 from dataclasses import replace
 
 import pytest
+import streamlit as st
 
 from icbir_core.errors import RetrievalError
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.study.rating import SEARCH
-from icbir_ui import shared
+from icbir_ui import films, shared
 from icbir_ui.state import NOTICE
 from icbir_ui.viewer import component
 from tests.helpers import fakes
@@ -58,6 +59,41 @@ def test_upload_without_ending_gives_results(open_page):
     assert len(page.case_ids) == 8
     assert page.case_ids[0] == "case_003", "the same film must come first"
     assert page.data["answer"]["question"] == "Effusion stands out"
+
+
+def list_places(node, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], str]:
+    """Where on the page each element stands, and of which kind it is."""
+    if not getattr(node, "children", None):
+        return {path: node.type}
+    children = node.children.items()
+    return {place: kind for at, child in children for place, kind in list_places(child, (*path, at)).items()}
+
+
+def test_nothing_of_the_former_film_stays_while_another_is_read(searched, monkeypatch):
+    shown = list_places(searched.app.main)
+    monkeypatch.setattr(films, "take_uploads", lambda *given: st.stop())  # as far as the page comes before it reads
+    searched.app.file_uploader[0].set_value(("IM1", encode_lossless(fakes.make_radiograph(3)), "image/png"))
+    searched.app.run()
+    reading = list_places(searched.app.main)
+    menu = next(place[:2] for place, kind in shown.items() if kind == "file_uploader")
+    foot = max(place[0] for place in shown)
+    former = [
+        place for place, kind in shown.items() if menu[0] <= place[0] < foot and place[:2] != menu and kind != "empty"
+    ]
+    assert "bidi_component" in {shown[place] for place in former}, "the viewer is among them"
+    # A browser keeps what nothing has taken the place of, until the page has run through.
+    ends = {
+        place: next((place[:end] for end in range(1, len(place) + 1) if place[:end] in reading), ()) for place in former
+    }
+    assert {reading.get(end) for end in ends.values()} == {"empty"}
+
+
+def test_a_file_that_is_no_film_leaves_the_former_one_and_is_told(searched):
+    former = searched.data["about"]
+    searched.app.file_uploader[0].set_value(("notes.txt", b"no film", "text/plain"))
+    searched.run()
+    assert "notes.txt: This is no PNG, JPEG or DICOM film" in searched.text()
+    assert searched.data["about"] == former and len(searched.case_ids) == 8
 
 
 def test_zip_of_films_and_a_damaged_file(open_page):
