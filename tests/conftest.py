@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import os
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Several of these processes run at once, and each library would take all cores for itself. Before any of them is
-    # imported, also by a program that a test starts.
-    for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ.setdefault(_name, "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import tests.helpers.environment  # noqa: F401 (before the libraries that it tells how many cores to take)
 from tests.helpers.orthanc import archive, archive_films, empty_archive
 from tests.helpers.postgres import database_url, postgres, vector_server, vector_url
 

@@ -102,7 +102,8 @@ def convert_published(network: PublishedNetwork, source: PathLike, target: PathL
             f"changed the file, delete {manifest_path(target).name}, else fetch it again."
         )
     if found == recorded and target.is_file():
-        return Classifier.load(target)  # converted before: it keeps its hash, and what was made from it stays valid
+        # converted before: it keeps its hash, and what was made from it stays valid
+        return Classifier.load(target, when_needed=True)
     model = build_from_weights(read_torch_weights(source), list(network.outputs.values()))
     manifest = {
         "kind": "classifier",

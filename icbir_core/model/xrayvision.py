@@ -88,6 +88,7 @@ def build_from_weights(weights: Mapping[str, np.ndarray], outputs: Sequence[int]
     rows = weights.get("classifier.bias", weights.get("module.classifier.bias"))
     if rows is None or max(outputs) >= len(rows):
         raise ModelError("The file is not of TorchXRayVision's DenseNet-121: its last layer is missing or too small.")
+    converted = convert_weights(weights, outputs)  # first: it takes no time to see that a file is of another network
     model = build_network("densenet121", len(outputs), SIZE)
-    load_matching_weights(model, convert_weights(weights, outputs), strict=True)
+    load_matching_weights(model, converted, strict=True)
     return model

@@ -191,7 +191,7 @@ def test_an_earlier_catalogue_opens_and_keeps_its_hash(tmp_path):
 
 
 def test_an_earlier_catalogue_may_be_opened_by_many_at_once(tmp_path):
-    for number in range(20):
+    for number in range(10):
         path = tmp_path / f"{number}.db"
         write_earlier_catalogue(path)
         start = threading.Barrier(8)

@@ -43,16 +43,16 @@ def test_interval_resamples_patients_not_films():
 
 
 def test_the_interval_is_that_of_patients_drawn_again_and_again():
-    """The slow way: draw 30 patients with replacement, score their films, 2,000 times over."""
+    """The slow way: draw 30 patients with replacement, score their films, 500 times over."""
     random = np.random.default_rng(4)
     labels = (random.random(60) > 0.5).astype(float)
     scores = np.round(random.random(60) + 0.3 * labels, 1)
     patients = np.repeat(np.arange(30), 2)
-    drawn = random.integers(0, 30, (2000, 30))
+    drawn = random.integers(0, 30, (500, 30))
     films = [np.concatenate([np.flatnonzero(patients == patient) for patient in one]) for one in drawn]
     low, high = np.nanpercentile([compute_auroc(labels[rows], scores[rows]) for rows in films], [2.5, 97.5])
     found = score_finding(labels, scores, [str(patient) for patient in patients], repeats=2000)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
 
 
 def test_one_class_gives_no_score():

@@ -115,7 +115,7 @@ def test_float16_scales_the_loss_and_its_steps_are_taken(tmp_path, monkeypatch):
     """Unscaled, the smallest gradients of a float16 layer are zero; scaled too far, the step is left out."""
     steppers = []
     monkeypatch.setattr(training, "write_checkpoint", lambda *words: steppers.append(words[-1]))
-    recipe = Recipe(batch_size=4, epochs=6, patience=None, augmentation=None)
+    recipe = Recipe(batch_size=4, epochs=2, patience=None, augmentation=None)
     start = training.NetworkStart("densenet_small", 32, "none", policy="mixed_float16")
     result = training.train(make_set(), recipe, tmp_path, start)
     assert isinstance(steppers[-1], keras.optimizers.LossScaleOptimizer) and int(steppers[-1].iterations) > 0
