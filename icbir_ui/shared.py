@@ -16,6 +16,7 @@ import streamlit as st
 from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.workspace import MANIFEST
 from icbir_core.errors import ServerBusy, WorkspaceError
 from icbir_core.retrieval.target_files import IndexState
@@ -66,6 +67,18 @@ def _open_ratings(target: str) -> RatingsStore:
 def open_ratings() -> RatingsStore:
     """The ratings of this workspace (or of the database that ICBIR_RATINGS names). Raises `StudyError`."""
     return _open_ratings(get_environment("RATINGS") or str(find_workspace_path() / RATINGS_FILE))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_folders(target: str) -> FolderStore:
+    return FolderStore.open(target)
+
+
+def open_folders() -> FolderStore:
+    """The saved cases of this workspace; in the database of the ratings, where ICBIR_RATINGS names one by its URL.
+    Raises `CatalogueError`."""
+    named = get_environment("RATINGS") or ""
+    return _open_folders(named if "://" in named else str(find_workspace_path() / FOLDERS_FILE))
 
 
 def open_retriever(workspace: Workspace) -> Retriever:

@@ -107,6 +107,11 @@ class Key(StrEnum):
     CHOSEN_CASE = "chosen_case"
     LEADS_TO = "leads_to"
     OUTSIDE = "case_outside"
+    FOLDER = "folder"
+    FOLDER_TAKEN = "folder_of_address"
+    FOLDER_ROWS = "folder_rows"
+    SAVED_CASE = "saved_case"
+    TAKEN_OUT = "taken_out"
     OWN_PRESENT = "own_film_present"
     OWN_ABSENT = "own_film_absent"
     OUTSIDE_VIEWER = "outside_viewer"
@@ -119,6 +124,7 @@ PARAMETER_FILM = "film"
 PARAMETER_CASE = "case"
 PARAMETER_SEARCH = "search"
 PARAMETER_STUDY = "study"
+PARAMETER_FOLDER = "folder"
 
 
 def get(key: Key, default: Any = None) -> Any:

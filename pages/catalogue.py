@@ -12,9 +12,10 @@ from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.listing import Summary
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import find_title
-from icbir_ui import charts, films, shared
+from icbir_ui import charts, films, shared, state
 from icbir_ui.catalogue.adding import show_adding
 from icbir_ui.catalogue.browsing import show_list
+from icbir_ui.catalogue.folders import show_folders, take_folder
 from icbir_ui.catalogue.placing import list_placeable_methods, place_catalogue
 from icbir_ui.catalogue.removing import show_removing
 from icbir_ui.catalogue.selected import show_selected
@@ -29,11 +30,14 @@ def draw() -> None:
     service, workspace = shared.open_service(), shared.open_workspace()
     parts: dict[str, Callable[[], None]] = {
         "List": partial(show_list, workspace),
+        "Folders": partial(show_folders, service, workspace),
         "Overview": partial(show_counts, workspace),
         "Embeddings": partial(show_embeddings, service, workspace),
         "Add films": partial(show_adding, service, workspace),
         "Remove or restore": partial(show_removing, service, workspace),
     }
+    if take_folder():  # a link opens its part
+        state.put(Key.CATALOGUE_PART, "Folders")
     tabs = st.tabs(list(parts), key=Key.CATALOGUE_PART.value, on_change="rerun")
     for tab, show in zip(tabs, parts.values(), strict=True):
         if tab.open:  # only what is seen costs time

@@ -12,6 +12,7 @@ from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.types import Ranking
 from icbir_ui import access, films, shared, state
 from icbir_ui.catalogue.outside import show_outside
+from icbir_ui.catalogue.saving import offer_saving
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
@@ -90,6 +91,7 @@ def draw() -> None:
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
     show_pair(service, workspace, film, ranking, place, shown, method)
+    offer_saving(hit.case.case_id, "compare")
 
 
 def _step(by: int, count: int) -> None:

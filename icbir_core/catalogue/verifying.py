@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import IcbirError
@@ -19,7 +20,7 @@ from icbir_core.types import Case, Progress
 
 # So many examples are named; the count is always whole.
 _EXAMPLES = 5
-DATABASES = ("catalogue.db", "ratings.db")
+DATABASES = ("catalogue.db", "ratings.db", FOLDERS_FILE)
 
 
 @dataclass(frozen=True)

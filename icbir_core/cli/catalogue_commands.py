@@ -160,9 +160,10 @@ def erase(
     sure: Annotated[bool, typer.Option("--sure", help="Erase; without it, only say what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase cases for good, from films, catalogue, maps, embeddings, indexes and ratings, and search every byte for
-    what is left. Stop the server before; run `index` after."""
+    """Erase cases for good, from films, catalogue, maps, embeddings, indexes, ratings and folders, and search every
+    byte for what is left. Stop the server before; run `index` after."""
     from icbir_core.catalogue import Workspace
+    from icbir_core.catalogue.folders import FOLDERS_FILE, erase_from_folders
     from icbir_core.errors import CatalogueError, WorkspaceError
     from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
     from icbir_core.plurals import count_of
@@ -183,6 +184,7 @@ def erase(
         return
     record_audit(opened, "erased", *(("case", name) for name in names))
     changed = erase_from_ratings(opened.path / RATINGS, erasure.names)
+    erase_from_folders(opened.path / FOLDERS_FILE, names)
     erase_from_workspace(opened, erasure)
     files, size, left = find_remains(opened, erasure)
     lines = [f"{count_of(len(names), 'case')} erased; {count_of(changed, 'rating or study', 'ratings and studies')} "

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
 from icbir_core.catalogue.workspace import MANIFEST, SALT, Workspace
 from icbir_core.errors import WorkspaceError
@@ -70,7 +71,7 @@ def back_up(
             _copy_log(workspace.path / name, aside)
         with workspace.lock("manifest"):
             write_bytes_atomically(aside / MANIFEST, (workspace.path / MANIFEST).read_bytes())
-        done = {CATALOGUE, RATINGS, HEAD, MANIFEST, *_LOG}
+        done = {CATALOGUE, RATINGS, FOLDERS_FILE, HEAD, MANIFEST, *_LOG}
         others = [name for name in _list_files(workspace.path) if name not in done]
         _copy_files(workspace.path, aside, others, link, progress)
         names = _list_files(aside)
@@ -155,7 +156,7 @@ def _written_aside(folder: Path) -> Iterator[Path]:
 
 def _copy_databases(workspace: Workspace, aside: Path) -> None:
     """The databases as they are at one moment, and the head of the ratings as the copy's own."""
-    for name in (RATINGS, CATALOGUE):
+    for name in (RATINGS, CATALOGUE, FOLDERS_FILE):
         if not (workspace.path / name).is_file():
             continue
         with (

@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from icbir_core.catalogue import schema as catalogue_schema
+from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
+from icbir_core.catalogue.folders import VERSION as FOLDERS_VERSION
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.files import reading_own
 from icbir_core.keeping.backup import CATALOGUE, RATINGS
@@ -24,7 +26,7 @@ class Migration:
 
 
 def migrate_workspace(workspace: Workspace) -> list[Migration]:
-    """Bring both databases to this version, and say from which; one that is of it stays as it is.
+    """Bring all databases to this version, and say from which; one that is of it stays as it is.
 
     Each is changed in one transaction. Raises `CatalogueError` or `StudyError` for a newer version, which is refused.
     """
@@ -37,6 +39,10 @@ def migrate_workspace(workspace: Workspace) -> list[Migration]:
         before = _read_version(workspace, RATINGS)
         RatingsStore.open(workspace.path / RATINGS).close()
         found.append(Migration(RATINGS, before, ratings_schema.VERSION))
+    if (workspace.path / FOLDERS_FILE).is_file():
+        before = _read_version(workspace, FOLDERS_FILE)
+        FolderStore.open(workspace.path / FOLDERS_FILE).close()
+        found.append(Migration(FOLDERS_FILE, before, FOLDERS_VERSION))
     return found
 
 

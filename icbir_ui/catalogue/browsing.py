@@ -12,6 +12,7 @@ from icbir_core.catalogue.listing import ListFilter, Order
 from icbir_core.plurals import count_of
 from icbir_ui import access, films, state
 from icbir_ui.catalogue.rows import CHOSEN, count_unmade, make_row, show_rows
+from icbir_ui.catalogue.saving import offer_saving
 from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
@@ -65,6 +66,7 @@ def show_list(workspace: Workspace) -> None:
         if chosen is None:
             st.caption("Click a case to see its film and its report here.")
         else:
+            offer_saving(chosen, "list")
             if text := find_text(workspace.catalogue.get(chosen)):
                 with st.container(height=TALLEST if len(text[1]) > LONG else "content", border=False):
                     st.markdown(f"**{text[0]}**")

@@ -129,7 +129,7 @@ def _draw(
     return sides, film, _encode(attach_legend(overlay, style, maps.scale))
 
 
-def _try_draw(read: Callable[[], Radiograph], *given: Any) -> tuple[tuple[str, ...], _Drawn]:
+def try_draw(read: Callable[[], Radiograph], *given: Any) -> tuple[tuple[str, ...], _Drawn]:
     """The sentence that stands in place of the picture (none where it can be drawn), and what `_draw` gives."""
     try:
         return (), _draw(read(), *given)
@@ -158,7 +158,7 @@ def gather_report(
     region : what of the query was searched with, drawn on its pictures.
     """
     windows = view.get("panes", {})
-    fault, drawn = _try_draw(lambda: film.radiograph, maps.query, maps, windows.get("query"), view, region)
+    fault, drawn = try_draw(lambda: film.radiograph, maps.query, maps, windows.get("query"), view, region)
     query = Picture(
         film.title,
         (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *fault),
@@ -169,7 +169,7 @@ def gather_report(
         case = hit.case
         found = maps.cases.get(case.case_id)
         read = partial(read_case_radiograph, workspace, case)
-        fault, drawn = _try_draw(read, found, maps, windows.get(case.case_id), view)
+        fault, drawn = try_draw(read, found, maps, windows.get(case.case_id), view)
         hits.append(
             Picture(
                 f"{hit.rank} · {case.case_id}",

@@ -6,6 +6,7 @@ Where a sign stands as its code point, because the fonts lack it, the report say
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -18,6 +19,7 @@ from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleD
 
 from icbir_ui.export.content import Picture, Report
 from icbir_ui.export.letters import BOLD, PLAIN, is_spelt, register_letters, spell
+from icbir_ui.export.teaching import TeachingFile
 from icbir_ui.state import NOTICE
 
 WIDTH = A4[0] - 36 * mm - 12  # a frame keeps six points free on either side
@@ -65,10 +67,14 @@ def _safe(text: str) -> str:
 
 def _has_spelt(report: Report) -> bool:
     """True where the report holds a sign that the fonts lack."""
-    texts = [text for one in (report.query, *report.hits) for text in (one.title, *one.lines, one.text or "")]
+    texts = _list_texts((report.query, *report.hits))
     texts += [part for row in (*report.settings, *report.versions) for part in row]
     texts += [name for name, _, _ in report.probabilities] + [report.share, *report.warnings, *report.cautions]
     return any(is_spelt(text) for text in texts)
+
+
+def _list_texts(pictures: Iterable[Picture]) -> list[str]:
+    return [text for one in pictures for text in (one.title, *one.lines, one.text or "")]
 
 
 def _tabulate(rows: list[tuple[str, str]]) -> Table:
@@ -103,13 +109,27 @@ def write_pdf(report: Report) -> bytes:
     return _build(story)
 
 
+def write_teaching_pdf(file: TeachingFile) -> bytes:
+    """The teaching file as the bytes of a PDF."""
+    register_letters()
+    story: list[Flowable] = [
+        Paragraph(_safe(file.title), _TITLE),
+        Paragraph(_safe(f"{file.made} · ICBIR {file.version} · {file.small}"), _QUIET),
+        Paragraph(_safe(file.notice), _NOTICE),
+    ]
+    if any(is_spelt(text) for text in [file.title, *_list_texts(file.pictures)]):
+        story.append(Paragraph(SPELT, _QUIET))
+    story += [_lay_out(one, 90 * mm) for one in file.pictures]
+    return _build(story, file.title)
+
+
 def write_sentence(text: str) -> bytes:
     """A PDF that says one sentence."""
     register_letters()
     return _build([Paragraph(_safe(text), _TEXT)])
 
 
-def _build(story: list[Flowable]) -> bytes:
+def _build(story: list[Flowable], title: str = "ICBIR search") -> bytes:
     """The PDF of these parts in order, with the notice at the foot of every page."""
 
     def foot(canvas: Any, document: Any) -> None:
@@ -121,6 +141,6 @@ def _build(story: list[Flowable]) -> bytes:
 
     buffer = io.BytesIO()
     margin = {"leftMargin": 18 * mm, "rightMargin": 18 * mm, "topMargin": 16 * mm, "bottomMargin": 18 * mm}
-    document = SimpleDocTemplate(buffer, pagesize=A4, title="ICBIR search", author="ICBIR", **margin)
+    document = SimpleDocTemplate(buffer, pagesize=A4, title=title, author="ICBIR", **margin)
     document.build(story, onFirstPage=foot, onLaterPages=foot)
     return buffer.getvalue()

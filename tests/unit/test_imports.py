@@ -42,7 +42,7 @@ PAGES_MAY_IMPORT: dict[str, set[str]] = {
     "search": {"viewer"},
     "export": {"search", "pacs"},
     "frame": {"search", "pacs"},
-    "catalogue": {"viewer", "search"},
+    "catalogue": {"viewer", "search", "export"},
     "rating": {"viewer", "frame", "search"},
 }
 

@@ -1,0 +1,340 @@
+"""Cases that readers save: named folders in their own order, with the reader's note on each case.
+
+One SQLite file beside the catalogue (or the database of the ratings, where that has a URL). A folder is its owner's; a
+colleague who has its link may look into it once the owner shares it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from icbir_core.errors import AccessRefused, CatalogueError
+from icbir_core.files import PathLike, reading_own
+
+FOLDERS_FILE = "folders.db"
+VERSION = 1
+LONGEST_NAME, LONGEST_NOTE = 120, 4000
+MOST_FOLDERS, MOST_CASES = 200, 500
+METADATA = MetaData()
+FOLDERS = Table(
+    "folders",
+    METADATA,
+    Column("folder_id", String(32), primary_key=True),
+    Column("owner", String(200), nullable=False, index=True),
+    Column("name", String(LONGEST_NAME), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("shared", Boolean, nullable=False, default=False),
+    Column("made", String(40), nullable=False),
+    Column("removed", Boolean, nullable=False, default=False),
+)
+SAVED = Table(
+    "saved_cases",
+    METADATA,
+    Column("folder_id", String(32), primary_key=True),
+    Column("case_id", String(400), primary_key=True),
+    Column("note", Text, nullable=False, default=""),
+    Column("place", Integer, nullable=False),
+    Column("saved", String(40), nullable=False),
+    Column("removed", Boolean, nullable=False, default=False),
+)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """folder_id : drawn at random, so that its link cannot be guessed; owner : the pseudonym of its reader; shared :
+    whether others who have the link may look into it; cases : how many are in it."""
+
+    folder_id: str
+    owner: str
+    name: str
+    shared: bool
+    cases: int
+
+
+@dataclass(frozen=True)
+class SavedCase:
+    """A case in a folder. note : what the owner wrote on it; saved : when, ISO 8601 in UTC."""
+
+    case_id: str
+    note: str
+    saved: str
+
+
+class FolderStore:
+    """The folders of all readers; every change is committed when its call returns. Safe for several processes."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    @classmethod
+    def open(cls, target: PathLike) -> FolderStore:
+        """The store at a file's path (made if missing) or at a database URL.
+
+        Raises `CatalogueError` for a file that a newer version of this program wrote, or that is damaged.
+        """
+        text = os.fspath(target)
+        is_url = "://" in text
+        store = cls(create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url))
+        if store._engine.dialect.name == "sqlite":
+            event.listen(store._engine, "connect", _prepare)
+        with store._change() as connection:
+            version = store._read_version(connection)
+            if version > VERSION:
+                raise CatalogueError(
+                    f"The folders were written by a newer version of this program (folders {version}, this version "
+                    f"reads {VERSION}); use that version."
+                )
+            METADATA.create_all(connection)
+            if connection.dialect.name == "sqlite" and version < VERSION:
+                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+        return store
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # Looking
+
+    def list_folders(self, owner: str) -> list[Folder]:
+        """The folders of a reader in her order."""
+        with self._look() as connection:
+            return _read_folders(connection, FOLDERS.c.owner == owner)
+
+    def find(self, folder_id: str, reader: str) -> Folder:
+        """A folder that the reader owns or that is shared. Raises `CatalogueError` for any other."""
+        with self._look() as connection:
+            found = _read_folders(connection, FOLDERS.c.folder_id == folder_id)
+        if not found or not (found[0].shared or found[0].owner == reader):
+            raise CatalogueError("There is no such folder, or its owner does not share it.")
+        return found[0]
+
+    def list_cases(self, folder_id: str, reader: str) -> list[SavedCase]:
+        """What is in a folder, in its order. Raises as `find`."""
+        self.find(folder_id, reader)
+        query = select(SAVED.c.case_id, SAVED.c.note, SAVED.c.saved).where(
+            SAVED.c.folder_id == folder_id, SAVED.c.removed.is_(False)
+        )
+        with self._look() as connection:
+            return [SavedCase(*row) for row in connection.execute(query.order_by(SAVED.c.place))]
+
+    # Changing: each by the owner alone
+
+    def make_folder(self, owner: str, name: str) -> Folder:
+        """A new folder at the end of the reader's. Raises `CatalogueError` without a name, or for one too many."""
+        name = _check_name(name)
+        with self._change() as connection:
+            held = _read_folders(connection, FOLDERS.c.owner == owner)
+            if name in [one.name for one in held]:
+                raise CatalogueError(f"You have a folder '{name}' already; choose another name.")
+            if len(held) >= MOST_FOLDERS:
+                raise CatalogueError(f"You have {MOST_FOLDERS} folders, which is the most; remove one first.")
+            made = Folder(secrets.token_hex(16), owner, name, False, 0)
+            place = _next_place(connection, FOLDERS, FOLDERS.c.owner == owner)
+            values = {"folder_id": made.folder_id, "owner": owner, "name": name, "place": place, "made": _now()}
+            connection.execute(insert(FOLDERS), [values])
+        return made
+
+    def rename(self, folder_id: str, owner: str, name: str) -> None:
+        """Give a folder another name."""
+        name = _check_name(name)
+        with self._change(folder_id, owner) as connection:
+            if any(one.name == name for one in _read_folders(connection, FOLDERS.c.owner == owner)):
+                raise CatalogueError(f"You have a folder '{name}' already; choose another name.")
+            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, name=name)
+
+    def share(self, folder_id: str, owner: str, shared: bool) -> None:
+        """Let others who have the link look into a folder, or no longer."""
+        with self._change(folder_id, owner) as connection:
+            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, shared=shared)
+
+    def move(self, folder_id: str, owner: str, by: int) -> None:
+        """Move a folder among the reader's own: -1 is one place earlier."""
+        with self._change(folder_id, owner) as connection:
+            order = [one.folder_id for one in _read_folders(connection, FOLDERS.c.owner == owner)]
+            for place, one in enumerate(_shift(order, folder_id, by)):
+                _set(connection, FOLDERS, FOLDERS.c.folder_id == one, place=place)
+
+    def remove(self, folder_id: str, owner: str) -> None:
+        """Take a folder away; `restore` brings it back until the owner removes something else."""
+        with self._change(folder_id, owner) as connection:
+            self._forget_removed(connection, owner)
+            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, removed=True)
+
+    def restore(self, folder_id: str, owner: str) -> None:
+        """Undo `remove`. Raises `AccessRefused` where it cannot be undone any more."""
+        with self._change(folder_id, owner) as connection:
+            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, removed=False)
+
+    def save(self, folder_id: str, owner: str, case_id: str, note: str = "") -> None:
+        """Put a case at the end of a folder; one that is there gets the note, unless that is empty."""
+        note = _check_note(note)
+        here = (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id)
+        with self._change(folder_id, owner) as connection:
+            held = connection.execute(select(SAVED.c.removed).where(here)).scalar_one_or_none()
+            if held is False:
+                if note:
+                    _set(connection, SAVED, here, note=note)
+                return
+            count = select(func.count()).select_from(SAVED).where(SAVED.c.folder_id == folder_id)
+            if connection.execute(count).scalar_one() >= MOST_CASES:
+                raise CatalogueError(f"The folder holds {MOST_CASES} cases, which is the most; make another.")
+            connection.execute(delete(SAVED).where(here))
+            place = _next_place(connection, SAVED, SAVED.c.folder_id == folder_id)
+            values = {"folder_id": folder_id, "case_id": case_id, "note": note, "place": place, "saved": _now()}
+            connection.execute(insert(SAVED), [values])
+
+    def write_note(self, folder_id: str, owner: str, case_id: str, note: str) -> None:
+        """Replace the note on a case."""
+        note = _check_note(note)
+        with self._change(folder_id, owner) as connection:
+            _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), note=note)
+
+    def move_case(self, folder_id: str, owner: str, case_id: str, by: int) -> None:
+        """Move a case within its folder: -1 is one place earlier."""
+        shown = (SAVED.c.folder_id == folder_id) & SAVED.c.removed.is_(False)
+        with self._change(folder_id, owner) as connection:
+            order = list(connection.execute(select(SAVED.c.case_id).where(shown).order_by(SAVED.c.place)).scalars())
+            for place, one in enumerate(_shift(order, case_id, by)):
+                _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == one), place=place)
+
+    def remove_case(self, folder_id: str, owner: str, case_id: str) -> None:
+        """Take a case out of a folder; `restore_case` brings it back until the owner removes something else."""
+        with self._change(folder_id, owner) as connection:
+            self._forget_removed(connection, owner)
+            _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=True)
+
+    def restore_case(self, folder_id: str, owner: str, case_id: str) -> None:
+        """Undo `remove_case`."""
+        with self._change(folder_id, owner) as connection:
+            _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=False)
+
+    def _forget_removed(self, connection: Connection, owner: str) -> None:
+        """What was removed before goes for good, notes too."""
+        own = select(FOLDERS.c.folder_id).where(FOLDERS.c.owner == owner)
+        gone = own.where(FOLDERS.c.removed.is_(True))
+        connection.execute(delete(SAVED).where(SAVED.c.folder_id.in_(gone)))
+        connection.execute(delete(SAVED).where(SAVED.c.folder_id.in_(own), SAVED.c.removed.is_(True)))
+        connection.execute(delete(FOLDERS).where(FOLDERS.c.owner == owner, FOLDERS.c.removed.is_(True)))
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        with _door(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _change(self, folder_id: str | None = None, owner: str | None = None) -> Iterator[Connection]:
+        """One transaction. Raises `AccessRefused` where the folder is not the owner's."""
+        with _door(), self._engine.begin() as connection:
+            if folder_id is not None:
+                query = select(FOLDERS.c.owner).where(FOLDERS.c.folder_id == folder_id)
+                if connection.execute(query).scalar_one_or_none() != owner:
+                    raise AccessRefused("Only the owner of a folder may change it.")
+            yield connection
+
+    @staticmethod
+    def _read_version(connection: Connection) -> int:
+        if connection.dialect.name != "sqlite":
+            return VERSION
+        return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def erase_from_folders(path: PathLike, names: Iterable[str]) -> int:
+    """Take cases with their notes out of every folder of a file, also out of its free pages; how many there were."""
+    path = Path(path)
+    if not path.is_file():
+        return 0
+    store = FolderStore.open(path)
+    try:
+        with store._change() as connection:
+            gone = sum(connection.execute(delete(SAVED).where(SAVED.c.case_id == name)).rowcount for name in names)
+        with _door(), store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        store.close()
+    return gone
+
+
+def _door() -> Any:
+    return reading_own("The saved cases", CatalogueError, f"restore '{FOLDERS_FILE}' from a copy")
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    """A busy window waits its turn, a commit waits for the disk, and what is deleted is written over."""
+    cursor = connection.cursor()
+    for setting in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()
+
+
+def _read_folders(connection: Connection, condition: Any) -> list[Folder]:
+    counted = (
+        select(func.count())
+        .select_from(SAVED)
+        .where(SAVED.c.folder_id == FOLDERS.c.folder_id, SAVED.c.removed.is_(False))
+        .scalar_subquery()
+    )
+    query = select(FOLDERS.c.folder_id, FOLDERS.c.owner, FOLDERS.c.name, FOLDERS.c.shared, counted)
+    found = connection.execute(query.where(condition, FOLDERS.c.removed.is_(False)).order_by(FOLDERS.c.place))
+    return [Folder(*row) for row in found]
+
+
+def _set(connection: Connection, table: Table, condition: Any, **values: Any) -> None:
+    if connection.execute(update(table).where(condition).values(**values)).rowcount != 1:
+        raise CatalogueError("That is not in your folders any more; open the page again.")
+
+
+def _next_place(connection: Connection, table: Table, condition: Any) -> int:
+    query = select(func.coalesce(func.max(table.c.place), -1)).where(condition)
+    return int(connection.execute(query).scalar_one()) + 1
+
+
+def _shift(order: list[str], name: str, by: int) -> list[str]:
+    if name not in order:
+        raise CatalogueError("That is not in your folders any more; open the page again.")
+    place = max(0, min(order.index(name) + by, len(order) - 1))
+    others = [one for one in order if one != name]
+    return [*others[:place], name, *others[place:]]
+
+
+def _check_name(name: str) -> str:
+    plain = " ".join(name.split())[:LONGEST_NAME]
+    if not plain:
+        raise CatalogueError("Give the folder a name, such as: teaching: mimics of effusion.")
+    return plain
+
+
+def _check_note(note: str) -> str:
+    if len(note) > LONGEST_NOTE:
+        raise CatalogueError(f"A note has at most {LONGEST_NOTE:,} letters, this one has {len(note):,}; shorten it.")
+    return note.strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
