@@ -11,7 +11,11 @@ from icbir_core.radiograph.writing import encode_lossless
 from tests.helpers import fakes
 from tests.ui.conftest import ROOT
 
-DEFAULTS = {"selectbox", "multiselect", "text_input", "slider", "segmented_control", "pills", "pagination", "checkbox"}
+DEFAULTS = {
+    *("selectbox", "multiselect", "text_input", "slider", "segmented_control", "pills", "pagination", "checkbox"),
+    *("text_area", "number_input", "date_input", "time_input", "radio", "toggle", "select_slider", "feedback"),
+    *("color_picker", "data_editor", "tabs", "file_uploader"),
+}
 
 
 def draw() -> None:

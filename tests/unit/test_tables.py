@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,12 @@ def test_a_table_of_an_earlier_version_is_read(tmp_path):
 )
 def test_numbers_have_the_digits_of_a_32_bit_one(value, told):
     assert shorten(value) == told
+
+
+def test_no_other_file_writes_a_table_for_people():
+    """Simulated films have names of the program's own."""
+    root = Path(__file__).resolve().parents[2]
+    files = [path for room in ("icbir_core", "icbir_ui", "pages") for path in (root / room).rglob("*.py")]
+    written = re.compile(r"csv\.writer|DictWriter|\.to_csv|\.to_excel|to_clipboard")
+    found = {path.relative_to(root).as_posix() for path in files if written.search(path.read_text(encoding="utf-8"))}
+    assert found == {"icbir_core/tables.py", "icbir_core/phantom/dataset.py"}
