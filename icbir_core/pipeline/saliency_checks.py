@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import cv2
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.errors import SaliencyError
+from icbir_core.catalogue.layouts import SkippedRow
+from icbir_core.catalogue.layouts.fields import read_table
+from icbir_core.errors import CatalogueError, SaliencyError
 from icbir_core.files import PathLike
 from icbir_core.findings import find_canonical_name
 from icbir_core.phantom import SIMULATED_FINDINGS, simulate_films
@@ -55,16 +56,12 @@ def read_boxes(path: PathLike) -> dict[str, dict[str, list[tuple[float, ...]]]]:
     """
     found: dict[str, dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
     try:
-        with open(path, newline="", encoding="utf-8-sig") as handle:
-            rows = csv.reader(handle)
-            header = next(rows)
-            if header[:2] != ["Image Index", "Finding Label"]:
-                raise ValueError(f"columns {', '.join(header[:2])}")
-            for row in rows:
-                name = find_canonical_name(row[1])
-                if name:
-                    found[Path(row[0]).stem][name].append(tuple(float(value) for value in row[2:6]))
-    except (OSError, ValueError, StopIteration, IndexError) as error:
+        for row in read_table(path, ("Image Index", "Finding Label"), "of boxes"):
+            if not isinstance(row, SkippedRow) and (name := find_canonical_name(row["Finding Label"])):
+                # The name of the third column, "Bbox [x,y,w,h]", holds commas.
+                box = tuple(float(value) for value in list(row.values())[2:6])
+                found[Path(row["Image Index"]).stem][name].append(box)
+    except (CatalogueError, ValueError) as error:
         raise SaliencyError(
             f"{path} is not a table 'Image Index, Finding Label, Bbox [x,y,w,h]' ({error}); give another."
         ) from None

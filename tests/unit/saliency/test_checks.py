@@ -157,6 +157,9 @@ def test_boxes_land_where_they_were_drawn(tmp_path, monkeypatch):
         "Image Index,Finding Label,Bbox [x,y,w,h],,,\na_1.png,Infiltrate,512,0,512,512\nb.png,Odd,1,1,1,1\n"
     )
     assert read_boxes(table)["a_1"] == {"Infiltration": [(512.0, 0.0, 512.0, 512.0)]}
+    saved = table.read_text().replace(",", ";")
+    (tmp_path / "saved.csv").write_bytes(saved.replace("a_1.png;", "\n\ufeffa_1.png;").encode("utf-16"))
+    assert read_boxes(tmp_path / "saved.csv")["a_1"]["Infiltration"] == [(512.0, 0.0, 512.0, 512.0)], "by a spreadsheet"
     case = SimpleNamespace(case_id="a_1", patient=None)
     workspace = SimpleNamespace(catalogue=SimpleNamespace(cases=lambda: [case]))
     film = SimpleNamespace(pixels=np.random.default_rng(0).random((384, 384)).astype(np.float32))
