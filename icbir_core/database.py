@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from icbir_core.errors import IcbirError, WorkspaceError
@@ -19,6 +19,7 @@ from icbir_core.settings import get_environment
 
 VARIABLE = "ICBIR_DATABASE_URL"
 _ANSWER_SECONDS = 10
+_LOCK = 0x1CB11
 _DRIVER = "postgresql+psycopg"
 
 
@@ -30,8 +31,8 @@ def is_database_named() -> bool:
 def find_engine(schema: str = "") -> Engine:
     """The connections to the database that `ICBIR_DATABASE_URL` names, shared by all that asks in this process.
 
-    schema : where tables are looked for before the common ones. Raises `WorkspaceError` where none is named, or the
-    address or the driver is of no use.
+    schema : where alone tables are looked for; "" for the common ones. Raises `WorkspaceError` where none is named, or
+    the address or the driver is of no use.
     """
     text = get_environment("DATABASE_URL")
     if text is None:
@@ -63,7 +64,7 @@ def _make_arguments(url: URL, schema: str) -> dict[str, Any]:
     if "connect_timeout" not in url.query:
         arguments["connect_timeout"] = _ANSWER_SECONDS
     if schema:
-        arguments["options"] = f"-csearch_path={schema},public"
+        arguments["options"] = f"-csearch_path={schema}"
     return arguments
 
 
@@ -71,3 +72,25 @@ def reaching(what: str, kind: type[IcbirError] = WorkspaceError, advice: str = "
     """The door to the database: whatever a driver raises in the block becomes `kind`, or `DatabaseAway` where the
     server does not answer. what : is asked for, as in "The vectors"."""
     return reading_own(what, kind, advice or "ask whoever looks after the database")
+
+
+def hold_alone(connection: Connection) -> None:
+    """Let no other process change tables until the transaction ends: what is missing is made by one alone."""
+    if is_server(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def is_server(connection: Connection) -> bool:
+    """Whether the connection is one to a database server, not to a file."""
+    return connection.dialect.name == "postgresql"
+
+
+def make_schema(engine: Engine, schema: str) -> None:
+    """Make a schema where it is missing; once it is there no right to do so is needed."""
+    with engine.begin() as connection:
+        hold_alone(connection)
+        asked = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
+        if not connection.exec_driver_sql(asked, (schema,)).scalar_one():
+            connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')

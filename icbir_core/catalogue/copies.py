@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from icbir_core.catalogue.schema import COPIES, OTHER_PATIENTS
+from icbir_core.database import is_server
 
 _CHUNK = 500
 
@@ -38,7 +40,7 @@ class Copy:
 
 
 class Copies:
-    """The two tables of one catalogue file. connect : opens a connection to it."""
+    """The two tables of one catalogue. connect : opens a connection to it."""
 
     def __init__(self, connect: Callable[[], AbstractContextManager[Connection]]):
         self._connect = connect
@@ -57,10 +59,13 @@ class Copies:
         """Remember copies, each in place of one of the same name, and pairs of a case and another patient of it."""
         records = [{**asdict(copy), "other_patient": int(copy.other_patient)} for copy in copies]
         pairs = [{"case_id": case_id, "patient": patient} for case_id, patient in patients]
+        dialect = postgresql if is_server(connection) else sqlite
         if records:
-            connection.execute(insert(COPIES).prefix_with("OR REPLACE"), records)
+            new = dialect.insert(COPIES)
+            columns = {column.name: new.excluded[column.name] for column in COPIES.columns}
+            connection.execute(new.on_conflict_do_update(index_elements=["case_id"], set_=columns), records)
         if pairs:
-            connection.execute(insert(OTHER_PATIENTS).prefix_with("OR IGNORE"), pairs)
+            connection.execute(dialect.insert(OTHER_PATIENTS).on_conflict_do_nothing(), pairs)
 
     def find_other_patients(self, case_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Case → the other patients' hashes, ascending, of those of `case_ids` that have any."""

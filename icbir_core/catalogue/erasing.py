@@ -89,6 +89,7 @@ def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
                 database.execute(f"UPDATE cases SET {setting} WHERE row = :row", own | {"row": case.row})
                 database.execute("DELETE FROM copies WHERE kept = ? OR case_id = ?", (case.case_id, case.case_id))
                 database.execute("DELETE FROM other_patients WHERE case_id = ?", (case.case_id,))
+            database.execute("UPDATE state SET number = number + 1 WHERE name = 'revision'")
             if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (text_index.TABLE,)).fetchone():
                 database.execute(text_index.REBUILD)
         database.execute("VACUUM")

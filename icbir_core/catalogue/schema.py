@@ -1,4 +1,4 @@
-"""The tables of a catalogue file, and what of them a file that was made earlier lacks."""
+"""The tables of a catalogue, in a file or a database server, and what of them a file that was made earlier lacks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -15,18 +16,18 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     inspect,
-    text,
 )
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from icbir_core.types import UNKNOWN
 
-VERSION = 2
-"""Of a catalogue file. 0: made before there was a version, perhaps with fewer columns and tables. 1: without the index
-of texts, which whoever erases a case must know."""
+VERSION = 3
+"""Of a catalogue. 0: made before there was a version, perhaps with fewer columns and tables. 1: without the index of
+texts, which whoever erases a case must know. 2: without a revision, which whoever changes something must raise."""
 METADATA = MetaData()
-"""Of every table of a catalogue file."""
+"""Of every table of a catalogue."""
 CASES = Table(
     "cases",
     METADATA,
@@ -46,7 +47,7 @@ CASES = Table(
     Column("source_bytes", Integer),
     Column("removed", Boolean, nullable=False, default=False, index=True),
     # From here on columns that came later: a catalogue without them gets them when it is opened.
-    Column("orientation_verified", Boolean, nullable=False, default=False, server_default=text("0")),
+    Column("orientation_verified", Boolean, nullable=False, default=False, server_default=false()),
     Column("doubt", Text),
     Column("instance", String(16), index=True),
     Column("stored_sha256", String(64), index=True),
@@ -75,6 +76,11 @@ OTHER_PATIENTS = Table(
     Column("case_id", String, primary_key=True),
     Column("patient", String(16), primary_key=True),
 )
+
+# One number a name. "revision" grows with every change, so that whoever shows the catalogue knows that it is another;
+# "version", in a database server alone, is that of the tables, which a file keeps in its header.
+STATE = Table("state", METADATA, Column("name", String, primary_key=True), Column("number", BigInteger, nullable=False))
+REVISION, TABLES_VERSION = "revision", "version"
 
 
 def find_missing_columns(bind: Engine | Connection) -> list[Column[Any]]:

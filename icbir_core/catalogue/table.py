@@ -1,4 +1,4 @@
-"""The case table: SQLite through SQLAlchemy Core, one row a case, each with a stable integer that is never reused."""
+"""The case table, in SQLite or PostgreSQL: one row a case, each with a stable integer that is never reused."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    cast,
     create_engine,
     func,
     insert,
     inspect,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.schema import CreateColumn
@@ -36,12 +36,16 @@ from icbir_core.catalogue.schema import (
     DEFAULTS,
     METADATA,
     OTHER_PATIENTS,
+    REVISION,
+    STATE,
+    TABLES_VERSION,
     VERSION,
     VOCABULARY,
     find_missing_columns,
     find_missing_tables,
 )
 from icbir_core.catalogue.text_index import find_fault, make_text_index, mend_text_index
+from icbir_core.database import find_engine, hold_alone, is_server, make_schema
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike, reading_own
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
@@ -94,15 +98,19 @@ class Kept(NamedTuple):
 class Catalogue:
     """The cases of one workspace. Removed cases keep their row (a tombstone) and are left out unless asked for."""
 
-    def __init__(self, path: PathLike):
-        self.path = Path(path)
+    def __init__(self, path: PathLike, schema: str = ""):
+        """path : of the file. schema : of the tables, where they lie in the database server that `ICBIR_DATABASE_URL`
+        names; the path is then only a name."""
+        self.path, self.schema = Path(path), schema
         self._digest: tuple[tuple[Any, ...], str] | None = None
-        self._engine = create_engine(
-            URL.create("sqlite", database=str(self.path)), connect_args={"timeout": LOCK_SECONDS}
-        )
+        file = URL.create("sqlite", database=str(self.path))
+        wait = {"timeout": LOCK_SECONDS}
+        self._engine = find_engine(schema) if schema else create_engine(file, connect_args=wait)
         self.copies = Copies(self._connect)
         self.listing = Listing(self._connect, self._make_cases)
         with self._door():
+            if schema:
+                make_schema(self._engine, schema)
             version = self.read_version()
             if version > VERSION:
                 raise CatalogueError(
@@ -110,29 +118,36 @@ class Catalogue:
                     f"reads {VERSION}); use that version."
                 )
             if not inspect(self._engine).has_table(CASES.name):
-                METADATA.create_all(self._engine)
-                self._write_version()
+                self._make_tables()
             missing = bool(find_missing_columns(self._engine) or find_missing_tables(self._engine))
         if missing:
             self._add_what_came_later()
         with self._connect() as connection:
-            indexed = make_text_index(connection)
-        if indexed and version < VERSION:
-            self._write_version()
+            if make_text_index(connection) and version < VERSION:
+                _write_version(connection)
+                connection.commit()
 
     # Reading
 
     def read_version(self) -> int:
-        """Of the file's tables; 0 for those that were written before there was a version."""
+        """Of the tables; 0 for those that were written before there was a version."""
         with self._connect() as connection:
-            return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            if not is_server(connection):
+                return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            return _read_state(connection, TABLES_VERSION) if inspect(connection).has_table(STATE.name) else 0
+
+    def read_revision(self) -> int:
+        """A number that every change of the catalogue makes larger, whoever makes it."""
+        with self._connect() as connection:
+            return _read_state(connection, REVISION)
 
     def migrate(self) -> int:
-        """Make the file one of this version; returns the version that it had."""
+        """Make the tables those of this version; returns the version that they had."""
         before = self.read_version()
-        if before < VERSION:
-            self._write_version()
         with self._connect() as connection:
+            if before < VERSION:
+                _write_version(connection)
+                connection.commit()
             mend_text_index(connection)
         return before
 
@@ -141,9 +156,12 @@ class Catalogue:
         with self._connect() as connection:
             return find_fault(connection)
 
-    def _write_version(self) -> None:
+    def _make_tables(self) -> None:
         with self._connect() as connection:
-            connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+            hold_alone(connection)
+            METADATA.create_all(connection)
+            _write_version(connection)
+            _begin_revision(connection)
             connection.commit()
 
     def count(self, include_removed: bool = False) -> int:
@@ -267,9 +285,7 @@ class Catalogue:
             if self._digest is None or self._digest[0] != extent:
                 digest = hashlib.sha256()
                 # The stored text has sorted keys; taking it as it is spares parsing and writing it again.
-                columns = [
-                    type_coerce(CASES.c[name], Text) if name == "findings" else CASES.c[name] for name in _HASHED
-                ]
+                columns = [cast(CASES.c[name], Text) if name == "findings" else CASES.c[name] for name in _HASHED]
                 query = select(*columns, CASES.c.orientation_verified).order_by(CASES.c.row)
                 for *record, verified in connection.execution_options(yield_per=_CHUNK).execute(query):
                     content = [*record, True] if verified else record
@@ -282,11 +298,13 @@ class Catalogue:
         digest = hashlib.sha256()
         with self._connect() as connection:
             columns = [CASES.c[name] for name in _REST]
+            bytewise = "C" if is_server(connection) else "BINARY"  # the same order of texts in every database
+            pair = [column.collate(bytewise) for column in OTHER_PATIENTS.primary_key.columns]
             for query in (
                 select(*columns).order_by(CASES.c.row),
-                select(COPIES).order_by(COPIES.c.case_id),
-                select(OTHER_PATIENTS).order_by(OTHER_PATIENTS.c.case_id, OTHER_PATIENTS.c.patient),
-                select(VOCABULARY).order_by(VOCABULARY.c.name),
+                select(COPIES).order_by(COPIES.c.case_id.collate(bytewise)),
+                select(OTHER_PATIENTS).order_by(*pair),
+                select(VOCABULARY).order_by(VOCABULARY.c.name.collate(bytewise)),
             ):
                 for record in connection.execution_options(yield_per=_CHUNK).execute(query):
                     digest.update(json.dumps([*record], ensure_ascii=True).encode() + b"\n")
@@ -307,6 +325,7 @@ class Catalogue:
         Raises `CatalogueError` if an identifier is taken.
         """
         with self._door(), self._engine.begin() as connection:
+            _raise_revision(connection)  # first of all: whoever else writes waits here, and finds these rows taken
             self.copies.write(connection, copies, patients)
             if not records:
                 return []
@@ -342,12 +361,13 @@ class Catalogue:
         return self._mark(case_id, removed=False)
 
     def close(self) -> None:
-        """Close the connections to the file."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _door(self) -> AbstractContextManager[None]:
-        """Whatever SQLite or SQLAlchemy raises in the block becomes a `CatalogueError`, or `WorkspaceBusy`."""
-        return reading_own(f"The catalogue '{self.path.name}'", CatalogueError, "restore it from a copy")
+        """Whatever a database or SQLAlchemy raises in the block becomes a `CatalogueError`, or `WorkspaceBusy`."""
+        name = "The catalogue" if self.schema else f"The catalogue '{self.path.name}'"
+        return reading_own(name, CatalogueError, "restore it from a copy")
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -357,8 +377,7 @@ class Catalogue:
     def _add_what_came_later(self) -> None:
         try:
             with self._connect() as connection:
-                # One process at a time, and looked at again: another may have added them in the meantime.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                hold_alone(connection)  # and looked at again: another may have added them in the meantime
                 for column in find_missing_columns(connection):
                     definition = CreateColumn(column).compile(connection)
                     connection.exec_driver_sql(f"ALTER TABLE {CASES.name} ADD COLUMN {definition}")
@@ -366,7 +385,8 @@ class Catalogue:
                     index.create(connection, checkfirst=True)
                 for table in find_missing_tables(connection):
                     table.create(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+                _write_version(connection)
+                _begin_revision(connection)
                 connection.commit()
         except CatalogueError as error:
             raise CatalogueError(
@@ -381,6 +401,7 @@ class Catalogue:
 
     def _mark(self, case_id: str, removed: bool) -> Case:
         with self._door(), self._engine.begin() as connection:
+            _raise_revision(connection)
             connection.execute(update(CASES).where(CASES.c.case_id == case_id).values(removed=removed))
         return self.get(case_id)
 
@@ -403,6 +424,28 @@ class Catalogue:
             missing = sorted(set(wanted) - {record[0] for record in found})
             raise CatalogueError(f"The catalogue lacks the row {missing[0]}; index it again.")
         return found
+
+
+def _read_state(connection: Connection, name: str) -> int:
+    return int(connection.execute(select(STATE.c.number).where(STATE.c.name == name)).scalar_one_or_none() or 0)
+
+
+def _write_version(connection: Connection) -> None:
+    if not is_server(connection):
+        connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+        return
+    found = connection.execute(update(STATE).where(STATE.c.name == TABLES_VERSION).values(number=VERSION))
+    if not found.rowcount:
+        connection.execute(insert(STATE).values(name=TABLES_VERSION, number=VERSION))
+
+
+def _begin_revision(connection: Connection) -> None:
+    if connection.execute(select(STATE.c.name).where(STATE.c.name == REVISION)).first() is None:
+        connection.execute(insert(STATE).values(name=REVISION, number=1))
+
+
+def _raise_revision(connection: Connection) -> None:
+    connection.execute(update(STATE).where(STATE.c.name == REVISION).values(number=STATE.c.number + 1))
 
 
 def _shown(query: Select[Any], include_removed: bool) -> Select[Any]:

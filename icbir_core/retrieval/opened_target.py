@@ -129,7 +129,7 @@ class OpenedTarget:
         self._part_neighbours: MutableMapping[tuple[object, ...], np.ndarray] = LRUCache(_PARTS_KEPT)
         self._spatial: tuple[np.ndarray, np.ndarray] | None = None
         self._states: tuple[tuple[str, ...], np.ndarray] | None = None
-        self._removed: tuple[tuple[int, int], np.ndarray] | None = None
+        self._removed: tuple[int, np.ndarray] | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -321,12 +321,11 @@ class OpenedTarget:
         return Eligible(eligible, len(alive), filtered is not None)
 
     def _read_removed(self) -> np.ndarray:
-        """Rows of removed cases; read again only when the catalogue's file has changed (it is a walk over all rows)."""
-        state = self.workspace.catalogue.path.stat()
-        stamp = (state.st_mtime_ns, state.st_size)
+        """Rows of removed cases; read again only when the catalogue has changed (it is a walk over all rows)."""
+        revision = self.workspace.catalogue.read_revision()
         with self._lock:
-            if self._removed is None or self._removed[0] != stamp:
-                self._removed = stamp, self.workspace.catalogue.removed_rows()
+            if self._removed is None or self._removed[0] != revision:
+                self._removed = revision, self.workspace.catalogue.removed_rows()
             return self._removed[1]
 
     def compute_base_rates(self, rows: np.ndarray) -> dict[str, float]:

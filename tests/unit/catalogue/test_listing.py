@@ -12,6 +12,7 @@ import pytest
 from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.erasing import erase_from_catalogue
 from icbir_core.catalogue.listing import ListFilter, Order
+from icbir_core.catalogue.schema import VERSION
 from icbir_core.catalogue.text_index import AskedText, read_asked
 from icbir_core.catalogue.verifying import verify_workspace
 
@@ -136,7 +137,11 @@ def test_a_catalogue_of_an_earlier_version_gets_the_index(catalogue):
         database.execute("ALTER TABLE cases DROP COLUMN added")
         database.execute("PRAGMA user_version = 1")
     opened = Workspace.open(catalogue.path.parent).catalogue
-    assert opened.listing.indexed and opened.read_version() == 2 and list_names(opened, text="plaque") == ["case_002"]
+    assert (
+        opened.listing.indexed
+        and opened.read_version() == VERSION
+        and list_names(opened, text="plaque") == ["case_002"]
+    )
     assert opened.listing.find_days() is None and opened.sha256() == catalogue.sha256()
 
 

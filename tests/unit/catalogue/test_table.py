@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from icbir_core.catalogue import Catalogue
-from icbir_core.errors import CatalogueError, FilterError
+from icbir_core.catalogue.copies import Copy
+from icbir_core.catalogue.schema import VERSION
+from icbir_core.errors import CatalogueError, DatabaseAway, FilterError
 from icbir_core.findings import FindingState
 from icbir_core.settings import SearchFilter
 
@@ -22,9 +25,27 @@ def make_record(name: str, **columns) -> dict:
     return base | {"patient": None, "view": "PA", "sex": "F", "age": 50, "findings": {}} | columns
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_catalogue(request, tmp_path, monkeypatch):
+    """A function that opens a catalogue by name, in a file or in a database server."""
+    if request.param == "sqlite":
+        yield lambda name="catalogue": Catalogue(tmp_path / f"{name}.db")
+        return
+    monkeypatch.setenv("ICBIR_DATABASE_URL", request.getfixturevalue("postgres").get_url())
+    own, opened = os.urandom(4).hex(), []
+
+    def make(name: str = "catalogue") -> Catalogue:
+        opened.append(Catalogue("catalogue", schema=f"icbir_{own}_{name}"))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
 @pytest.fixture
-def catalogue(tmp_path) -> Catalogue:
-    made = Catalogue(tmp_path / "catalogue.db")
+def catalogue(make_catalogue) -> Catalogue:
+    made = make_catalogue()
     made.add(
         [
             make_record("a", patient="p", findings={"Effusion": "present", "Edema": "absent"}),
@@ -118,7 +139,7 @@ def test_a_removed_case_keeps_its_row(catalogue):
     assert not catalogue.restore("b").removed and catalogue.count() == 5
 
 
-def test_the_hash_follows_every_shown_column(tmp_path):
+def test_the_hash_follows_every_shown_column(make_catalogue):
     digests = set()
     changes = [
         {},
@@ -134,11 +155,11 @@ def test_the_hash_follows_every_shown_column(tmp_path):
         {"orientation_verified": True},
     ]
     for number, change in enumerate(changes):
-        made = Catalogue(tmp_path / f"{number}.db")
+        made = make_catalogue(f"number_{number}")
         made.add([make_record("a", **change)])
         digests.add(made.sha256())
     assert len(digests) == len(changes)
-    same = Catalogue(tmp_path / "same.db")
+    same = make_catalogue("same")
     same.add([make_record("a", sha256="1" * 64)])
     assert same.sha256() in digests, "how the film was encoded does not matter"
 
@@ -159,13 +180,72 @@ def test_what_is_not_there_is_named(catalogue):
     assert catalogue.count() == 4, "a refused batch leaves nothing"
 
 
-def test_many_rows(tmp_path):
-    made = Catalogue(tmp_path / "many.db")
+def test_many_rows(make_catalogue):
+    made = make_catalogue("many")
     made.add([make_record(f"case{number}", age=number % 90) for number in range(3000)])
     rows = np.arange(2999, -1, -1)
     assert [case.row for case in made.cases(rows)] == rows.tolist()
     assert sum(len(batch) for batch in made.iterate()) == 3000
     assert len(made.find_identifiers([f"case{number}" for number in range(0, 6000, 2)])) == 1500
+
+
+def test_both_databases_give_one_hash(tmp_path, database_url, monkeypatch):
+    """Also of texts whose order is another by the rules of a language."""
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    records = [
+        make_record("Zoë", findings={"Edema": "present", "Éclat": "absent"}, report="a\tb", doubt="odd", age=None)
+    ]
+    copies = [Copy(name, "Zoë", "folder", 10, False) for name in ("b", "A", "á", "_", "B")]
+    found = set()
+    for made in (Catalogue(tmp_path / "catalogue.db"), Catalogue("catalogue", schema="icbir_one")):
+        made.add([*records, make_record("a")], copies, [("a", "q"), ("Zoë", "p"), ("A", "p"), ("a", "q")])
+        made.add([], [Copy("b", "Zoë", "folder", 11, True)])
+        found.add((made.sha256(), made.sha256_of_rest()))
+        assert made.copies.find(["b"])["b"].source_bytes == 11 and made.get("Zoë").other_patients == ("p",)
+    assert len(found) == 1
+
+
+def test_every_change_is_a_new_revision_for_whoever_looks(make_catalogue):
+    writer, reader = make_catalogue(), make_catalogue()
+    seen = [reader.read_revision()]
+    for change in (lambda: writer.add([make_record("a")]), lambda: writer.remove("a"), lambda: writer.restore("a")):
+        change()
+        seen.append(reader.read_revision())
+    assert seen == sorted(set(seen))
+    writer.count(), writer.get("a"), writer.sha256()
+    assert reader.read_revision() == seen[-1], "to look is no change"
+
+
+def test_writers_at_once_give_no_row_twice(make_catalogue):
+    writers = [make_catalogue() for _ in range(4)]
+
+    def add(number: int) -> list[int]:
+        return [row for part in range(10) for row in writers[number].add([make_record(f"w{number}-{part}")])]
+
+    with ThreadPoolExecutor(4) as pool:
+        rows = [row for found in pool.map(add, range(4)) for row in found]
+    assert sorted(rows) == list(range(40)) and writers[0].count() == 40
+
+
+def test_workspaces_in_one_database_know_nothing_of_each_other(database_url, monkeypatch):
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    one, other = (Catalogue("catalogue", schema=name) for name in ("icbir_one", "icbir_other"))
+    one.add([make_record("a")])
+    assert (one.count(), other.count()) == (1, 0)
+    assert one.read_version() == other.read_version() == VERSION
+
+
+def test_a_newer_catalogue_in_a_database_is_refused_and_one_that_is_away_is_told(database_url, monkeypatch):
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    made = Catalogue("catalogue", schema="icbir_one")
+    with made._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE state SET number = 99 WHERE name = 'version'")
+    with pytest.raises(CatalogueError, match="newer version"):
+        Catalogue("catalogue", schema="icbir_one")
+    monkeypatch.setenv("ICBIR_DATABASE_URL", "postgresql://icbir:secret-word@127.0.0.1:9/none")
+    with pytest.raises(DatabaseAway, match="does not answer") as told:
+        Catalogue("catalogue", schema="icbir_one")
+    assert "secret-word" not in str(told.value)
 
 
 def write_earlier_catalogue(path) -> str:
