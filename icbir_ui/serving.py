@@ -74,7 +74,7 @@ def serve(place: Place, settings: ServerSettings) -> None:
     from icbir_ui.gate import Gate
     from icbir_ui.logs import log_event, write_json_lines
     from icbir_ui.stopping import end_gently
-    from icbir_ui.watching import watch_server
+    from icbir_ui.watching import is_drawing, watch_server
 
     bootstrap.load_config_options(place.list_flags())
     if said := describe_ignored(os.environ):
@@ -88,7 +88,8 @@ def serve(place: Place, settings: ServerSettings) -> None:
     watch_server()
 
     def begin() -> None:
-        end_gently(lambda: shared.stop_services(settings.queue.stop_seconds))
+        seconds = settings.queue.stop_seconds
+        end_gently(lambda: shared.stop_services(seconds), is_drawing, seconds)
         log_event("started")
 
     gate = Middleware(

@@ -46,6 +46,7 @@ class Turns:
         self._waiting: OrderedDict[str, deque[_Question]] = OrderedDict()  # the reader who is next comes first
         self._running: _Question | None = None
         self._stopping = False
+        self._finishing = ""
         self._asked: dict[str, deque[float]] = {}
 
     def prepare(self, job: Callable[[], object]) -> None:
@@ -84,9 +85,13 @@ class Turns:
             self._leave(question)  # the reader has left: what has not begun is not computed
 
     def stop(self, patience: float) -> bool:
-        """Refuse all that has not begun and all that comes; whether what runs has ended within `patience` seconds."""
+        """Refuse all that has not begun and all that comes; whether what runs has ended within `patience` seconds.
+
+        The reader whose question runs may ask for what else her page needs, such as the map of the film.
+        """
         with self._lock:
             self._stopping = True
+            self._finishing = self._running.reader if self._running else ""
             left = [one for held in self._waiting.values() for one in held]
             self._waiting.clear()
             running = self._running
@@ -95,7 +100,7 @@ class Turns:
         return running is None or not wait([running.answer], patience).not_done
 
     def _check(self, question: _Question) -> None:
-        if self._stopping:
+        if self._stopping and question.reader != self._finishing:
             raise ServerBusy(STOPPING)
         times = self._asked.setdefault(question.reader, deque())
         while times and times[0] < question.asked - 60:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from streamlit import runtime
+from streamlit.runtime.app_session import AppSessionState
 
 from icbir_core.errors import IcbirError
 from icbir_core.radiograph.decoding_process import get_pool
@@ -41,6 +42,12 @@ def _count_waiting() -> float:
 
 def _count_sessions() -> float:
     return runtime.get_instance()._session_mgr.num_active_sessions() if runtime.exists() else 0
+
+
+def is_drawing() -> bool:
+    """Whether a page is being drawn for somebody."""
+    sessions = runtime.get_instance()._session_mgr.list_active_sessions() if runtime.exists() else []
+    return any(one.session._state == AppSessionState.APP_IS_RUNNING for one in sessions)
 
 
 def _describe_index() -> dict[str, str]:

@@ -36,6 +36,7 @@ class Action(StrEnum):
     REMOVED = "removed"
     RESTORED = "restored"
     ERASED = "erased"
+    REPAIRED = "repaired"
     EXPORTED = "exported"
     IMPORTED = "imported"
     MADE_STUDY = "made_study"

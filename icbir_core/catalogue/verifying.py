@@ -41,7 +41,7 @@ def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> 
     yield from guard("salt", lambda: [_check_salt(workspace)])
     yield from guard("catalogue", lambda: [_check_catalogue(workspace)])
     for name in DATABASES:
-        yield from guard(name, partial(_check_database, workspace.path / name))
+        yield from guard(name, partial(check_database, workspace.path / name))
     yield from guard("texts", lambda: _check_texts(workspace))
     yield from guard("films", lambda: _check_films(workspace, tell))
     for name in list_artefacts(workspace):
@@ -72,7 +72,7 @@ def _check_artefact(workspace: Workspace, name: str) -> Iterator[Check]:
     yield Check(name, True, "as the manifest says")
 
 
-def _check_database(path: Path) -> Iterator[Check]:
+def check_database(path: Path) -> Iterator[Check]:
     """SQLite's own check of every page; nothing where there is no such file, as before the first rating."""
     if not path.is_file():
         return

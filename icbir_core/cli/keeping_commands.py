@@ -1,4 +1,4 @@
-"""Commands that keep a workspace: backup, restore-backup, migrate."""
+"""Commands that keep a workspace: backup, restore-backup, migrate, repair."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, record_audit
+from icbir_core.cli.conventions import (
+    DeviceOption,
+    JsonOption,
+    WorkspaceArgument,
+    emit,
+    progress_bar,
+    record_audit,
+    say,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands to the application."""
-    for command in (backup, restore_backup, migrate):
+    for command in (backup, restore_backup, migrate, repair):
         app.command()(command)
 
 
@@ -66,3 +74,30 @@ def migrate(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         for one in found
     ]
     emit({"files": [asdict(one) for one in found]}, "\n".join(lines), as_json)
+
+
+def repair(
+    workspace: WorkspaceArgument,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER", help="A copy of this workspace, made by backup.")
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Mend what can be mended: what was computed is computed again, the rest comes out of a copy. Then run verify."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.keeping.repairing import repair_workspace
+
+    found = repair_workspace(workspace, source)
+    opened = Workspace.open(workspace)
+    record_audit(opened, "repaired", things=len(found))
+    lines = [f"{one.name}: {one.text}" for one in found] or ["Nothing that can be mended is damaged."]
+    emit({"mended": [asdict(one) for one in found]}, "\n".join(lines), as_json)
+    if any(one.recompute for one in found):
+        from icbir_core.retrieval.index_workspace import index_workspace
+        from icbir_core.retrieval.target_files import list_targets
+
+        with progress_bar("index", "case") as progress:
+            for target in list_targets(opened):
+                index_workspace(opened, target, device=device, progress=progress)
+    say(f"Next: icbir verify {workspace}")

@@ -35,7 +35,7 @@ CATALOGUE, RATINGS, HEAD = "catalogue.db", "ratings.db", "ratings.head"
 # In this order: the head may lie behind its log, never before it.
 _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
-_LOCKS = ("catalogue", "training", "index")
+LOCKS = ("catalogue", "training", "index")
 _LEFT_OUT = (".lock", "-wal", "-shm", "-journal")
 
 
@@ -64,7 +64,7 @@ def back_up(
     if folder.is_relative_to(workspace.path):
         raise WorkspaceError("A copy inside the workspace would be lost with it; name a folder elsewhere.")
     with _written_aside(folder) as aside, ExitStack() as stack:
-        for name in _LOCKS:
+        for name in LOCKS:
             stack.enter_context(workspace.lock(name, seconds=2.0))
         _copy_databases(workspace, aside)
         for name in _LOG:

@@ -180,6 +180,36 @@ class CaseStore:
         """Hash every sealed chunk again; returns how many cases were looked at. Chunks that a killed run has written to
         since the seal are left out. Raises `IndexMismatch` if a chunk, the ledger or a header is not what was sealed.
         """
+        chunks, changed = self._find_changed(progress)
+        if changed:
+            first = changed[0] * BATCH
+            raise IndexMismatch(
+                f"{len(changed)} of {len(chunks)} chunks of maps and embeddings have changed since they were indexed "
+                f"(first: catalogue rows {first} to {first + BATCH - 1}); run the repair command, or remove "
+                f"'{self.path}' and run the index command."
+            )
+        return int(np.isin(self.get_completed() // BATCH, chunks).sum())
+
+    def drop_damaged(self) -> int:
+        """Forget the cases of the chunks that are not what was sealed, so that the next run computes them again;
+        returns how many. Raises `IndexMismatch` if the ledger or a header, which prove the rest, is not either.
+        """
+        _, changed = self._find_changed()
+        if not changed:
+            return 0
+        ledger, (sealed, _, headers_hash, hashes) = self._read_ledger(), self._read_seal()
+        kept = ~np.isin(ledger // BATCH, changed)
+        proved = ledger[:sealed][kept[:sealed]].tobytes()
+        for chunk in changed:
+            for name in self.names:
+                self._find_chunk(name, chunk).unlink(missing_ok=True)
+        write_bytes_atomically(self._ledger, ledger[kept].tobytes())
+        head = (len(proved) // 8).to_bytes(8, "little") + _hash(proved) + headers_hash
+        write_bytes_atomically(self.path / HASHES, head + hashes.tobytes())
+        return len(np.unique(ledger[~kept]))
+
+    def _find_changed(self, progress: Progress | None = None) -> tuple[np.ndarray, list[int]]:
+        """(the chunks that were looked at, those of them that are not what was sealed)."""
         ledger, (sealed, rows_hash, headers_hash, hashes) = self._read_ledger(), self._read_seal()
         advice = f"remove '{self.path}' and run the index command, or restore it from a copy"
         if len(ledger) < sealed or _hash(ledger[:sealed].tobytes()) != rows_hash:
@@ -193,13 +223,7 @@ class CaseStore:
                 changed.append(int(chunk))
             if progress is not None:
                 progress(done, len(chunks), "maps and embeddings")
-        if changed:
-            first = changed[0] * BATCH
-            raise IndexMismatch(
-                f"{len(changed)} of {len(chunks)} chunks of maps and embeddings have changed since they were indexed "
-                f"(first: catalogue rows {first} to {first + BATCH - 1}); {advice}."
-            )
-        return int(np.isin(np.unique(ledger) // BATCH, chunks).sum())
+        return chunks, changed
 
     def _read_seal(self) -> tuple[int, bytes, bytes, np.ndarray]:
         """(rows sealed, hash of the ledger, hash of the headers, hashes uint8 (chunks, 32)); nothing sealed: 0 rows."""
@@ -217,13 +241,15 @@ class CaseStore:
         """Of one chunk of every field; one that holds zeros alone has no file."""
         digest = hashlib.sha256()
         for name in self.names:
-            axes = self._get(name).ndim
-            file = self.path.joinpath(name, "c", str(number), *["0"] * (axes - 1))
+            file = self._find_chunk(name, number)
             with reading_store(self.path):
                 data = file.read_bytes() if file.is_file() else b""
             digest.update(f"{name} {len(data)}\0".encode())
             digest.update(data)
         return digest.digest()
+
+    def _find_chunk(self, name: str, number: int) -> Path:
+        return self.path.joinpath(name, "c", str(number), *["0"] * (self._get(name).ndim - 1))
 
     def _hash_headers(self) -> bytes:
         files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]

@@ -183,10 +183,14 @@ class RatingsStore:
         with self._door(), self._engine.connect() as connection:
             return find_last(connection)
 
+    def walk_chain(self) -> tuple[list[str], list[str]]:
+        """(the faults of the chain by itself, a sentence each; the hashes of its rows in order)."""
+        with self._door(), self._engine.connect() as connection:
+            return walk(connection)
+
     def find_faults(self) -> list[str]:
         """What speaks against the ratings being what was stored, a sentence each; empty where nothing does."""
-        with self._door(), self._engine.connect() as connection:
-            faults, digests = walk(connection)
+        faults, digests = self.walk_chain()
         return faults or (self.head.find_faults(digests) if self.head is not None else [])
 
     def _check_columns(self) -> None:

@@ -123,7 +123,8 @@ def test_what_runs_is_finished_when_the_server_stops_and_the_others_are_told():
     crowd.threads[1].join(20)
     crowd.ask("c", "new")
     assert crowd.errors == {"waiting": turns.STOPPING, "new": turns.STOPPING}
-    assert crowd.finish() == ["running"]
+    crowd.ask("a", "its map")
+    assert crowd.finish() == ["running", "its map"]
     stopping.join(20)
     assert ended == [True]
 

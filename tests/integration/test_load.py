@@ -1,0 +1,23 @@
+"""Several readers by web sockets at once: every answer is that of one who asks alone, and the server ends gently."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from benchmarks.load import run
+from tests.helpers import fakes
+
+
+@pytest.mark.slow
+def test_readers_at_once_get_the_answers_of_one_alone_and_are_told_of_the_end(tmp_path):
+    workspace = fakes.make_workspace(tmp_path / "w", 8)
+    words = [sys.executable, "-m", "tests.browser.serve", str(workspace.path), "PORT", "--fake", "--pause", "0.6"]
+    figures = asyncio.run(run(workspace, words, readers=3, searches=2, wait=120.0))
+    assert figures["answered alone"] == 2 and figures["outcomes"] == {"right": 6} and figures["errors"] == 0
+    ended = figures["told to end"]
+    assert ended["answered"] >= 1 and ended.get("stopped", 0) >= 1 and figures["exit code"] == -15, ended
+    assert {"started", "ready", "question", "stopping", "stopped"} <= set(figures["events"])
+    assert "error" not in figures["events"]
