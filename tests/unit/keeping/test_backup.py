@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import threading
@@ -21,7 +20,7 @@ from icbir_core.catalogue.schema import CASES
 from icbir_core.catalogue.schema import VERSION as CATALOGUE_VERSION
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
-from icbir_core.errors import CatalogueError, WorkspaceError
+from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.files import sha256_of_file
 from icbir_core.keeping import backup as keeping
 from icbir_core.keeping.backup import LIST, back_up, read_backup, restore_backup
@@ -235,10 +234,28 @@ def test_every_earlier_version_is_brought_to_this_one(workspace, since):
     assert {column.name for column in CASES.columns} >= set(LATER)
 
 
-def test_a_newer_workspace_is_not_migrated(workspace):
+@pytest.mark.parametrize("version", range(CATALOGUE_VERSION))
+def test_each_number_of_a_version_is_brought_to_this_one(workspace, version):
     workspace.catalogue.close()
-    with closing(sqlite3.connect(workspace.path / "catalogue.db")) as database:
-        database.execute(f"PRAGMA user_version = {CATALOGUE_VERSION + 1}")
-    with pytest.raises(CatalogueError, match="newer version of this program"):
+    set_version(workspace.path / "catalogue.db", version)
+    opened = Workspace.open(workspace.path)
+    assert (migrate_workspace(opened)[0].before, opened.catalogue.read_version()) == (version, CATALOGUE_VERSION)
+
+
+def set_version(path: Path, version: int) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+
+
+@pytest.mark.parametrize("name", ["catalogue.db", "ratings.db", "manifest.json"])
+def test_a_newer_workspace_is_refused_by_name_and_stays_as_it_is(workspace, name):
+    workspace.catalogue.close()
+    path = workspace.path / name
+    if name == "manifest.json":
+        path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    else:
+        set_version(path, 99)
+    before = sha256_of_file(path)
+    with pytest.raises(IcbirError, match="newer version of this program|format 2, this version reads 1"):
         migrate_workspace(Workspace.open(workspace.path))
-    assert os.path.getsize(workspace.path / "catalogue.db") > 0
+    assert sha256_of_file(path) == before
