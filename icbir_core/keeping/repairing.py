@@ -18,6 +18,7 @@ from pathlib import Path
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import Check, check_database, guard, list_artefacts
 from icbir_core.catalogue.workspace import MANIFEST, SALT, Workspace
+from icbir_core.database import is_database_named
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file
 from icbir_core.keeping.backup import CATALOGUE, HEAD, LOCKS, RATINGS, read_backup
@@ -121,10 +122,9 @@ def _mend_manifest(path: Path, copy: _Copy | None) -> Iterator[Mended]:
 
 def _sweep(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
     """Files that a killed writer left: nothing names them, and no writer is at work while the locks are held."""
-    left = [file for file in workspace.path.rglob(f".*{PARTIAL_MARK}*") if file.is_file()]
-    left = [
-        file for file in left if file.parent != workspace.path
-    ]  # the manifest's and the ratings' have other writers
+    # Elsewhere others may be writing: searches, ratings, films that are received.
+    places = [workspace.path / name for name in ("images", "models", "targets", "encoders")]
+    left = [file for place in places for file in place.rglob(f".*{PARTIAL_MARK}*") if file.is_file()]
     for file in left:
         file.unlink(missing_ok=True)
     return [Mended("temporary files", f"{count_of(len(left), 'unfinished file')} removed.")] if left else []
@@ -154,7 +154,7 @@ def _check_salt(folder: Path) -> str | None:
 def _mend_catalogue(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
     entry = workspace.read_manifest()["artefacts"].get("catalogue", {})
     wanted = (entry.get("sha256"), entry.get("rest_sha256"))
-    source = copy.find(CATALOGUE) if copy else None
+    source = copy.find(CATALOGUE) if copy and not is_database_named() else None
     if source is None or _hash_catalogue(source) != wanted:
         return []
     here = workspace.path / CATALOGUE
