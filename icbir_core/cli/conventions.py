@@ -44,6 +44,11 @@ def announce_device(choice: str) -> Device:
     return device
 
 
+def split_names(text: str | None) -> tuple[str, ...]:
+    """The names of an option that lists them, separated by commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
 def record_audit(workspace: Workspace, action: str, *subjects: tuple[str, str], **details: int | str) -> None:
     """Write what a command did into the audit log; where that fails, say so. subjects : kind and name of each."""
     from icbir_core.audit import Action, Subject

@@ -15,6 +15,7 @@ from icbir_core.cli.conventions import (
     emit,
     progress_bar,
     record_audit,
+    split_names,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def evaluate(
         protocol=protocol,
         target=target,
         films=films,
-        methods=tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else (),
+        methods=split_names(methods),
         single_query=single_query,
         truth=tuple(truth or ()),
         permutations=permutations,
@@ -103,7 +104,7 @@ def evaluate(
         from icbir_core.evaluation import encoder_comparison as comparison
 
         with progress_bar("evaluate") as progress:
-            found = comparison.run_comparison(opened, options, _split(encoders), progress)
+            found = comparison.run_comparison(opened, options, split_names(encoders), progress)
         if report is not None:
             write_text_atomically(report, comparison.render_comparison(found))
         emit(comparison.comparison_to_json(found), comparison.comparison_to_text(found), as_json)
@@ -135,18 +136,17 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a reading study from the catalogue: pooled, blinded, in a seeded order for each reader."""
-    from icbir_core.catalogue import Workspace
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.study.creating import create_workspace_study
     from icbir_core.study.design import StudyPlan
 
-    chosen = _split(tasks) or ("similarity",)
-    plan = StudyPlan(_split(methods), top_k, negatives, chosen, 2 if maps else 1, repeats, seed)
-    opened = Workspace.open(workspace)
+    chosen = split_names(tasks) or ("similarity",)
+    plan = StudyPlan(split_names(methods), top_k, negatives, chosen, 2 if maps else 1, repeats, seed)
+    opened, ratings = _open_store(workspace, store)
     announce_device(device)
     with progress_bar("study", unit="query") as progress:
         study = create_workspace_study(
-            opened, _open_store(opened, store), name, lambda: Retriever.open(opened, target, device), plan,
+            opened, ratings, name, lambda: Retriever.open(opened, target, device), plan,
             case or queries, progress,
         )  # fmt: skip
     record_audit(opened, "made_study", ("study", study.name), queries=len(study.queries))
@@ -164,11 +164,10 @@ def export(workspace: WorkspaceArgument, name: NameOption,
            file: Annotated[Path, typer.Option(help="Zip to write.")],
            store: StoreOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
     """Write a study and every rating of it to one zip with hashes. No film is in it."""
-    from icbir_core.catalogue import Workspace
     from icbir_core.study.exchange import export_study
 
-    opened = Workspace.open(workspace)
-    count = export_study(_open_store(opened, store), name, file)
+    opened, ratings = _open_store(workspace, store)
+    count = export_study(ratings, name, file)
     record_audit(opened, "exported", ("study", name), ratings=count)
     emit({"study": name, "ratings": count, "file": str(file)}, f"{count} ratings of '{name}' in {file}.", as_json)
 
@@ -178,11 +177,10 @@ def import_ratings(workspace: WorkspaceArgument, file: Annotated[Path, typer.Arg
     """Add an exported study and its ratings; what is there already is not added again."""
     from dataclasses import asdict
 
-    from icbir_core.catalogue import Workspace
     from icbir_core.study.exchange import import_study
 
-    opened = Workspace.open(workspace)
-    done = import_study(_open_store(opened, store), file)
+    opened, ratings = _open_store(workspace, store)
+    done = import_study(ratings, file)
     record_audit(opened, "imported", ("study", done.study), ratings=done.added)
     emit(asdict(done), f"'{done.study}': {done.added} ratings added, {done.already} were there already.", as_json)
 
@@ -196,15 +194,13 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Print the statistics of a study: how readers agree with each other, with themselves and with each method."""
-    from icbir_core.catalogue import Workspace
     from icbir_core.evaluation.page import make_plain
     from icbir_core.files import write_text_atomically
     from icbir_core.study.analysis import analyse_study
     from icbir_core.study.exchange import load_study
     from icbir_core.study.report import render_report, render_text
 
-    opened = Workspace.open(workspace)
-    ratings = _open_store(opened, store)
+    opened, ratings = _open_store(workspace, store)
     study = load_study(ratings, name)
     record_audit(opened, "unblinded", ("study", name))
     result = analyse_study(study, ratings.latest(study=name), simulated=simulated)
@@ -227,14 +223,12 @@ def simulate_readers(
     """Answer a study by readers of known bias, noise and lapses. Marked simulated, never mixed with real ratings."""
     import numpy as np
 
-    from icbir_core.catalogue import Workspace
     from icbir_core.plurals import count_of
     from icbir_core.study.creating import grade_by_labels
     from icbir_core.study.exchange import load_study
     from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 
-    opened = Workspace.open(workspace)
-    ratings = _open_store(opened, store)
+    opened, ratings = _open_store(workspace, store)
     study = load_study(ratings, name)
     similarity = grade_by_labels(opened)
     total = 0
@@ -264,11 +258,9 @@ def plan(
     emit({"effect": effect, "power": power, "queries_by_readers": needed}, "\n".join(lines), as_json)
 
 
-def _open_store(workspace: Workspace, store: str | None) -> RatingsStore:
+def _open_store(workspace: Path, store: str | None) -> tuple[Workspace, RatingsStore]:
+    from icbir_core.catalogue import Workspace
     from icbir_core.study.creating import open_store
 
-    return open_store(workspace, store)
-
-
-def _split(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    opened = Workspace.open(workspace)
+    return opened, open_store(opened, store)

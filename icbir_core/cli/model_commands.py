@@ -16,6 +16,7 @@ from icbir_core.cli.conventions import (
     emit,
     progress_bar,
     say,
+    split_names,
 )
 from icbir_core.model.backbones import BACKBONES
 
@@ -62,7 +63,7 @@ def train(
     options = TrainingOptions(
         target=target,
         recipe=chosen,
-        findings=tuple(name.strip() for name in (findings or "").split(",") if name.strip()),
+        findings=split_names(findings),
         weights=weights,
         stage=stage,
         network=network,

@@ -19,6 +19,7 @@ from icbir_core.cli.conventions import (
     progress_bar,
     record_audit,
     say,
+    split_names,
 )
 from icbir_core.retrieval.methods import ENGINES, SEARCH_METHODS
 
@@ -64,12 +65,12 @@ def index(
 
     opened = Workspace.open(workspace)
     announce_device(device)
-    named = None if encoders is None else () if encoders.strip() == "none" else _split(encoders)
+    named = None if encoders is None else () if encoders.strip() == "none" else split_names(encoders)
     with progress_bar("index", "case") as progress:
         report = index_workspace(
             opened,
             require_canonical_name(target) if target else None,
-            None if methods is None else _split(methods),
+            None if methods is None else split_names(methods),
             device,
             progress=progress,
             encoders=named,
@@ -103,10 +104,6 @@ def index(
     emit(result, "\n".join(lines), as_json)
     if report.unreadable or report.failed:
         raise typer.Exit(1)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def query(

@@ -18,6 +18,7 @@ from icbir_core.cli.conventions import (
     emit,
     progress_bar,
     say,
+    split_names,
 )
 from icbir_core.retrieval.methods import SEARCH_METHODS
 
@@ -232,8 +233,8 @@ def checks(
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.checks import CheckOptions, run_checks
 
-    chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
-    options = CheckOptions() if chosen is None else CheckOptions(chosen, _keep_cascaded(chosen))
+    chosen = split_names(methods)
+    options = CheckOptions(chosen, _keep_cascaded(chosen)) if chosen else CheckOptions()
     chosen_device = announce_device(device)
     opened = Workspace.open(workspace)
     models = load_models(opened, require_canonical_name(target) if target else None)

@@ -65,21 +65,14 @@ def decode_unchecked(data: bytes, limits: ReadLimits) -> DecodedFilm:
         levels, bits, facts = read_jpeg(data, limits)
         return DecodedFilm(levels, "JPEG", bits, facts)
     if looks_like_dicom(data):
-        from icbir_core.radiograph.dicom import read_dicom  # brings all decoders: only when a film needs them
+        # These bring all decoders: only when a film needs them.
+        from icbir_core.radiograph.dicom import parse_dicom, read_dicom
+        from icbir_core.radiograph.identity import describe_film
 
-        levels, bits, facts, fields = read_dicom(data, limits)
-        return DecodedFilm(levels, "DICOM", bits, facts, fields, _read_header(data, limits))
+        dataset = parse_dicom(data, limits)
+        levels, bits, facts, fields = read_dicom(dataset, limits)
+        return DecodedFilm(levels, "DICOM", bits, facts, fields, describe_film(dataset))
     raise RadiographError("This is no PNG, JPEG or DICOM film; export it as one of these.")
-
-
-def _read_header(data: bytes, limits: ReadLimits) -> FilmHeader | None:
-    """The header; None where it cannot be read, since an unreadable number must not cost the film."""
-    from icbir_core.radiograph.identity import read_film_header
-
-    try:
-        return read_film_header(data, limits)
-    except Exception:
-        return None
 
 
 def _check(film: DecodedFilm, limits: ReadLimits) -> DecodedFilm:

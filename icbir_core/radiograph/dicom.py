@@ -46,9 +46,9 @@ _EXPECTED = ("PixelData", "SOPClassUID", "Rows", "DirectoryRecordSequence")
 _DECISIVE = ("Modality", "ViewPosition", "ViewCodeSequence", "PixelData")
 
 
-def read_dicom(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str], dict[str, Any]]:
-    """uint16 levels (H, W), stored bits, facts, and the header's fields of a `Radiograph`."""
-    dataset = parse_dicom(data, limits)
+def read_dicom(dataset: Dataset, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str], dict[str, Any]]:
+    """uint16 levels (H, W), stored bits, facts, and the header's fields of a `Radiograph`, of a data set as
+    `parse_dicom` gives it."""
     uid = _find_transfer_syntax(dataset)
     merge_functional_groups(dataset)
     pixel_format, frame = _check_header(dataset, uid, limits)

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from icbir_core.errors import RadiographTooLarge
 from icbir_core.files import PathLike
 from icbir_core.radiograph.dicom_header import get_items, get_text, is_burned_in, read_age, read_sex, read_view
+from icbir_core.radiograph.functional_groups import merge_functional_groups
 from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import FilmHeader
@@ -54,14 +55,14 @@ def read_film_header(source: bytes | PathLike, limits: ReadLimits = FILM_LIMITS)
     if not isinstance(source, bytes):
         _check_size(source, limits)
     if isinstance(source, bytes) or _DEFLATED in head:
-        return _describe(_parse_whole(source, limits))
+        return describe_film(_parse_whole(source, limits))
     try:
-        header = _describe(dcmread(source, stop_before_pixels=True, force=True))
+        header = describe_film(dcmread(source, stop_before_pixels=True, force=True))
     except OSError:
         raise
     except Exception:  # a damaged header raises nearly anything; the reader of whole films knows more ways
         header = None
-    return header if header is not None and header.has_picture else _describe(_parse_whole(source, limits))
+    return header if header is not None and header.has_picture else describe_film(_parse_whole(source, limits))
 
 
 def _read_head(source: bytes | PathLike) -> bytes:
@@ -83,7 +84,9 @@ def _check_size(source: PathLike, limits: ReadLimits) -> None:
         raise RadiographTooLarge(f"The file has {size:,} bytes, more than {limits.max_bytes:,}; reduce it.")
 
 
-def _describe(dataset: Dataset) -> FilmHeader:
+def describe_film(dataset: Dataset) -> FilmHeader:
+    """What a header says of the patient and the film, in its functional groups too."""
+    merge_functional_groups(dataset)
     number = get_text(dataset, "PatientID")
     nobody = number.upper() in _NOBODY or _NO_NUMBER.fullmatch(number) is not None
     return FilmHeader(

@@ -32,6 +32,8 @@ def divide_safely(relevance: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
 class Convolution:
     """The linear map of a Conv2D without bias, and its exact transpose (padding and stride included)."""
 
+    _transpose = staticmethod(tf.raw_ops.Conv2DBackpropInput)
+
     def __init__(self, strides: tuple[int, int], padding: str):
         self.strides = [1, *strides, 1]
         self.padding = padding.upper()
@@ -40,7 +42,7 @@ class Convolution:
         return tf.nn.conv2d(x, kernel, self.strides, self.padding)
 
     def transpose(self, values: tf.Tensor, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        return tf.raw_ops.Conv2DBackpropInput(
+        return self._transpose(
             input_sizes=tf.shape(x),
             filter=kernel,
             out_backprop=values,
@@ -66,18 +68,11 @@ class Depthwise(Convolution):
     put side by side do.
     """
 
+    _transpose = staticmethod(tf.raw_ops.DepthwiseConv2dNativeBackpropInput)
+
     def apply(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         parts = tf.unstack(kernel, axis=-1)
         return tf.concat([tf.nn.depthwise_conv2d(x, one[..., None], self.strides, self.padding) for one in parts], -1)
-
-    def transpose(self, values: tf.Tensor, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-            input_sizes=tf.shape(x),
-            filter=kernel,
-            out_backprop=values,
-            strides=self.strides,
-            padding=self.padding,
-        )
 
 
 Linear = Convolution | Matrix

@@ -11,6 +11,7 @@ from icbir_core.errors import RadiographError
 from icbir_core.phantom import simulate_film
 from icbir_core.radiograph import describe_facts, read_radiograph
 from icbir_core.radiograph.dicom_header import read_number
+from icbir_core.radiograph.identity import read_film_header
 from icbir_core.radiograph.polarity import looks_right_as_it_is
 from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom
 
@@ -256,6 +257,10 @@ def test_function_tables_and_spacing_of_functional_groups():
     film = read_radiograph(encode_dataset(dataset))
     assert_film(film, 1 / (1 + np.exp(-4 * (FILM - 2000.0) / 3000)))
     assert film.spacing == (0.2, 0.3) and film.orientation_verified
+    dataset.SharedFunctionalGroupsSequence = make_groups(PatientOrientationInFrame={"PatientOrientation": ["A", "F"]})
+    data = encode_dataset(dataset)
+    header = read_film_header(data)
+    assert header is not None and header.view == read_radiograph(data).view == "LATERAL", "one answer at every door"
 
 
 def make_film(inverted: bool = False, **elements) -> tuple[np.ndarray, bytes]:
