@@ -94,7 +94,7 @@ class FilmHeader:
 @dataclass(frozen=True, eq=False)
 class Query:
     """A film to search with. patient: hashed as in the workspace, or None; case_id: set if it is a catalogue case;
-    instance: hash of the SOP Instance UID, or None.
+    instance, study: hashes of the SOP Instance UID and of the Study Instance UID, or None.
 
     Examples
     --------
@@ -108,6 +108,7 @@ class Query:
     patient: str | None = None
     case_id: str | None = None
     instance: str | None = None
+    study: str | None = None
 
 
 @dataclass(frozen=True)

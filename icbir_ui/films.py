@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import lzma
 import re
+import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,8 +58,9 @@ class Film:
     key : its pixel hash; origin : "upload", "archive", "demonstration" or "catalogue"; called : words in place of its
     query's name; file_name : of an upload, for the reader's own list alone, because it may name a patient; of a film
     from the archive its part and day. group : of films that were opened together, "" for a film on its own; part :
-    what it is in its group, such as "lateral" or "prior". source : its DICOM header, held where results may leave as
-    DICOM objects; no_source : why there is none. doubts : the kinds of its warnings (`QualityWarning`).
+    what it is in its group, such as "lateral" or "prior"; day : of its study, where the archive says it.
+    source : its DICOM header, held where results may leave as DICOM objects; no_source : why there is none. doubts :
+    the kinds of its warnings (`QualityWarning`).
     """
 
     key: str
@@ -69,6 +71,7 @@ class Film:
     file_name: str = ""
     group: str = ""
     part: str = ""
+    day: str = ""
     source: SourceHeader | None = field(default=None, repr=False)
     no_source: str = ""
     doubts: tuple[str, ...] = ()
@@ -290,10 +293,29 @@ def add(film: Film) -> None:
         state.put(Key.WORD, left_out)
 
 
+def is_of_study(film: Film, other: Film) -> bool:
+    """Whether two films were put together, by the archive or by hand, or name the same patient and study."""
+    named = film.query.patient, film.query.study
+    together = bool(film.group) and other.group == film.group
+    return together or (None not in named and (other.query.patient, other.query.study) == named)
+
+
 def list_beside(film: Film) -> list[Film]:
-    """The other films of the session that were opened together with this one, in the order in which they came."""
+    """The other films of the session that belong to this one: those of its study, then others of its patient from the
+    oldest to the newest as far as their days are known."""
     held: dict[str, Film] = state.get(Key.FILMS, {})
-    return [one for one in held.values() if film.group and one.group == film.group and one.key != film.key]
+    others = [one for one in held.values() if one.key != film.key]
+    study = [one for one in others if is_of_study(film, one) and one.part != "prior"]
+    patient = film.query.patient
+    rest = [one for one in others if one not in study and (is_of_study(film, one) or patient == one.query.patient)]
+    return study + sorted((one for one in rest if is_of_study(film, one) or patient), key=lambda one: one.day)
+
+
+def put_together(keys: Sequence[str]) -> None:
+    """Make films of the session one study, as the reader says."""
+    held: dict[str, Film] = state.get(Key.FILMS, {})
+    group = secrets.token_hex(8)
+    state.put(Key.FILMS, {key: replace(one, group=group) if key in keys else one for key, one in held.items()})
 
 
 def get_current() -> Film | None:

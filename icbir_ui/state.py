@@ -115,6 +115,8 @@ class Key(StrEnum):
     OWN_PRESENT = "own_film_present"
     OWN_ABSENT = "own_film_absent"
     OUTSIDE_VIEWER = "outside_viewer"
+    BESIDE = "film_beside"
+    TOGETHER = "films_put_together"
     ANSWERS = "answers_"
 
 

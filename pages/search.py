@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -13,11 +12,10 @@ from icbir_ui import films, shared, state
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
 from icbir_ui.export.dicom import show_dicom
-from icbir_ui.films import Film, case_picture
+from icbir_ui.films import case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_background
-from icbir_ui.pacs.beside import show_beside
 from icbir_ui.pacs.opening import show_opening
-from icbir_ui.search import gate, ratings, refining
+from icbir_ui.search import beside, gate, ratings, refining
 from icbir_ui.search.answer import make_answer
 from icbir_ui.search.asking import (
     NO_MAP,
@@ -32,7 +30,7 @@ from icbir_ui.search.controls import choose_settings
 from icbir_ui.search.panes import QUERY_PANE, hit_panes, query_pane
 from icbir_ui.search.welcome import offer_films, show_welcome, show_word
 from icbir_ui.state import PARAMETER_CASE, Key
-from icbir_ui.viewer import ViewerOptions, prepare_pictures, show_viewer
+from icbir_ui.viewer import prepare_pictures, show_viewer
 from icbir_ui.words import describe_filter
 
 VIEWER = Key.SEARCH_VIEWER.value
@@ -52,20 +50,21 @@ def draw() -> None:
     menu = row.popover("Film", key=f"film_{film.key[:12]}")  # shut again by another film
     fresh = (state.get(Key.RANKING) or (None,))[0] != film.key  # of the same film the former cases stay meanwhile
     drawer, about, export, steps, word = (empty_for_another(row.container(width="content"), fresh) for _ in range(5))
-    above, place, below = (empty_for_another(st.container(), fresh) for _ in range(3))
+    above, place = (empty_for_another(st.container(), fresh) for _ in range(2))
     with menu:
-        offer_films(workspace, (drawer, about, export, steps, word, above, place, below))
+        offer_films(workspace, (drawer, about, export, steps, word, above, place))
+    others = beside.list_others(workspace, film)
     if gate.is_withheld(film):
         state.put(Key.RANKING, None)
         with above.container():
             gate.show_band(film)
         with word:
             show_word()
-        return show_alone(film, place, plain=True)
+        return beside.show_alone(workspace, film, others, place, plain=True)
     with row, passing_word() as tell:
         if fresh:
             state.put(Key.RANKING, None)
-            show_alone(film, place)
+            beside.show_alone(workspace, film, others, place)
         if not service.ready:
             service.begin()
             with word:
@@ -89,11 +88,12 @@ def draw() -> None:
             above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
             if not fresh:
-                show_alone(film, place)
+                beside.show_alone(workspace, film, others, place)
             return
     state.put(Key.RANKING, (film.key, ranking, method))
     store = shared.open_ratings()
     panes = [query_pane(film, ranking, maps, findings=findings)]
+    panes += beside.make_beside(others)
     panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
 
     def react(name: str, value: dict[str, Any]) -> None:
@@ -111,12 +111,15 @@ def draw() -> None:
                 state.put(Key.CASE_MAPS, bool(value["on"]))
             elif name == "opened":
                 state.put(Key.COMPARED, value["pane"])
+            else:
+                beside.follow(workspace, others, name, value)
 
     unverified = not all(hit.case.orientation_verified for hit in ranking.hits)
     answer = make_answer(ranking, findings, method != NO_MAP, mapped, unverified)
     options = viewer_options(
-        maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key, room=True, answer=answer
-    )
+        maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key, room=True, answer=answer,
+        strip=beside.make_strip(others),
+    )  # fmt: skip
     with place:  # before what stands around it, so that it reaches the browser first
         view = show_viewer(panes, options, VIEWER, react)
     if opened := state.get(Key.COMPARED):
@@ -124,20 +127,8 @@ def draw() -> None:
     with export.popover("Export"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
         show_dicom(film, ranking, maps, workspace, view, describe_filter(settings.filter))
-    with below.container():
-        show_beside(film)
     with about.popover("About this film"):
         show_background(film, workspace, ranking.target)
-
-
-def show_alone(film: Film, place: Any, plain: bool = False) -> None:
-    """The film with its facts and warnings, before there is a ranking. plain : the warnings stand elsewhere."""
-    with place:
-        show_viewer(
-            [replace(query_pane(film), note=None) if plain else query_pane(film)],
-            ViewerOptions(memory=VIEWER, room=True),
-            Key.FILM_VIEWER.value,
-        )
 
 
 run_page("Search", draw, heading=False)

@@ -238,6 +238,15 @@ class Catalogue:
                     return Kept(found.case_id, found.patient, column is not CASES.c.instance)
         return None
 
+    def find_of_patients(self, patients: Sequence[str], limit: int = 100) -> list[Case]:
+        """The cases, not removed, of any of these hashed patients, also where they are known under one as well; at most
+        `limit`, ordered by row."""
+        known = select(OTHER_PATIENTS.c.case_id).where(OTHER_PATIENTS.c.patient.in_(patients))
+        query = select(CASES).where(CASES.c.patient.in_(patients) | CASES.c.case_id.in_(known))
+        with self._connect() as connection:
+            records = connection.execute(_shown(query, False).order_by(CASES.c.row).limit(limit)).all()
+        return self._make_cases(records)
+
     def eligible_rows(self, search_filter: SearchFilter | None = None) -> np.ndarray:
         """int64 (n,): rows, ascending, of the cases not removed that pass the filter; an unknown age fails a limit."""
         wanted = search_filter or SearchFilter()

@@ -205,6 +205,10 @@ class Workspace:
         """16 hexadecimal digits that stand for a DICOM instance in this workspace only; None if there is no UID."""
         return None if not uid else self.hash_secretly(f"instance:{uid}")
 
+    def hash_study(self, uid: str | None) -> str | None:
+        """16 hexadecimal digits that stand for a DICOM study in this workspace only; None if there is no UID."""
+        return None if not uid else self.hash_secretly(f"study:{uid}")
+
     def hash_secretly(self, text: str) -> str:
         """16 hexadecimal digits of HMAC-SHA256 of `text` under the workspace's salt."""
         return hmac.new(self._salt, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from icbir_core.catalogue.asking import make_query
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, PacsError, PacsMismatch, PacsNotFound, PacsRefused, PacsStopped
 from icbir_core.pacs.archive import Archive, be_silent, check_film, never
@@ -148,12 +149,7 @@ def read_archive_film(
         raise PacsError(f"A film of the study cannot be read. {error}") from None
     check_film(reference, header)
     assert header is not None  # else `check_film` had refused it
-    query = Query(
-        FILM_NAME,
-        radiograph,
-        workspace.hash_patient(header.patient),
-        instance=workspace.hash_instance(header.instance),
-    )
+    query = make_query(workspace, FILM_NAME, radiograph, header)
     frontal = radiograph.view in (*FRONTAL, UNKNOWN)
     part = Part.FRONTAL if frontal else Part.LATERAL if radiograph.view == "LATERAL" else Part.OTHER
     return OpenedFilm(query, part, date, data)

@@ -12,7 +12,7 @@ SEARCHED_FILE = "searched_studies.txt"
 
 def name_study(workspace: Workspace, uid: str) -> str:
     """16 hexadecimal digits that stand for a study in this workspace only."""
-    return workspace.hash_secretly(f"study:{uid}")
+    return workspace.hash_study(uid) or ""
 
 
 def record_searched(workspace: Workspace, uid: str) -> None:

@@ -46,7 +46,6 @@ STYLE = """<style>
 .stApp:has(.st-key-search_room) .st-key-foot {
   position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: #0b0d10;
 }
-.st-key-beside { padding-bottom: 3rem; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .st-key-foot { border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; color: #97a3b0; }

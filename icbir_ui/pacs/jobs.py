@@ -139,9 +139,8 @@ def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
 
 def _hold(opened: OpenedFilm, group: str) -> Film:
     named = f"{opened.part.value}, {opened.day}" if opened.day else opened.part.value
-    return make_film(
-        opened.query, "archive", opened.data, file_name=named[:1].upper() + named[1:], group=group, part=opened.part
-    )
+    more = {"file_name": named[:1].upper() + named[1:], "group": group, "part": opened.part, "day": opened.day}
+    return make_film(opened.query, "archive", opened.data, **more)
 
 
 def start_finding(query: StudyQuery) -> FindJob:

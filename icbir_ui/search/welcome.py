@@ -140,6 +140,16 @@ def _take_held() -> None:
     films.choose(state.get(Key.FILMS, {})[state.get(Key.SESSION_FILM)])
 
 
+def _offer_putting_together(held: dict[str, str]) -> None:
+    """Films whose headers do not say it may be of one study all the same: the reader says so."""
+    current = state.get(Key.CURRENT)
+    others = [key for key in held if key != current]
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    label = "Films of the same study as this one"
+    chosen = left.multiselect(label, others, format_func=held.get, key=f"{Key.TOGETHER.value}_{current}")
+    right.button("Put together", disabled=not chosen, on_click=films.put_together, args=([current, *chosen],))
+
+
 def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
     """Another film: upload, those of this session, a demonstration query, or a catalogue case by its name.
 
@@ -153,6 +163,7 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
             st.selectbox, f"Films of this session ({len(held)})", list(held), format_func=held.get,
             key=Key.SESSION_FILM, on_choice=_take_held,
         )  # fmt: skip
+        _offer_putting_together(held)
     titles = films.title_demonstration(workspace)
     if titles:
         show_choice(

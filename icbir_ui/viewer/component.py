@@ -23,7 +23,7 @@ from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
 
-EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped", "mapped")
+EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped", "mapped", "beside", "taken")
 _MIMETYPE = "application/gzip"
 """What is packed already: any other type the server packs once more, at its slowest level, while the reader waits."""
 FILMS, MAPS = 96, 512  # so many packed films and maps are kept
@@ -60,7 +60,7 @@ class Pane:
     plain : the map is not drawn in this pane; region : box (left, top, right, bottom) in film pixels.
     shortcut : the key that chooses this pane: the digit that its title shows, or a letter. heading, short : what stands
     under a small pane instead of title and lines, which are shown on its large picture. badge : printed on the film.
-    map_title : on the button that turns this pane's map on.
+    map_title : on the button that turns this pane's map on. beside : a lead that stands in the place of the cases.
     """
 
     key: str
@@ -87,6 +87,7 @@ class Pane:
     short: str = ""
     badge: str = ""
     map_title: str = ""
+    beside: bool = False
 
     def alone(self) -> Pane:
         """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
@@ -104,6 +105,7 @@ class ViewerOptions:
     ends : words for the ends of the colours; report : send window and zoom back when the hand goes elsewhere;
     notice : the line that a saved picture carries; rating_scale : value → words;
     room : the page Search in one screen, with the `answer` beside the film;
+    strip : small pictures at the edge of the film in the room: dicts key, label, title, picture (an address) and shown;
     memory : key of the viewer whose window and zoom this one shares, else its own.
     """
 
@@ -127,6 +129,7 @@ class ViewerOptions:
     subject: str = ""
     room: bool = False
     answer: Mapping[str, Any] | None = None
+    strip: Sequence[Mapping[str, Any]] = ()
     rating_scale: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -212,6 +215,7 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
         "region": list(pane.region) if pane.region else None, "shortcut": pane.shortcut,
         "heading": pane.heading, "short": pane.short, "badge": pane.badge, "mapTitle": pane.map_title or None,
+        "beside": pane.beside,
         "film": {"hash": "", "url": ""},
     }  # fmt: skip
     try:
@@ -235,7 +239,7 @@ def show_viewer(
 
     on_event(name, value) is called once for each decision, before the page runs again: name in `EVENTS`, value a dict:
     rated {pane, rating, mapped}, marked {pane, mark}, region {pane, box}, finding {pane, finding}, opened {pane},
-    stepped {by}, mapped {on}.
+    stepped {by}, mapped {on}, beside {pane} (of the strip, "" for none), taken {pane} (of the strip, to search with).
     """
 
     about = f"{state.get_window()}:{options.subject}"
@@ -259,7 +263,7 @@ def show_viewer(
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,
-        "notice": options.notice, "room": options.room, "answer": options.answer,
+        "notice": options.notice, "room": options.room, "answer": options.answer, "strip": list(options.strip),
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)

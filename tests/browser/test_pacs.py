@@ -38,6 +38,18 @@ SHOWN = """() => {
   return { bars: Object.fromEntries(v.panes[0].bars.map(one => [one.name, one.value])),
            cases: v.panes.filter(one => !one.lead).map(one => one.key) }; }"""
 
+# Of her film and of the one beside it.
+BOXES = """() => {
+  const hosts = [...document.querySelectorAll("[data-testid=stBidiComponentIsolated]")];
+  const viewer = hosts.map(one => one.shadowRoot?.querySelector(".viewer")?.viewer).find(one => one?.data?.room);
+  return viewer.panes.filter(one => one.lead).map(one => one.box.getBoundingClientRect().toJSON()); }"""
+ZOOMS = BOXES.replace("one.box.getBoundingClientRect().toJSON()", "one.state.view.zoom")
+
+
+def read_picture(locator) -> np.ndarray:
+    """What the browser shows of an element, in grey."""
+    return cv2.imdecode(np.frombuffer(locator.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
+
 
 @pytest.fixture(scope="module")
 def hospital(chromium, tmp_path_factory, archive_films):
@@ -101,7 +113,7 @@ def list_lead(page) -> list[str]:
 
 def test_a_study_goes_from_the_pacs_to_the_search_and_its_result_back(open_window, hospital, archive_films):
     address, orthanc, log = hospital
-    page = open_window(1400, 1600)
+    page = open_window(1280, 720)
     check_link(page, address, archive_films[:3], log)
     check_result(page, orthanc, archive_films[1])
     check_worklist(page, archive_films)
@@ -112,13 +124,27 @@ def check_link(page, address: str, films, log) -> None:
     """One click in the PACS: film, lateral and prior on the screen, the cases beside them, no UID anywhere."""
     prior, frontal, lateral = films
     open_link(page, address, StudyInstanceUIDs=frontal.study)
-    assert wait_until_painted(page, films)[0] == name_pixels(frontal)
+    assert wait_until_painted(page, [frontal])[0] == name_pixels(frontal)
+    wait_until(page, lambda: page.locator("[data-strip]").count() == 2)
     day = datetime.date.today() - datetime.timedelta(PRIOR_DAYS)
-    page.get_by_role("button", name=f"Search with: Prior, {day}").wait_for(timeout=TIME)
-    page.wait_for_timeout(1000)  # the page draws the row once more when its cases are there
-    beside = page.locator(".st-key-beside [data-testid=stBidiComponentIsolated]")
-    picture = cv2.imdecode(np.frombuffer(beside.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert picture.std() > 15, "films are drawn beside the film"
+    for film, label in ((lateral, "Lateral"), (prior, f"Prior, {day}")):
+        small = page.get_by_role("button", name=label)
+        assert read_picture(small.locator("img")).std() > 15, "a small picture stands in the strip"
+        small.click()
+        wait_until(page, lambda shown=film: name_pixels(shown) in list_painted(page))
+        assert read_picture(page.locator(".cases > .pane .film")).std() > 15, (
+            "the film is drawn in the place of the cases"
+        )
+        page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=TIME)  # all films have come
+        hers, other = page.evaluate(BOXES)
+        assert hers["height"] >= 560 and other["height"] >= 480 and hers["width"] > 0.9 * other["width"]
+        assert hers["left"] + hers["width"] < other["left"] and page.locator(".rest .pane").first.is_hidden()
+    page.locator(".lead .film").first.click()
+    page.keyboard.press("+")
+    first, second = page.evaluate(ZOOMS)
+    assert first == second > 1, "what is zoomed in one is zoomed in the other"
+    page.get_by_role("button", name="Back to the cases").click()
+    wait_until(page, lambda: page.locator(".rest .pane").first.is_visible())
     said = log.read_text(errors="replace")
     for uid in (frontal.study, frontal.instance, lateral.instance, prior.study, frontal.patient, frontal.accession):
         assert uid not in page.url and uid not in page.inner_text("body") and uid not in said
@@ -152,6 +178,7 @@ def check_worklist(page, films) -> None:
     page.get_by_role("link", name="PACS", exact=True).click()
     page.get_by_role("button", name="Open").nth(3).wait_for(timeout=TIME)
     assert page.get_by_text("searched", exact=True).count() == 1
+    page.wait_for_timeout(1000)  # the list may be drawn once more
     newest = max((film for film in films[:FILMS] if not film.prior), key=lambda film: film.patient)
     page.get_by_role("button", name="Open").first.click()
     wait_until(page, lambda: list_lead(page) == [name_pixels(find_frontal(films, newest.patient))])
@@ -172,4 +199,5 @@ def check_stop_and_death(page, address: str, orthanc, frontal) -> None:
     page.get_by_text("The archive (PACS) cannot be reached; check that it runs, and its address.").wait_for(
         timeout=TIME
     )
-    assert page.get_by_text("Drop a film here").count() and frontal.study not in page.url
+    page.get_by_text("Drop a film here").first.wait_for(timeout=TIME)
+    assert frontal.study not in page.url

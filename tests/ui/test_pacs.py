@@ -71,11 +71,27 @@ def test_a_link_opens_the_frontal_film_with_lateral_and_prior_beside_it(workspac
     assert [film.part for film in taken.values()] == ["frontal", "lateral", "prior"]
     assert held(page, Key.CURRENT) == next(iter(taken))
     assert held(page, Key.RANKING)[0] == held(page, Key.CURRENT)
-    assert f"Search with: Prior, {datetime.date.today() - datetime.timedelta(200)}" in list_buttons(page)
+    assert [one["label"].split(",")[0] for one in page.data["strip"]] == ["Lateral", "Prior"]
+    assert str(datetime.date.today() - datetime.timedelta(200)) in page.data["strip"][1]["label"]
     for uid in (prior.study, frontal.study, lateral.instance, frontal.accession, frontal.patient):
         assert uid not in str(dict(page.app.query_params)) and uid not in page.text()
     assert read_searched(workspace) == {name_study(workspace, frontal.study)}
     check_recorded(workspace, frontal, ["opened", "opened", "saw", "saw", "saw", "searched"])
+
+
+def test_a_film_of_the_strip_is_shown_beside_hers_and_searched_with(workspace, fake, films, open_link):
+    page = open_link(StudyInstanceUIDs=films[1].study)
+    hits, (lateral, prior) = page.case_ids, [one["key"] for one in page.data["strip"]]
+    page.decide("beside", 1, pane=prior)
+    query, beside = page.data["panes"][:2]
+    assert (query["key"], beside["key"], beside["beside"], beside["lead"]) == ("query", prior, True, True)
+    assert page.case_ids == hits and [one["shown"] for one in page.data["strip"]] == [False, True]
+    page.decide("beside", 2, pane="")
+    assert [one["key"] for one in page.data["panes"] if one["lead"]] == ["query"]
+    page.decide("taken", 3, pane=prior)
+    page.run()
+    current = held(page, Key.FILMS)[held(page, Key.CURRENT)]
+    assert current.part == "prior" and lateral in [one["key"] for one in page.data["strip"]]
 
 
 def check_recorded(workspace, film, actions: list[str]) -> None:

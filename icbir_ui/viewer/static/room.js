@@ -40,6 +40,10 @@ const ROOM = {
     root.classList.toggle("room", Boolean(data.room));
     if (!data.room) return;
     this.answer.replaceChildren(...buildAnswer(data, this.send));
+    showBeside(this);
+    // What stands above it may go later, such as the progress of a transfer.
+    const page = root.getRootNode().host?.closest?.(".stMainBlockContainer > div");
+    if (page) this.observer.observe(page);
     if (!this.panes.some((pane) => pane.key === this.shown?.key && !pane.lead)) this.shown = null;
     this.arrangeRoom();
   },
@@ -77,7 +81,7 @@ const ROOM = {
   paintLarge(tables) {
     const wide = this.isWide(), cases = this.data.room ? this.panes.filter((pane) => !pane.lead) : [];
     const pane = cases.find((one) => one.key === this.shown?.key) ?? (wide ? cases[0] : null);
-    this.preview.hidden = !pane?.pixels || this.memory.alone !== null;
+    this.preview.hidden = !pane?.pixels || this.memory.alone !== null || this.panes.some((one) => one.beside);
     if (this.preview.hidden) return;
     if (!wide) this.preview.style.top = `${this.answer.offsetHeight}px`;
     const ratio = window.devicePixelRatio || 1, place = this.large.getBoundingClientRect();

@@ -61,13 +61,13 @@ class Viewer {
     });
     const drawn = this.drawing && this.panes.find((pane) => pane.key === this.drawing.pane.key && pane.regionable);
     this.drawing = drawn ? { ...this.drawing, pane: drawn } : null;
-    this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead).map((pane) => pane.figure));
+    this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead && !pane.beside).map((pane) => pane.figure), ...buildStrip(data, send));
     this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
     this.stale = true;  // where a pane was, its film may not stay without its words
     this.root.hidden = !this.panes.length;
     this.root.style.setProperty("--columns", data.columns || "");
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
-    this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead).length > 1);
+    this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead && !pane.beside).length > 1);
     this.root.classList.toggle("full", Boolean(data.full));
     this.updateRoom();
     this.toolbar.querySelector("[data-act=region]").hidden = !data.region;
