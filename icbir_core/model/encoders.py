@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
-from icbir_core.files import PathLike, reading_own, sha256_of_file
+from icbir_core.files import PathLike, find_program_folder, reading_own, sha256_of_file
 from icbir_core.model.layer_names import PENULTIMATE_LAYER
-from icbir_core.model.starter import STARTER_DIRECTORY
 from icbir_core.settings import InputSettings
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def list_encoders(*folders: PathLike) -> dict[str, Path]:
 
 def get_shipped_folder() -> Path:
     """Where the encoders lie that come with the program."""
-    return STARTER_DIRECTORY / FOLDER
+    return find_program_folder() / "assets" / "models" / FOLDER
 
 
 def read_encoder_manifest(path: PathLike) -> dict[str, Any]:

@@ -32,6 +32,9 @@ PREDICTION = Prediction(
 )
 
 
+_EMBEDDED: dict[str, np.ndarray] = {}
+
+
 class FakeRetriever:
     """Nearest by thumbnails of 8 × 8. `calls` lists what was computed, so that a rerun can be proved idle."""
 
@@ -44,7 +47,13 @@ class FakeRetriever:
         self.workspace = workspace
         self.calls: list[str] = []
         cases = workspace.catalogue.cases(include_removed=True)
-        self.vectors = {case.row: self._embed(read_case_radiograph(workspace, case).pixels) for case in cases}
+        self.vectors = {case.row: self._embed_case(case) for case in cases}
+
+    def _embed_case(self, case: Case) -> np.ndarray:
+        """Films of equal pixels are read once for all tests of a process."""
+        if case.pixel_sha256 not in _EMBEDDED:
+            _EMBEDDED[case.pixel_sha256] = self._embed(read_case_radiograph(self.workspace, case).pixels)
+        return _EMBEDDED[case.pixel_sha256]
 
     def methods(self, target: str) -> tuple[str, ...]:
         return ("ig_cbir", "cnn", "ssim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
@@ -11,7 +12,9 @@ from urllib.parse import quote
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.scriptrunner import script_runner
 from streamlit.testing.v1 import AppTest
 
 from icbir_core.catalogue import Workspace
@@ -28,6 +31,24 @@ ROOT = Path(__file__).resolve().parents[2]
 def drawn(tmp_path_factory):
     """A drawn workspace, made once; each test gets a copy."""
     return fakes.make_workspace(tmp_path_factory.mktemp("drawn") / "workspace").path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_components():
+    """Each page under test looks through all installed packages for Streamlit's components: once is enough."""
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    """What is nothing beside one server's life, and most of the time of many short tests in one process: Keras is
+    cleared after each run of a page (a server prevents it), and a new service frees what the former one held."""
+    monkeypatch.setattr(script_runner, "_clean_problem_modules", lambda: None)
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
