@@ -33,7 +33,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 install: $(VENV)/installed ## makes .venv with the pinned packages and this project
 
-test: install ## the tests (about 15 minutes of processor time; the aim is eight)
+test: install ## the tests, on all cores (PYTEST_ARGS: more words for pytest)
 	$(PY) -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-slow: install ## the tests that take minutes each
