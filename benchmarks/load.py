@@ -79,7 +79,9 @@ class Reader:
         cases: list[str] | None = None
         message = BackMsg()
         message.rerun_script.query_string = question.address
-        options: dict[str, Any] = {"additional_headers": self._headers, "max_size": None, "subprotocols": ["streamlit"]}
+        # A busy machine answers late; that is measured, and no reason to hang up.
+        options: dict[str, Any] = {"max_size": None, "open_timeout": _PATIENCE, "ping_interval": None}
+        options |= {"additional_headers": self._headers, "subprotocols": ["streamlit"]}
         async with connect(self._address, **options) as socket:
             await socket.send(message.SerializeToString())
             async for data in socket:
@@ -226,10 +228,15 @@ async def run(workspace: Workspace, words: Sequence[str], readers: int, searches
         "seconds": {"median": ordered[len(ordered) // 2], "most": ordered[-1]} if ordered else {},
         "memory in MB": {"first": tally.memory[0], "last": tally.memory[-1], "most": max(tally.memory)},
         "errors": figures["icbir_errors_total"],
-        "told to end": {"answered": ended["right"] + ended["wrong"], **{name: ended[name] for name in sorted(ended)}},
+        "told to end": {"answered": ended["right"] + ended["wrong"], **_pick(ended, "stopped", "refused", "cut")},
         "exit code": code,
+        "audit failures": figures["icbir_audit_failures_total"],
         "events": dict(events),
     }
+
+
+def _pick(counts: Counter[str], *names: str) -> dict[str, int]:
+    return {name: counts[name] for name in names if counts[name]}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import getpass
 import hashlib
 import hmac
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -41,12 +42,19 @@ class AuditLog:
         self.workspace = workspace
         self.path = Path(path)
         self.head_path = self.path.with_suffix(".head")
+        self._turn = threading.Lock()
         self._key = "".join(workspace.hash_secretly(f"key {part} of the audit log") for part in range(4)).encode()
 
     def record(self, who: str, action: Action, *subjects: Subject, **details: int | str) -> Entry:
         """Write one entry and return it once it is on the disk. Raises `AuditError`, having written nothing."""
         named = tuple(self.name(one) for one in subjects)
-        with self._lock(), reading_own(f"The audit log '{self.path.name}'", AuditError, "see `icbir audit verify`"):
+        # The threads of one process wait here for each other. The lock of a file is polled, and with many readers in one
+        # server some were passed over until their patience ended.
+        with (
+            self._turn,
+            self._lock(),
+            reading_own(f"The audit log '{self.path.name}'", AuditError, "see `icbir audit verify`"),
+        ):
             last, torn = self._read_end()
             if last is None:
                 self._tell_manifest()

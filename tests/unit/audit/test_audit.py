@@ -208,3 +208,11 @@ def test_the_file_is_for_its_owner_only_and_may_lie_elsewhere(workspace, tmp_pat
     log.record("reader 1", Action.SAW)
     assert log.path == Path(tmp_path / "far" / "log.jsonl")
     assert {log.path.stat().st_mode & 0o777, log.head_path.stat().st_mode & 0o777} == {0o600}
+
+
+def test_many_threads_of_one_server_are_all_recorded(workspace, monkeypatch):
+    monkeypatch.setattr("icbir_core.audit.log._PATIENCE", 0.2)  # for other processes, of which there is none
+    log = open_audit(workspace)
+    with ThreadPoolExecutor(40) as readers:
+        list(readers.map(lambda number: log.record("reader", Action.SAW, number=number), range(160)))
+    assert len(list(log.entries())) == 160 and all(check.passed for check in log.verify())
