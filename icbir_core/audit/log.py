@@ -48,8 +48,8 @@ class AuditLog:
     def record(self, who: str, action: Action, *subjects: Subject, **details: int | str) -> Entry:
         """Write one entry and return it once it is on the disk. Raises `AuditError`, having written nothing."""
         named = tuple(self.name(one) for one in subjects)
-        # The threads of one process wait here for each other. The lock of a file is polled, and with many readers in one
-        # server some were passed over until their patience ended.
+        # The threads of one process wait here for each other: the lock of a file is polled, and of many readers
+        # some were passed over until their patience ended.
         with (
             self._turn,
             self._lock(),
