@@ -31,11 +31,14 @@ class ProvenFilm:
 def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
     """Store the film of a query and add it to the catalogue; the name of its case, which says nothing of the patient.
 
-    Raises `CatalogueError` for a film that the catalogue has already or of which nothing is stated, `WorkspaceError`
+    Raises `CatalogueError` for a film that the catalogue has already, of which nothing is stated, or whose header says
+    that text is burned into it, as every layout that names nobody refuses it; `WorkspaceError`
     where it cannot be stored or an ingest is running.
     """
     if not proven.diagnosis.strip() and not any(state.known for state in proven.findings.values()):
         raise CatalogueError("Say what is proven of the film: a finding or a diagnosis.")
+    if "burned_in" in query.radiograph.facts:
+        raise CatalogueError("The header says that text is burned into the picture; remove it first.")
     radiograph = replace(query.radiograph, view=proven.view)
     case_id = f"case-{workspace.hash_secretly(f'{SOURCE}:{radiograph.pixel_sha256}')}"
     path = workspace.images / name_image(case_id)

@@ -22,6 +22,7 @@ from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.search.asking import show_loading
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
+from icbir_ui.to_archive import offer_archive
 from icbir_ui.viewer import ViewerOptions, show_viewer
 
 THUMBNAIL = 260
@@ -90,6 +91,7 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
             show_loading(service)
     show_word(again=service.loading)
     drop_films(workspace, "upload_first")
+    offer_archive("archive_first")
     titles = films.title_demonstration(workspace)
     queries = _draw_thumbnails([(path.stem, titles[path.stem], path) for path in films.list_demonstration(workspace)])
     offered = queries
@@ -156,6 +158,7 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
     places : what shows the film that is current.
     """
     drop_films(workspace, "upload_another", places)
+    offer_archive("archive_another")
     held = films.list_held()
     if len(held) > 1:
         state.put(Key.SESSION_FILM, state.get(Key.CURRENT))

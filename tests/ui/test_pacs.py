@@ -149,6 +149,7 @@ def test_what_the_archive_refuses_is_one_sentence_above_the_first_page(workspace
     fake.answer = lambda path: answer
     page = open_link(StudyInstanceUIDs=films[1].study)
     assert said in page.text() and films[1].study not in page.text()
+    assert "Films from the PACS" in list_buttons(page)
 
 
 def test_a_study_without_a_chest_film_is_told(workspace, fake, films, open_link):
@@ -159,7 +160,8 @@ def test_a_study_without_a_chest_film_is_told(workspace, fake, films, open_link)
 
 def test_without_an_archive_the_link_and_the_page_say_so(workspace, films, monkeypatch, open_link, open_page):
     monkeypatch.delenv("ICBIR_DICOMWEB", raising=False)
-    assert "No archive" in open_link(StudyInstanceUIDs=films[1].study).text()
+    page = open_link(StudyInstanceUIDs=films[1].study)
+    assert "No archive" in page.text() and "Films from the PACS" not in list_buttons(page)
     assert "No archive" in open_page("pacs").text()
 
 
