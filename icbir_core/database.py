@@ -6,6 +6,7 @@ it may name a password.
 
 from __future__ import annotations
 
+import secrets
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
@@ -36,7 +37,7 @@ def find_engine(schema: str = "") -> Engine:
     """
     text = get_environment("DATABASE_URL")
     if text is None:
-        raise WorkspaceError(f"This needs a database server, and none is named; set {VARIABLE}.")
+        raise WorkspaceError(f"What is asked for lies in a database server, and none is named; set {VARIABLE}.")
     return open_engine(text, schema)
 
 
@@ -85,6 +86,11 @@ def hold_alone(connection: Connection) -> None:
 def is_server(connection: Connection) -> bool:
     """Whether the connection is one to a database server, not to a file."""
     return connection.dialect.name == "postgresql"
+
+
+def draw_schema() -> str:
+    """A name for the tables of a new workspace, which no other has."""
+    return f"icbir_{secrets.token_hex(6)}"
 
 
 def make_schema(engine: Engine, schema: str) -> None:

@@ -60,13 +60,15 @@ def open_workspace() -> Workspace:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _open_ratings(target: str) -> RatingsStore:
-    return RatingsStore.open(target)
+def _open_ratings(target: str, schema: str) -> RatingsStore:
+    return RatingsStore.open(target, schema)
 
 
 def open_ratings() -> RatingsStore:
     """The ratings of this workspace (or of the database that ICBIR_RATINGS names). Raises `StudyError`."""
-    return _open_ratings(get_environment("RATINGS") or str(find_workspace_path() / RATINGS_FILE))
+    if named := get_environment("RATINGS"):
+        return _open_ratings(named, "")
+    return _open_ratings(str(find_workspace_path() / RATINGS_FILE), open_workspace().database_schema)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -119,6 +121,7 @@ class SearchService:
         self.workspace = workspace
         self._stamp = _stamp_manifest(workspace)
         self._state = self._opened_state = IndexState.read(workspace)
+        self._revision = workspace.catalogue.read_revision()
         self.started = time.monotonic()
         self.error: str | None = None
         self._retriever: Retriever | None = None
@@ -190,9 +193,13 @@ class SearchService:
         """True once a command has indexed the workspace anew (or added films to one without an index), so that this
         service must be opened again.
 
-        Costs one look at the manifest's date where nothing was written. Raises `WorkspaceError` where the manifest is
-        damaged.
+        Costs one look at the manifest's date and one at the catalogue's revision; where that is another, what was
+        remembered is forgotten. Raises `WorkspaceError` where the manifest is damaged or the database is away.
         """
+        revision = self.workspace.catalogue.read_revision()
+        if revision != self._revision:
+            self._revision = revision
+            self.forget()
         stamp = _stamp_manifest(self.workspace)
         if stamp is None or stamp != self._stamp:
             self._state, self._stamp = IndexState.read(self.workspace), stamp

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from icbir_core.catalogue.table import Catalogue
+from icbir_core.database import draw_schema, is_database_named
 from icbir_core.errors import ManifestMismatch, WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
@@ -30,6 +31,9 @@ from icbir_core.files import (
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+CATALOGUE = "catalogue.db"
+DATABASE = "database"
+"""The manifest's key for the schema of a workspace whose catalogue and ratings lie in a database server."""
 SALT = "patients.salt"
 _BLANK = {"", "nan", "none", "null", "na", "n/a", "unknown"}
 
@@ -53,7 +57,8 @@ class Workspace:
 
     @classmethod
     def create(cls, path: PathLike) -> Workspace:
-        """Make a workspace in a new or empty folder; a folder that already is one is opened.
+        """Make a workspace in a new or empty folder; a folder that already is one is opened. Where `ICBIR_DATABASE_URL`
+        is set, a new one keeps its catalogue and ratings there.
 
         Raises `WorkspaceError` if the folder holds other files.
         """
@@ -68,7 +73,10 @@ class Workspace:
         workspace._write_salt()
         with workspace.lock("manifest"):
             if not (path / MANIFEST).is_file():
-                write_json_atomically(path / MANIFEST, {"format": FORMAT, "created": _now(), "artefacts": {}})
+                manifest: dict[str, Any] = {"format": FORMAT, "created": _now(), "artefacts": {}}
+                if is_database_named():
+                    manifest[DATABASE] = draw_schema()
+                write_json_atomically(path / MANIFEST, manifest)
         return cls.open(path)
 
     @classmethod
@@ -96,7 +104,12 @@ class Workspace:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The case table, opened at first use."""
-        return Catalogue(self.path / "catalogue.db")
+        return Catalogue(self.path / CATALOGUE, self.database_schema)
+
+    @cached_property
+    def database_schema(self) -> str:
+        """Where catalogue and ratings lie in the database server that `ICBIR_DATABASE_URL` names; "" for the folder."""
+        return str(self.read_manifest().get(DATABASE, ""))
 
     def target_directory(self, finding: str) -> Path:
         """Folder of what was computed for one target finding; made if missing."""

@@ -1,4 +1,4 @@
-"""Commands that keep a workspace: backup, restore-backup, migrate, repair."""
+"""Commands that keep a workspace: backup, restore-backup, migrate, repair, move-to-database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from icbir_core.cli.conventions import (
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands to the application."""
-    for command in (backup, restore_backup, migrate, repair):
+    for command in (backup, restore_backup, migrate, repair, move_to_database):
         app.command()(command)
 
 
@@ -101,3 +101,13 @@ def repair(
             for target in list_targets(opened):
                 index_workspace(opened, target, device=device, progress=progress)
     say(f"Next: icbir verify {workspace}")
+
+
+def move_to_database(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Move catalogue and ratings into the server of ICBIR_DATABASE_URL. Stop the pages and make a backup first."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.keeping.moving import move_to_database as move
+
+    report = move(Workspace.open(workspace))
+    text = f"{report.cases} cases and {report.ratings} ratings lie in the schema {report.schema} now."
+    emit(asdict(report), text, as_json)

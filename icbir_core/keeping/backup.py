@@ -15,7 +15,7 @@ from typing import Any
 
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
-from icbir_core.catalogue.workspace import MANIFEST, SALT, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, MANIFEST, SALT, Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
@@ -31,7 +31,7 @@ from icbir_core.types import Progress
 
 LIST = "backup.json"
 FORMAT = 1
-CATALOGUE, RATINGS, HEAD = "catalogue.db", "ratings.db", "ratings.head"
+RATINGS, HEAD = "ratings.db", "ratings.head"
 # In this order: the head may lie behind its log, never before it.
 _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
@@ -61,6 +61,11 @@ def back_up(
     Raises `WorkspaceError` if the folder has content, or the workspace cannot be read.
     """
     folder = Path(folder).absolute()
+    if workspace.database_schema:
+        raise WorkspaceError(
+            f"The catalogue and the ratings of this workspace lie in a database server: copy them there with `pg_dump "
+            f"--schema={workspace.database_schema}`, and then the folder with any program."
+        )
     if folder.is_relative_to(workspace.path):
         raise WorkspaceError("A copy inside the workspace would be lost with it; name a folder elsewhere.")
     with _written_aside(folder) as aside, ExitStack() as stack:

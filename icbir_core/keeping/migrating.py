@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from icbir_core.catalogue import schema as catalogue_schema
 from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.folders import VERSION as FOLDERS_VERSION
-from icbir_core.catalogue.workspace import Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, Workspace
 from icbir_core.files import reading_own
-from icbir_core.keeping.backup import CATALOGUE, RATINGS
+from icbir_core.keeping.backup import RATINGS
 from icbir_core.study import schema as ratings_schema
+from icbir_core.study.creating import open_store
 from icbir_core.study.store import RatingsStore
 
 
@@ -31,6 +32,10 @@ def migrate_workspace(workspace: Workspace) -> list[Migration]:
     Each is changed in one transaction. Raises `CatalogueError` or `StudyError` for a newer version, which is refused.
     """
     found = []
+    if workspace.database_schema:  # opened, both are of this version
+        before = workspace.catalogue.migrate()
+        open_store(workspace).close()
+        return [Migration("catalogue", before, catalogue_schema.VERSION)]
     with workspace.lock("catalogue", seconds=2.0):
         before = _read_version(workspace, CATALOGUE)
         workspace.catalogue.migrate()

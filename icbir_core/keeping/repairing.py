@@ -17,11 +17,11 @@ from pathlib import Path
 
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import Check, check_database, guard, list_artefacts
-from icbir_core.catalogue.workspace import MANIFEST, SALT, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, MANIFEST, SALT, Workspace
 from icbir_core.database import is_database_named
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file
-from icbir_core.keeping.backup import CATALOGUE, HEAD, LOCKS, RATINGS, read_backup
+from icbir_core.keeping.backup import HEAD, LOCKS, RATINGS, read_backup
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.study.chain import Head

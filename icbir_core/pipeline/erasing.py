@@ -11,6 +11,7 @@ import numpy as np
 from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.catalogue.erasing import erase_from_catalogue, find_to_erase, list_traces, name_erased, search_bytes
 from icbir_core.catalogue.verifying import list_artefacts
+from icbir_core.errors import WorkspaceError
 from icbir_core.retrieval.methods import PGVECTOR
 from icbir_core.retrieval.search_index import read_kind
 from icbir_core.retrieval.store import CaseStore
@@ -36,7 +37,13 @@ class Erasure:
 
 
 def plan_erasure(workspace: Workspace, case_ids: Sequence[str], patients: Sequence[str]) -> Erasure:
-    """What `erase_from_workspace` would erase. Raises `CatalogueError` for an unknown case or patient."""
+    """What `erase_from_workspace` would erase. Raises `CatalogueError` for an unknown case or patient, `WorkspaceError`
+    for a workspace in a database server, whose copies and logs this program does not reach."""
+    if workspace.database_schema:
+        raise WorkspaceError(
+            "This workspace lies in a database server, and `erase` knows files only; `remove` takes the case out of "
+            "every search, and whoever looks after the database deletes its row there and in the copies."
+        )
     cases = find_to_erase(workspace, case_ids, patients)
     return Erasure(tuple(cases), tuple(list_traces(workspace, cases)))
 

@@ -25,8 +25,11 @@ RATINGS = "ratings.db"
 
 
 def open_store(workspace: Workspace, url: str | None = None) -> RatingsStore:
-    """The workspace's ratings: at `url`, else at the one in ICBIR_RATINGS, else ratings.db in its folder."""
-    return RatingsStore.open(url or get_environment("RATINGS") or Path(workspace.path) / RATINGS)
+    """The workspace's ratings: at `url`, else at the one in ICBIR_RATINGS, else beside its catalogue, in the folder or
+    in the database server."""
+    if named := url or get_environment("RATINGS"):
+        return RatingsStore.open(named)
+    return RatingsStore.open(Path(workspace.path) / RATINGS, workspace.database_schema)
 
 
 def create_workspace_study(

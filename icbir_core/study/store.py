@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
+from icbir_core.database import find_engine, hold_alone, make_schema
 from icbir_core.errors import IcbirError, StudyError
 from icbir_core.files import PathLike, reading_own
 from icbir_core.study.chain import Head, append, chain_what_is_there, find_last, walk
@@ -28,9 +29,10 @@ class RatingsStore:
         self._engine, self.head = engine, head
 
     @classmethod
-    def open(cls, target: PathLike) -> RatingsStore:
+    def open(cls, target: PathLike, schema: str = "") -> RatingsStore:
         """The store at a file's path (SQLite, made if missing) or at a database URL; one of an earlier version becomes
-        one of this version.
+        one of this version. schema : of a workspace in the database server that `ICBIR_DATABASE_URL` names; the path
+        then only says where the head lies.
 
         Raises `StudyError`, also where the file is gone though its head knows ratings that it held.
         """
@@ -39,13 +41,17 @@ class RatingsStore:
         head = None if is_url else Head(Path(text))
         if head is not None:
             Path(text).parent.mkdir(parents=True, exist_ok=True)
-            head.check_not_lost()
+            if not schema:
+                head.check_not_lost()
         try:
-            engine = create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url)
+            address = text if is_url else f"sqlite:///{Path(text).resolve()}"
+            engine = find_engine(schema) if schema else create_engine(address, pool_pre_ping=is_url)
             store = cls(engine, head)
             if engine.dialect.name == "sqlite":
                 event.listen(engine, "connect", _make_durable)
             with store._door():
+                if schema:
+                    make_schema(engine, schema)
                 store._bring_up_to_date()
                 store._check_columns()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
@@ -155,8 +161,7 @@ class RatingsStore:
             if version == VERSION:
                 return
         with self._engine.connect() as connection:
-            if lite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            hold_alone(connection)
             if self._read_version(connection) < VERSION:  # looked at again: another process may have been first
                 METADATA.create_all(connection)
                 chain_what_is_there(connection)

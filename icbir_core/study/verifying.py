@@ -18,7 +18,7 @@ def verify_ratings(workspace: Workspace) -> Iterator[Check]:
 
 def _check_ratings(workspace: Workspace) -> Iterator[Check]:
     path = workspace.path / RATINGS
-    if not get_environment("RATINGS") and not path.is_file():
+    if not get_environment("RATINGS") and not workspace.database_schema and not path.is_file():
         if Head(path).path.is_file() or ARTEFACT in workspace.read_manifest()["artefacts"]:
             yield Check("ratings", False, f"'{RATINGS}' is missing; restore it from a copy.")
         return

@@ -70,6 +70,14 @@ def test_what_changes_no_answer_opens_nothing_anew(indexed, monkeypatch):
     assert shared.open_service() is service and read == [1]
 
 
+def test_a_case_that_another_process_takes_out_leaves_the_answers(indexed):
+    service = shared.open_service()
+    service.ask("question", lambda retriever: "answer")
+    assert shared.open_service().knows("question")
+    assert main(["remove", str(indexed.path), f"new_{NEW - 1}"]) == 0
+    assert shared.open_service() is service and not service.knows("question")
+
+
 def test_an_index_of_other_networks_is_followed(indexed):
     service = shared.open_service()
     index(indexed, "Effusion")

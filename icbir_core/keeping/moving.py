@@ -1,0 +1,100 @@
+"""A workspace whose catalogue and ratings lie in its folder becomes one that keeps them in a database server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, func, insert, select, text
+
+from icbir_core.catalogue import schema as catalogue_schema
+from icbir_core.catalogue.table import Catalogue
+from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, MANIFEST, Workspace
+from icbir_core.database import draw_schema, find_engine, reaching
+from icbir_core.errors import WorkspaceError
+from icbir_core.files import write_json_atomically
+from icbir_core.keeping.backup import RATINGS
+from icbir_core.study import schema as ratings_schema
+from icbir_core.study.store import RatingsStore
+
+MOVED = ".moved"
+"""Added to the name of a file whose content lies in the database server now."""
+_LOCKS = ("catalogue", "training", "index")
+_CHUNK = 500
+_NUMBERED = ("ratings", "chain")
+"""Tables whose rows the database numbers."""
+
+
+@dataclass(frozen=True)
+class MoveReport:
+    """What was moved. schema : where it lies now."""
+
+    schema: str
+    cases: int
+    ratings: int
+
+
+def move_to_database(workspace: Workspace) -> MoveReport:
+    """Copy every row into a new schema of the server that `ICBIR_DATABASE_URL` names, compare all hashes, and only then
+    say so in the manifest; the files stay with the ending `.moved`. Killed before, the workspace is as it was.
+
+    No page may serve the workspace meanwhile: a rating that is given during the copy would be left behind, which is
+    found, and the move is refused. Raises `WorkspaceError`.
+    """
+    if workspace.database_schema:
+        raise WorkspaceError("This workspace lies in a database server already.")
+    schema, file = draw_schema(), workspace.path / RATINGS
+    with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
+        catalogue = Catalogue(workspace.path / CATALOGUE, schema)
+        _copy(f"sqlite:///{workspace.path / CATALOGUE}", find_engine(schema), catalogue_schema.METADATA)
+        wanted = workspace.catalogue.sha256(), workspace.catalogue.sha256_of_rest()
+        if (catalogue.sha256(), catalogue.sha256_of_rest()) != wanted:
+            raise WorkspaceError("The catalogue in the database is not the one in the folder; nothing was changed.")
+        ratings = _move_ratings(workspace, schema) if file.is_file() else 0
+        count = catalogue.count(include_removed=True)
+        with workspace.lock("manifest"):
+            write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {DATABASE: schema})
+        workspace.catalogue.close()
+        for name in (CATALOGUE, RATINGS):
+            if (workspace.path / name).is_file():
+                (workspace.path / name).rename(workspace.path / f"{name}{MOVED}")
+    return MoveReport(schema, count, ratings)
+
+
+def _move_ratings(workspace: Workspace, schema: str) -> int:
+    """Copy the ratings with their chain; how many."""
+    file = workspace.path / RATINGS
+    former, moved = RatingsStore.open(file), RatingsStore.open(file, schema)
+    try:
+        _copy(f"sqlite:///{file}", find_engine(schema), ratings_schema.METADATA)
+        count = former.count()
+        if faults := moved.find_faults():  # also by the head, which knows the last rating
+            raise WorkspaceError(f"The ratings were not moved: {faults[0]}")
+    finally:
+        former.close()
+    return count
+
+
+def _copy(source: str, target: Engine, metadata: MetaData) -> None:
+    """Copy the rows of all tables; those of the state are the target's own."""
+    origin = create_engine(source)
+    try:
+        with reaching("The database", WorkspaceError), origin.connect() as reading, target.begin() as writing:
+            for table in metadata.sorted_tables:
+                if table is catalogue_schema.STATE:
+                    continue
+                found = reading.execution_options(yield_per=_CHUNK).execute(select(table).order_by(*table.primary_key))
+                for part in found.mappings().partitions(_CHUNK):
+                    _insert(writing, table.name, metadata, part)
+                if table.name in _NUMBERED:
+                    last = writing.execute(select(func.max(table.c.number))).scalar_one()
+                    if last is not None:
+                        next_number = text("SELECT setval(pg_get_serial_sequence(:name, 'number'), :last)")
+                        writing.execute(next_number, {"name": table.name, "last": last})
+    finally:
+        origin.dispose()
+
+
+def _insert(writing: Connection, name: str, metadata: MetaData, rows: Sequence[Mapping[Any, Any]]) -> None:
+    writing.execute(insert(metadata.tables[name]), [dict(row) for row in rows])
