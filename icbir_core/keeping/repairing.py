@@ -18,7 +18,6 @@ from pathlib import Path
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import Check, check_database, guard, list_artefacts
 from icbir_core.catalogue.workspace import CATALOGUE, MANIFEST, SALT, Workspace
-from icbir_core.database import is_database_named
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file
 from icbir_core.keeping.backup import HEAD, LOCKS, RATINGS, read_backup
@@ -154,7 +153,7 @@ def _check_salt(folder: Path) -> str | None:
 def _mend_catalogue(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
     entry = workspace.read_manifest()["artefacts"].get("catalogue", {})
     wanted = (entry.get("sha256"), entry.get("rest_sha256"))
-    source = copy.find(CATALOGUE) if copy and not is_database_named() else None
+    source = copy.find(CATALOGUE) if copy and not workspace.database_schema else None
     if source is None or _hash_catalogue(source) != wanted:
         return []
     here = workspace.path / CATALOGUE
@@ -188,7 +187,7 @@ def _mend_texts(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
 def _mend_ratings(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
     """The store comes back where the head proves that no rating was given since the copy; the head where the chain that
     is here holds the copy's, so that no rating from before the copy is lost."""
-    if copy is None or _passes(verify_ratings(workspace)):
+    if copy is None or workspace.database_schema or _passes(verify_ratings(workspace)):
         return []
     store, head = copy.find(RATINGS), copy.find(HEAD)
     if store is None or head is None:
