@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from icbir_core.errors import RadiographError
 from icbir_core.files import PathLike
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.types import Case, Query
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def save_overlay(
     retriever: Retriever,
     film: Query | Case,
     path: PathLike,
-    method: str = "deep_taylor",
+    method: str = FIRST_MAP,
     finding: str | None = None,
     scale: float | None = None,
     threshold: float | None = None,

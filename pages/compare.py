@@ -9,6 +9,7 @@ import streamlit as st
 from icbir_core.audit import Action
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import REGION, find_method
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.types import Ranking
 from icbir_ui import access, films, shared, state
 from icbir_ui.catalogue.outside import show_outside
@@ -118,7 +119,7 @@ def show_pair(
                 plain = ViewerOptions(memory=Key.COMPARE_VIEWER.value, full=True, columns=2)
                 show_viewer(make_panes(), plain, Key.FILM_VIEWER.value)
         if shown == CLASS_MAP:
-            wanted = method if method != NO_MAP else "deep_taylor"
+            wanted = method if method != NO_MAP else FIRST_MAP
             maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif shown == PAIR_MAP:
             tell("Computing which places bring the two films nearer …")

@@ -34,7 +34,9 @@ def export_dicom(
     queue: Annotated[bool, typer.Option("--queue", help="Put the objects into the outbox, for `send`.")] = False,
     top_k: Annotated[int, typer.Option(min=1, help="How many cases to return.")] = 8,
     method: Annotated[str | None, typer.Option(help="Search method (default: the first that is indexed).")] = None,
-    saliency: Annotated[str | None, typer.Option("--map", help="Saliency method (default: the target's own).")] = None,
+    saliency: Annotated[
+        str | None, typer.Option("--map", help="Saliency method (default: composite relevance propagation).")
+    ] = None,
     target: TargetOption = None,
     cases: Annotated[bool, typer.Option("--cases/--no-cases", help="Show the films of the cases on the page.")] = True,
     device: DeviceOption = "auto",
@@ -50,6 +52,7 @@ def export_dicom(
     from icbir_core.pacs.result_objects import make_result_objects
     from icbir_core.pacs.source_header import read_source_header
     from icbir_core.retrieval.retriever import Retriever
+    from icbir_core.saliency.methods import FIRST_MAP
     from icbir_core.settings import SearchSettings
     from icbir_core.types import Case, Radiograph
 
@@ -64,7 +67,7 @@ def export_dicom(
     announce_device(device)
     query = read_query(retriever.workspace, "query", data)
     ranking = retriever.search(query, settings)
-    maps = draw_maps(retriever, query, ranking, saliency or retriever.get_target(ranking.target).map_method)
+    maps = draw_maps(retriever, query, ranking, saliency or FIRST_MAP)
 
     def read_case(case: Case) -> Radiograph:
         if not cases:

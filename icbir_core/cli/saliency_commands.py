@@ -21,6 +21,7 @@ from icbir_core.cli.conventions import (
     split_names,
 )
 from icbir_core.retrieval.methods import SEARCH_METHODS
+from icbir_core.saliency.methods import FIRST_MAP
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     workspace: Annotated[Path | None, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")] = None,
     image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Film: PNG, JPEG or DICOM.")] = None,
-    method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = "deep_taylor",
+    method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = FIRST_MAP,
     target: TargetOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay and legend).")

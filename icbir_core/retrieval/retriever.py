@@ -26,6 +26,7 @@ from icbir_core.retrieval.refinement import RefinementTrail, move_query
 from icbir_core.retrieval.regions import weigh_cells
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.target_files import list_targets
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.saliency.registry import make_saliency_map
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
@@ -268,7 +269,7 @@ class Retriever:
 
     # ---------------------------------------------------------------------------------------------------- maps
 
-    def map_of(self, item: Query | Case | int, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
+    def map_of(self, item: Query | Case | int, method: str = FIRST_MAP, target: str | None = None) -> SaliencyMap:
         """The saliency map of a query, or of a case (or its row), by any method of the registry, for any finding that
         the classifier knows (None: the default target).
 

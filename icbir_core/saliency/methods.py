@@ -101,3 +101,6 @@ SALIENCY_METHODS: Registry[SaliencyMethod] = Registry(
     ),
 )
 """All class maps, those of installed packages included; the published method first."""
+
+FIRST_MAP = "lrp_composite"
+"""The map that is drawn unless another is asked for: the one that shows findings best (benchmarks/default_map.md)."""

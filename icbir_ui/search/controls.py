@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.retrieval.methods import find_title
 from icbir_core.retrieval.question import find_question
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice
@@ -90,7 +91,7 @@ def read_settings(service: SearchService, film: Film, tell: Tell) -> tuple[Searc
     chosen = _ensure(Key.TARGET, [AUTOMATIC, *service.retriever.questions])
     target = find_standing_out(service, film, tell) if chosen == AUTOMATIC else chosen
     method = _ensure(Key.METHOD, list(service.retriever.methods(target)))
-    shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], "deep_taylor")
+    shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], FIRST_MAP)
     count = _ensure(Key.COUNT, list(COUNTS), FIRST_COUNT)
     _ensure(Key.VIEW_FILTER, VIEWS)
     _ensure(Key.SEX_FILTER, SEXES)

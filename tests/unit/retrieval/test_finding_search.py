@@ -14,6 +14,7 @@ from icbir_core.retrieval import opened_target
 from icbir_core.retrieval.finding_features import weigh_features
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region
 from icbir_core.retrieval.retriever import Retriever
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.saliency.registry import attribute
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_core.types import FindingState, Query
@@ -149,7 +150,7 @@ def test_maps_of_a_finding_that_is_no_target_are_computed(retriever, queries):
     case = retriever.workspace.catalogue.get(queries[3].case_id)
     classifier = retriever.get_target().models.classifier
     image = fit_to_network(queries[3].radiograph.pixels, classifier.input_settings)
-    np.testing.assert_allclose(found.values, attribute(classifier, image[None], OTHER, "deep_taylor")[0], rtol=1e-5)
+    np.testing.assert_allclose(found.values, attribute(classifier, image[None], OTHER, FIRST_MAP)[0], rtol=1e-5)
     assert found.finding == OTHER and retriever.map_of(case, target=OTHER) is found
 
 
