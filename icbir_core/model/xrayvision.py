@@ -21,13 +21,12 @@ import numpy as np
 
 from icbir_core.errors import ModelError
 from icbir_core.model.network import build_network, load_matching_weights
+from icbir_core.model.torch_layers import translate_weights
 from icbir_core.radiograph.network_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 SIZE = 224
 GREY_SPAN = 2048.0
 _EPSILON, _EPSILON_HERE = 1e-5, 1.001e-5
-_OWN_RECORDS = ("num_batches_tracked", "op_threshs")
-_PARTS = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 # Of each layer within a dense step; older files of the same network write "norm.1" and "conv.1".
 _STEP = {"norm1": "0_bn", "conv1": "1_conv", "norm2": "1_bn", "conv2": "2_conv"}
 
@@ -55,23 +54,12 @@ def name_layer(name: str) -> str | None:
 def convert_weights(weights: Mapping[str, np.ndarray], outputs: Sequence[int]) -> dict[str, np.ndarray]:
     """Their arrays by the names and in the layout of this project's DenseNet-121, float32, with the outputs of the rows
     that are named. Raises `ModelError` on a layer that a DenseNet-121 of one grey channel does not have."""
-    found: dict[str, np.ndarray] = {}
-    for full, values in weights.items():
-        full = full.removeprefix("module.")
-        layer, _, part = full.rpartition(".")
-        if part in _OWN_RECORDS or full in _OWN_RECORDS:
-            continue
-        name = name_layer(layer)
-        if name is None or part not in _PARTS:
-            raise ModelError(f"The file is not of TorchXRayVision's DenseNet-121: it has an array '{full}'.")
-        values = np.asarray(values, np.float64)
-        if name == "logits":
-            values = values[list(outputs)]
-            found[f"logits/{'kernel' if part == 'weight' else 'bias'}"] = values.T
-        elif name.endswith("_conv"):
-            found[f"{name}/kernel"] = values.transpose(2, 3, 1, 0)
-        else:
-            found[f"{name}/{_PARTS[part]}"] = values + (_EPSILON - _EPSILON_HERE if part == "running_var" else 0)
+    found = translate_weights(weights, name_layer, "TorchXRayVision's DenseNet-121")
+    for name in found:
+        if name.startswith("logits/"):
+            found[name] = found[name][..., list(outputs)]
+        elif name.endswith("/moving_variance"):
+            found[name] = found[name] + (_EPSILON - _EPSILON_HERE)
     first = found.get("conv1_conv/kernel")
     if first is None or first.shape[2] != 1:
         raise ModelError("The file is not of TorchXRayVision's DenseNet-121: its first layer reads other channels.")

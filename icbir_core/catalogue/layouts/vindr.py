@@ -32,7 +32,7 @@ FINDINGS = tuple(require_canonical_name(label) for label in LABELS)
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One `RawCase` a film; `case_id` is its image_id. Boxes are not kept."""
-    finder = FileFinder(options.images, endings=(".dicom", ".dcm", ".png", ".jpg", ""))
+    finder = FileFinder(options.images, endings=(".dicom", ".dcm", ".png", ".jpg", ".jpeg", ""))
     # A database without a name is a temporary file, which SQLite removes when it is closed.
     with closing(sqlite3.connect("")) as database:
         database.execute("CREATE TABLE votes (image TEXT, reader TEXT, finding TEXT)")
