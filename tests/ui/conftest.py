@@ -76,7 +76,7 @@ class PageTest:
     """One page as a reader uses it."""
 
     def __init__(self, name: str, **parameters: str):
-        self.app = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=30)
+        self.app = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=250)
         for key, value in parameters.items():
             self.app.query_params[key] = value
 
