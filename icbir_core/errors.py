@@ -111,6 +111,10 @@ class EvaluationError(IcbirError):
     """An evaluation cannot be run on these data."""
 
 
+class AnnotationError(IcbirError):
+    """What was drawn on a film is no measurement and no annotation."""
+
+
 class AuditError(IcbirError):
     """What happens cannot be recorded in the audit log, or the log is damaged."""
 

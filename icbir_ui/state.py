@@ -32,6 +32,7 @@ class Key(StrEnum):
     CURRENT = "current_film"
     STEPS = "steps"
     MARKS = "marks"
+    ANNOTATIONS = "annotations"
     RANKING = "ranking"
     COMPARED = "compared_case"
     COMPARED_PLACE = "compared_place"

@@ -21,11 +21,16 @@ from icbir_core.radiograph.views import (
 )
 from icbir_core.types import UNKNOWN
 
-# ImagerPixelSpacing is measured at the detector; PixelSpacing may have been corrected for magnification.
+# ImagerPixelSpacing is measured at the detector; PixelSpacing may have been corrected for magnification, which its
+# calibration type says (PS3.3 10.7.1.3).
 _SPACINGS = {
     "ImagerPixelSpacing": "at the detector",
     "PixelSpacing": "PixelSpacing, perhaps corrected for magnification",
     "NominalScannedPixelSpacing": "of the film scanner",
+}
+_CALIBRATIONS = {
+    "GEOMETRY": "corrected for magnification, as the header says",
+    "FIDUCIAL": "measured on an object of known size, as the header says",
 }
 _DIRECTIONS = {"L": "left", "R": "right", "A": "front", "P": "back", "H": "head", "F": "feet"}
 # Where a film says how it was taken, in free words: of the film itself, of its series, of the procedure step.
@@ -201,7 +206,10 @@ def _describe_orientation(orientation: tuple[str, str]) -> str:
 
 
 def _read_spacing(dataset: Dataset, facts: dict[str, str]) -> tuple[float, float] | None:
-    for keyword, meaning in _SPACINGS.items():
+    """(row, column) in millimetres: that which the header calls corrected, else at the detector, else as stated."""
+    known = _CALIBRATIONS.get(get_text(dataset, "PixelSpacingCalibrationType").strip().upper())
+    first = [("PixelSpacing", known)] if known else []
+    for keyword, meaning in (*first, *_SPACINGS.items()):
         numbers = get_numbers(dataset, keyword)
         if len(numbers) == 2 and min(numbers) > 0.0:
             facts["spacing"] = meaning

@@ -53,7 +53,8 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     name = SEQUENTIAL_MAPS[0]
     options = ViewerOptions(
         columns=2 if item.task == "similarity" else 0, full=item.task == "similarity", report=True,
-        digits="rate" if item.task == "similarity" else "choose", guard=f".st-key-{Key.ANSWERS}{item.token}",
+        digits="rate" if item.task == "similarity" else "choose", annotate=False,
+        guard=f".st-key-{Key.ANSWERS}{item.token}",
     )  # fmt: skip
     if not maps:
         return options

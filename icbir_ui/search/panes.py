@@ -89,6 +89,8 @@ def query_pane(
         note=" ".join([*film.warnings, *_describe_query_map(maps)]) or None,
         bars=make_bars(ranking, findings) if ranking else (),
         oriented=film.radiograph.orientation_verified,
+        spacing=film.radiograph.spacing,
+        spacing_origin=film.radiograph.facts.get("spacing", ""),
         lead=True,
         regionable=ranking is not None,
         region=box,

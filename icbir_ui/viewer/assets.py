@@ -7,8 +7,8 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    "unpacking", "films", "geometry", "canvas_painter", "webgl_painter", "panes", "pointer", "saving", "region",
-    "strip", "room", "keyboard", "viewer",
+    "unpacking", "films", "geometry", "turning", "canvas_painter", "webgl_painter", "panes", "measuring", "marks",
+    "bench", "pointer", "saving", "region", "strip", "room", "keyboard", "viewer",
 )  # fmt: skip
 STYLES = ("viewer", "room")
 HTML = '<div class="viewer" tabindex="-1"></div>'

@@ -17,10 +17,13 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime import get_instance
 
+from icbir_core.annotation.measuring import describe_spacing
 from icbir_core.errors import IcbirError
 from icbir_ui import state
+from icbir_ui.errors import shielded
 from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
+from icbir_ui.viewer.annotations import get_annotations, take_annotations
 from icbir_ui.viewer.payload import pack_film, pack_map
 
 EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped", "mapped", "beside", "taken")
@@ -61,6 +64,7 @@ class Pane:
     shortcut : the key that chooses this pane: the digit that its title shows, or a letter. heading, short : what stands
     under a small pane instead of title and lines, which are shown on its large picture. badge : printed on the film.
     map_title : on the button that turns this pane's map on. beside : a lead that stands in the place of the cases.
+    spacing : millimetres of a pixel (row, column), where they are known; spacing_origin : where the header has them from.
     """
 
     key: str
@@ -88,6 +92,8 @@ class Pane:
     badge: str = ""
     map_title: str = ""
     beside: bool = False
+    spacing: tuple[float, float] | None = None
+    spacing_origin: str = ""
 
     def alone(self) -> Pane:
         """The same pane for a page of few, large films: no lead, no ticks, no way to the page it is on."""
@@ -106,6 +112,7 @@ class ViewerOptions:
     notice : the line that a saved picture carries; rating_scale : value → words;
     room : the page Search in one screen, with the `answer` beside the film;
     strip : small pictures at the edge of the film in the room: dicts key, label, title, picture (an address) and shown;
+    annotate : whether she may measure and draw on the films, and sees what she drew on them elsewhere;
     memory : key of the viewer whose window and zoom this one shares, else its own.
     """
 
@@ -125,6 +132,7 @@ class ViewerOptions:
     report: bool = False
     notice: str = f"ICBIR. {NOTICE}"
     memory: str = ""
+    annotate: bool = True
     guard: str = ""
     subject: str = ""
     room: bool = False
@@ -216,7 +224,9 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "region": list(pane.region) if pane.region else None, "shortcut": pane.shortcut,
         "heading": pane.heading, "short": pane.short, "badge": pane.badge, "mapTitle": pane.map_title or None,
         "beside": pane.beside,
-        "film": {"hash": "", "url": ""},
+        "film": {"hash": "", "url": ""}, "spacing": list(pane.spacing) if pane.spacing else None,
+        "worth": describe_spacing(pane.spacing, pane.spacing_origin),
+        "annotations": get_annotations(pane.film.identity).as_record(),
     }  # fmt: skip
     try:
         described["film"] = _serve(pane.film.identity, pack_picture(pane.film.identity, pane.film), FILMS)
@@ -243,6 +253,7 @@ def show_viewer(
     """
 
     about = f"{state.get_window()}:{options.subject}"
+    identities = {pane.key: pane.film.identity for pane in panes}
 
     def handle() -> None:
         decided = state.get(Key.DECIDED, {})
@@ -250,7 +261,12 @@ def show_viewer(
         decisions = [one for one in getattr(st.session_state.get(key), "decisions", None) or [] if one["number"] > last]
         for one in decisions:
             state.put(Key.DECIDED, decided | {key: one["number"]})
-            if on_event and one["name"] in EVENTS and one.get("about") == about:
+            if one.get("about") != about:
+                continue
+            if one["name"] == "annotated" and options.annotate and one["pane"] in identities:
+                with shielded():
+                    take_annotations(identities[one["pane"]], one)
+            elif on_event and one["name"] in EVENTS:
                 on_event(one["name"], one)
 
     _pack(panes)
@@ -263,7 +279,8 @@ def show_viewer(
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,
-        "notice": options.notice, "room": options.room, "answer": options.answer, "strip": list(options.strip),
+        "notice": options.notice, "annotate": options.annotate, "window": state.get_window(),
+        "room": options.room, "answer": options.answer, "strip": list(options.strip),
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)

@@ -38,7 +38,7 @@ def make_harness(
         files[place] = data
         pane = {"key": f"pane{number}", "title": f"Case {number}", "film": {"hash": name, "url": place}, "lines": ["a"],
                 "ratable": True, "regionable": number == 0, "markable": True, "orientation": "unverified",
-                "bars": [] if number else list(bars)}  # fmt: skip
+                "spacing": None if number else [0.2, 0.15], "bars": [] if number else list(bars)}  # fmt: skip
         if values is not None:
             name, place = address(data := pack_map(values, f"map {number}"))
             files[place] = data

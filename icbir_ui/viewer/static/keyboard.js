@@ -45,18 +45,22 @@ const KEYBOARD = {
   find(event) {
     // What a key does here, as a function; null where it is the page's.
     const target = event.composedPath()[0], inside = event.composedPath().includes(this.root);
-    if (!this.panes.length || !this.root.isConnected || event.ctrlKey || event.metaKey || event.altKey || this.help.open) return null;
+    const combined = event.ctrlKey || event.metaKey;
+    if (!this.panes.length || !this.root.isConnected || event.altKey || this.help.open) return null;
     if (target.isContentEditable || target.closest?.("input:not([type=range]), textarea, select, [role=slider], [role=combobox], [role=textbox], [role=dialog]")) return null;
     if (!inside && target.closest?.("button, a, [role=radio], [role=tab], [role=option], summary") && /^(Space|Enter|Arrow)/.test(event.code)) return null;
+    if (combined) return this.findMarkKey(event, this.pane(), event.key.toLowerCase());
     const digit = DIGITS.exec(event.code)?.[1], pane = this.pane(), key = event.key.toLowerCase();
     const arrow = event.key.startsWith("Arrow") && target.type !== "range";
-    const names = { i: "invert", l: "loupe", o: "overlay", c: "contour", k: "link", f: "fit", r: "reset", "?": "help" };
+    const names = { i: "invert", l: "loupe", o: "overlay", c: "contour", k: "link", f: "fit", r: "reset", y: "turn", z: "mirror", "?": "help" };
     const tones = { n: [-25, 0], w: [25, 0], ",": [0, -20], ".": [0, 20] };  // as far as a drag of so many pixels
     if (this.drawing?.byKeys) {
       if (arrow) return () => this.changeBox(event.key, event.shiftKey);
       if (event.key === "Enter") return () => this.takeRegion();
       if (event.key === "Escape") return () => this.dropRegion();
     }
+    const marked = this.findMarkKey(event, pane, key, arrow);
+    if (marked) return marked;
     if (digit && (this.data.digits === "rate" || event.shiftKey)) return pane.ratable ? () => this.rate(pane, Number(digit)) : null;
     if (digit === "0") return () => this.act("one");
     const lettered = this.panes.some((one) => one.shortcut);  // else panes are counted in their order

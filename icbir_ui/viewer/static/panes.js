@@ -26,6 +26,20 @@ const ICONS = {
   reset: "M5 8a8 8 0 1 1-1 6M5 3v5h5",
   more: "M5 12h.01M12 12h.01M19 12h.01",
   save: "M12 3v12M7 11l5 5 5-5M4 20h16",
+  measure: "M3 15L15 3l6 6L9 21zM7 11l2 2M10 8l3 3M13 5l2 2",
+  turn: "M19 8a8 8 0 1 0 1 6M20 3v5h-5",
+  mirror: "M12 3v18M9 7l-6 10h6zM15 7l6 10h-6z",
+  select: "M6 3l12 9-6 1 3 7-3 1-3-7-4 4z",
+  length: "M4 20L20 4M2 18l4 4M18 2l4 4",
+  angle: "M19 5L5 19h15M13 19a8 8 0 0 0-2.5-5.5",
+  ratio: "M12 3v18M3 9h18M3 7v4M21 7v4M8 16h9M8 14v4M17 14v4",
+  ellipse: "M12 6c5 0 9 2.7 9 6s-4 6-9 6-9-2.7-9-6 4-6 9-6z",
+  rectangle: "M4 6h16v12H4z",
+  arrow: "M20 4L5 19M5 11v8h8",
+  text: "M5 5h14M12 5v15",
+  undo: "M9 5L4 10l5 5M4 10h10a6 6 0 0 1 0 12h-3",
+  redo: "M15 5l5 5-5 5M20 10H10a6 6 0 0 0 0 12h3",
+  delete: "M5 7h14M10 7V4h4v3M7 7l1 14h8l1-14",
   help: "M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 17.5v.5",
 };
 
@@ -41,7 +55,7 @@ const KEYS = [
   ["Wheel, + and −", "zoom to the pointer"],
   ["Two fingers", "zoom and move"],
   ["F, 0", "fit to the pane, one film pixel to one screen pixel"],
-  ["R", "reset view and window"],
+  ["R", "reset view, window and turn"],
   ["I", "invert"],
   ["P", "next window preset"],
   ["N, W", "narrower, wider window"],
@@ -51,6 +65,11 @@ const KEYS = [
   ["C", "contour or fill"],
   ["Space (hold)", "heat map off while held, or on where it is off"],
   ["K", "link or unlink the panes"],
+  ["D, A, H, E, X, V, T", "measure and annotate: length, angle, heart to chest, ellipse, rectangle, arrow, text; the same key again places one in the middle"],
+  ["S, Escape", "select what is drawn; let go of it, and back to the window"],
+  ["Arrows, Shift and arrows, G", "with something chosen: move it, move one of its points, the next point"],
+  ["Delete, Ctrl+Z, Ctrl+Shift+Z", "delete what is chosen, undo, redo"],
+  ["Y, Z", "turn the film by 90°, mirror it"],
   ["B", "box on the query: arrows move it, Shift and arrows size it, Enter searches with it, Escape drops it"],
   ["1 – 9", "choose the case that bears the number; on Rate, cases A, B, … are 1, 2, … where 1 – 5 do not answer"],
   ["Q", "choose your film"],
@@ -76,9 +95,11 @@ function buildToolbar(act) {
       element("button", { type: "button", class: "labelled", "data-act": "region", title: "Draw a region on the query and search with it",
         onclick: () => act("region") }, icon("region"), "Region")),
     element("span", { class: "group" }, element("span", { class: "preset", title: "Window preset (P)" }, icon("preset"), presets), button("invert", "Invert (I)"), button("loupe", "Loupe (L)"), button("link", "Link panes (K)")),
+    element("span", { class: "group marking" }, button("measure", "Measure and annotate")),
+    element("span", { class: "group" }, button("turn", "Turn by 90° (Y)"), button("mirror", "Mirror left and right (Z)")),
     element("span", { class: "group" }, button("fit", "Fit to the pane (F)"),
       element("button", { type: "button", title: "One film pixel to one screen pixel (0)", onclick: () => act("one") }, "1:1"),
-      button("reset", "Reset view and window (R)")),
+      button("reset", "Reset view, window and turn (R)")),
     element("span", { class: "group overlay" }, button("overlay", "Heat map (O)"), button("more", "How the heat map is drawn"),
       element("span", { class: "fly" }, button("contour", "Contour or fill (C)"), slider("opacity", "Opacity"), slider("threshold", "Threshold"),
         element("span", { class: "legend" }))),
@@ -164,9 +185,9 @@ function buildCaption(pane, data, send) {
 
 function buildPane(pane, data, send, act) {
   const film = element("div", { class: "film", role: "img", "aria-label": pane.alternative ?? pane.title });
-  if (pane.orientation === "verified") film.append(element("span", { class: "side left", title: "The patient's right" }, "R"), element("span", { class: "side right", title: "The patient's left" }, "L"));
+  if (pane.orientation === "verified") film.append(element("span", { class: "side", "data-side": "R", "data-edge": "left", title: "The patient's right" }, "R"), element("span", { class: "side", "data-side": "L", "data-edge": "right", title: "The patient's left" }, "L"));
   if (pane.badge) film.append(element("span", { class: "badge" }, pane.badge));
-  film.append(element("span", { class: "readout" }), element("span", { class: "word" }, "Loading film…"), element("div", { class: "box", hidden: true }));
+  film.append(element("span", { class: "readout" }), element("span", { class: "turned", hidden: true }), element("span", { class: "word" }, "Loading film…"), element("div", { class: "box", hidden: true }));
   const figure = element("figure", { class: pane.lead ? "pane lead" : "pane", tabindex: 0, "data-pane": pane.key, "aria-label": pane.title });
   figure.append(film, buildCaption(pane, data, send));
   if (data.room && pane.lead && pane.map) figure.append(element("button", { type: "button", class: "chip labelled", "data-act": "overlay",

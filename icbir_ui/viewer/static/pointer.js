@@ -9,9 +9,14 @@ function bindPointer(viewer, options) {
     const ratio = window.devicePixelRatio || 1, place = pane.box.getBoundingClientRect();
     return [(event.clientX - place.left) * ratio, (event.clientY - place.top) * ratio];
   };
-  const filmPoint = (pane, event) => {
+  const seenPoint = (pane, event) => {
     const [fx, fy] = paneToFilm(...at(pane, event), pane.state.view, pane.pixels, pane.rect);
     return [clamp(fx, 0, pane.pixels.width), clamp(fy, 0, pane.pixels.height)];
+  };
+  // A page that ran again while a button was held down has made its panes anew.
+  const fresh = (pane) => {
+    const now = viewer.panes.find((one) => one.key === pane.key);
+    return now?.pixels && now.rect ? now : pane;
   };
   const spread = () => {
     const [a, b] = [...touches.values()];
@@ -30,8 +35,13 @@ function bindPointer(viewer, options) {
       return;
     }
     const moving = event.button !== 0 || event.shiftKey;
-    const tool = moving ? "pan" : viewer.memory.tool === "region" && !pane.regionable ? "window" : viewer.memory.tool;
-    drag = { pane, tool, x: event.clientX, y: event.clientY, start: at(pane, event), from: filmPoint(pane, event), id: event.pointerId };
+    if (!moving && viewer.pressMark(pane, at(pane, event))) {
+      drag = { pane, tool: "mark", id: event.pointerId };
+      stage.setPointerCapture(event.pointerId);
+      return;
+    }
+    const tool = moving ? "pan" : viewer.memory.tool === "region" && !pane.regionable ? "window"  : viewer.memory.tool in MARKS || viewer.memory.tool === "select" ? "window" : viewer.memory.tool;
+    drag = { pane, tool, x: event.clientX, y: event.clientY, start: at(pane, event), from: seenPoint(pane, event), id: event.pointerId };
     stage.setPointerCapture(event.pointerId);
     if (event.button !== 0) event.preventDefault();
   }, options);
@@ -48,20 +58,29 @@ function bindPointer(viewer, options) {
     }
     const over = drag?.pane ?? find(event);
     if (viewer.memory.loupe) showLens(viewer, over, event, over?.pixels ? at(over, event) : null);
+    if (over?.pixels && over.rect) {
+      viewer.under = { key: over.key, place: viewer.toFilm(over, paneToFilm(...at(over, event), over.state.view, over.pixels, over.rect)) };
+      if (over.look) viewer.label(over);
+      if (!drag && viewer.marking) viewer.moveMark(over, at(over, event));
+    }
     if (!drag || event.pointerId !== drag.id) return;
+    drag.pane = fresh(drag.pane);
+    if (drag.tool === "mark") return viewer.moveMark(drag.pane, at(drag.pane, event));
     const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
     Object.assign(drag, { x: event.clientX, y: event.clientY });
     if (drag.tool === "window") viewer.tone(drag.pane, dx, dy);
     else if (drag.tool === "pan") viewer.shift(drag.pane, dx * ratio, dy * ratio);
     else if (drag.tool === "zoom") viewer.zoom(drag.pane, Math.exp(-dy / 150), ...drag.start);
-    else if (drag.tool === "region") viewer.drawRegion(drag.pane, drag.from, filmPoint(drag.pane, event));
+    else if (drag.tool === "region") viewer.drawRegion(drag.pane, drag.from, seenPoint(drag.pane, event));
   }, options);
 
   const release = (event) => {
     touches.delete(event.pointerId);
     if (touches.size < 2) pinch = null;
     if (!drag || event.pointerId !== drag.id) return;
+    const { pane, tool } = drag;
     drag = null;
+    if (tool === "mark") return viewer.releaseMark(fresh(pane), at(fresh(pane), event));
     if (viewer.drawing && !viewer.drawing.byKeys) viewer.takeRegion();
   };
   stage.addEventListener("pointerup", release, options);
@@ -82,7 +101,7 @@ function bindPointer(viewer, options) {
       const { left, right, top, bottom } = box.getBoundingClientRect();
       return left < event.clientX && event.clientX < right && top < event.clientY && event.clientY < bottom;
     });
-    if (!pane) return;
+    if (!pane || viewer.memory.tool in MARKS || viewer.memory.tool === "select") return;
     viewer.choose(pane);
     viewer.act("alone");
   }, options);

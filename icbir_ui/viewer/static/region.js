@@ -4,7 +4,7 @@ const LEAST_REGION = 8;  // film pixels
 
 const REGION = {
   drawRegion(pane, from, to, byKeys = false) {
-    // A box between two corners in film pixels, kept on the film; it is shown and not yet taken.
+    // A box between two corners in pixels of the film as it is seen, kept on it; it is shown and not yet taken.
     const { width, height } = pane.pixels, corners = [from, to].map(([x, y]) => [clamp(x, 0, width), clamp(y, 0, height)]);
     const [[left, right], [top, bottom]] = [0, 1].map((i) => [Math.min(corners[0][i], corners[1][i]), Math.max(corners[0][i], corners[1][i])]);
     this.drawing = { pane, region: [left, top, right, bottom], byKeys };
@@ -15,7 +15,7 @@ const REGION = {
     const { pane, region } = this.drawing;
     this.dropRegion();
     if (region[2] - region[0] < LEAST_REGION || region[3] - region[1] < LEAST_REGION) return;
-    pane.region = region.map(Math.round);
+    pane.region = this.turnBox(pane, region, "toFilm").map(Math.round);
     this.send("region", { pane: pane.key, box: pane.region });
   },
 

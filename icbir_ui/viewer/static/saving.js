@@ -85,10 +85,17 @@ function drawPane(pen, viewer, part, left, top, ratio) {
     pen.strokeRect(left + place[0] + pane.rect.left - part.left, top + place[1] + pane.rect.top - part.top, place[2], place[3]);
     pen.restore();
   }
-  if (pane.orientation === "verified") {
-    writeOnPlate(pen, "R", left + inset, bottom, ratio);
-    writeOnPlate(pen, "L", left + width - inset, bottom, ratio, true);
+  const { quarters, mirrored } = pane.state.turn, [first, last] = quarters === 2 !== mirrored ? ["L", "R"] : ["R", "L"];
+  if (pane.orientation === "verified" && quarters % 2) {
+    const [above, below] = quarters === 3 !== mirrored ? ["L", "R"] : ["R", "L"];
+    writeOnPlate(pen, above, left + width / 2, top + 24 * ratio, ratio);
+    writeOnPlate(pen, below, left + width / 2, bottom, ratio);
+  } else if (pane.orientation === "verified") {
+    writeOnPlate(pen, first, left + inset, bottom, ratio);
+    writeOnPlate(pen, last, left + width - inset, bottom, ratio, true);
   } else writeOnPlate(pen, cutText(pen, "orientation unverified", width - 2 * inset), left + inset, bottom, ratio);
+  const turned = pane.box.querySelector(".turned").textContent;
+  if (turned) writeOnPlate(pen, cutText(pen, mirrored ? turned.toUpperCase() : turned, width - 2 * inset), left + inset, top + 22 * ratio, ratio);
   pen.fillStyle = INK;
   pen.fillText(cutText(pen, pane.title, width - inset), left + inset / 2, top + height + 18 * ratio);
 }

@@ -7,7 +7,7 @@ class Viewer {
     this.root = root;
     this.memory = VIEWER_MEMORY.get(name) ?? {
       panes: new Map(), tool: "window", preset: "auto", invert: false, linked: true, overlay: null, loupe: false,
-      style: null, chosen: null, alone: null,
+      style: null, chosen: null, alone: null, bench: false, mark: null, grip: 0,
     };
     VIEWER_MEMORY.set(name, this.memory);
     this.canvas = element("canvas", { class: "surface", "aria-hidden": "true" });
@@ -20,6 +20,7 @@ class Viewer {
     this.lead = element("div", { class: "leads" });
     this.rest = element("div", { class: "rest" });
     this.stage = element("div", { class: "stage" }, this.canvas, this.lead, this.buildRoom(), this.lens);
+    this.buildBench();
     root.replaceChildren(this.toolbar, this.stage, this.help);
     this.panes = [];
     this.frames = [];
@@ -51,10 +52,11 @@ class Viewer {
     this.memory.overlay ??= true;
     this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: null, contour: false };
     this.colours = Uint8Array.from(atob(data.colours ?? ""), (letter) => letter.charCodeAt(0));
-    const focused = this.root.getRootNode().activeElement?.closest?.("[data-pane]")?.dataset.pane;
+    const active = this.root.getRootNode().activeElement, benched = active && this.bench.contains(active) ? active : null;
+    const focused = benched ? null : active?.closest?.("[data-pane]")?.dataset.pane;
     this.panes = data.panes.map((pane) => {
       const kept = this.memory.panes.get(pane.key);
-      const state = kept?.hash === pane.film.hash ? kept : { hash: pane.film.hash, view: freshView(), tone: freshTone() };
+      const state = kept?.hash === pane.film.hash ? kept : { hash: pane.film.hash, view: freshView(), tone: freshTone(), turn: freshTurn() };
       this.memory.panes.set(pane.key, state);
       const figure = buildPane(pane, data, send, (name) => this.act(name));
       return { ...pane, figure, box: figure.querySelector(".film"), state };
@@ -69,7 +71,9 @@ class Viewer {
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
     this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead && !pane.beside).length > 1);
     this.root.classList.toggle("full", Boolean(data.full));
+    this.adoptMarks();
     this.updateRoom();
+    this.toolbar.querySelector(".marking").hidden = !data.annotate;
     this.toolbar.querySelector("[data-act=region]").hidden = !data.region;
     this.toolbar.querySelector(".overlay").hidden = !this.panes.some((pane) => pane.map);
     this.toolbar.querySelector(".legend").replaceChildren(this.buildLegend());
@@ -80,6 +84,7 @@ class Viewer {
     this.painter.forget(new Set(this.panes.map((pane) => pane.key)), hashes);
     if (focused) this.panes.find((pane) => pane.key === focused)?.figure.focus({ preventScroll: true });
     this.showControls();
+    benched?.focus({ preventScroll: true });
   }
 
   decide(name, value, setState) {
@@ -87,6 +92,7 @@ class Viewer {
     this.report();
     if (name === "rated") value = { ...value, mapped: this.panes.some((pane) => (pane.lead || pane.key === value.pane) && this.isMapped(pane)) };
     const decisions = (this.memory.decisions ??= []);
+    if (name === "annotated") decisions.splice(0, decisions.length, ...decisions.filter((one) => one.name !== name || one.pane !== value.pane));
     decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), about: this.data.about, name, ...value });
     decisions.splice(0, Math.max(0, decisions.length - 40));
     setState("decisions", [...decisions]);
@@ -97,8 +103,9 @@ class Viewer {
     if (pane.fault) return void (word.textContent = pane.fault);
     try {
       const [film, map] = await Promise.all([loadFilm(pane.film, true), pane.map ? loadFilm(pane.map, false) : null]);
-      pane.pixels = film;
-      if (map) pane.steps = { ...stepMap(map, film, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
+      pane.source = film;
+      if (map) pane.mapSteps = { ...stepMap(map, film, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
+      this.showTurned(pane);
       word.remove();
       this.guard();
       this.repaint();
@@ -151,10 +158,12 @@ class Viewer {
       if (!place.width || (far && !all)) continue;
       pane.look = this.lookOf(pane, tables);
       this.painter.paint(this.context, pane.key, pane.rect, pane.pixels, pane.state.view, pane.look);
+      this.paintMarks(pane, this.context, pane.rect, !all);
       this.label(pane);
       painted++;
     }
     this.paintLarge(tables);
+    this.showBench();
     if (painted) this.frames.push(performance.now() - started);
     if (this.frames.length > 600) this.frames.splice(0, 300);
     this.root.dataset.painted = String(painted);
@@ -175,8 +184,9 @@ class Viewer {
     // In per cent of the greys that the film's file displays: its own window and depth have been applied before.
     const { centre, width } = pane.look.window;
     const zoom = scaleOf(pane.state.view, pane.pixels, pane.rect);
+    const under = this.under?.key === pane.key ? ` · ${this.describePixel(pane)}` : "";
     pane.box.querySelector(".readout").textContent =
-      `Width ${Math.round(100 * width)} % · Level ${Math.round(100 * centre)} % · ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}`;
+      `Width ${Math.round(100 * width)} % · Level ${Math.round(100 * centre)} % · ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}${under}`;
     const box = pane.box.querySelector(".box"), place = this.placeRegion(pane);
     box.hidden = !place;
     if (!place) return;
@@ -184,9 +194,16 @@ class Viewer {
     names.forEach((name, i) => { box.style[name] = `${place[i] / ratio}px`; });
   }
 
+  describePixel(pane) {
+    // The grey under the pointer, in per cent like window and level, and its place on the film.
+    const { width, height, max, pixels } = pane.source, [x, y] = this.under.place.map(Math.floor);
+    if (x < 0 || y < 0 || x >= width || y >= height) return "outside";
+    return `${formatNumber((100 * pixels[y * width + x]) / max, "%")} at ${x}, ${y}`;
+  }
+
   placeRegion(pane) {
     // [left, top, width, height] of a pane's region, in device pixels from the pane's corner; null without a region.
-    const region = this.drawing?.pane === pane ? this.drawing.region : pane.region;
+    const region = this.drawing?.pane === pane ? this.drawing.region : pane.region && this.turnBox(pane, pane.region, "toSeen");
     if (!region) return null;
     const [left, top] = filmToPane(region[0], region[1], pane.state.view, pane.pixels, pane.rect);
     const [right, bottom] = filmToPane(region[2], region[3], pane.state.view, pane.pixels, pane.rect);
@@ -222,7 +239,7 @@ class Viewer {
   showControls() {
     const { memory, toolbar } = this;
     const states = { invert: memory.invert, loupe: memory.loupe, link: memory.linked, overlay: memory.overlay, contour: memory.style.contour,
-      window: memory.tool === "window", pan: memory.tool === "pan", zoom: memory.tool === "zoom", region: memory.tool === "region" };
+      measure: Boolean(memory.bench), window: memory.tool === "window", pan: memory.tool === "pan", zoom: memory.tool === "zoom", region: memory.tool === "region" };
     for (const [name, on] of Object.entries(states)) toolbar.querySelector(`[data-act=${name}]`).setAttribute("aria-pressed", String(on));
     toolbar.querySelector("[data-act=preset]").value = memory.preset;
     for (const name of ["opacity", "threshold"]) toolbar.querySelector(`[data-slider=${name}]`).value = 100 * this.style()[name];
@@ -255,7 +272,10 @@ class Viewer {
 
   act(name, value) {
     const memory = this.memory, pane = this.pane();
-    if (["window", "pan", "zoom", "region"].includes(name)) memory.tool = name;
+    if (["window", "pan", "zoom", "region"].includes(name)) Object.assign(memory, { tool: name }), (this.marking = null);
+    else if (MARKS[name] || name === "select") this.takeTool(name);
+    else if (name === "measure") this.openBench(!memory.bench);
+    else if (name === "turn" || name === "mirror") this.turn(pane, name);
     else if (name === "preset") memory.preset = value;
     else if (name === "invert" || name === "overlay" || name === "loupe") memory[name] = !memory[name];
     else if (name === "link") memory.linked = !memory.linked;
@@ -266,6 +286,7 @@ class Viewer {
     else if (name === "reset") {
       for (const one of this.linkedPanes(pane)) { Object.assign(one.state.view, freshView()); Object.assign(one.state.tone, freshTone()); }
       Object.assign(memory, { preset: "auto", invert: false });
+      this.turn(pane, "upright");
     } else if (name === "alone") this.showAlone(pane);
     else if (name === "save") savePicture(this);
     else if (name === "more") this.toolbar.classList.toggle("open");
@@ -311,9 +332,10 @@ class Viewer {
 
   report() {
     // Window and zoom go to Python if the page asked for them and they are not what it was told last.
+    this.flushMarks();
     if (!this.data?.report || !this.root.isConnected) return;
     const seen = this.panes.filter((pane) => pane.pixels);
-    const panes = Object.fromEntries(seen.map((pane) => [pane.key, { ...windowOf(pane.pixels, this.memory.preset, pane.state.tone), ...pane.state.view }]));
+    const panes = Object.fromEntries(seen.map((pane) => [pane.key, { ...windowOf(pane.pixels, this.memory.preset, pane.state.tone), ...pane.state.view, ...pane.state.turn }]));
     const view = { panes, invert: this.memory.invert, preset: this.memory.preset, ...this.style(), overlay: this.memory.overlay };
     const text = JSON.stringify(view);
     if (!seen.length || text === this.reported) return;
@@ -322,7 +344,7 @@ class Viewer {
   }
 }
 
-Object.assign(Viewer.prototype, KEYBOARD, REGION, ROOM);
+Object.assign(Viewer.prototype, KEYBOARD, REGION, ROOM, TURNING, MARKING, BENCH);
 
 export default function (component) {
   const parent = component.parentElement;
