@@ -72,7 +72,7 @@ def draw_marks(picture: np.ndarray, marks: Marks, turn: Turn | None = None) -> n
             for line in lines:
                 pen.line([place(point) for point in line], fill=colour, width=width, joint="curve")
             if one.kind == "arrow":
-                pen.line(_draw_head(*(place(point) for point in one.points), wide), fill=colour, width=width)
+                pen.line(draw_head(place(one.points[0]), place(one.points[1]), 9.0 * wide), fill=colour, width=width)
         _write(pen, words, place(one.points[-1]), canvas.size)
     if turn.mirrored:
         size = max(10, min(28, canvas.size[0] // 18))
@@ -117,8 +117,9 @@ def _find_foot(first: Point, last: Point, point: Point, spacing: Spacing | None)
     return first[0] + share * (last[0] - first[0]), first[1] + share * (last[1] - first[1])
 
 
-def _draw_head(start: Point, end: Point, wide: int) -> list[Point]:
-    angle, long = math.atan2(end[1] - start[1], end[0] - start[0]), 9.0 * wide
+def draw_head(start: Point, end: Point, long: float) -> list[Point]:
+    """The head of an arrow from `start` to `end` as a line through three points, the tip in the middle."""
+    angle = math.atan2(end[1] - start[1], end[0] - start[0])
     arms = [(end[0] - long * math.cos(angle + by), end[1] - long * math.sin(angle + by)) for by in (_HEAD, -_HEAD)]
     return [arms[0], end, arms[1]]
 

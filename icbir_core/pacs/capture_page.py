@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from icbir_core.annotation.drawing import Marks, draw_marks
 from icbir_core.files import find_program_folder
 from icbir_core.findings import FindingState
 from icbir_core.pacs.result import RESEARCH, SearchResult, ShownFilm
@@ -41,7 +42,7 @@ def draw_page(result: SearchResult) -> np.ndarray:
 def draw_pictures(film: ShownFilm, result: SearchResult, whole: bool) -> list[np.ndarray]:
     """The film and, where there is one, the film under its map (of a case only the second)."""
     height = _FILM_HEIGHT if whole else _CASE_HEIGHT
-    pixels = _reduce(film.pixels, height)
+    pixels = _reduce(film.pixels, height, whole and bool(result.turn.quarters % 2))
     pictures = []
     if whole or film.found is None:
         pictures.append(np.repeat(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)[..., None], 3, axis=2))
@@ -49,16 +50,23 @@ def draw_pictures(film: ShownFilm, result: SearchResult, whole: bool) -> list[np
         pictures.append(render_overlay(pixels, film.found.values, result.style, result.scale))
     if whole and result.region is not None:
         pictures = [draw_region(one, result.region, film.pixels.shape) for one in pictures]
-    pictures = [stamp(write_sides(one, film.sides) if film.sides else one) for one in pictures]
+    sides = film.sides
+    if whole:
+        sides = result.turn.turn_sides(sides)
+        marks = result.marks or Marks((), film.pixels)
+        pictures = [draw_marks(result.turn.turn_picture(one), marks, result.turn) for one in pictures]
+    pictures = [stamp(write_sides(one, sides) if sides else one) for one in pictures]
     if whole and film.found is not None and result.scale > 0:
         pictures[-1] = attach_legend(pictures[-1], result.style, result.scale)
     return pictures
 
 
-def _reduce(pixels: np.ndarray, height: int) -> np.ndarray:
-    """The film at most `height` pixels high and as wide as its place allows, averaged over areas."""
+def _reduce(pixels: np.ndarray, height: int, lying: bool = False) -> np.ndarray:
+    """The film at most `height` pixels high and as wide as its place allows, averaged over areas. lying : it will be
+    turned by a quarter, so that its rows are what is seen across."""
     width = (WIDTH - 3 * MARGIN) * (0.44 if height == _FILM_HEIGHT else 1 / ACROSS - 0.01)
-    scale = min(height / pixels.shape[0], width / pixels.shape[1])
+    rows, columns = pixels.shape[::-1] if lying else pixels.shape
+    scale = min(height / rows, width / columns)
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(pixels, np.float32), size, interpolation=how))

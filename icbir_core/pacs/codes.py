@@ -30,6 +30,8 @@ SALIENCY = Code("SALIENCY_MAP", SCHEME, "Region of a saliency map")
 SEARCHED_REGION = Code("SEARCHED_REGION", SCHEME, "Region that was searched with")
 SPEAKS = Code("SPEAKS", SCHEME, "What the region speaks for")
 FOR, AGAINST = (Code(name, SCHEME, f"Speaks {name.lower()} the finding") for name in ("FOR", "AGAINST"))
+GREY = Code("GREY_LEVEL", SCHEME, "Grey of the film as displayed, of the whole range")
+MEAN, DEVIATION, AREA = codes.SCT.Mean, codes.SCT.StandardDeviation, codes.SCT.Area
 RATIO = Code("LINE_RATIO", SCHEME, "Ratio of two lengths, such as heart to chest")
 CHEST_FILM = codes.SCT.PlainRadiography
 
@@ -42,8 +44,14 @@ _FINDINGS: dict[str, Code] = {
     "Nodule": codes.SCT.Nodule,
     "Pneumothorax": codes.SCT.Pneumothorax,
 }
-_MEASURED: dict[str, Code] = {"length": codes.SCT.Length, "angle": Code("110859", "DCM", "Angle"), "ratio": RATIO}
-_UNITS: dict[str, Code] = {"mm": codes.UCUM.Millimeter, "px": PIXELS, "deg": codes.UCUM.Degree, "1": NO_UNIT}
+_MEASURED: dict[str, Code] = {
+    "length": codes.SCT.Length, "angle": Code("110859", "DCM", "Angle"), "ratio": RATIO, "ellipse": GREY,
+    "rectangle": GREY,
+}  # fmt: skip
+_UNITS: dict[str, Code] = {
+    "mm": codes.UCUM.Millimeter, "px": PIXELS, "deg": codes.UCUM.Degree, "1": NO_UNIT, "%": codes.UCUM.Percent,
+}  # fmt: skip
+AREA_UNITS: dict[str, Code] = {"mm": codes.UCUM.SquareMillimeter, "px": PIXELS}
 
 
 def code_finding(name: str) -> Code:

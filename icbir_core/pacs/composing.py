@@ -10,8 +10,11 @@ from typing import Protocol
 import numpy as np
 
 from icbir_core import __version__
+from icbir_core.annotation.drawing import Marks
+from icbir_core.annotation.turning import Turn
 from icbir_core.errors import IcbirError
-from icbir_core.pacs.result import Measurement, SearchResult, ShownFilm, describe_cases, list_versions
+from icbir_core.pacs.drawn import convert_marks
+from icbir_core.pacs.result import SearchResult, ShownFilm, describe_cases, list_versions
 from icbir_core.pacs.source_header import SourceHeader
 from icbir_core.radiograph.marks import list_sides
 from icbir_core.radiograph.network_input import Box
@@ -40,11 +43,13 @@ class DrawnMaps:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What a reader asked, beside the film: filters in words, the region, and what she measured."""
+    """What a reader asked, beside the film: filters in words, the region, what she measured and drew on the film, and
+    how it stood on the screen."""
 
     filters: str = "no filter"
     region: Box | None = None
-    measurements: tuple[Measurement, ...] = ()
+    marks: Marks | None = None
+    turn: Turn = Turn()
     made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -70,6 +75,7 @@ def compose_result(
     Raises `DicomExportError` where the film is not the one that the header describes.
     """
     asked = asked or Asked()
+    measurements, notes = convert_marks(asked.marks) if asked.marks else ((), ())
     cases = []
     for hit, lines in zip(ranking.hits, describe_cases(ranking), strict=True):
         name = hit.case.case_id
@@ -93,7 +99,10 @@ def compose_result(
         versions=list_versions(ranking, __version__),
         filters=asked.filters,
         region=asked.region,
-        measurements=asked.measurements,
+        measurements=measurements,
+        notes=notes,
+        marks=asked.marks,
+        turn=asked.turn,
         made=asked.made,
     )
 

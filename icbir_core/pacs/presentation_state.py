@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from pydicom.sr.coding import Code
 
+from icbir_core.annotation.drawing import draw_head
+from icbir_core.annotation.turning import Turn
 from icbir_core.errors import DicomExportError
 from icbir_core.pacs.object_frame import DicomObject, describe_frame, finish_object
 from icbir_core.pacs.result import RESEARCH, SearchResult, find_map_regions
@@ -43,10 +45,19 @@ def make_presentation_state(result: SearchResult) -> DicomObject:
         graphics.append(_draw_line(pr, outline))
         texts.append(_write_words(pr, "searched region", tuple(outline[0]), shape))
     for one in result.measurements:
-        lines = [one.points] if one.kind != "ratio" else [one.points[:2], one.points[2:]]
-        graphics += [_draw_line(pr, np.clip(np.array(line, float), 0.0, shape[::-1])) for line in lines]
+        for line in one.lines:
+            points = np.clip(np.array(line, float), 0.0, shape[::-1])
+            points = close_outline(points, shape) if one.kind == "rectangle" else points
+            graphics.append(_draw_line(pr, points, round_=one.kind == "ellipse"))
         words = f"{one.label} {one.value:.4g} {'' if one.unit == '1' else one.unit}".strip()
         texts.append(_write_words(pr, words, one.points[-1], shape))
+    for note in result.notes:
+        if len(note.points) == 2:
+            head = draw_head(note.points[0], note.points[1], max(shape) / 50)
+            for part in (list(note.points), head):
+                graphics.append(_draw_line(pr, np.clip(np.array(part, float), 0.0, shape[::-1])))
+        if note.text:
+            texts.append(_write_words(pr, note.text, note.points[-1], shape))
     annotation = pr.GraphicAnnotation([source.dataset], layer, graphic_objects=graphics or None, text_objects=texts)
     shown = "INVERSE" if source.dataset.PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
     made = pr.GrayscaleSoftcopyPresentationState(
@@ -60,11 +71,28 @@ def make_presentation_state(result: SearchResult) -> DicomObject:
         **describe_frame(result, "presentation", TITLE),
     )
     made.Laterality = None
+    if result.turn != Turn():  # Spatial Transformation Module, PS3.3 C.10.6: first turned, then flipped
+        quarters = 4 - result.turn.quarters if result.turn.mirrored else result.turn.quarters
+        made.ImageRotation = 90 * (quarters % 4)
+        made.ImageHorizontalFlip = "Y" if result.turn.mirrored else "N"
+        area = made.DisplayedAreaSelectionSequence[
+            0
+        ]  # names the pixels that are seen in the upper left and lower right
+        area.DisplayedAreaTopLeftHandCorner, area.DisplayedAreaBottomRightHandCorner = find_corners(result.turn, shape)
     return finish_object(made, result, "presentation")
 
 
-def _draw_line(pr: Any, points: np.ndarray) -> Any:
-    return pr.GraphicObject(pr.GraphicTypeValues.POLYLINE, points, pr.AnnotationUnitsValues.PIXEL)
+def find_corners(turn: Turn, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """The pixels [column, row], counted from 1, of a film (H, W) that are seen in the upper left and lower right."""
+    rows, columns = shape
+    corners = [[column, row] for column in (1, columns) for row in (1, rows)]
+    seen = sorted((sum(turn.turn_point((x - 0.5, y - 0.5), shape)), [x, y]) for x, y in corners)
+    return seen[0][1], seen[-1][1]
+
+
+def _draw_line(pr: Any, points: np.ndarray, round_: bool = False) -> Any:
+    kind = pr.GraphicTypeValues.ELLIPSE if round_ else pr.GraphicTypeValues.POLYLINE
+    return pr.GraphicObject(kind, points, pr.AnnotationUnitsValues.PIXEL)
 
 
 def _write_words(pr: Any, words: str, place: tuple[float, ...], shape: tuple[int, ...]) -> Any:

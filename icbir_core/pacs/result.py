@@ -13,6 +13,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from icbir_core.annotation.drawing import Marks
+from icbir_core.annotation.turning import Turn
 from icbir_core.errors import DicomExportError
 from icbir_core.pacs.source_header import SourceHeader
 from icbir_core.radiograph.network_input import Box, Letterbox
@@ -23,16 +25,19 @@ RESEARCH = "For research, not for diagnosis"
 SMALLEST_PART = 0.001
 """Of the film's pixels, that a connected part of a map must cover to be named a region."""
 MOST_REGIONS = 8
-_KINDS = {"length": 2, "angle": 3, "ratio": 4}
+_KINDS = {"length": 2, "angle": 3, "ratio": 4, "ellipse": 4, "rectangle": 4}
+_UNITS = ("mm", "px", "deg", "1", "%")
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What a reader measured on the film.
 
-    kind : "length" (two points), "angle" (three, its corner in the middle) or "ratio" (two lines of two points each, as
-    of heart and chest). points : (column, row) in pixels of the film, the upper left corner of the film at (0, 0).
-    value : in `unit`: "mm", "px", "deg" or "1".
+    kind : "length" (two points), "angle" (three, its corner in the middle), "ratio" (two lines of two points each, as
+    of heart and chest), "ellipse" (both ends of its long axis, then of its short one) or "rectangle" (its corners, one
+    after another). points : (column, row) in pixels of the film, the upper left corner of the film at (0, 0).
+    value : in `unit`: "mm", "px", "deg" or "1"; of a region the mean grey in "%", with its standard deviation and area
+    (in square `area_unit`, "mm" or "px").
     """
 
     kind: str
@@ -40,10 +45,32 @@ class Measurement:
     value: float
     unit: str
     label: str = ""
+    deviation: float = 0.0
+    area: float = 0.0
+    area_unit: str = "px"
+
+    @property
+    def is_region(self) -> bool:
+        """True of an ellipse and a rectangle."""
+        return self.kind in ("ellipse", "rectangle")
+
+    @property
+    def lines(self) -> tuple[tuple[tuple[float, float], ...], ...]:
+        """Its points, one line after another; of an ellipse the ends of its axes."""
+        return (self.points,) if self.kind != "ratio" else (self.points[:2], self.points[2:])
 
     def __post_init__(self) -> None:
-        if _KINDS.get(self.kind) != len(self.points) or self.unit not in ("mm", "px", "deg", "1"):
+        if _KINDS.get(self.kind) != len(self.points) or self.unit not in _UNITS or self.area_unit not in ("mm", "px"):
             raise DicomExportError(f"A {self.kind} of {len(self.points)} points in '{self.unit}' cannot be exported.")
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a reader drew without measuring. points : of an arrow its tail and its tip, of words their place, in pixels
+    of the film as those of a `Measurement`. text : one line, "" of an arrow without words."""
+
+    points: tuple[tuple[float, float], ...]
+    text: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +92,8 @@ class SearchResult:
 
     source : of the query film. style, scale : how every map is drawn; map_title : what the map is, "" without one.
     versions : name and version of all that computed it. region : what of the film was searched with. made : when; the
-    same result made at the same time gives the same objects, byte for byte.
+    same result made at the same time gives the same objects, byte for byte. marks : measurements and notes as they
+    are drawn in the pixels of the page. turn : how the query stood on the screen; its pixels here are not turned.
     """
 
     source: SourceHeader
@@ -80,6 +108,9 @@ class SearchResult:
     filters: str = "no filter"
     region: Box | None = None
     measurements: tuple[Measurement, ...] = ()
+    notes: tuple[Note, ...] = ()
+    marks: Marks | None = None
+    turn: Turn = Turn()
     made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
@@ -100,8 +131,11 @@ class SearchResult:
     def _identity(self) -> str:
         ranking = json.dumps(self.ranking.as_record(), sort_keys=True, default=str)
         said = (self.made.isoformat(), repr(self.region), repr(self.measurements), repr(self.versions), self.filters)
+        drawn = (repr(self.notes), repr(self.turn))
         shown = (self.map_title, repr(self.style), repr(self.scale))
-        digest = hashlib.sha256("\0".join((self.source.study, self.source.instance, ranking, *said, *shown)).encode())
+        digest = hashlib.sha256(
+            "\0".join((self.source.study, self.source.instance, ranking, *said, *drawn, *shown)).encode()
+        )
         for film in (self.query, *self.cases):
             digest.update("\0".join((film.title, *film.lines, *film.sides)).encode())
             digest.update(film.pixels.tobytes())

@@ -146,15 +146,27 @@ class _ReportWriter:
     def _write_measured(self, one: Measurement, number: int) -> Any:
         name, unit = codes.code_measurement(one.kind, one.unit)
         source = self._sr.SourceImageForRegion(*self._image)
-        lines = [one.points] if one.kind != "ratio" else [one.points[:2], one.points[2:]]
+        shape, kinds = self._result.query.pixels.shape, self._sr.GraphicTypeValues
+        lines = [np.clip(np.array(line, float), 0.0, shape[::-1]) for line in one.lines]
+        if one.kind == "rectangle":
+            lines = [close_outline(line, shape) for line in lines]
         coordinates = [
-            self._sr.CoordinatesForMeasurement(self._sr.GraphicTypeValues.POLYLINE, np.array(line, float), source)
+            self._sr.CoordinatesForMeasurement(kinds.ELLIPSE if one.kind == "ellipse" else kinds.POLYLINE, line, source)
             for line in lines
         ]
-        measured = self._sr.Measurement(name, _shorten(one.value), unit, referenced_coordinates=coordinates)
+
+        def write(name: Code, value: float, unit: Code, derivation: Code | None = None) -> Any:
+            return self._sr.Measurement(
+                name, _shorten(value), unit, derivation=derivation, referenced_coordinates=coordinates
+            )
+
+        measured = [write(name, one.value, unit, codes.MEAN if one.is_region else None)]
+        if one.is_region:
+            measured.append(write(name, one.deviation, unit, codes.DEVIATION))
+            measured.append(write(codes.AREA, one.area, codes.AREA_UNITS[one.area_unit]))
         label = one.label or f"{one.kind} {number}"
         return self._sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=self._track(label, f"measurement {number}"), measurements=[measured]
+            tracking_identifier=self._track(label, f"measurement {number}"), measurements=measured
         )
 
     def _write_group(

@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 
 from icbir_core import __version__
+from icbir_core.annotation.drawing import Marks, draw_marks
+from icbir_core.annotation.records import FilmAnnotations
+from icbir_core.annotation.turning import Turn
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.marks import draw_region, list_sides, write_sides
 from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
@@ -36,6 +39,7 @@ from icbir_ui.words import (
 SIDE = 1000
 _Drawn = tuple[tuple[str, ...], bytes | None, bytes | None]
 """The words in the lower corners, the film and the film under its map, as PNG."""
+_NOTHING = FilmAnnotations()
 SMALL = "Pictures are reduced to at most {side} pixels a side; they are not for reading."
 
 
@@ -101,20 +105,33 @@ def _encode(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()  # OpenCV writes blue first
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How a reader saw a film. pane : what the viewer reports of its pane; view : of all of them."""
+
+    pane: Mapping[str, Any] | None
+    view: Mapping[str, Any]
+    drawn: FilmAnnotations = _NOTHING
+    region: Region | None = None
+
+    def describe(self, radiograph: Radiograph) -> tuple[str, ...]:
+        """What she measured and drew, and how the film is turned, in lines."""
+        turn = Turn.from_view(self.pane)
+        turned = (f"Shown {turn.words}.",) if turn.words else ()
+        return (*turned, *(Marks.of(self.drawn.items, radiograph).list_lines() if self.drawn.items else ()))
+
+
 def _draw(
-    radiograph: Radiograph,
-    found: SaliencyMap | None,
-    maps: Maps,
-    window: Mapping[str, float] | None,
-    view: Mapping[str, Any],
-    region: Region | None = None,
+    radiograph: Radiograph, found: SaliencyMap | None, maps: Maps, look: Look
 ) -> tuple[tuple[str, ...], bytes, bytes | None]:
-    pixels = reduce_film(apply_window(radiograph.pixels, window, bool(view.get("invert"))))
-    sides = list_sides(radiograph)
+    view, region, turn = look.view, look.region, Turn.from_view(look.pane)
+    marks = Marks.of(look.drawn.items, radiograph)
+    pixels = reduce_film(apply_window(marks.pixels, look.pane, bool(view.get("invert"))))
+    sides = turn.turn_sides(list_sides(radiograph))
 
     def mark(picture: np.ndarray) -> np.ndarray:
-        marked = picture if region is None else draw_region(picture, region.box, radiograph.pixels.shape)
-        return write_sides(marked, sides)
+        marked = picture if region is None else draw_region(picture, region.box, marks.pixels.shape)
+        return write_sides(draw_marks(turn.turn_picture(marked), marks, turn), sides)
 
     film = _encode(mark(np.repeat(np.rint(pixels * 255).astype(np.uint8)[..., None], 3, axis=2)))
     if found is None:
@@ -129,10 +146,14 @@ def _draw(
     return sides, film, _encode(attach_legend(overlay, style, maps.scale))
 
 
-def try_draw(read: Callable[[], Radiograph], *given: Any) -> tuple[tuple[str, ...], _Drawn]:
-    """The sentence that stands in place of the picture (none where it can be drawn), and what `_draw` gives."""
+def try_draw(
+    read: Callable[[], Radiograph], found: SaliencyMap | None, maps: Maps, look: Look
+) -> tuple[tuple[str, ...], _Drawn]:
+    """What the reader measured on the film and how it is turned, or the sentence that stands in place of the picture;
+    and what `_draw` gives."""
     try:
-        return (), _draw(read(), *given)
+        radiograph = read()
+        return look.describe(radiograph), _draw(radiograph, found, maps, look)
     except Exception as error:  # one film that cannot be shown does not take the report with it
         return (explain(error),), ((), None, None)
 
@@ -151,25 +172,28 @@ def gather_report(
     view: Mapping[str, Any],
     filters: str = "no filter",
     region: Region | None = None,
+    drawn: Mapping[str, FilmAnnotations] | None = None,
 ) -> Report:
     """The report of a search, with the reader's own windows and overlay style (view, as the viewer reports it).
 
     Reads nothing from the session: Streamlit makes a download outside of it. filters : those in force, in words.
-    region : what of the query was searched with, drawn on its pictures.
+    region : what of the query was searched with, drawn on its pictures. drawn : film hash → what she drew on it.
     """
-    windows = view.get("panes", {})
-    fault, drawn = try_draw(lambda: film.radiograph, maps.query, maps, windows.get("query"), view, region)
+    panes, on_films = view.get("panes", {}), drawn or {}
+    look = Look(panes.get("query"), view, on_films.get(film.key, _NOTHING), region)
+    said, pictures = try_draw(lambda: film.radiograph, maps.query, maps, look)
     query = Picture(
         film.title,
-        (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *fault),
-        *drawn,
+        (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *said),
+        *pictures,
     )
     hits = []
     for hit in ranking.hits:
         case = hit.case
         found = maps.cases.get(case.case_id)
         read = partial(read_case_radiograph, workspace, case)
-        fault, drawn = try_draw(read, found, maps, windows.get(case.case_id), view)
+        look = Look(panes.get(case.case_id), view, on_films.get(case.pixel_sha256, _NOTHING))
+        said, pictures = try_draw(read, found, maps, look)
         hits.append(
             Picture(
                 f"{hit.rank} · {case.case_id}",
@@ -178,9 +202,9 @@ def gather_report(
                     f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
                     f"{describe_person(case.view, case.age, case.sex)} · {case.source}",
                     *_describe_map(found, maps),
-                    *fault,
+                    *said,
                 ),
-                *drawn,
+                *pictures,
                 "\n".join(part for part in (case.diagnosis, case.report) if part) or None,
             )
         )

@@ -24,16 +24,17 @@ from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
 from icbir_ui.search.asking import Maps, get_trail
 from icbir_ui.state import NOTICE
+from icbir_ui.viewer.annotations import list_annotations
 
 
 def show_export(
     film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: Mapping[str, Any], filters: str
 ) -> None:
     """Report as HTML and PDF, ranking as CSV and JSON. view : the viewer's last state, so that windows agree."""
-    region = get_trail().region  # now: a download is made outside of the session
+    region, drawn = get_trail().region, list_annotations()  # now: a download is made outside of the session
 
     def gather() -> Report:
-        return gather_report(film, ranking, maps, workspace, view, filters, region)
+        return gather_report(film, ranking, maps, workspace, view, filters, region, drawn)
 
     recorder = access.get_recorder()
     about = [access.name_film(film), *access.name_cases([hit.case for hit in ranking.hits])]

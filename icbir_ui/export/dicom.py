@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 import streamlit as st
 
 from icbir_core.access import Right
+from icbir_core.annotation.drawing import Marks
+from icbir_core.annotation.records import FilmAnnotations
+from icbir_core.annotation.turning import Turn
 from icbir_core.audit import Action, Subject
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import IcbirError
@@ -21,7 +25,6 @@ from icbir_core.pacs.destination import read_destination
 from icbir_core.pacs.outbox import SendState
 from icbir_core.pacs.result_objects import ResultObjects, make_result_objects, pack_objects
 from icbir_core.radiograph.overlay import OverlayStyle
-from icbir_core.retrieval.refinement import Region
 from icbir_core.types import Ranking
 from icbir_ui import access, state
 from icbir_ui.errors import escape_markdown, explain
@@ -31,6 +34,7 @@ from icbir_ui.films import Film
 from icbir_ui.pacs.sender import Sender, get_sender
 from icbir_ui.search.asking import Maps, describe_scale, get_trail
 from icbir_ui.state import Key
+from icbir_ui.viewer.annotations import get_annotations
 
 LOOK = 1.0
 NO_HEADER = "This film was no DICOM file, so it names no patient and no study that DICOM objects could belong to."
@@ -51,11 +55,10 @@ def show_dicom(
     if film.source is None:
         st.caption(escape_markdown(film.no_source or NO_HEADER))
         return
-    region = get_trail().region
-    made = _remember_moment(film, ranking, maps, view, filters, region)
-    make = partial(
-        _make, film, ranking, maps, workspace, dict(view), Asked(filters, region.box if region else None, made=made)
-    )
+    region, drawn = get_trail().region, get_annotations(film.key)
+    made = _remember_moment(film, ranking, maps, view, filters, (region, drawn))
+    asked = Asked(filters, region.box if region else None, made=made)
+    make = partial(_make, film, ranking, maps, workspace, dict(view), asked, drawn)
     name = f"icbir-{film.key[:8]}-dicom.zip"
     recorder, cases = access.get_recorder(), access.name_cases([hit.case for hit in ranking.hits])
     about = [access.name_film(film), Subject("examination", film.source.study), *cases]
@@ -96,11 +99,14 @@ def _put(sender: Sender, make: Any, made: datetime, about: list[Subject]) -> str
 
 
 def _remember_moment(
-    film: Film, ranking: Ranking, maps: Maps, view: Mapping[str, Any], filters: str, region: Region | None
+    film: Film, ranking: Ranking, maps: Maps, view: Mapping[str, Any], filters: str, on_film: tuple[Any, ...]
 ) -> datetime:
-    """When this result was first shown as it is: the same result gives the same objects, and is sent once."""
+    """When this result was first shown as it is: the same result gives the same objects, and is sent once.
+
+    on_film : what was searched with and drawn on the film.
+    """
     said = json.dumps(
-        [ranking.as_record(), dict(view), filters, maps.method, repr(region)], sort_keys=True, default=str
+        [ranking.as_record(), dict(view), filters, maps.method, repr(on_film)], sort_keys=True, default=str
     )
     identity = hashlib.sha256(f"{film.key} {said}".encode()).hexdigest()
     held, moment = state.get(Key.RESULT) or ("", datetime.now(UTC))
@@ -111,7 +117,13 @@ def _remember_moment(
 
 
 def _make(
-    film: Film, ranking: Ranking, maps: Maps, workspace: Workspace, view: dict[str, Any], asked: Asked
+    film: Film,
+    ranking: Ranking,
+    maps: Maps,
+    workspace: Workspace,
+    view: dict[str, Any],
+    asked: Asked,
+    drawn: FilmAnnotations,
 ) -> ResultObjects:
     """The objects, with the reader's own windows, outside of the session. Raises `DicomExportError`."""
     panes, invert = view.get("panes") or {}, bool(view.get("invert"))
@@ -129,6 +141,8 @@ def _make(
 
     assert film.source is not None
     read = partial(read_case_radiograph, workspace)
+    marks = Marks.of(drawn.items, film.radiograph) if drawn.items else None
+    asked = replace(asked, marks=marks, turn=Turn.from_view(panes.get("query")))
     return make_result_objects(compose_result(film.source, film.radiograph, ranking, drawn, read, asked, window))
 
 

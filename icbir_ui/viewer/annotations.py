@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from icbir_core.annotation.records import FilmAnnotations
 from icbir_ui import state
 from icbir_ui.state import Key
@@ -31,6 +29,6 @@ def put_annotations(identity: str, drawn: FilmAnnotations) -> None:
     state.put(Key.ANNOTATIONS, dict(kept))
 
 
-def take_annotations(identity: str, told: Mapping[str, object]) -> None:
+def take_annotations(identity: str, told: object) -> None:
     """Hold what the browser says was drawn on a film. Raises `AnnotationError` for what is no annotation."""
     put_annotations(identity, FilmAnnotations.from_record(told))

@@ -265,7 +265,7 @@ def show_viewer(
                 continue
             if one["name"] == "annotated" and options.annotate and one["pane"] in identities:
                 with shielded():
-                    take_annotations(identities[one["pane"]], one)
+                    take_annotations(identities[one["pane"]], one.get("drawn"))
             elif on_event and one["name"] in EVENTS:
                 on_event(one["name"], one)
 

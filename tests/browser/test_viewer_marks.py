@@ -89,7 +89,7 @@ def test_the_browser_says_the_same_numbers_as_python_also_of_a_turned_film(drawn
     page.wait_for_timeout(900)
     told = [one for one in page.evaluate("window.states.decisions") if one["name"] == "annotated"]
     assert len(told) == 1, "each state takes the place of the one before"
-    state = FilmAnnotations.from_record({name: told[0][name] for name in ("number", "items")})
+    state = FilmAnnotations.from_record(told[0]["drawn"])
     assert [one.kind for one in state.items] == list(TITLES) and state.items[-1].text == "clip of last year"
     assert np.allclose(state.items[0].points, [(30, 40), (200, 90)], atol=1), "places of the film, not of the screen"
     expected = [describe_values(measure(one, SPACING, film)) for one in state.items]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from icbir_core.annotation.turning import Turn
 from icbir_core.findings import FindingState
-from icbir_core.pacs.result import Measurement, SearchResult, ShownFilm, describe_cases, list_versions
+from icbir_core.pacs.result import Measurement, Note, SearchResult, ShownFilm, describe_cases, list_versions
 from icbir_core.pacs.source_header import read_source_header
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.marks import list_sides
@@ -90,7 +91,31 @@ def make_result(film: bytes | None = None, **more: Any) -> SearchResult:
             Measurement("length", ((5.0, 5.0), (50.5, 60.0)), 71.25, "mm", "heart"),
             Measurement("angle", ((5.0, 5.0), (20.0, 20.0), (5.0, 30.0)), 41.5, "deg"),
             Measurement("ratio", ((5.0, 5.0), (50.0, 5.0), (0.0, 9.0), (79.0, 9.0)), 0.57, "1"),
+            Measurement(
+                "ellipse",
+                ((10.0, 20.0), (40.0, 20.0), (25.0, 10.0), (25.0, 30.0)),
+                41.25,
+                "%",
+                "nodule",
+                3.5,
+                471.0,
+                "mm",
+            ),
+            Measurement(
+                "rectangle",
+                ((10.0, 40.0), (40.0, 40.0), (40.0, 60.0), (10.0, 60.0)),
+                12.5,
+                "%",
+                deviation=2.0,
+                area=600.0,
+            ),
         ),
+        "notes": (
+            Note(((50.0, 50.0), (30.0, 30.0)), "line"),
+            Note(((20.0, 20.0),), "älter"),
+            Note(((1.0, 1.0), (9.0, 9.0))),
+        ),
+        "turn": Turn(1, True),
         "made": MADE,
     }
     return SearchResult(

@@ -58,7 +58,7 @@ const MARKING = {
       const kept = this.marksOf(pane);
       if (kept.number <= kept.told) continue;
       kept.told = kept.number;
-      this.send("annotated", { pane: pane.key, number: kept.number, items: kept.items });
+      this.send("annotated", { pane: pane.key, drawn: { number: kept.number, items: kept.items } });
     }
   },
 

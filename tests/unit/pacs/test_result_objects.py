@@ -15,9 +15,15 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from icbir_core.annotation.drawing import COLOUR, Marks
+from icbir_core.annotation.records import Annotation
+from icbir_core.annotation.turning import Turn
 from icbir_core.errors import DicomExportError
 from icbir_core.pacs import capture_page
-from icbir_core.pacs.result import RESEARCH, find_map_regions
+from icbir_core.pacs.capture_page import draw_pictures
+from icbir_core.pacs.drawn import convert_marks
+from icbir_core.pacs.presentation_state import make_presentation_state
+from icbir_core.pacs.result import RESEARCH, Note, find_map_regions
 from icbir_core.pacs.result_objects import make_result_objects, pack_objects
 from icbir_core.pacs.source_header import read_source_header
 from tests.helpers.search_results import MADE, make_film, make_map, make_ranking, make_result
@@ -149,6 +155,16 @@ def read_groups(report: Dataset) -> dict[str, dict]:
     return found
 
 
+def find_numbers(report: Dataset, code: str, tracked: str) -> list[Dataset]:
+    """The numbers of a code in the measurement group of that tracking identifier."""
+    (measured,) = (one for one in report.ContentSequence if one.ConceptNameCodeSequence[0].CodeValue == "126010")
+    for group in measured.ContentSequence:
+        if tracked in [one.get("TextValue") for one in group.ContentSequence]:
+            items = [one for one in group.ContentSequence if one.ValueType == "NUM"]
+            return [one for one in items if one.ConceptNameCodeSequence[0].CodeValue == code]
+    return []
+
+
 def test_the_report_holds_the_same_numbers(objects, result):
     report, ranking = objects["report"], result.ranking
     assert highdicom.sr.srread(io.BytesIO(make_result_objects(result).objects[1].data)).content
@@ -168,9 +184,20 @@ def test_the_report_holds_the_same_numbers(objects, result):
     assert groups["heart"]["Length"] == (71.25, "mm")
     assert groups["angle 2"]["Angle"] == (41.5, "deg")
     assert groups["ratio 3"]["Ratio of two lengths, such as heart to chest"] == (0.57, "1")
-    for name, count, one in zip(("heart", "angle 2", "ratio 3"), (1, 1, 2), result.measurements, strict=True):
+    for name, count, one in zip(("heart", "angle 2", "ratio 3"), (1, 1, 2), result.measurements, strict=False):
         lines = groups[name]["lines"]
         assert len(lines) == count and np.allclose(np.vstack(lines), one.points, atol=1e-4)
+    for name, area, one in (("nodule", (471.0, "mm2"), 3), ("rectangle 5", (600.0, "{pixels}"), 4)):
+        assert groups[name]["Area"] == area and len(groups[name]["lines"]) == 3
+        assert np.allclose(groups[name]["lines"][0][:4], result.measurements[one].points, atol=1e-4)
+        greys = [
+            (item.MeasuredValueSequence[0].NumericValue, part.ConceptCodeSequence[0].CodeMeaning)
+            for item in find_numbers(report, "GREY_LEVEL", name)
+            for part in item.ContentSequence
+            if part.ConceptNameCodeSequence[0].CodeMeaning == "Derivation"
+        ]
+        told = result.measurements[one]
+        assert greys == [(told.value, "Mean"), (told.deviation, "Standard Deviation")]
     texts = {element.value for element in report.iterall() if element.keyword == "TextValue"}
     assert {f"model={'a' * 64}", "ICBIR=1.2.3"} <= texts
 
@@ -322,3 +349,52 @@ def test_real_films_give_objects_without_an_error(dicom_directory, cases_directo
             made += 1
             assert find_faults(one.data, tmp_path) == [], (path.name, one.kind)
     assert made > 20
+
+
+def test_what_was_drawn_becomes_measurements_and_notes():
+    film = np.linspace(0, 1, 80 * 60, dtype=np.float32).reshape(80, 60)
+    chest = ((30, 5), (30, 75), (20, 50), (42, 50), (5, 40), (55, 41))
+    drawn = (
+        Annotation("length", ((0, 0), (30, 40)), "node"),
+        Annotation("angle", ((1, 1), (1, 1), (5, 5))),
+        Annotation("ratio", chest),
+        Annotation("ellipse", ((40, 60), (20, 20))),
+        Annotation("rectangle", ((10, 10), (20, 30))),
+        Annotation("arrow", ((1, 1), (9, 9)), "line"),
+        Annotation("text", ((5, 5),), "old"),
+    )
+    measured, notes = convert_marks(Marks(drawn, film, (0.2, 0.2)))
+    assert [(one.kind, one.unit, one.label) for one in measured] == [
+        ("length", "mm", "node"), ("ratio", "1", "Heart to chest"), ("ellipse", "%", "Ellipse"),
+        ("rectangle", "%", "Rectangle"),
+    ], "an angle of nothing is none"  # fmt: skip
+    assert measured[0].value == pytest.approx(10) and measured[1].value == pytest.approx(22 / 50)
+    assert measured[1].points == ((20, 50), (42, 50), (5, 40), (55, 40))
+    assert measured[2].points == ((30, 20), (30, 60), (20, 40), (40, 40)), "the long axis first"
+    assert measured[2].area == pytest.approx(np.pi * 10 * 20 * 0.04) and measured[2].area_unit == "mm"
+    assert notes == (Note(((1, 1), (9, 9)), "line"), Note(((5, 5),), "old"))
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_presentation_state_turns_the_film_as_it_was_seen(quarters, mirrored):
+    """PS3.3 C.10.6: turned clockwise by the rotation first, then flipped."""
+    turn, film = Turn(quarters, mirrored), np.arange(12).reshape(3, 4)
+    made = make_presentation_state(make_result(turn=turn))
+    told = pydicom.dcmread(io.BytesIO(made.data))
+    shown = np.rot90(film, -int(told.get("ImageRotation", 0)) // 90)
+    shown = shown[:, ::-1] if told.get("ImageHorizontalFlip", "N") == "Y" else shown
+    assert np.array_equal(shown, turn.turn_picture(film))
+
+
+def test_the_capture_shows_the_film_as_it_was_seen_with_what_was_drawn():
+    plain = make_result(turn=Turn())
+    marks = Marks((Annotation("length", ((5, 5), (60, 70))),), plain.query.pixels)
+    (first, *_), (drawn, *_), (turned, *_) = (
+        draw_pictures(one.query, one, True)
+        for one in (plain, make_result(turn=Turn(), marks=marks), make_result(turn=Turn(1), marks=marks))
+    )
+    green = [((one == COLOUR).all(-1)).sum() for one in (first, drawn, turned)]
+    assert green[0] == 0 and min(green[1:]) > 20
+    rows, columns = plain.query.pixels.shape
+    assert (turned.shape[0] < turned.shape[1]) == (rows > columns) and first.shape == drawn.shape
