@@ -123,7 +123,7 @@ def _make(
     workspace: Workspace,
     view: dict[str, Any],
     asked: Asked,
-    drawn: FilmAnnotations,
+    on_film: FilmAnnotations,
 ) -> ResultObjects:
     """The objects, with the reader's own windows, outside of the session. Raises `DicomExportError`."""
     panes, invert = view.get("panes") or {}, bool(view.get("invert"))
@@ -141,7 +141,7 @@ def _make(
 
     assert film.source is not None
     read = partial(read_case_radiograph, workspace)
-    marks = Marks.of(drawn.items, film.radiograph) if drawn.items else None
+    marks = Marks.of(on_film.items, film.radiograph) if on_film.items else None
     asked = replace(asked, marks=marks, turn=Turn.from_view(panes.get("query")))
     return make_result_objects(compose_result(film.source, film.radiograph, ranking, drawn, read, asked, window))
 
