@@ -112,6 +112,8 @@ def make_beside(others: Sequence[OtherFilm]) -> list[Pane]:
         Pane(
             key=one.key, title=one.label, film=one.picture, lines=one.lines, oriented=one.oriented, lead=True,
             beside=True, alternative=f"Another film of the patient: {one.label}",
+            spacing=one.film.radiograph.spacing if one.film else None,
+            spacing_origin=one.film.radiograph.facts.get("spacing", "") if one.film else "",
         )
         for one in others
         if one.key == state.get(Key.BESIDE)

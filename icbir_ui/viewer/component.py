@@ -64,7 +64,8 @@ class Pane:
     shortcut : the key that chooses this pane: the digit that its title shows, or a letter. heading, short : what stands
     under a small pane instead of title and lines, which are shown on its large picture. badge : printed on the film.
     map_title : on the button that turns this pane's map on. beside : a lead that stands in the place of the cases.
-    spacing : millimetres of a pixel (row, column), where they are known; spacing_origin : where the header has them from.
+    spacing : millimetres of a pixel (row, column), where they are known; spacing_origin : where the header has them
+    from.
     """
 
     key: str

@@ -216,6 +216,24 @@ def test_the_overlay_the_window_and_the_zoom_run_nothing_again_and_the_export_ha
     expected = 1 - np.clip((pixels - window["centre"]) / window["width"] + 0.5, 0, 1)
     above = np.abs(film / 255.0 - expected)[:-30]  # the words on its sides stand in the last rows
     assert above.max() < 0.01, "inverted, in the window that the viewer shows"
+    assert "Length" not in told and "mirrored" not in told
+    page.keyboard.press("Escape")
+    page.locator("[data-pane=query] .film").click()
+    for key in ("z", "d", "d"):  # mirrored, and a length in the middle
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Export").click()
+    page.wait_for_timeout(2500)
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Report (HTML)").click()
+    told = caught.value.path().read_text(encoding="utf-8")
+    shown = page.locator(".bench .value").text_content()
+    assert f"Length: {shown}" in told and "Shown mirrored." in told and shown.endswith(" px")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Compare", exact=True).first.click()
+    page.locator(".full [data-pane=query]").wait_for(timeout=TIME)
+    wait_for_panes(page, 2)
+    page.locator("[data-act=measure]").first.click()
+    assert page.locator(".bench .value").first.text_content() == shown, "the same film on another page"
 
 
 def draw_demonstration_film() -> np.ndarray:

@@ -78,6 +78,11 @@ def test_the_case_under_the_pointer_or_chosen_by_a_key_is_shown_large_and_enter_
         preview.get_by_text(shown).wait_for(timeout=TIME)
     page.keyboard.press("Escape")
     preview.wait_for(state="hidden", timeout=TIME)
+    page.keyboard.press("u")  # one after another, until a key or a press
+    for shown in (first, second):
+        preview.get_by_text(shown).wait_for(timeout=TIME)
+    page.keyboard.press("Escape")
+    preview.wait_for(state="hidden", timeout=TIME)
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     page.wait_for_url("**/compare**", timeout=TIME)

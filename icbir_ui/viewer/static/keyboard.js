@@ -74,6 +74,7 @@ const KEYBOARD = {
     if (arrow) return () => this.arrow(pane, event.key);
     if (event.key === "Enter" && this.data.room && pane.openable && (this.shown || target.matches?.("figure"))) return () => this.send("opened", { pane: pane.key });
     if (event.key === "Escape" && this.shown) return () => this.showLarge(null);
+    if (key === "u" && this.data.room && this.data.answer) return () => this.play();
     if (key === "m" && this.data.answer?.mappable) return () => this.send("mapped", { on: !this.data.answer.mapped });
     if (event.key === "Enter" && target.matches?.("figure")) return () => this.act("alone");
     if (event.key === "Escape" && this.memory.alone) return () => this.act("alone");

@@ -2,10 +2,11 @@
 // under the pointer or chosen by a key, shown large.
 
 const HOVER = 400;  // milliseconds before the case under the pointer is shown large
+const CINE = 900;  // milliseconds of each case where they play one after another
 const CASE_GAP = 6;
 const LEAST_CASE = 84;
 
-function buildAnswer(data, send) {
+function buildAnswer(data, send, play) {
   // The line that says what the neighbours carry, each finding a button; what they can be trusted for; maps on cases.
   const answer = data.answer;
   if (!answer) return [];
@@ -18,8 +19,9 @@ function buildAnswer(data, send) {
   });
   const maps = answer.mappable ? element("button", { type: "button", class: "labelled", "data-act": "case-maps", "aria-pressed": String(answer.mapped),
     title: "Heat maps on the cases (M)", onclick: () => send("mapped", { on: !answer.mapped }) }, icon("overlay"), "Maps on cases") : null;
+  const cine = element("button", { type: "button", class: "labelled", "data-act": "play", "aria-pressed": "false", title: "The cases one after another, large (U)", onclick: play }, icon("play"), "Play");
   return [
-    element("div", { class: "question" }, element("strong", {}, answer.question), element("span", { class: "quiet" }, answer.eligible), maps),
+    element("div", { class: "question" }, element("strong", {}, answer.question), element("span", { class: "quiet" }, answer.eligible), cine, maps),
     element("div", { class: "shares" }, element("span", { class: "quiet" }, "Neighbours:"), ...findings),
     element("div", { class: "notes" }, ...answer.notes.map((note) => element("span", {}, note))),
   ];
@@ -39,7 +41,8 @@ const ROOM = {
     const { data, root } = this;
     root.classList.toggle("room", Boolean(data.room));
     if (!data.room) return;
-    this.answer.replaceChildren(...buildAnswer(data, this.send));
+    this.answer.replaceChildren(...buildAnswer(data, this.send, () => this.play()));
+    this.showPlaying();
     showBeside(this);
     // What stands above it may go later, such as the progress of a transfer.
     const page = root.getRootNode().host?.closest?.(".stMainBlockContainer > div");
@@ -73,9 +76,28 @@ const ROOM = {
   },
 
   showLarge(pane, by) {
-    // by : "hover" (gone with the pointer) or "key" (until Escape or another choice).
+    // by : "hover" (gone with the pointer), "key" (until Escape or another choice) or "cine"; the hand ends a cine.
+    if (by !== "cine") this.play(false);
     this.shown = pane && { key: pane.key, by };
     this.repaint();
+  },
+
+  play(on = !this.playing) {
+    if (on === Boolean(this.playing)) return;
+    clearInterval(this.playing);
+    this.playing = on ? setInterval(() => this.playNext(), CINE) : null;
+    if (on) this.playNext();
+    this.showPlaying();
+  },
+
+  playNext() {
+    const cases = this.panes.filter((pane) => !pane.lead && pane.pixels), at = cases.findIndex((pane) => pane.key === this.shown?.key);
+    if (!cases.length || !this.data.room || !this.root.isConnected) return this.play(false);
+    this.showLarge(cases[(at + 1) % cases.length], "cine");
+  },
+
+  showPlaying() {
+    this.answer.querySelector("[data-act=play]")?.setAttribute("aria-pressed", String(Boolean(this.playing)));
   },
 
   paintLarge(tables) {
@@ -121,7 +143,10 @@ const ROOM = {
       if (this.shown?.by === "hover") this.showLarge(pane, "hover");
       else waiting = setTimeout(() => this.showLarge(pane, "hover"), HOVER);
     }, options);
-    this.stage.addEventListener("pointerdown", leave, options);
+    this.stage.addEventListener("pointerdown", (event) => {
+      if (this.playing && !this.answer.contains(event.composedPath()[0])) this.showLarge(null);
+      leave();
+    }, options);
     this.stage.addEventListener("pointerleave", leave, options);
   },
 };

@@ -43,6 +43,7 @@ class Viewer {
     if (this.data?.guard) document.querySelector(this.data.guard)?.removeAttribute("inert");
     this.stop.abort();
     this.observer.disconnect();
+    clearInterval(this.playing);
   }
 
   update(component) {
