@@ -67,6 +67,7 @@ def open_window(chromium):
 
     def open_one(width: int = 1280, height: int = 720, expected: str = ""):
         context = chromium.new_context(viewport={"width": width, "height": height})
+        context.set_default_navigation_timeout(90_000)  # no test depends on how busy the machine is
         held.append((context, watch(context, expected)))
         return context.new_page()
 
