@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from icbir_core.annotation.drawing import COLOUR, Marks, draw_marks
 from icbir_core.annotation.measuring import (
@@ -20,6 +21,7 @@ from icbir_core.annotation.measuring import (
 from icbir_core.annotation.records import MOST, POINTS, Annotation, FilmAnnotations
 from icbir_core.annotation.turning import Turn
 from icbir_core.errors import AnnotationError
+from icbir_core.radiograph.dicom_header import describe_header
 
 FILM = (np.random.default_rng(17).integers(0, 4096, (90, 120)) / 4095).astype(np.float32)
 CHEST = ((60, 5), (58, 85), (40.5, 60), (88, 55.25), (12, 40), (110, 42))
@@ -209,3 +211,29 @@ def test_lines_lie_where_they_were_drawn_on_a_picture_of_any_size(turn):
 def test_a_list_says_each_value_and_what_millimetres_are_worth():
     marks = Marks((make("length", (0, 0), (100, 0), text="node"), make("arrow", (1, 1), (2, 2))), FILM, (0.2, 0.2))
     assert marks.list_lines() == ("Length · node: 20.0 mm", "Arrow", "Millimetres as the file states them.")
+
+
+@pytest.mark.parametrize(
+    ("header", "spacing", "origin"),
+    [
+        ({"ImagerPixelSpacing": [0.2, 0.2], "PixelSpacing": [0.17, 0.17]}, (0.2, 0.2), "at the detector"),
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "PixelSpacing": [0.17, 0.17], "PixelSpacingCalibrationType": "GEOMETRY"},
+            (0.17, 0.17),
+            "corrected for magnification, as the header says",
+        ),
+        (
+            {"PixelSpacing": [0.17, 0.16], "PixelSpacingCalibrationType": "fiducial "},
+            (0.17, 0.16),
+            "measured on an object of known size, as the header says",
+        ),
+        ({"ImagerPixelSpacing": [0.2, 0.2], "PixelSpacingCalibrationType": "GEOMETRY"}, (0.2, 0.2), "at the detector"),
+        ({"PixelSpacing": [0.17, 0.17]}, (0.17, 0.17), "PixelSpacing, perhaps corrected for magnification"),
+    ],
+)
+def test_a_size_that_the_header_calls_corrected_is_preferred(header, spacing, origin):
+    dataset = Dataset()
+    for name, value in header.items():
+        setattr(dataset, name, value)
+    fields, facts = describe_header(dataset)
+    assert fields["spacing"] == spacing and facts["spacing"] == origin
