@@ -17,6 +17,7 @@ CORE = ROOT / "icbir_core"
 # The rooms, each with the rooms that it may import. Everybody may import the words (`WORDS`).
 WORDS = {"errors", "types", "findings", "settings", "files", "plurals", "plugins", "rounding", ""}
 MAY_IMPORT: dict[str, set[str]] = {
+    "annotation": set(),
     "radiograph": set(),
     "phantom": set(),
     "catalogue": {"radiograph"},
@@ -24,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"radiograph"},
     "saliency": {"radiograph", "model"},
     "retrieval": {"radiograph", "catalogue", "model", "saliency"},
-    "pacs": {"radiograph", "catalogue", "model", "saliency", "retrieval"},
+    "pacs": {"annotation", "radiograph", "catalogue", "model", "saliency", "retrieval"},
     "training": {"radiograph", "catalogue", "model", "saliency", "retrieval"},
     "evaluation": {"radiograph", "catalogue", "model", "saliency", "retrieval", "training", "phantom"},
     "study": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation"},
