@@ -16,6 +16,7 @@ from icbir_core.audit import Action
 from icbir_core.catalogue import Workspace
 from icbir_core.types import Ranking
 from icbir_ui import access
+from icbir_ui.annotations import list_annotations
 from icbir_ui.errors import explain
 from icbir_ui.export.content import Report, gather_report
 from icbir_ui.export.html import write_html
@@ -24,7 +25,6 @@ from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
 from icbir_ui.search.asking import Maps, get_trail
 from icbir_ui.state import NOTICE
-from icbir_ui.viewer.annotations import list_annotations
 
 
 def show_export(

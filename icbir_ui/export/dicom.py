@@ -27,6 +27,7 @@ from icbir_core.pacs.result_objects import ResultObjects, make_result_objects, p
 from icbir_core.radiograph.overlay import OverlayStyle
 from icbir_core.types import Ranking
 from icbir_ui import access, state
+from icbir_ui.annotations import get_annotations
 from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.export.content import apply_window
 from icbir_ui.export.controls import make_or_say
@@ -34,7 +35,6 @@ from icbir_ui.films import Film
 from icbir_ui.pacs.sender import Sender, get_sender
 from icbir_ui.search.asking import Maps, describe_scale, get_trail
 from icbir_ui.state import Key
-from icbir_ui.viewer.annotations import get_annotations
 
 LOOK = 1.0
 NO_HEADER = "This film was no DICOM file, so it names no patient and no study that DICOM objects could belong to."

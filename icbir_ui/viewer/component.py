@@ -20,10 +20,10 @@ from streamlit.runtime import get_instance
 from icbir_core.annotation.measuring import describe_spacing
 from icbir_core.errors import IcbirError
 from icbir_ui import state
+from icbir_ui.annotations import get_annotations, take_annotations
 from icbir_ui.errors import shielded
 from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
-from icbir_ui.viewer.annotations import get_annotations, take_annotations
 from icbir_ui.viewer.payload import pack_film, pack_map
 
 EVENTS = ("rated", "marked", "region", "finding", "opened", "stepped", "mapped", "beside", "taken")

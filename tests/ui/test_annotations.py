@@ -15,11 +15,11 @@ from icbir_core.annotation.records import Annotation, FilmAnnotations
 from icbir_core.annotation.turning import Turn
 from icbir_core.retrieval.refinement import Region
 from icbir_ui import state
+from icbir_ui.annotations import put_annotations
 from icbir_ui.export.content import gather_report
 from icbir_ui.export.html import write_html
 from icbir_ui.export.pdf import write_pdf
 from icbir_ui.state import Key
-from icbir_ui.viewer.annotations import put_annotations
 from tests.ui.test_export import read_pdf_text, searched  # noqa: F401
 
 LINE = {"kind": "length", "points": [[10, 10], [40, 50]], "text": "node"}
