@@ -8,7 +8,7 @@ the button in the list of studies; *upload*, the same film dropped on the first 
 entered in a new window until it takes a film. All but the last end when the film, its map and eight cases are painted;
 with a study the lateral and the prior come meanwhile. *Engine*: the questions to the archive and the fetch of the one
 film, then ranking and map by the `Retriever` in this process. No film is searched twice by one server: each way has a
-twin of it, of which one pixel in a corner is one level brighter.
+twin of it, of which one pixel in a corner is one level brighter or darker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from first_page import read_arguments, start, stop
 from first_result import CASES, MAP, open_retriever
 from playwright.sync_api import Browser, Page, sync_playwright
 from processor import describe_processor
-from pydicom.uid import generate_uid
+from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, generate_uid
 
 from icbir_core.pacs.archive import Archive
 from icbir_core.pacs.opening import StudyRequest as Request
@@ -55,7 +55,7 @@ def make_twins(films: list[ArchiveFilm], way: int) -> list[ArchiveFilm]:
     for film in films:
         dataset = pydicom.dcmread(io.BytesIO(film.data))
         pixels = dataset.pixel_array.copy()
-        pixels[-1, way] += 1 if pixels[-1, way] == 0 else -1
+        pixels[-1, way] ^= 1
         dataset.PixelData = pixels.tobytes()
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
@@ -65,7 +65,8 @@ def make_twins(films: list[ArchiveFilm], way: int) -> list[ArchiveFilm]:
         dataset.PatientID = f"{film.patient}-{way}"
         dataset.PatientName = f"Way{WAYS[way]}^{film.patient[-3:]}"
         dataset.PhotometricInterpretation = "MONOCHROME2"
-        data = encode_file(dataset, film.syntax)
+        # A lossy film may forget one pixel.
+        data = encode_file(dataset, JPEGLosslessSV1 if film.syntax == JPEGBaseline8Bit else film.syntax)
         uids = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
         study, series, instance = map(str, uids)
         made = replace(film, patient=str(dataset.PatientID), study=study, series=series, instance=instance, data=data)

@@ -53,12 +53,6 @@ def list_others(workspace: Workspace, film: Film) -> list[OtherFilm]:
     return [*(_from_session(film, one) for one in held), *(_from_catalogue(workspace, one) for one in cases)][:MOST]
 
 
-def list_others_of_case(workspace: Workspace, case: Case) -> list[Case]:
-    """The catalogue's other films of a case's patient, the youngest first."""
-    found = workspace.catalogue.find_of_patients(case.patients) if case.patients else []
-    return sorted((one for one in found if one.case_id != case.case_id), key=_order_case)
-
-
 def _order_case(case: Case) -> tuple[int, str]:
     """By age, which is all that the catalogue keeps of when a film was taken, then by name."""
     return (case.age if case.age is not None else 1000, case.case_id)
