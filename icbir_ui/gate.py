@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from icbir_core.keeping.kept_films import SECRET, read_keeping_rules
 from icbir_core.pacs.opening import StudyRequest
 from icbir_core.server_settings import ServerSettings
 from icbir_ui import links
@@ -104,7 +106,29 @@ class Gate:
         elif scope["method"] == "GET" and (moved := self._find_place(scope, path)):
             await _send(guarded, 303, [*moved, (b"cache-control", b"no-store"), (b"content-length", b"0")])
         else:
-            await self._app(scope, receive, guarded)
+            await self._app(scope, receive, self._give_secret(scope, guarded))
+
+    def _give_secret(self, scope: Scope, send: Send) -> Send:
+        """With a page, a browser that has no secret of its own gets one: it opens the films that its reader keeps."""
+        asks = scope["method"] == "GET" and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+        held = SECRET.fullmatch(_read_cookie(scope, links.KEPT_COOKIE))
+        if held or not asks or read_keeping_rules().mode == "off":
+            return send
+        # Without a time: it goes with the browser. Lax and not strict, or a link of the PACS would exchange it.
+        cookie = f"{links.KEPT_COOKIE}={secrets.token_hex(32)}; Path=/; HttpOnly; SameSite=Lax"
+        header = (b"set-cookie", f"{cookie}{'; Secure' if self._is_safe(scope) else ''}".encode("ascii"))
+
+        async def giving(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        return giving
+
+    def _is_safe(self, scope: Scope) -> bool:
+        """Whether the browser reaches this server by HTTPS, as far as is known here."""
+        oidc = self._settings.oidc
+        return scope.get("scheme") == "https" or (oidc is not None and oidc.redirect_uri.startswith("https:"))
 
     def _may_measure(self, scope: Scope) -> bool:
         """Whether one of the operator's addresses asks for the figures, and asks itself."""
@@ -145,12 +169,10 @@ class Gate:
         `place` and of a cookie."""
         key, name = links.WAITING.keep(_read_cookie(scope, links.COOKIE), request)
         kept = {one: text for one, text in asked.items() if one not in links.NAMES_A_FILM}
-        oidc = self._settings.oidc
-        safe = scope.get("scheme") == "https" or (oidc is not None and oidc.redirect_uri.startswith("https:"))
         cookie = f"{links.COOKIE}={key}; Path=/; Max-Age={links.SECONDS:.0f}; HttpOnly; SameSite=Lax"
         return [
             (b"location", f"{place}?{urlencode({**kept, links.PARAMETER_LINK: name})}".encode("ascii")),
-            (b"set-cookie", f"{cookie}{'; Secure' if safe else ''}".encode("ascii")),
+            (b"set-cookie", f"{cookie}{'; Secure' if self._is_safe(scope) else ''}".encode("ascii")),
         ]
 
     def _is_signed_in(self, scope: Scope, believed: bool) -> bool:

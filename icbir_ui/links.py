@@ -23,6 +23,8 @@ PARAMETER_LINK = "link"
 NAMES_A_FILM = (PARAMETER_STUDY_UIDS, PARAMETER_ACCESSION, PARAMETER_FILM, PARAMETER_SEARCH)
 """What a link takes the place of in an address."""
 COOKIE = "icbir_link"
+KEPT_COOKIE = "icbir_kept"
+"""Holds the secret that opens the films which this browser's reader keeps; no script can read it."""
 LONGEST_ACCESSION = 64
 SECONDS = 600.0
 """How long a link waits for its reader."""

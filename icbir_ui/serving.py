@@ -72,6 +72,7 @@ def serve(place: Place, settings: ServerSettings) -> None:
     from icbir_core.radiograph.decoding_process import get_pool
     from icbir_ui import shared
     from icbir_ui.gate import Gate
+    from icbir_ui.keeping import start_sweeping
     from icbir_ui.logs import log_event, write_json_lines
     from icbir_ui.stopping import end_gently
     from icbir_ui.watching import is_drawing, watch_server
@@ -86,6 +87,7 @@ def serve(place: Place, settings: ServerSettings) -> None:
     if settings.monitoring.log == "json":
         write_json_lines()
     watch_server()
+    start_sweeping()
 
     def begin() -> None:
         seconds = settings.queue.stop_seconds

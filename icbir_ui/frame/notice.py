@@ -17,6 +17,7 @@ from icbir_core.errors import IcbirError
 from icbir_ui import access, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.signing_in import sign_out
+from icbir_ui.keeping import forget_kept
 from icbir_ui.shared import open_service
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 
@@ -157,6 +158,7 @@ def _tell_browser(name: str) -> None:
 
 def _leave() -> None:
     """The next reader finds nothing of the one before her: neither name nor films nor marks."""
+    forget_kept()
     st.session_state.clear()
     st.query_params.clear()
     state.put(Key.ACCEPTED, False)

@@ -18,7 +18,8 @@ from icbir_ui.frame.signing_in import let_in
 from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.pacs.sender import resume_sending
-from icbir_ui.search.address import restore_search, write_search
+from icbir_ui.search.address import describe_search, restore_search, write_search
+from icbir_ui.search.kept import follow_films
 from icbir_ui.shared import GRACE, open_service, open_workspace
 
 STYLE = """<style>
@@ -86,11 +87,13 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
             follow_study(open_workspace())
             if film := restore_search(open_workspace()):
                 write_search(film)
+            follow_films(describe_search())
             if heading:
                 st.title(title)
             if lag := open_service().describe_lag():
                 st.warning(escape_markdown(lag))
             draw()
+            follow_films(describe_search())
         else:
             ask_to_accept()
     show_foot()

@@ -10,6 +10,7 @@ from icbir_core.access import Person
 from icbir_core.audit import Action
 from icbir_ui import access, links, state
 from icbir_ui.access import SignedIn
+from icbir_ui.keeping import forget_kept
 from icbir_ui.state import Key
 
 _LOOK = 20.0
@@ -41,6 +42,7 @@ def sign_out() -> None:
     """End the visit, here and, where there is one, at the provider."""
     found = access.find_signed_in()
     access.record(Action.SIGNED_OUT)
+    forget_kept()
     if found is not None:
         access.get_visits().end(found)
     st.session_state.clear()

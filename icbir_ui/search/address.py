@@ -1,6 +1,6 @@
 """The search in the page's address: what a reload, which empties the session, finds again.
 
-An uploaded film is kept nowhere, so that the address only says that there was one.
+Of an uploaded film the address only says that there was one; `icbir_ui.search.kept` knows whether it was kept.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTr
 from icbir_ui import films, state
 from icbir_ui.films import Film
 from icbir_ui.search.controls import ALL_AGES, ANY, AUTOMATIC
+from icbir_ui.search.kept import bring_back
 from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 
 WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER, Key.COMPARE_MAP)
 SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
 UNSAID: tuple[Any, ...] = (None, ANY, ALL_AGES, [], AUTOMATIC)
 LOST = (
-    "An uploaded film is not kept over a reload: drop it again on the page Search; your ratings of its neighbours are "
+    "The uploaded film is not kept any more: drop it again on the page Search; your ratings of its neighbours are "
     "there."
 )
-LOST_STUDY = "A film from the PACS is not kept over a reload: open its study again."
+LOST_STUDY = "The film from the PACS is not kept any more: open its study again."
 NOT_KEPT = dict(zip(films.NOT_KEPT, (LOST, LOST_STUDY), strict=True))
 MISSING = "The film that the address names is not here (any more)."
 UNREADABLE = "The settings and steps in the address could not be read; this is the film's first search."
@@ -35,12 +36,17 @@ UNREADABLE = "The settings and steps in the address could not be read; this is t
 
 def write_search(film: Film) -> None:
     """Put the film, the settings that the session holds and the trail of steps into the address."""
+    told = describe_search() if film.address else ""
+    state.write_address({PARAMETER_FILM: film.address or film.origin, PARAMETER_SEARCH: told})
+
+
+def describe_search() -> str:
+    """The settings that the session holds and the trail of steps, as one text; "" for a first search."""
     held: dict[str, Any] = {key.value: state.get(key) for key in SETTINGS if state.get(key) not in UNSAID}
     trail = state.get(Key.STEPS) or RefinementTrail()
     if trail.steps:
         held["steps"] = [_write_step(step) for step in trail.steps]
-    told = json.dumps(held, separators=(",", ":")) if film.address and held else ""
-    state.write_address({PARAMETER_FILM: film.address or film.origin, PARAMETER_SEARCH: told})
+    return json.dumps(held, separators=(",", ":")) if held else ""
 
 
 def restore_search(workspace: Workspace) -> Film | None:
@@ -49,7 +55,9 @@ def restore_search(workspace: Workspace) -> Film | None:
     if films.get_current() is not None or not named:
         return films.get_current()
     word, film = NOT_KEPT.get(named, MISSING), None
-    if named not in NOT_KEPT:
+    if named in NOT_KEPT:
+        film, held = bring_back() or (None, None)
+    else:
         try:
             film = films.open_named(workspace, named)
         except IcbirError as error:

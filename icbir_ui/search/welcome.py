@@ -20,6 +20,7 @@ from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.search.asking import show_loading
+from icbir_ui.search.kept import describe_keeping, offer_kept, show_keeping
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.to_archive import offer_archive
@@ -85,13 +86,16 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
     count = workspace.catalogue.count()
     with heading:
         st.subheader("Find past films that resemble yours")
-        st.caption(f"{count:,} cases to search. Your film stays on this machine and is forgotten when you leave.")
+        st.caption(f"{count:,} cases to search. {describe_keeping()}")
     with beside:  # in sight, and nothing moves under her hand when the word goes
         if service.loading:
             show_loading(service)
     show_word(again=service.loading)
     drop_films(workspace, "upload_first")
     offer_archive("archive_first")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        show_keeping()
+        offer_kept()
     titles = films.title_demonstration(workspace)
     queries = _draw_thumbnails([(path.stem, titles[path.stem], path) for path in films.list_demonstration(workspace)])
     offered = queries
@@ -159,6 +163,7 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
     """
     drop_films(workspace, "upload_another", places)
     offer_archive("archive_another")
+    show_keeping()
     held = films.list_held()
     if len(held) > 1:
         state.put(Key.SESSION_FILM, state.get(Key.CURRENT))

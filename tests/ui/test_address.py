@@ -58,7 +58,7 @@ def test_the_search_of_an_upload_is_not_in_the_address(open_page):
     assert page.case_ids and "search" not in page.app.query_params
     assert "".join(page.app.query_params["film"]) == "upload", "all that a reload may know"
     again = open_page("search", film="upload")
-    assert "not kept over a reload" in again.text() and "film" not in again.app.query_params
+    assert "not kept any more" in again.text() and "film" not in again.app.query_params
 
 
 DAMAGED = {

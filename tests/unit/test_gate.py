@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from icbir_core.access import Role
+from icbir_core.keeping.kept_films import SECRET
 from icbir_core.pacs.opening import StudyRequest
 from icbir_core.server_settings import Monitoring, OpenIdConnect, ProxyHeader, ServerSettings
 from icbir_ui import links
@@ -185,3 +186,20 @@ def test_the_server_is_told_once_that_it_runs():
     asyncio.run(gate({"type": "lifespan"}, None, None))
     asyncio.run(gate({"type": "websocket", "path": "/", "headers": []}, None, None))
     assert told == [1]
+
+
+@pytest.mark.parametrize("settings", [PROXY, OIDC])
+def test_with_a_page_a_browser_gets_a_secret_once_that_no_script_can_read(settings, monkeypatch):
+    page = ("accept", "text/html,*/*")
+    first, second = (Answer(settings, "/catalogue", "10.0.0.5", [page]) for _ in range(2))
+    name, _, rest = first.headers["set-cookie"].partition("=")
+    secret, *marks = rest.split("; ")
+    assert name == links.KEPT_COOKIE and SECRET.fullmatch(secret) and secret not in second.headers["set-cookie"]
+    assert marks == ["Path=/", "HttpOnly", "SameSite=Lax"]
+    again = Answer(settings, "/catalogue", "10.0.0.5", [page, ("cookie", f"{name}={secret}")])
+    assert "set-cookie" not in again.headers, "it stays"
+    made_up = Answer(settings, "/catalogue", "10.0.0.5", [page, ("cookie", f"{name}=1")])
+    assert "set-cookie" in made_up.headers
+    assert "set-cookie" not in Answer(settings, "/static/a.js", "10.0.0.5", [("accept", "*/*")]).headers
+    monkeypatch.setenv("ICBIR_KEEP_FILMS", "off")
+    assert "set-cookie" not in Answer(settings, "/catalogue", "10.0.0.5", [page]).headers

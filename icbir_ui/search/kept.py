@@ -1,0 +1,140 @@
+"""Nothing is lost by a reload: the reader's films, what was done with them and where she was come back."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future
+from typing import Any
+
+import streamlit as st
+
+from icbir_core.access import Right
+from icbir_core.audit import Action
+from icbir_core.errors import IcbirError
+from icbir_core.keeping.kept_films import KeptFilms, read_keeping_rules
+from icbir_ui import access, films, state
+from icbir_ui.choices import show_choice
+from icbir_ui.films import Film
+from icbir_ui.keeping import WRITER, describe_film, make_kept_film, open_kept
+from icbir_ui.state import Key
+
+REMEMBERED = ("annotations", Key.MARKS.value, Key.COMPARED_PLACE.value, Key.CASE_MAPS.value)
+"""Keys of the session whose values, as JSON, belong to the films; the first is what was measured and drawn on them."""
+HELP = (
+    "A reload, a lost connection or a restart of the server finds your films again. They lie on the server, encrypted; "
+    "only this browser brings the key. Off deletes them there at once."
+)
+
+
+def is_wanted(kept: KeptFilms) -> bool:
+    """Whether the reader wants her films kept: what she said, else what the operator set."""
+    if state.get(Key.KEEP) is None:
+        state.put(Key.KEEP, bool(kept.read_state().get("wanted", kept.rules.mode == "on")))
+    return bool(state.get(Key.KEEP))
+
+
+def describe_keeping() -> str:
+    """How long a film stays, for the first page."""
+    kept = open_kept()
+    if kept is None or not is_wanted(kept):
+        return "Your film stays on this machine and is forgotten when you leave or load the page again."
+    hours = f"{read_keeping_rules().hours:g} hours"
+    return f"Your film stays on this machine, encrypted, until you leave, and {hours} at most."
+
+
+def show_keeping() -> None:
+    """The switch, where the operator lets readers choose."""
+    if (kept := open_kept()) is None:
+        return
+    is_wanted(kept)
+    label = f"Keep my films over a reload, {kept.rules.hours:g} hours at most"
+    show_choice(st.toggle, label, key=Key.KEEP, help=HELP, on_choice=_switch)
+
+
+def _switch() -> None:
+    kept = open_kept()
+    if kept is not None:
+        if not state.get(Key.KEEP):
+            WRITER.submit(kept.forget).result()
+        state.put(Key.KEPT, {})
+        state.put(Key.KEPT_STATE, None)
+        kept.write_state({"wanted": bool(state.get(Key.KEEP))})
+
+
+def follow_films(search: str) -> None:
+    """Keep what is new since the last run, and what was done with it. search : settings and steps, as the address has
+    them. Where a film cannot be kept, the reader is told once and goes on."""
+    kept = open_kept()
+    if kept is None or not is_wanted(kept):
+        return
+    held = {key: film for key, film in state.get(Key.FILMS, {}).items() if film.origin in films.NOT_KEPT}
+    done: dict[str, Future[None] | None] = state.get(Key.KEPT) or {}
+    for key in set(done) - set(held):
+        kept.drop(key)
+    state.put(Key.KEPT, {key: done[key] if key in done else _keep(kept, film) for key, film in held.items()})
+    try:
+        for key, written in done.items():
+            if written is not None and written.done():
+                state.put(Key.KEPT, {**state.get(Key.KEPT), key: None})
+                written.result()
+        now = _gather(search)
+        if held and now != state.get(Key.KEPT_STATE):
+            kept.write_state(json.loads(now))
+            state.put(Key.KEPT_STATE, now)
+    except IcbirError as error:
+        state.put(Key.WORD, str(error))
+
+
+def _keep(kept: KeptFilms, film: Film) -> Future[None]:
+    """Beside the page, which a large film would hold up."""
+    return WRITER.submit(kept.keep, describe_film(film))
+
+
+def _gather(search: str) -> str:
+    """Everything beside the films as one text of JSON; what is no JSON stays in the session alone."""
+    found: dict[str, Any] = {"wanted": True, "current": state.get(Key.CURRENT), "search": search, "session": {}}
+    for name in REMEMBERED:
+        try:
+            found["session"][name] = json.loads(json.dumps(st.session_state.get(name)))
+        except (TypeError, ValueError):
+            continue
+    return json.dumps(found, sort_keys=True)
+
+
+def bring_back() -> tuple[Film, str] | None:
+    """The films of this reader and browser into the session: (the one that was open, its settings and steps); None
+    where nothing is kept."""
+    kept = open_kept()
+    if kept is None or not is_wanted(kept):
+        return None
+    found: dict[str, Film] = {}
+    person = access.get_person()
+    for one in kept.read_films():
+        try:
+            film = make_kept_film(one)
+        except (IcbirError, TypeError, KeyError, ValueError):
+            continue
+        if film.origin == "upload" or (film.origin == "archive" and person.may(Right.OPEN_STUDY)):
+            found[film.key] = film
+    if not found:
+        return None
+    remembered = kept.read_state()
+    access.record_once(Action.SAW, *(access.name_film(film) for film in found.values()), by="kept")
+    for film in found.values():
+        films.add(film)
+    current = found.get(str(remembered.get("current")), list(found.values())[-1])
+    films.choose(current)
+    for name, value in remembered.get("session", {}).items():
+        if name in REMEMBERED and value is not None:
+            st.session_state[name] = value
+    state.put(Key.KEPT, dict.fromkeys(found))
+    return current, str(remembered.get("search") or "")
+
+
+def offer_kept() -> None:
+    """A button for films that were kept in an earlier visit of today."""
+    kept = open_kept()
+    if kept is not None and is_wanted(kept) and not state.get(Key.FILMS) and (count := kept.count()):
+        label = "Open the film that you kept" if count == 1 else f"Open the {count} films that you kept"
+        if st.button(label) and bring_back() is not None:
+            st.rerun()

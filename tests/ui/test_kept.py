@@ -1,0 +1,124 @@
+"""Films over a reload: they come back with their search in the same browser and for the same reader alone."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+import pytest
+
+from icbir_core.keeping.kept_films import find_kept_folder
+from icbir_core.radiograph.writing import encode_lossless
+from icbir_ui import keeping
+from icbir_ui.links import KEPT_COOKIE
+from tests.helpers import fakes
+
+
+def drop(page, *numbers: int):
+    names = [(f"SMITH_{number}.png", encode_lossless(fakes.make_radiograph(number)), "image/png") for number in numbers]
+    page.app.file_uploader[0].set_value(names)
+    page.run()
+    keeping.WRITER.submit(int).result()  # what was asked for before is written
+    return page
+
+
+@pytest.fixture
+def dropped(workspace, open_page, browser):
+    """A page with two films, the second of which was refined, in a browser that has a secret."""
+    browser[KEPT_COOKIE] = secrets.token_hex(32)
+    page = drop(open_page("search"), 77, 78)
+    page.decide("region", 1, pane="query", box=[20, 20, 60, 60])
+    page.run()
+    return page
+
+
+def list_files(workspace) -> list:
+    return [path for path in find_kept_folder(workspace.path).rglob("*") if path.is_file()]
+
+
+def test_films_steps_and_marks_come_back(dropped, open_page, workspace):
+    dropped.app.session_state["annotations"] = {"a film": {"lines": [[1, 2, 3, 4]]}}
+    dropped.decide("marked", 2, pane=dropped.case_ids[1], mark="more")
+    again = open_page("search", film="upload")
+    shown, before = again.app.session_state["films"], dropped.app.session_state["films"]
+    assert list(shown) == list(before) and len(shown) == 2
+    for key, film in shown.items():
+        former = before[key]
+        assert np.array_equal(film.radiograph.pixels, former.radiograph.pixels) and film.entry == former.entry
+        assert (film.warnings, film.doubts, film.query.patient) == (
+            former.warnings,
+            former.doubts,
+            former.query.patient,
+        )
+        assert {n: v for n, v in vars(film.radiograph).items() if n != "levels"} == {
+            n: v for n, v in vars(former.radiograph).items() if n != "levels"
+        }
+    assert again.app.session_state["current_film"] == dropped.app.session_state["current_film"]
+    assert again.app.session_state["steps"] == dropped.app.session_state["steps"]
+    assert again.app.session_state["marks"] == {dropped.case_ids[1]: "more"}
+    assert again.app.session_state["annotations"] == {"a film": {"lines": [[1, 2, 3, 4]]}}
+    assert again.case_ids == dropped.case_ids and "not kept any more" not in again.text()
+    for path in list_files(workspace):
+        assert b"SMITH" not in path.read_bytes() and "SMITH" not in str(path)
+
+
+@pytest.mark.parametrize("other", ["browser", "reader", "no secret"])
+def test_another_browser_and_another_reader_find_nothing(dropped, open_page, browser, other):
+    if other == "browser":
+        browser[KEPT_COOKIE] = secrets.token_hex(32)
+    elif other == "no secret":
+        del browser[KEPT_COOKIE]
+    page = open_page("search", film="upload", reader="colleague" if other == "reader" else "tester")
+    assert "not kept any more" in page.text() and "films" not in page.app.session_state
+
+
+def test_a_new_visit_offers_what_was_kept_and_opens_nothing_by_itself(dropped, open_page):
+    page = open_page("search")
+    assert "films" not in page.app.session_state or not page.app.session_state["films"]
+    page.press("Open the 2 films that you kept")
+    assert len(page.app.session_state["films"]) == 2 and page.data["panes"][0]["key"] == "query"
+
+
+def test_switching_off_deletes_at_once_and_is_remembered(dropped, open_page, workspace):
+    assert len(list_files(workspace)) == 3
+    dropped.widget("toggle", "keep_films").set_value(False)
+    dropped.run()
+    assert len(list_files(workspace)) == 1, "that nothing is to be kept"
+    assert "not kept any more" in open_page("search", film="upload").text()
+    page = drop(open_page("search"), 79)
+    assert len(list_files(workspace)) == 1 and not page.widget("toggle", "keep_films").value
+
+
+def test_one_who_leaves_leaves_nothing(dropped, workspace):
+    dropped.press("Read as somebody else")
+    assert not list_files(workspace)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("on", True), ("ask", False), ("off", False)])
+def test_the_operator_decides_what_is_kept_at_first(workspace, open_page, browser, monkeypatch, mode, kept):
+    monkeypatch.setenv("ICBIR_KEEP_FILMS", mode)
+    monkeypatch.setenv("ICBIR_KEEP_HOURS", "3")
+    browser[KEPT_COOKIE] = secrets.token_hex(32)
+    page = open_page("search")
+    assert ("encrypted" in page.text() and "3 hours" in page.text()) == kept
+    assert any("3 hours" in one.label for one in page.app.toggle) == (mode != "off")
+    drop(page, 77)
+    assert bool(list_files(workspace)) == kept
+
+
+def test_a_film_that_cannot_be_kept_is_told_and_searched(workspace, open_page, browser):
+    browser[KEPT_COOKIE] = secrets.token_hex(32)
+    find_kept_folder(workspace.path).write_text("in the way")
+    page = drop(open_page("search"), 77)
+    page.run()
+    assert "gone after a reload" in page.text() and page.case_ids
+
+
+def test_the_sweep_begins_at_once_and_ends_when_it_is_told(workspace, monkeypatch):
+    folder = find_kept_folder(workspace.path) / ("0" * 32)
+    folder.mkdir(parents=True)
+    (folder / "x.film").write_bytes(b"of yesterday")
+    monkeypatch.setenv("ICBIR_KEEP_FILMS", "off")
+    thread = keeping.start_sweeping(lambda seconds: True)
+    thread.join(20)
+    assert not thread.is_alive() and not folder.exists()
