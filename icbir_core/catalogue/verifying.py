@@ -14,7 +14,7 @@ from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import IcbirError
-from icbir_core.files import PARTIAL_MARK, reading_own, sha256_of_file
+from icbir_core.files import PARTIAL_MARK, PathLike, reading_own, sha256_of_file
 from icbir_core.plurals import count_of
 from icbir_core.types import Case, Progress
 
@@ -72,8 +72,9 @@ def _check_artefact(workspace: Workspace, name: str) -> Iterator[Check]:
     yield Check(name, True, "as the manifest says")
 
 
-def check_database(path: Path) -> Iterator[Check]:
+def check_database(file: PathLike) -> Iterator[Check]:
     """SQLite's own check of every page; nothing where there is no such file, as before the first rating."""
+    path = Path(file)
     if not path.is_file():
         return
     with reading_own(f"'{path.name}'"), closing(sqlite3.connect(path)) as database:

@@ -49,8 +49,9 @@ def open_table(table: PathLike) -> TextIO:
     return path.open(encoding=encoding, newline="")
 
 
-def refuse_spreadsheet(path: Path) -> None:
+def refuse_spreadsheet(table: PathLike) -> None:
     """Raises `CatalogueError` for a file in a spreadsheet's own format."""
+    path = Path(table)
     with path.open("rb") as handle:
         if handle.read(len(_SPREADSHEETS[1])).startswith(_SPREADSHEETS):
             raise CatalogueError(f"The table '{path.name}' is a spreadsheet's own file; save it as csv in UTF-8.")
