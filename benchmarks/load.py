@@ -2,10 +2,11 @@
 
     python -m benchmarks.load WORKSPACE --readers 32 --searches 10
 
-Starts a server over WORKSPACE and speaks to it as browsers do, by web sockets in the protocol of the pages. First one
-reader asks every question alone; then all readers ask all of them, each in an order of her own, and every answer is
-compared with the first. The server is told to end amid the last questions. Each question is a page opened anew with a
-case of the catalogue as its film and an age filter of its own, so that no answer is remembered from another.
+Starts a server over WORKSPACE and speaks to it as browsers do, by web sockets in the protocol of the pages. One reader
+asks every question alone; then, of a second server that remembers nothing of it, all readers ask at once, each her own
+share of the questions, and every answer is compared with the first. The second server is told to end amid the last
+questions. Each question is a page opened anew with a case of the catalogue as its film and a filter of view or sex,
+and no two are the same, so that every answer is computed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -42,19 +44,23 @@ SETTINGS = '[monitoring]\nmetrics = ["127.0.0.1"]\nlog = "json"\n[queue]\nwait_s
 _PATIENCE = 600.0
 _GATHERING = 20.0
 _LAST = 4
+_COMPUTED = 'icbir_questions_total{kind="search",outcome="answered"'
 
 
 @dataclass(frozen=True)
 class Question:
-    """A page of the search: a case as its film, and the youngest age that is returned."""
+    """A page of the search: a case as its film, and which views and sexes are returned, "" for all."""
 
     case_id: str
-    age: int
+    view: str
+    sex: str
 
     @property
     def address(self) -> str:
         """What follows the question mark."""
-        return urlencode({"film": self.case_id, "search": json.dumps({"filter_age": [self.age, 120]})})
+        filters = {"filter_view": self.view, "filter_sex": self.sex}
+        held = {name: value for name, value in filters.items() if value}
+        return urlencode({"film": self.case_id, "search": json.dumps(held)})
 
 
 @dataclass
@@ -110,7 +116,10 @@ def _read_panes(text: str) -> list[str]:
 def list_questions(workspace: Workspace, count: int, seed: int = 1) -> list[Question]:
     """`count` different ones."""
     draw, cases = random.Random(seed), [case.case_id for case in workspace.catalogue.cases()]
-    every = [Question(case, age) for age in range(1, 1 + -(-count // len(cases))) for case in cases]
+    filters = (("", ""), ("PA", ""), ("AP", ""), ("", "F"), ("", "M"))
+    every = [Question(case, view, sex) for case, (view, sex) in product(cases, filters)]
+    if count > len(every):
+        raise ValueError(f"{len(cases)} cases make {len(every)} different questions, not {count}; ask fewer.")
     return draw.sample(every, count)
 
 
@@ -152,13 +161,12 @@ class Server:
 
 
 async def ask_all(server: Server, questions: Sequence[Question], expected: Sequence[list[str]], readers: int) -> Tally:
-    """Every reader asks every question, in an order of her own."""
+    """The readers ask at once, each her own share of the questions."""
     tally, known = Tally(), dict(zip(questions, expected, strict=True))
 
     async def read(number: int) -> None:
-        reader, order = Reader(server.port, f"reader-{number:02d}"), list(questions)
-        random.Random(number).shuffle(order)
-        for question in order:
+        reader = Reader(server.port, f"reader-{number:02d}")
+        for question in questions[number::readers]:
             before = time.monotonic()
             tally.outcomes[await judge(reader, question, known[question])] += 1
             tally.seconds.append(time.monotonic() - before)
@@ -203,13 +211,18 @@ async def end_amid(server: Server, questions: Sequence[Question], expected: Sequ
 
 async def run(workspace: Workspace, words: Sequence[str], readers: int, searches: int, wait: float) -> dict[str, Any]:
     """The whole of it: the figures that are printed."""
-    every = list_questions(workspace, searches + _LAST)
-    questions, last = every[:searches], every[searches:]
+    every = list_questions(workspace, readers * searches + _LAST)
+    questions, last = every[:-_LAST], every[-_LAST:]
     with tempfile.TemporaryDirectory() as place:
         server = Server(words, Path(place), wait)
         try:
             alone = Reader(server.port, "alone")
             expected = [(await alone.ask(one))[0] or [] for one in questions]
+        finally:
+            server.process.kill()
+            server.process.wait()
+        server = Server(words, Path(place), wait)
+        try:
             tally = await ask_all(server, questions, expected, readers)
             figures = await asyncio.to_thread(server.measure)
             ended = await end_amid(server, last, [[]] * len(last))
@@ -223,6 +236,7 @@ async def run(workspace: Workspace, words: Sequence[str], readers: int, searches
         "cases": workspace.catalogue.count(),
         "readers": readers,
         "searches": len(ordered),
+        "computed": sum(value for name, value in figures.items() if name.startswith(_COMPUTED)),
         "answered alone": sum(map(bool, expected)),
         "outcomes": dict(tally.outcomes),
         "seconds": {"median": ordered[len(ordered) // 2], "most": ordered[-1]} if ordered else {},

@@ -16,7 +16,8 @@ def test_readers_at_once_get_the_answers_of_one_alone_and_are_told_of_the_end(tm
     workspace = fakes.make_workspace(tmp_path / "w", 8)
     words = [sys.executable, "-m", "tests.browser.serve", str(workspace.path), "PORT", "--fake", "--pause", "0.6"]
     figures = asyncio.run(run(workspace, words, readers=3, searches=2, wait=120.0))
-    assert figures["answered alone"] == 2 and figures["outcomes"] == {"right": 6} and figures["errors"] == 0
+    assert figures["answered alone"] == figures["computed"] == 6 and figures["outcomes"] == {"right": 6}
+    assert figures["errors"] == figures["audit failures"] == 0
     ended = figures["told to end"]
     assert ended["answered"] >= 1 and ended.get("stopped", 0) >= 1 and figures["exit code"] == -15, ended
     assert {"started", "ready", "question", "stopping", "stopped"} <= set(figures["events"])
