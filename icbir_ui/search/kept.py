@@ -18,7 +18,7 @@ from icbir_ui.films import Film
 from icbir_ui.keeping import WRITER, describe_film, make_kept_film, open_kept
 from icbir_ui.state import Key
 
-REMEMBERED = ("annotations", Key.MARKS.value, Key.COMPARED_PLACE.value, Key.CASE_MAPS.value)
+REMEMBERED = (Key.ANNOTATIONS.value, Key.MARKS.value, Key.COMPARED_PLACE.value, Key.CASE_MAPS.value)
 """Keys of the session whose values, as JSON, belong to the films; the first is what was measured and drawn on them."""
 HELP = (
     "A reload, a lost connection or a restart of the server finds your films again. They lie on the server, encrypted; "
