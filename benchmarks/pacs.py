@@ -101,7 +101,7 @@ def open_from_list(browser: Browser, address: str, film: ArchiveFilm) -> float:
     page = open_window(browser, address)
     page.goto(f"{address}/pacs")
     page.get_by_role("tab", name="Find a study").click(timeout=PATIENCE)
-    page.get_by_label("Patient number").fill(film.patient)
+    page.get_by_role("textbox", name="Patient number").fill(film.patient)
     page.get_by_role("button", name="Find", exact=True).click()
     button = page.get_by_role("tabpanel", name="Find a study").get_by_role("button", name="Open").first
     button.wait_for(timeout=PATIENCE)
