@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -13,13 +14,14 @@ from icbir_core.audit import Action
 from icbir_core.errors import IcbirError
 from icbir_core.keeping.kept_films import KeptFilms, read_keeping_rules
 from icbir_ui import access, films, state
+from icbir_ui.annotations import list_annotations, take_annotations
 from icbir_ui.choices import show_choice
 from icbir_ui.films import Film
 from icbir_ui.keeping import WRITER, describe_film, make_kept_film, open_kept
 from icbir_ui.state import Key
 
-REMEMBERED = (Key.ANNOTATIONS.value, Key.MARKS.value, Key.COMPARED_PLACE.value, Key.CASE_MAPS.value)
-"""Keys of the session whose values, as JSON, belong to the films; the first is what was measured and drawn on them."""
+REMEMBERED = (Key.MARKS.value, Key.COMPARED_PLACE.value, Key.CASE_MAPS.value)
+"""Keys of the session whose values, as JSON, belong to the films."""
 HELP = (
     "A reload, a lost connection or a restart of the server finds your films again. They lie on the server, encrypted; "
     "only this browser brings the key. Off deletes them there at once."
@@ -93,6 +95,7 @@ def _keep(kept: KeptFilms, film: Film) -> Future[None]:
 def _gather(search: str) -> str:
     """Everything beside the films as one text of JSON; what is no JSON stays in the session alone."""
     found: dict[str, Any] = {"wanted": True, "current": state.get(Key.CURRENT), "search": search, "session": {}}
+    found["drawn"] = {identity: drawn.as_record() for identity, drawn in list_annotations().items()}
     for name in REMEMBERED:
         try:
             found["session"][name] = json.loads(json.dumps(st.session_state.get(name)))
@@ -124,6 +127,9 @@ def bring_back() -> tuple[Film, str] | None:
         films.add(film)
     current = found.get(str(remembered.get("current")), list(found.values())[-1])
     films.choose(current)
+    for identity, record in remembered.get("drawn", {}).items():
+        with suppress(IcbirError):  # drawn in another version of this program
+            take_annotations(identity, record)
     for name, value in remembered.get("session", {}).items():
         if name in REMEMBERED and value is not None:
             st.session_state[name] = value

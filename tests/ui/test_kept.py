@@ -7,6 +7,7 @@ import secrets
 import numpy as np
 import pytest
 
+from icbir_core.annotation.records import Annotation, FilmAnnotations
 from icbir_core.keeping.kept_films import find_kept_folder
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import keeping
@@ -37,7 +38,8 @@ def list_files(workspace) -> list:
 
 
 def test_films_steps_and_marks_come_back(dropped, open_page, workspace):
-    dropped.app.session_state["annotations"] = {"a film": {"lines": [[1, 2, 3, 4]]}}
+    drawn = FilmAnnotations((Annotation("length", ((10.0, 20.0), (30.0, 40.0))),), 3)
+    dropped.app.session_state["annotations"] = {"a film": drawn}
     dropped.decide("marked", 2, pane=dropped.case_ids[1], mark="more")
     again = open_page("search", film="upload")
     shown, before = again.app.session_state["films"], dropped.app.session_state["films"]
@@ -56,7 +58,7 @@ def test_films_steps_and_marks_come_back(dropped, open_page, workspace):
     assert again.app.session_state["current_film"] == dropped.app.session_state["current_film"]
     assert again.app.session_state["steps"] == dropped.app.session_state["steps"]
     assert again.app.session_state["marks"] == {dropped.case_ids[1]: "more"}
-    assert again.app.session_state["annotations"] == {"a film": {"lines": [[1, 2, 3, 4]]}}
+    assert again.app.session_state["annotations"] == {"a film": drawn}
     assert again.case_ids == dropped.case_ids and "not kept any more" not in again.text()
     for path in list_files(workspace):
         assert b"SMITH" not in path.read_bytes() and "SMITH" not in str(path)
