@@ -12,7 +12,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.listing import Summary
 from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import find_title
-from icbir_ui import charts, films, shared, state
+from icbir_ui import charts, films, shared
 from icbir_ui.catalogue.adding import show_adding
 from icbir_ui.catalogue.browsing import show_list
 from icbir_ui.catalogue.folders import show_folders, take_folder
@@ -36,9 +36,8 @@ def draw() -> None:
         "Add films": partial(show_adding, service, workspace),
         "Remove or restore": partial(show_removing, service, workspace),
     }
-    if take_folder():  # a link opens its part
-        state.put(Key.CATALOGUE_PART, "Folders")
-    tabs = st.tabs(list(parts), key=Key.CATALOGUE_PART.value, on_change="rerun")
+    first = "Folders" if take_folder() else None  # a link opens its part
+    tabs = st.tabs(list(parts), key=Key.CATALOGUE_PART.value, default=first, on_change="rerun")
     for tab, show in zip(tabs, parts.values(), strict=True):
         if tab.open:  # only what is seen costs time
             with tab, shielded():

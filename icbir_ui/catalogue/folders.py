@@ -34,13 +34,12 @@ NONE_YET = "You have no folder yet. Make one here, or save a case from the list 
 
 
 def take_folder() -> bool:
-    """True once for each link to a folder that the reader opens: the folder is the chosen one from then on."""
+    """Whether the address is a link to a folder, which is the chosen one from then on."""
     named = st.query_params.get(PARAMETER_FOLDER)
-    if not named or state.get(Key.FOLDER_TAKEN) == named:
-        return False
-    state.put(Key.FOLDER_TAKEN, named)
-    state.put(Key.FOLDER, named)
-    return True
+    if named and state.get(Key.FOLDER_TAKEN) != named:
+        state.put(Key.FOLDER_TAKEN, named)
+        state.put(Key.FOLDER, named)
+    return bool(named)
 
 
 def show_folders(service: SearchService, workspace: Workspace) -> None:

@@ -60,14 +60,20 @@ def test_no_data_is_told():
     assert describe_figure(go.Figure(), "nDCG") == "nDCG: no data."
 
 
+PARTS = "Overview", "Embeddings"
+
+
 def test_every_chart_of_the_catalogue_has_a_text(open_page):
-    told = [one.proto.alt for one in open_page("catalogue").app.get("plotly_chart")]
+    page = open_page("catalogue")
+    told = [one.proto.alt for part in PARTS for one in page.turn_to(part).app.get("plotly_chart")]
     assert len(told) == 6 and all(told)
     assert "Findings present: " in told[0] and "Effusion 5" in told[0]
 
 
 def test_no_chart_is_taken_away_without_the_notice(open_page):
-    configs = [json.loads(one.proto.config) for one in open_page("catalogue").app.get("plotly_chart")]
+    page = open_page("catalogue")
+    drawn = [one.proto for part in PARTS for one in page.turn_to(part).app.get("plotly_chart")]
+    configs = [json.loads(one.config) for one in drawn]
     assert len(configs) == 6 and all("toImage" in one["modeBarButtonsToRemove"] for one in configs)
 
 

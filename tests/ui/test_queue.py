@@ -69,7 +69,7 @@ def test_new_study(workspace, open_page, behind_another):
 
 
 def test_embeddings(open_page, behind_another):
-    page = open_page("catalogue")
+    page = open_page("catalogue").turn_to("Embeddings")
     page.app.selectbox(key="map_target").set_value("Cardiomegaly")
     assert behind_another(page.run)[0] == QUEUE
     assert "queue" not in page.text() and "Two principal components" in page.text()
