@@ -152,7 +152,7 @@ def _offer_putting_together(held: dict[str, str]) -> None:
     others = [key for key in held if key != current]
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     label = "Films of the same study as this one"
-    chosen = left.multiselect(label, others, format_func=held.get, key=f"{Key.TOGETHER.value}_{current}")
+    chosen = left.multiselect(label, others, format_func=lambda key: held[key], key=f"{Key.TOGETHER.value}_{current}")
     right.button("Put together", disabled=not chosen, on_click=films.put_together, args=([current, *chosen],))
 
 
