@@ -10,6 +10,7 @@ import pytest
 
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
+from icbir_core.saliency.methods import FIRST_MAP
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_explain_writes_numbers_on_the_films_own_pixels(workspace, film, tmp_pat
     result = json.loads(capsys.readouterr().out)
     values = np.load(out)
     assert values.shape == (128, 100) and values.dtype == np.float32
-    assert (result["finding"], result["method"], result["state"]) == ("Edema", "deep_taylor", "ok")
+    assert (result["finding"], result["method"], result["state"]) == ("Edema", FIRST_MAP, "ok")
     assert result["high"] == pytest.approx(float(values.max()))
 
 
