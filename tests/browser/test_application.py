@@ -135,7 +135,7 @@ def test_upload_of_a_dicom_to_results_window_zoom_and_region(page, served):
     wait_for_panes(page, 9)
     caption = page.locator("[data-pane=query] figcaption").inner_text()
     assert "PA · 61 years · female" in caption and "12 bits" in caption and "DICOM" in caption
-    assert page.locator("[data-pane=query] .side.left").inner_text() == "R"
+    assert page.locator("[data-pane=query] .side[data-edge=left]").inner_text() == "R"
     before = [read(page, 0), read(page, 3)]
     drag(page, "[data-pane=query] .film", 70, 30)
     after = [read(page, 0), read(page, 3)]
@@ -298,7 +298,8 @@ def test_the_menu_answers_the_first_click_of_the_mouse(page, served, pressed):
         drag(page, "[data-pane=query] .film", 40, 10)
         page.get_by_role("link", name=name, exact=True).first.click(delay=pressed)
         page.wait_for_url(f"**/{name.lower()}**", timeout=8000)
-        page.get_by_role("heading", name=name, exact=True).first.wait_for(timeout=8000)
+        shown = page.get_by_role("heading", name=name, exact=True).or_(page.get_by_role("tab", name="List"))
+        shown.first.wait_for(timeout=8000)
         page.get_by_role("link", name="Search", exact=True).first.click(delay=pressed)
 
 
