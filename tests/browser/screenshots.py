@@ -118,8 +118,8 @@ class Camera:
 
     def show_catalogue(self) -> None:
         self.open_page("Catalogue")
-        self.page.locator(".js-plotly-plot").nth(4).wait_for(timeout=TIME)
-        self.take("catalogue", 2500)
+        self.page.get_by_role("tab", name="List").wait_for(timeout=TIME)
+        self.take("catalogue", 6000)
 
     def show_embeddings(self) -> None:
         self.page.get_by_role("tab", name="Embeddings").click()
