@@ -174,6 +174,12 @@ def test_compare_steps_by_arrows_after_a_choice_by_mouse(page, real):
     page.get_by_text("Case 2 of 8").wait_for()
 
 
+def count_cases(page, number):
+    """Wait until the list of the page Catalogue says so many cases."""
+    page.get_by_role("tab", name="List").click()
+    page.get_by_text(f"{number} cases").first.wait_for()
+
+
 def test_catalogue_takes_a_folder_and_removes_and_restores_a_case(page, real, tmp_path):
     address, films = real
     page.set_default_timeout(TIME)
@@ -189,15 +195,16 @@ def test_catalogue_takes_a_folder_and_removes_and_restores_a_case(page, real, tm
     page.get_by_role("textbox", name="Folder of films").fill(str(folder))
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_text("3 added, 0 there before.").wait_for()
-    page.get_by_text("63 cases").first.wait_for()
+    count_cases(page, 63)
     page.get_by_role("tab", name="Remove or restore").click()
     name = page.get_by_role("textbox", name="Case to remove")
     name.fill(films[5].stem)
     name.press("Enter")
     page.get_by_role("button", name="Remove", exact=True).click()
-    page.get_by_text("62 cases").first.wait_for()
+    count_cases(page, 62)
+    page.get_by_role("tab", name="Remove or restore").click()
     page.get_by_role("button", name="Restore", exact=True).click()
-    page.get_by_text("63 cases").first.wait_for()
+    count_cases(page, 63)
     open_page(page, "About")
     page.get_by_role("tab", name="Model cards").click()
     page.get_by_text("densenet_small").first.wait_for()
