@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from icbir_core.model.starter import load_starter
-from icbir_core.pipeline.saliency_checks import FRAME, read_boxes, simulate_marked
+from icbir_core.pipeline.saliency_checks import mark_boxes, read_boxes, simulate_marked
 from icbir_core.radiograph import read_radiograph
-from icbir_core.radiograph.network_input import box_to_input, fit_to_network
+from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.saliency.checks import MarkedFilms, bootstrap
 from icbir_core.saliency.display import BLUR, SHOWN
 from icbir_core.saliency.localisation import make_control_maps, measure_mass, point_into
@@ -48,12 +48,7 @@ def read_boxed(folder: Path, part: str, known: tuple[str, ...], settings: InputS
             continue
         film = read_radiograph(path).pixels
         for finding, areas in boxes.items():
-            mask = np.zeros((settings.size, settings.size), bool)
-            for area in areas:
-                scaled = tuple(value * max(film.shape) / FRAME for value in area)
-                left, top, width, height = box_to_input(scaled, film.shape, settings)
-                rows = slice(max(0, round(top)), max(0, round(top + height)))
-                mask[rows, max(0, round(left)) : max(0, round(left + width))] = True
+            mask = mark_boxes(areas, film.shape, settings)
             if finding in known and mask.any():
                 gathered.setdefault(finding, []).append((fit_to_network(film, settings), mask, patient))
     sets = []

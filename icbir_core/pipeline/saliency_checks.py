@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,20 @@ def read_boxes(path: PathLike) -> dict[str, dict[str, list[tuple[float, ...]]]]:
     return found
 
 
+def mark_boxes(
+    areas: Iterable[tuple[float, ...]], shape: tuple[int, int], settings: InputSettings, frame: int = FRAME
+) -> np.ndarray:
+    """Boxes (left, top, width, height) of a square film of `frame` pixels as a mask bool (S, S) of the network's input,
+    for a film of `shape` (H, W)."""
+    mask = np.zeros((settings.size, settings.size), bool)
+    for area in areas:
+        left, top, width, height = (value * max(shape) / frame for value in area)
+        left, top, width, height = box_to_input((left, top, width, height), shape, settings)
+        rows = slice(max(0, round(top)), max(0, round(top + height)))
+        mask[rows, max(0, round(left)) : max(0, round(left + width))] = True
+    return mask
+
+
 def collect_boxed(
     workspace: Workspace, path: PathLike, findings: tuple[str, ...], settings: InputSettings, frame: int = FRAME
 ) -> list[MarkedFilms]:
@@ -82,12 +97,7 @@ def collect_boxed(
             if finding not in findings:
                 continue
             film = read_case_radiograph(workspace, case).pixels
-            mask = np.zeros((settings.size, settings.size), bool)
-            for area in areas:
-                scaled = tuple(value * max(film.shape) / frame for value in area)
-                left, top, width, height = box_to_input(scaled, film.shape, settings)
-                rows = slice(max(0, round(top)), max(0, round(top + height)))
-                mask[rows, max(0, round(left)) : max(0, round(left + width))] = True
+            mask = mark_boxes(areas, film.shape, settings, frame)
             if mask.any():
                 gathered[finding].append((fit_to_network(film, settings), mask, case.patient or case.case_id))
     sets = []
