@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,18 @@ from tests.helpers.postgres import database_url, postgres, vector_server, vector
 __all__ = ["archive", "archive_films", "database_url", "empty_archive", "postgres", "vector_server", "vector_url"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def shared_state() -> Iterator[None]:
+    """What a test changes for the whole process is put back: the program that a page's run puts in the place of ours
+    (a child process would start it again), and how much a library may log."""
+    program = sys.modules["__main__"]
+    levels = {name: logging.getLogger(name).level for name in list(logging.root.manager.loggerDict)}
+    yield
+    sys.modules["__main__"] = program
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def find_shared(variable: str, name: str) -> Path:

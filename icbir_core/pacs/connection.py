@@ -5,7 +5,6 @@ No message and no log line of it holds a UID, a number of a patient, a password 
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import ReadTimeoutError
 
 from icbir_core.errors import PacsError, PacsMismatch, PacsNotFound, PacsRefused, PacsStopped, PacsUnreachable
+from icbir_core.pacs.silence import WEB, silence
 from icbir_core.settings import PacsSettings
 from icbir_core.types import Progress
 
@@ -31,8 +31,6 @@ _CHUNK = 1 << 16
 # Signs that may stand in the question of an address as they are.
 _ESCAPED = re.compile(r"%(?:21|24|27|28|29|2A|2C|2F|3A|3B|3F|40)", re.IGNORECASE)
 _FORBIDDEN, _ABSENT = (401, 403), (404, 410)
-# These libraries write addresses, which name patients and studies, into their logs.
-_TALKERS = ("dicomweb_client", "requests", "retrying", "urllib3")
 
 
 @dataclass
@@ -122,8 +120,7 @@ class Connection:
 
     def __init__(self, settings: PacsSettings):
         _check_address(settings.address)
-        for name in _TALKERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        silence(WEB)
         self.settings = settings
         self.session = WatchedSession(settings)
         self.client = DICOMwebClient(settings.address, session=self.session)

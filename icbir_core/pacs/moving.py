@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from icbir_core.errors import PacsError, PacsMismatch, PacsRefused, PacsUnreachable
+from icbir_core.pacs.silence import DIMSE, silence
 from icbir_core.pacs.studies import Study, StudyQuery
 
 VERIFY = UID("1.2.840.10008.1.1")
@@ -111,8 +111,7 @@ def move_study(peer: Peer, study: Study, destination: str) -> MoveReport:
 
 @contextmanager
 def _associate(peer: Peer, context: str) -> Iterator[Association]:
-    for name in ("pynetdicom", "pydicom"):  # their logs name patients
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    silence(DIMSE)
     entity = AE(peer.own_title)
     entity.network_timeout = entity.dimse_timeout = entity.acse_timeout = entity.connection_timeout = peer.seconds
     entity.add_requested_context(context)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +13,11 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from icbir_core import __version__
 from icbir_core.pacs.result import SearchResult
+from icbir_core.pacs.silence import OBJECTS, silence
 
 # Both repeat the patient's name when they doubt how it is written.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"highdicom\.")
-logging.getLogger("highdicom").setLevel(logging.CRITICAL)
+silence(OBJECTS)
 MANUFACTURER = "ICBIR"
 MODEL = "Interpretability-guided case retrieval"
 IMPLEMENTATION_UID = "2.25.251384325653531904588669624211013430245"

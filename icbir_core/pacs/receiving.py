@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from icbir_core.errors import IcbirError, PacsError, RadiographError
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import VERIFY
+from icbir_core.pacs.silence import DIMSE, silence
 from icbir_core.radiograph.facts import MODALITIES
 from icbir_core.radiograph.identity import read_film_header
 from icbir_core.settings import FILM_LIMITS
@@ -67,8 +67,7 @@ class Receiver:
     def __init__(self, settings: ReceiverSettings, inbox: Inbox, received: Callable[[str], None] = lambda name: None):
         if not settings.senders:
             raise PacsError("Nobody may send here; name at least one sender with --allow AE-TITLE@ADDRESS.")
-        # It writes what is sent into its log where a program asks for details.
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+        silence(DIMSE)
         self.settings, self._inbox, self._received = settings, inbox, received
         self._server: ThreadedAssociationServer | None = None
 

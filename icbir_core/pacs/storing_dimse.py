@@ -5,7 +5,6 @@ archive writes the file's own first lines (group 2) anew.
 from __future__ import annotations
 
 import io
-import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from pydicom.uid import (
 
 from icbir_core.errors import PacsError, PacsMismatch, PacsRefused, PacsUnreachable
 from icbir_core.pacs.outbox import Consigned
+from icbir_core.pacs.silence import DIMSE, silence
 
 AE_TITLE = "ICBIR"
 _ADDRESS = re.compile(r"dicom://(?P<title>[^@\s\\]{1,16})@(?P<host>[^:@/\s]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})/?")
@@ -54,7 +54,7 @@ class DimseCarrier:
     def __init__(self, address: StoreAddress, seconds: float = _SECONDS):
         from pynetdicom import AE
 
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # its log names patients
+        silence(DIMSE)
         entity = AE(ae_title=address.own_title)
         entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = seconds
         for kind in _KINDS:

@@ -21,6 +21,7 @@ SECRET = "Nowak^Jan 1.2.840.113619 /srv/films/nowak.dcm"
 def lines(caplog):
     """lines() are the records so far, as they would be written."""
     caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="pydicom")
     return lambda: [JsonFormatter().format(one) for one in caplog.records]
 
 
