@@ -1,6 +1,6 @@
 """From a click in the PACS to the ranking in Chromium, beside an upload of the same film and the retriever alone.
 
-python benchmarks/pacs.py WORKSPACE [--films 6] [--size 2048]
+python benchmarks/pacs.py WORKSPACE [--films 12] [--size 2048]
 
 A real Orthanc on this machine holds so many patients' films, each with a lateral and a prior, in six transfer syntaxes.
 For each frontal film, in turns and on one warm server: *link*, the address of a PACS entered in a new window; *open*,
@@ -22,24 +22,30 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 from first_page import read_arguments, start, stop
-from first_result import CASES, MAP, open_retriever
-from playwright.sync_api import Browser, Page, sync_playwright
+from first_result import CASES, open_retriever
+from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 from processor import describe_processor
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, generate_uid
 
+from icbir_core.evaluation.statistics import bootstrap_statistic
 from icbir_core.pacs.archive import Archive
 from icbir_core.pacs.opening import StudyRequest as Request
 from icbir_core.pacs.opening import find_study, read_archive_film
 from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.settings import PacsSettings, SearchSettings
 from scripts.archive_films import ArchiveFilm, encode_file, make_archive_films
 from scripts.chromium import ARGUMENTS, CHROMIUM, find_port, remember_reader
 from scripts.hospital import name_archive
 from scripts.orthanc import NO_ORTHANC, Orthanc, has_orthanc, run_orthanc
+
+if TYPE_CHECKING:
+    from icbir_core.retrieval.retriever import Retriever
 
 WAYS = ("link", "open", "upload", "engine")
 PATIENCE = 120_000
@@ -51,7 +57,8 @@ PAINTED = """([hash, least]) => [...document.querySelectorAll('[data-testid=stBi
 
 def make_twins(films: list[ArchiveFilm], way: int) -> list[ArchiveFilm]:
     """Prior, frontal and lateral of a patient of its own, whose pictures differ from `films` in one pixel."""
-    twins, names = [], {}
+    twins: list[ArchiveFilm] = []
+    names: dict[str, str] = {}
     for film in films:
         dataset = pydicom.dcmread(io.BytesIO(film.data))
         pixels = dataset.pixel_array.copy()
@@ -103,7 +110,7 @@ def open_from_list(browser: Browser, address: str, film: ArchiveFilm) -> float:
     page.get_by_role("tab", name="Find a study").click(timeout=PATIENCE)
     page.get_by_role("textbox", name="Patient number").fill(film.patient)
     page.get_by_role("button", name="Find", exact=True).click()
-    button = page.get_by_role("tabpanel", name="Find a study").get_by_role("button", name="Open").first
+    button = page.locator(".st-key-open_found_0 button")  # "Open" is also the name of the arrow beside the kinds
     button.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(1000)
     return measure(page, film, button.click)
@@ -118,11 +125,11 @@ def upload(browser: Browser, address: str, film: ArchiveFilm) -> tuple[float, fl
     page.get_by_text("Drop a film here").wait_for(timeout=PATIENCE)
     visit = time.perf_counter() - before
     page.wait_for_timeout(1000)
-    file = {"name": "IM1", "mimeType": "application/dicom", "buffer": film.data}
+    file: FilePayload = {"name": "IM1", "mimeType": "application/dicom", "buffer": film.data}
     return measure(page, film, lambda: page.locator("input[type=file]").first.set_input_files(file)), visit
 
 
-def ask_engine(retriever, orthanc: Orthanc, film: ArchiveFilm) -> tuple[float, float]:
+def ask_engine(retriever: Retriever, orthanc: Orthanc, film: ArchiveFilm) -> tuple[float, float]:
     """Seconds of the fetch, and of reading, ranking and mapping."""
     before = time.perf_counter()
     archive = Archive(PacsSettings(orthanc.dicomweb, user=orthanc.user, password=orthanc.password))
@@ -132,17 +139,20 @@ def ask_engine(retriever, orthanc: Orthanc, film: ArchiveFilm) -> tuple[float, f
     fetched = time.perf_counter()
     query = read_archive_film(retriever.workspace, reference, data).query
     ranking = retriever.search(query, SearchSettings(top_k=CASES, target=retriever.default_target))
-    retriever.map_of(query, MAP, ranking.target)
+    retriever.map_of(query, FIRST_MAP, ranking.target)
     archive.close()
     return fetched - before, time.perf_counter() - fetched
 
 
 def describe(name: str, ratios: np.ndarray) -> str:
-    return f"{name}: median {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+    """The median of the ratios with its 95 % interval over the films, and the extremes."""
+    found = bootstrap_statistic(lambda drawn: float(np.median(ratios[drawn])), np.arange(len(ratios)), 2000)
+    between = f"[{found.low:.2f}, {found.high:.2f}]"
+    return f"  {name}: median {found.value:.2f} {between} ({ratios.min():.2f} to {ratios.max():.2f})"
 
 
 def main() -> None:
-    given = read_arguments(__doc__, films=6, size=2048)
+    given = read_arguments(__doc__, films=12, size=2048)
     if not has_orthanc():
         sys.exit(NO_ORTHANC)
     print(describe_processor())
@@ -178,7 +188,7 @@ def main() -> None:
     held = {name: np.array([row[name] for row in spent]) for name in spent[0]}
     print(f"{len(spent)} films of {given.size} × {given.size}, load average {os.getloadavg()[0]:.1f}; medians in s: "
           + ", ".join(f"{name} {np.median(values):.2f}" for name, values in sorted(held.items())))  # fmt: skip
-    print("Ratios film by film, " + "; ".join((
+    print("Ratios film by film:\n" + "\n".join((
         describe("open / upload", held["open"] / held["upload"]),
         describe("link / (visit + upload)", held["link"] / (held["visit"] + held["upload"])),
         describe("open / (engine + fetch)", held["open"] / (held["engine"] + held["fetch"])),

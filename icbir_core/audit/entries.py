@@ -43,6 +43,7 @@ class Action(StrEnum):
     UNBLINDED = "unblinded"
     ASKED_ARCHIVE = "asked_archive"
     OPENED = "opened"
+    RECEIVED = "received"
     SENT = "sent"
 
 

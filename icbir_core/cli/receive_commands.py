@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, say
+from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, record_audit, say
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -74,22 +74,29 @@ def receive(
 
 
 def pull(
+    workspace: WorkspaceArgument,
     peer: Annotated[str, typer.Argument(metavar="ARCHIVE", help="The archive: AE-TITLE@HOST:PORT.")],
     query: Annotated[str, typer.Option(help="Which studies, as in 'patient=123, date=20260101-20260131'.")],
     to: Annotated[str, typer.Option(help="The AE title that they go to, which the archive must know.")] = "ICBIR",
     limit: Annotated[int, typer.Option(min=1, help="Most studies that are asked for.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Have an archive send studies to a running `receive` (C-FIND, C-MOVE)."""
+    """Have an archive send studies to a running `receive` (C-FIND, C-MOVE); the workspace's audit log records it."""
+    from icbir_core.catalogue import Workspace
     from icbir_core.errors import PacsNotFound
     from icbir_core.pacs.moving import Peer, find_studies, move_study
     from icbir_core.pacs.studies import StudyQuery
 
-    archive = Peer.parse(peer, to)
-    studies = find_studies(archive, StudyQuery.parse(query))
+    archive, asked, opened = Peer.parse(peer, to), StudyQuery.parse(query), Workspace.open(workspace)
+    named = asked.list_asked()
+    record_audit(opened, "asked_archive", *named, by=named[0][0] if named else "days")
+    studies = find_studies(archive, asked)
     if not studies:
         raise PacsNotFound("The archive (PACS) has no film study that fits the query.")
-    arrived = sum(move_study(archive, study, to).arrived for study in studies[:limit])
+    arrived = 0
+    for study in studies[:limit]:
+        record_audit(opened, "opened", *study.list_subjects(), by="pull")
+        arrived += move_study(archive, study, to).arrived
     left = max(len(studies) - limit, 0)
     emit(
         {"studies": len(studies) - left, "films": arrived, "left": left},

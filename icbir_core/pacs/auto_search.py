@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from icbir_core.audit import Action, Subject, open_audit
 from icbir_core.catalogue.asking import read_query
 from icbir_core.errors import IcbirError
 from icbir_core.pacs.inbox import Inbox
@@ -30,6 +31,7 @@ def search_received(searcher: Searcher, inbox: Inbox, name: str) -> dict[str, An
     try:
         query = read_query(inbox.workspace, FILM_NAME, inbox.read(name))
         ranking = searcher.search(query, SearchSettings())
+        _record(inbox, query, ranking)
         result: dict[str, Any] = {"ranking": ranking.as_record()}
         if ranking.prediction is not None:
             result["probabilities"] = {key: float(one) for key, one in ranking.prediction.probabilities.items()}
@@ -37,6 +39,14 @@ def search_received(searcher: Searcher, inbox: Inbox, name: str) -> dict[str, An
         result = {"error": str(error)}
     inbox.put_result(name, result)
     return result
+
+
+def _record(inbox: Inbox, query: Query, ranking: Ranking) -> None:
+    """Raises `AuditError`: a result that cannot be recorded does not wait for anybody."""
+    log = open_audit(inbox.workspace)
+    found = (Subject("case", hit.case.case_id) for hit in ranking.hits)
+    film = Subject("film", query.radiograph.pixel_sha256[:24])
+    log.record(log.name_account(), Action.SEARCHED, film, *found, by="received")
 
 
 class AutoSearch:

@@ -15,6 +15,8 @@ from pydicom.uid import (
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
+from icbir_core.audit import Action, Subject, open_audit
+from icbir_core.audit.entries import make_word
 from icbir_core.errors import IcbirError, PacsError, RadiographError
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import VERIFY
@@ -22,6 +24,7 @@ from icbir_core.pacs.silence import DIMSE, silence
 from icbir_core.radiograph.facts import MODALITIES
 from icbir_core.radiograph.identity import read_film_header
 from icbir_core.settings import FILM_LIMITS
+from icbir_core.types import FilmHeader
 
 SUCCESS, NOT_ALLOWED, FULL, MISMATCH, UNREADABLE = 0x0000, 0x0124, 0xA700, 0xA900, 0xC000
 """Statuses of PS3.4 B.2.3 and PS3.7 C."""
@@ -62,7 +65,8 @@ class ReceiverSettings:
 
 
 class Receiver:
-    """Takes films into an inbox until it is stopped. received : called with the name of each film that came."""
+    """Takes films into an inbox until it is stopped; one that the audit log cannot record is refused. received : called
+    with the name of each film that came."""
 
     def __init__(self, settings: ReceiverSettings, inbox: Inbox, received: Callable[[str], None] = lambda name: None):
         if not settings.senders:
@@ -119,8 +123,16 @@ class Receiver:
         if not header.instance or header.instance != str(getattr(event.request, "AffectedSOPInstanceUID", "")):
             return MISMATCH
         try:
+            self._record(header, str(event.assoc.requestor.ae_title))
             name = self._inbox.put(data, header.instance)
         except IcbirError:
             return FULL
         self._received(name)
         return SUCCESS
+
+    def _record(self, header: FilmHeader, sender: str) -> None:
+        """Raises `AuditError`."""
+        log = open_audit(self._inbox.workspace)
+        named = (("examination", header.study), ("patient", header.number))
+        about = [Subject(kind, name) for kind, name in named if name]
+        log.record(log.name_account(), Action.RECEIVED, *about, by=make_word(sender))

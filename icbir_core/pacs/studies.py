@@ -98,6 +98,11 @@ class StudyQuery:
         }
         return {keyword: value for keyword, value in asked.items() if value}
 
+    def list_asked(self) -> tuple[tuple[str, str], ...]:
+        """Whom and what it asks for, as an audit log names it: (kind, name) of each."""
+        asked = {"patient": self.patient, "name": self.name, "accession": self.accession, "examination": self.study}
+        return tuple((kind, text.casefold()) for kind, text in asked.items() if text)
+
     def fits(self, study: Study) -> bool:
         """Whether an answer is one to this question, as far as it can be told: some archives leave out what they do
         not know of a question."""
@@ -131,6 +136,11 @@ class Study:
     description: str = field(default="", repr=False)
     modalities: tuple[str, ...] = ()
     instances: int = 0
+
+    def list_subjects(self) -> tuple[tuple[str, str], ...]:
+        """What it is and of whom, as an audit log names it: (kind, name) of each."""
+        patient = (("patient", self.patient),) if self.patient else ()
+        return (("examination", self.uid), *patient)
 
     @property
     def moment(self) -> str:

@@ -118,7 +118,7 @@ def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
     def work(archive: Archive) -> None:
         study = find_study(archive, request)
         job.word = "Fetching the film …"
-        about = [Subject("examination", study.uid), *([Subject("patient", study.patient)] if study.patient else [])]
+        about = [Subject(*one) for one in study.list_subjects()]
         recorder.record(Action.OPENED, *about, state="found")
         for one in open_study(archive, workspace, study, Fetching(job.tell, job.stopped.is_set)):
             if isinstance(one, LeftOut):
@@ -147,8 +147,7 @@ def start_finding(query: StudyQuery) -> FindJob:
     """Look for studies in the background. Raises `AccessRefused` for one who may not, `AuditError` where it cannot be
     recorded."""
     access.require(Right.SEARCH_ARCHIVE)
-    asked = {kind: getattr(query, kind) for kind in ("patient", "name", "accession")}
-    about = [Subject(kind, text.casefold()) for kind, text in asked.items() if text]
+    about = [Subject(*one) for one in query.list_asked()]
     access.record(Action.ASKED_ARCHIVE, *about, by=about[0].kind if about else "days")
     job = FindJob(word="Looking for studies …")
 

@@ -13,12 +13,14 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 
+from icbir_core.audit import AuditLog, Subject, open_audit
 from icbir_core.catalogue import Workspace
-from icbir_core.errors import PacsError, PacsUnreachable
-from icbir_core.pacs.auto_search import AutoSearch
+from icbir_core.cli import main
+from icbir_core.errors import AuditError, PacsError, PacsUnreachable
+from icbir_core.pacs.auto_search import AutoSearch, search_received
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import Peer, find_studies, move_study, verify_peer
-from icbir_core.pacs.receiving import MISMATCH, NOT_ALLOWED, UNREADABLE, Receiver, ReceiverSettings, Sender
+from icbir_core.pacs.receiving import FULL, MISMATCH, NOT_ALLOWED, UNREADABLE, Receiver, ReceiverSettings, Sender
 from icbir_core.pacs.studies import Study, StudyQuery
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.types import Case, Hit, Prediction, Ranking
@@ -56,9 +58,18 @@ def test_an_archive_moves_every_transfer_syntax_here(archive, archive_films, inb
             found = find_studies(peer, StudyQuery(patient=patient))
             assert {study.uid for study in found} == {film.study for film in wanted if film.patient == patient}
             moved += sum(move_study(peer, study, CLIENT_AE_TITLE).arrived for study in found)
+        at, where = f"{AE_TITLE}@127.0.0.1:{archive.dicom_port}", str(inbox.workspace.path)
+        asked = ["--query", f"patient={wanted[0].patient}", "--to", CLIENT_AE_TITLE]
+        assert main(["pull", where, at, *asked]) == 0
     finally:
         receiver.stop()
-    assert moved == len(wanted) == len(names)
+    assert moved == len(wanted) == len(names) - 3
+    log = open_audit(inbox.workspace)
+    told = [(entry.action, entry.details.get("by"), entry.subjects) for entry in log.entries()]
+    patient, study = log.name(Subject("patient", wanted[0].patient)), log.name(Subject("examination", wanted[0].study))
+    assert ("received", "orthanc", (study, patient)) in told and ("opened", "pull", (study, patient)) in told
+    assert ("asked_archive", "patient", (log.name(Subject("patient", wanted[0].patient.casefold())),)) in told
+    assert [action for action, _, _ in told].count("received") == len(names)
     assert list_pixels(inbox) == {read_radiograph(film.data).pixel_sha256 for film in wanted}
     for film in inbox.list_films():
         assert stat.S_IMODE(film.path.stat().st_mode) == 0o600
@@ -196,6 +207,25 @@ def test_a_pushed_film_is_searched_and_waits_with_its_result(inbox, archive_film
     assert results[before]["probabilities"] == {"Effusion": 0.75}
     assert results[before]["ranking"]["hits"][0]["case_id"] == "case-1"
     assert sorted("error" in result for result in results.values()) == [False, False, True]
+    log = open_audit(inbox.workspace)
+    searched = [entry.subjects for entry in log.entries() if entry.action == "searched"]
+    assert len(searched) == 2 and all(log.name(Subject("case", "case-1")) in one for one in searched)
+
+
+def test_a_film_that_cannot_be_recorded_is_refused(inbox, archive_films, monkeypatch):
+    def fail(*_more, **_details):
+        raise AuditError("The disk is full.")
+
+    monkeypatch.setattr(AuditLog, "record", fail)
+    port = find_port()
+    receiver = listen(inbox, port, "PACS@127.0.0.1")
+    try:
+        assert send(port, archive_films[0].data, "PACS") == FULL
+    finally:
+        receiver.stop()
+    assert inbox.list_films() == []
+    search_received(Ranks(), inbox, inbox.put(archive_films[0].data, archive_films[0].instance))
+    assert inbox.list_films()[0].result == {"error": "The disk is full."}
 
 
 def test_the_command_receives_until_it_is_stopped(tmp_path, archive_films):
