@@ -22,6 +22,7 @@ from icbir_core.catalogue.layouts import (
     RawCase,
     SkippedRow,
 )
+from icbir_core.catalogue.layouts.text_files import describe_code_page
 from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
 from icbir_core.catalogue.table import Held, Kept
@@ -50,7 +51,7 @@ class IngestReport:
     added, already : cases new in this run, and cases that were there before it. skipped : (item, reason) of every row
     that became no case. ignored : labels and columns outside the vocabulary, with how often they came. doubtful :
     (case_id, quality warnings) of the films that are in the catalogue all the same, from before this run too. others :
-    files of the folder that are no films by their ending.
+    files of the folder that are no films by their ending. encoding : a sentence about a table of guessed encoding.
     """
 
     added: int
@@ -59,6 +60,7 @@ class IngestReport:
     ignored: dict[str, int] = field(default_factory=dict)
     doubtful: list[tuple[str, str]] = field(default_factory=list)
     others: int = 0
+    encoding: str = ""
 
     def count_reasons(self) -> dict[str, int]:
         """Reason → number of rows, commonest first; all copies together."""
@@ -164,7 +166,10 @@ class _Ingest:
                     self._collect()
             finally:
                 self._wind_up()
-        return IngestReport(self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.other_files)
+        encoding = describe_code_page(self.options.labels) if self.options.labels else ""
+        return IngestReport(
+            self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.other_files, encoding
+        )
 
     def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
         named = [(self._name_row(row), row) for row in batch]

@@ -90,6 +90,8 @@ def ingest(
         lines.append(f"  {doubtful}, taken in all the same; each with its warning: {opened.path / DOUBTFUL_FILE}")
     if report.others:
         lines.append(f"  {report.describe_others()}")
+    if report.encoding:
+        lines.append(f"  {report.encoding}")
     lines += [f"  not in the vocabulary, ignored {count}: {name}" for name, count in report.ignored.items()]
     result = {
         "added": report.added,
@@ -98,6 +100,7 @@ def ingest(
         "skipped": [{"item": item, "reason": reason} for item, reason in report.skipped],
         "doubtful": [{"item": item, "reason": reason} for item, reason in report.doubtful],
         "other_files": report.others,
+        "encoding": report.encoding,
         "ignored": report.ignored,
         "cases": cases,
         "catalogue": digest,

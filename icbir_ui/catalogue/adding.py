@@ -99,6 +99,8 @@ def show_growth(workspace: Workspace) -> None:
         st.markdown(
             f"{growth.report.added:,} added, {growth.report.already:,} there before. {growth.report.describe_others()}"
         )
+        if growth.report.encoding:
+            st.warning(escape_markdown(growth.report.encoding))
         if growth.report.doubtful:
             show_doubtful(growth.report.doubtful)
         if growth.report.skipped:

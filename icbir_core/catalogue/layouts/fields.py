@@ -82,7 +82,8 @@ def read_table(table: PathLike | None, required: Sequence[str], layout: str) -> 
     """Rows of a csv file (plain or .gz; comma, semicolon, tab or bar) as dictionaries, one at a time, without empty
     rows.
 
-    Read as spreadsheets write it: UTF-8, UTF-16, Windows-1252, Mac Roman or DOS 850, with or without a line "sep=;".
+    Read as spreadsheets write it: UTF-8, UTF-16 or the code page that its words show (`text_files`), with or without a
+    line "sep=;".
     A row shorter than the header becomes a `SkippedRow`, since its last cell may be cut as well; where no column is
     required (tables made by hand often leave out what is blank at the end) its other cells are "".
     Raises `CatalogueError` if the file is missing, no such table, or lacks a required column.

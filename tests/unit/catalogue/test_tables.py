@@ -15,6 +15,7 @@ from icbir_core.catalogue.layouts import IgnoredLabel, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import parse_state, read_table
 from icbir_core.catalogue.layouts.finder import FileFinder
 from icbir_core.catalogue.layouts.text_files import guess_code_page
+from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import CatalogueError
 from icbir_core.findings import FindingState
 from tests.helpers.made_data_sets import write_dicom, write_film, write_table
@@ -78,6 +79,38 @@ def test_tables_as_spreadsheets_write_them(tmp_path, data):
 )
 def test_the_code_page_is_told_by_its_words(encoding, text):
     assert text.encode(encoding).decode(guess_code_page(text.encode(encoding))) == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1250", "Wiśniewski,płyn w jamie opłucnej\nKowalczyk,powiększona sylwetka serca"),
+        ("cp1250", "Dvořák,zvětšený srdeční stín\nNováková,pleurální výpotek vpravo"),
+        ("cp1250", "Nagy Erzsébet,szűkület, fertőzés, őszi"),
+        ("cp1250", "Šimić,pleuralni izljev lijevo, uvećano srce"),
+        ("cp1251", "Иванов,пневмония справа\nПетрова,выпот в плевральной полости"),
+        ("cp1251", "Шевченко,Плевральний випіт зліва"),
+        ("cp1251", "ПНЕВМОТОРАКС СЛЕВА"),
+        ("cp1253", "Παπαδόπουλος,πλευριτική συλλογή δεξιά"),
+        ("cp1254", "Öztürk Ayşe,sağ akciğerde infiltrasyon, plevral sıvı"),
+        ("cp1257", "Kazlauskas,širdis padidėjusi, plaučių uždegimas"),
+        ("cp866", "Иванов,пневмония справа"),
+        ("koi8_r", "Иванов,пневмония справа"),
+    ],
+)
+def test_the_code_pages_of_eastern_europe(encoding, text):
+    assert guess_code_page(text.encode(encoding)) == encoding
+
+
+def test_a_guessed_code_page_is_told(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(TEXT.encode("cp1252"))
+    write_film(tmp_path / "films" / "a.png")
+    told = "The table 'labels.csv' was read as Windows-1252; if words came out wrong, save it as UTF-8."
+    options = IngestOptions("folder", tmp_path / "films", path)
+    assert ingest(Workspace.create(tmp_path / "workspace"), options).encoding == told
+    path.write_bytes(TEXT.encode())
+    assert ingest(Workspace.create(tmp_path / "workspace"), options).encoding == ""
 
 
 def test_signs_of_windows_are_no_letters_of_another_system():
