@@ -367,6 +367,11 @@ def open_named(workspace: Workspace, name: str) -> Film | None:
     return film
 
 
+def ask_for(name: str) -> None:
+    """Have the page Search open the demonstration query or the catalogue case of that name when it runs next."""
+    state.put(Key.ASKED_FILM, name)
+
+
 def case_picture(workspace: Workspace, case: Case) -> Picture:
     """A catalogue case for the viewer; read from disk only where it was not packed before."""
 

@@ -58,6 +58,7 @@ class Key(StrEnum):
     FINDING_STEP = "refine_by_finding"
     SESSION_FILM = "film_of_session"
     OTHER_DEMONSTRATION = "another_demonstration"
+    ASKED_FILM = "film_asked_for"
     REMOVAL = "case_to_remove"
     STUDY = "study"
     MADE = "study_made"

@@ -28,7 +28,7 @@ from icbir_ui.search.asking import (
 )
 from icbir_ui.search.controls import choose_settings
 from icbir_ui.search.panes import QUERY_PANE, hit_panes, query_pane
-from icbir_ui.search.welcome import offer_films, show_welcome, show_word
+from icbir_ui.search.welcome import offer_films, open_asked, show_welcome, show_word
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.viewer import prepare_pictures, show_viewer
 from icbir_ui.words import describe_filter
@@ -48,9 +48,14 @@ def draw() -> None:
     st.empty()  # in the place of the first page, whose films would stay while the search runs
     row = st.container(key="search_room", horizontal=True, vertical_alignment="center", gap="small")
     menu = row.popover("Film", key=f"film_{film.key[:12]}")  # shut again by another film
-    fresh = (state.get(Key.RANKING) or (None,))[0] != film.key  # of the same film the former cases stay meanwhile
+    asked = state.get(Key.ASKED_FILM)
+    fresh = (
+        bool(asked) or (state.get(Key.RANKING) or (None,))[0] != film.key
+    )  # of the same film the former cases stay meanwhile
     drawer, about, export, steps, word = (empty_for_another(row.container(width="content"), fresh) for _ in range(5))
     above, place = (empty_for_another(st.container(), fresh) for _ in range(2))
+    if asked:
+        open_asked(workspace, asked)
     with menu:
         offer_films(workspace, (drawer, about, export, steps, word, above, place))
     others = beside.list_others(workspace, film)
@@ -60,11 +65,11 @@ def draw() -> None:
             gate.show_band(film)
         with word:
             show_word()
-        return beside.show_alone(workspace, film, others, place, plain=True)
+        return beside.show_alone(film, others, place, plain=True)
     with row, passing_word() as tell:
         if fresh:
             state.put(Key.RANKING, None)
-            beside.show_alone(workspace, film, others, place)
+            beside.show_alone(film, others, place)
         if not service.ready:
             service.begin()
             with word:
@@ -88,7 +93,7 @@ def draw() -> None:
             above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
             if not fresh:
-                beside.show_alone(workspace, film, others, place)
+                beside.show_alone(film, others, place)
             return
     state.put(Key.RANKING, (film.key, ranking, method))
     store = shared.open_ratings()
@@ -112,7 +117,7 @@ def draw() -> None:
             elif name == "opened":
                 state.put(Key.COMPARED, value["pane"])
             else:
-                beside.follow(workspace, others, name, value)
+                beside.follow(others, name, value)
 
     unverified = not all(hit.case.orientation_verified for hit in ranking.hits)
     answer = make_answer(ranking, findings, method != NO_MAP, mapped, unverified)

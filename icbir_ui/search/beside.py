@@ -114,7 +114,7 @@ def make_beside(others: Sequence[OtherFilm]) -> list[Pane]:
     ]  # fmt: skip
 
 
-def follow(workspace: Workspace, others: Sequence[OtherFilm], name: str, value: dict[str, Any]) -> None:
+def follow(others: Sequence[OtherFilm], name: str, value: dict[str, Any]) -> None:
     """What she does in the strip: show a film large beside hers, or search with it."""
     if name == "beside":
         state.put(Key.BESIDE, value["pane"] or None)
@@ -123,13 +123,13 @@ def follow(workspace: Workspace, others: Sequence[OtherFilm], name: str, value: 
         if other.film is not None:
             films.choose(other.film)
         elif other.case is not None:
-            films.open_named(workspace, other.case.case_id)
+            films.ask_for(other.case.case_id)
 
 
-def show_alone(workspace: Workspace, film: Film, others: Sequence[OtherFilm], place: Any, plain: bool = False) -> None:
+def show_alone(film: Film, others: Sequence[OtherFilm], place: Any, plain: bool = False) -> None:
     """The film with its facts and warnings, before there is a ranking. plain : the warnings stand elsewhere."""
     pane = replace(query_pane(film), note=None) if plain else query_pane(film)
     options = ViewerOptions(memory=Key.SEARCH_VIEWER.value, room=True, subject=film.key, strip=make_strip(others))
-    react = partial(follow, workspace, others)
+    react = partial(follow, others)
     with place:
         viewer.show_viewer([pane, *make_beside(others)], options, Key.FILM_VIEWER.value, react)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ from icbir_core.errors import RadiographError
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
 from icbir_ui.choices import show_choice
-from icbir_ui.errors import escape_markdown, shielded
+from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.search.asking import show_loading
 from icbir_ui.search.kept import describe_keeping, offer_kept, show_keeping
 from icbir_ui.shared import SearchService
@@ -136,9 +135,21 @@ def _open(workspace: Workspace, name: str) -> None:
         films.open_named(workspace, name)
 
 
-def _open_choice(workspace: Workspace) -> None:
+def open_asked(workspace: Workspace, name: str) -> None:
+    """Read the film that was asked for where nothing of the former one is left on the page, and draw the page anew."""
+    state.put(Key.ASKED_FILM, None)
+    with st.spinner("Reading …"):
+        try:
+            if films.open_named(workspace, name) is None:
+                state.put(Key.WORD, f"This catalogue has no case '{name}'; look its name up on the page Catalogue.")
+        except Exception as error:
+            state.put(Key.WORD, explain(error))
+    st.rerun()
+
+
+def _ask_for_choice() -> None:
     """The same film can be chosen again afterwards."""
-    _open(workspace, state.get(Key.OTHER_DEMONSTRATION))
+    films.ask_for(state.get(Key.OTHER_DEMONSTRATION))
     state.put(Key.OTHER_DEMONSTRATION, None)
 
 
@@ -176,11 +187,8 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
     if titles:
         show_choice(
             st.selectbox, "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
-            key=Key.OTHER_DEMONSTRATION, on_choice=partial(_open_choice, workspace),
+            key=Key.OTHER_DEMONSTRATION, on_choice=_ask_for_choice,
         )  # fmt: skip
     case_id = st.text_input("Catalogue case", placeholder="Name of a case")
-    if case_id and st.button("Search with this case"):
-        if films.open_named(workspace, case_id.strip()):
-            st.rerun()
-        named = escape_markdown(case_id)
-        st.warning(f"This catalogue has no case '{named}'; look its name up on the page Catalogue.")
+    if case_id:
+        st.button("Search with this case", on_click=films.ask_for, args=(case_id.strip(),))

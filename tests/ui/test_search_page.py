@@ -69,10 +69,18 @@ def list_places(node, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], str]:
     return {place: kind for at, child in children for place, kind in list_places(child, (*path, at)).items()}
 
 
-def test_nothing_of_the_former_film_stays_while_another_is_read(searched, monkeypatch):
+@pytest.mark.parametrize("way", ["upload", "demonstration film", "catalogue case"])
+def test_nothing_of_the_former_film_stays_while_another_is_read(searched, monkeypatch, way):
     shown = list_places(searched.app.main)
-    monkeypatch.setattr(films, "take_uploads", lambda *given: st.stop())  # as far as the page comes before it reads
-    searched.app.file_uploader[0].set_value(("IM1", encode_lossless(fakes.make_radiograph(3)), "image/png"))
+    for reading in ("take_uploads", "open_named"):  # as far as the page comes before it reads
+        monkeypatch.setattr(films, reading, lambda *given: st.stop())
+    if way == "upload":
+        searched.app.file_uploader[0].set_value(("IM1", encode_lossless(fakes.make_radiograph(3)), "image/png"))
+    elif way == "demonstration film":
+        next(one for one in searched.app.selectbox if one.label == "Demonstration film").select("effusion_1")
+    else:
+        searched.app.text_input[0].set_value("case_003").run()
+        next(one for one in searched.app.button if one.label == "Search with this case").click()
     searched.app.run()
     reading = list_places(searched.app.main)
     menu = next(place[:2] for place, kind in shown.items() if kind == "file_uploader")
@@ -263,6 +271,9 @@ def test_demonstration_films_that_are_numbers_have_plain_names_and_keep_their_ke
     next(one for one in page.app.text_input if one.label == "Catalogue case").set_value("case_000")
     page.run().press("Search with this case")
     assert page.data["panes"][0]["title"] == "Query · case_000", "an earlier choice does not come back"
+    next(one for one in page.app.text_input if one.label == "Catalogue case").set_value("none")
+    page.run().press("Search with this case")
+    assert "has no case 'none'" in page.text() and page.data["panes"][0]["title"] == "Query · case_000"
 
 
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):
