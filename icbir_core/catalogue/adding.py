@@ -1,4 +1,4 @@
-"""One film of a reader into the catalogue, with what is proven of it."""
+"""One film of a reader into the catalogue, with what is proven of it, if anything is."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SOURCE = "added by a reader"
 
 @dataclass(frozen=True)
 class ProvenFilm:
-    """What is known of a film beside its pixels. findings : name → state; diagnosis : proven, in words, "" without; it
-    is kept as it is written, so it must name nobody. view : as of a `Radiograph`."""
+    """What is known of a film beside its pixels. findings : name → state, those left out are unknown; diagnosis :
+    proven, in words, "" without; it is kept as it is written, so it must name nobody. view : as of a `Radiograph`."""
 
     findings: Mapping[str, FindingState]
     diagnosis: str
@@ -31,12 +31,10 @@ class ProvenFilm:
 def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
     """Store the film of a query and add it to the catalogue; the name of its case, which says nothing of the patient.
 
-    Raises `CatalogueError` for a film that the catalogue has already, of which nothing is stated, or whose header says
-    that text is burned into it, as every layout that names nobody refuses it; `WorkspaceError`
-    where it cannot be stored or an ingest is running.
+    Raises `CatalogueError` for a film that the catalogue has already, or whose header says that text is burned into
+    it, as every layout that names nobody refuses it; `WorkspaceError` where it cannot be stored or an ingest is
+    running.
     """
-    if not proven.diagnosis.strip() and not any(state.known for state in proven.findings.values()):
-        raise CatalogueError("Say what is proven of the film: a finding or a diagnosis.")
     if "burned_in" in query.radiograph.facts:
         raise CatalogueError("The header says that text is burned into the picture; remove it first.")
     radiograph = replace(query.radiograph, view=proven.view)

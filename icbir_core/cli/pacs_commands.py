@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -43,18 +44,17 @@ def export_dicom(
     as_json: JsonOption = False,
 ) -> None:
     """Search with a DICOM film and write the result as Secondary Capture, Structured Report and presentation state."""
-    from icbir_core.catalogue import read_case_radiograph, read_query
+    from icbir_core.catalogue import read_query
     from icbir_core.errors import PacsError
     from icbir_core.files import write_bytes_atomically
     from icbir_core.findings import require_canonical_name
-    from icbir_core.pacs.composing import compose_result, draw_maps
+    from icbir_core.pacs.composing import compose_result, draw_maps, read_unnamed_case
     from icbir_core.pacs.destination import open_outbox, read_destination
     from icbir_core.pacs.result_objects import make_result_objects
     from icbir_core.pacs.source_header import read_source_header
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.saliency.methods import FIRST_MAP
     from icbir_core.settings import SearchSettings
-    from icbir_core.types import Case, Radiograph
 
     if out is None and not queue:
         raise typer.BadParameter("Say where the objects go: --out FOLDER, or --queue.")
@@ -69,14 +69,12 @@ def export_dicom(
     ranking = retriever.search(query, settings)
     maps = draw_maps(retriever, query, ranking, saliency or FIRST_MAP)
 
-    def read_case(case: Case) -> Radiograph:
-        if not cases:
-            raise PacsError("The films of cases are not wanted.")
-        return read_case_radiograph(retriever.workspace, case)
-
+    read_case = partial(read_unnamed_case, retriever.workspace) if cases else None
     made = make_result_objects(compose_result(source, query.radiograph, ranking, maps, read_case))
     for sentence in made.left_out:
         say(f"Left out: {sentence}")
+    for sentence in made.warnings:
+        say(sentence)
     written = []
     if out is not None:
         for one in made.objects:

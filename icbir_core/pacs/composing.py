@@ -12,13 +12,15 @@ import numpy as np
 from icbir_core import __version__
 from icbir_core.annotation.drawing import Marks
 from icbir_core.annotation.turning import Turn
-from icbir_core.errors import IcbirError
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.errors import CatalogueError, IcbirError
 from icbir_core.pacs.drawn import convert_marks
 from icbir_core.pacs.result import SearchResult, ShownFilm, describe_cases, list_versions
 from icbir_core.pacs.source_header import SourceHeader
 from icbir_core.radiograph.marks import list_sides
 from icbir_core.radiograph.network_input import Box
 from icbir_core.radiograph.overlay import OverlayStyle, shared_scale
+from icbir_core.radiograph.quality import BURNED_IN
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, name_strength, smooth_for_display
 from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.types import Case, Query, Radiograph, Ranking, SaliencyMap
@@ -65,23 +67,28 @@ def compose_result(
     radiograph: Radiograph,
     ranking: Ranking,
     maps: DrawnMaps,
-    read_case: Callable[[Case], Radiograph],
+    read_case: Callable[[Case], Radiograph] | None,
     asked: Asked | None = None,
     window: Callable[[str, np.ndarray], np.ndarray] = lambda name, pixels: pixels,
 ) -> SearchResult:
-    """The result of a search. read_case : gives the film of a case; one that cannot be read is left out of the page
-    and stays in the report. window : the pixels of "query" or of a case_id as the reader saw them.
+    """The result of a search. read_case : gives the film of a case (None: no films of cases); one that cannot be read
+    is left out of the page, which is told, and stays in the report. window : the pixels of "query" or of a case_id as
+    the reader saw them.
 
     Raises `DicomExportError` where the film is not the one that the header describes.
     """
     asked = asked or Asked()
     measurements, notes = convert_marks(asked.marks) if asked.marks else ((), ())
-    cases = []
+    cases: list[ShownFilm] = []
+    missing: dict[str, list[str]] = {}
     for hit, lines in zip(ranking.hits, describe_cases(ranking), strict=True):
         name = hit.case.case_id
+        if read_case is None:
+            break
         try:
             film = read_case(hit.case)
-        except IcbirError:
+        except IcbirError as error:
+            missing.setdefault(str(error), []).append(str(hit.rank))
             continue
         shown = window(name, film.pixels)
         cases.append(ShownFilm(f"{hit.rank} · {name}", shown, maps.cases.get(name), lines, list_sides(film)))
@@ -104,7 +111,17 @@ def compose_result(
         marks=asked.marks,
         turn=asked.turn,
         made=asked.made,
+        told=tuple(f"Not on the page: case {', '.join(ranks)}. {reason}" for reason, ranks in missing.items()),
     )
+
+
+def read_unnamed_case(workspace: Workspace, case: Case) -> Radiograph:
+    """The film of a case for an object of another patient. Raises `CatalogueError` where its header said that text is
+    burned into it; `IcbirError` where it cannot be read."""
+    held = workspace.catalogue.find_identifiers([case.case_id]).get(case.case_id)
+    if held is not None and BURNED_IN in (held.doubt or ""):
+        raise CatalogueError("Text is burned into its film, and may name its patient.")
+    return read_case_radiograph(workspace, case)
 
 
 def draw_maps(mapper: Mapper, query: Query, ranking: Ranking, method: str) -> DrawnMaps:

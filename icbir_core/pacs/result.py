@@ -94,6 +94,7 @@ class SearchResult:
     versions : name and version of all that computed it. region : what of the film was searched with. made : when; the
     same result made at the same time gives the same objects, byte for byte. marks : measurements and notes as they
     are drawn in the pixels of the page. turn : how the query stood on the screen; its pixels here are not turned.
+    told : sentences for whoever sends it.
     """
 
     source: SourceHeader
@@ -112,6 +113,7 @@ class SearchResult:
     marks: Marks | None = None
     turn: Turn = Turn()
     made: datetime = field(default_factory=lambda: datetime.now(UTC))
+    told: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows, columns = self.query.pixels.shape

@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from icbir_core.errors import DicomExportError, RadiographError
-from icbir_core.radiograph.dicom_header import get_items, get_numbers, get_text, get_texts
+from icbir_core.radiograph.dicom_header import get_items, get_numbers, get_text, get_texts, may_show_text
 from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 
@@ -64,6 +64,11 @@ class SourceHeader:
     def is_enhanced(self) -> bool:
         """Whether the object holds its facts in functional groups."""
         return "Enhanced" in self.dataset.SOPClassUID.name or "Multi-frame" in self.dataset.SOPClassUID.name
+
+    @property
+    def may_show_text(self) -> bool:
+        """Whether text is burned into the film, or may be."""
+        return may_show_text(self.dataset)
 
     def copy_identity(self, target: Dataset) -> None:
         """Set patient and study of another object as they are here."""

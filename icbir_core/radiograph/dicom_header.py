@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from icbir_core.radiograph.ages import compute_age, parse_age, parse_sex
 from icbir_core.radiograph.facts import VERIFIED, name_modality
@@ -68,6 +69,8 @@ def describe_header(dataset: Dataset) -> tuple[dict[str, Any], dict[str, str]]:
         facts["modality"] = name_modality(modality)
     if is_burned_in(dataset):
         facts["burned_in"] = "burned into the picture, as the header says"
+    elif may_show_text(dataset):
+        facts["capture"] = "perhaps burned into the picture, which is a Secondary Capture"
     if get_text(dataset, "LossyImageCompression") == "01":
         ratio = get_text(dataset, "LossyImageCompressionRatio")
         facts["lossy"] = "compressed with loss" + (f", about {ratio} : 1" if re.fullmatch(r"[0-9.]+", ratio) else "")
@@ -131,6 +134,13 @@ def get_items(dataset: Dataset, keyword: str) -> list[Dataset]:
 def is_burned_in(dataset: Dataset) -> bool:
     """Whether the header says that text is burned into the picture. That it does not say so proves nothing."""
     return get_text(dataset, "BurnedInAnnotation").upper() in ("YES", "Y", "TRUE")
+
+
+def may_show_text(dataset: Dataset) -> bool:
+    """Whether text is burned into the picture, or may be: it is a Secondary Capture (PS3.3 A.8: a picture of a screen
+    or of paper, or one that a program made) whose header does not deny it."""
+    captured = get_text(dataset, "SOPClassUID").startswith(SecondaryCaptureImageStorage)
+    return is_burned_in(dataset) or (captured and get_text(dataset, "BurnedInAnnotation").upper() != "NO")
 
 
 def read_sex(dataset: Dataset) -> str:

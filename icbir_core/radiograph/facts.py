@@ -25,6 +25,7 @@ _FACT_LABELS = {
     "modality": "Modality",
     "body_part": "Body part",
     "burned_in": "Text",
+    "capture": "Text",
 }
 
 

@@ -40,6 +40,8 @@ UNUSUAL = 1.5
 LONGEST_ASPECT = 2.0
 COARSEST = 128
 
+BURNED_IN = "burned into the picture"
+"""Stands in the sentence of the kind "burned_in"."""
 _TURNS = {1: "90° counter-clockwise", 2: "180°", 3: "90° clockwise"}
 _CHEST_PARTS = ("CHEST", "THORAX", "LUNG", "RIB")
 
@@ -164,7 +166,7 @@ def _judge_identity(radiograph: Radiograph) -> list[QualityWarning]:
         text = f"The header says that this is not a radiograph (modality {modality}): choose a chest film."
         found.append(QualityWarning("modality", text, 1.0))
     if "burned_in" in radiograph.facts:
-        text = "The header says that text is burned into the picture: it may name the patient."
+        text = f"The header says that text is {BURNED_IN}: it may name the patient."
         found.append(QualityWarning("burned_in", text, 1.0))
     return found
 

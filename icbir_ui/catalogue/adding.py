@@ -58,6 +58,9 @@ def show_own_film(service: SearchService, workspace: Workspace, film: films.Film
     """A form for the film that the reader has open, with what is proven of it."""
     with st.form("add_own"):
         st.markdown("**Add the film that you have open**, so that later readers find it")
+        st.caption("What you leave empty stays unknown.")
+        if "capture" in film.radiograph.facts:
+            st.warning("A Secondary Capture: look whether text in the picture names the patient before you add it.")
         left, middle, right = st.columns([2, 2, 1])
         known = list(dict.fromkeys([*workspace.catalogue.findings, *KNOWN_FINDINGS]))
         present = left.multiselect("Proven present", known, placeholder="Findings", key=Key.OWN_PRESENT.value)

@@ -18,12 +18,12 @@ from icbir_core.annotation.drawing import Marks
 from icbir_core.annotation.records import FilmAnnotations
 from icbir_core.annotation.turning import Turn
 from icbir_core.audit import Action, Subject
-from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue import Workspace
 from icbir_core.errors import IcbirError
-from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result
+from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result, read_unnamed_case
 from icbir_core.pacs.destination import read_destination
 from icbir_core.pacs.outbox import SendState
-from icbir_core.pacs.result_objects import ResultObjects, make_result_objects, pack_objects
+from icbir_core.pacs.result_objects import BURNED_IN, ResultObjects, make_result_objects, pack_objects
 from icbir_core.radiograph.overlay import OverlayStyle
 from icbir_core.types import Ranking
 from icbir_ui import access, state
@@ -55,6 +55,8 @@ def show_dicom(
     if film.source is None:
         st.caption(escape_markdown(film.no_source or NO_HEADER))
         return
+    if film.source.may_show_text:
+        st.warning(escape_markdown(BURNED_IN))
     region, drawn = get_trail().region, get_annotations(film.key)
     made = _remember_moment(film, ranking, maps, view, filters, (region, drawn))
     asked = Asked(filters, region.box if region else None, made=made)
@@ -91,7 +93,7 @@ def _put(sender: Sender, make: Any, made: datetime, about: list[Subject]) -> str
     except Exception as error:
         st.warning(escape_markdown(explain(error)))
         return None
-    for sentence in objects.left_out:
+    for sentence in (*objects.left_out, *objects.warnings):
         st.caption(escape_markdown(sentence))
     state.put(Key.PARCELS, {**(state.get(Key.PARCELS) or {}), made: parcel})
     sender.wake()
@@ -140,7 +142,7 @@ def _make(
         return apply_window(pixels, panes.get("query" if name == QUERY else name), invert)
 
     assert film.source is not None
-    read = partial(read_case_radiograph, workspace)
+    read = partial(read_unnamed_case, workspace)
     marks = Marks.of(on_film.items, film.radiograph) if on_film.items else None
     asked = replace(asked, marks=marks, turn=Turn.from_view(panes.get("query")))
     return make_result_objects(compose_result(film.source, film.radiograph, ranking, drawn, read, asked, window))

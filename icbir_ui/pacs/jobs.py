@@ -23,6 +23,8 @@ from icbir_ui.films import Film, make_film
 
 NO_ARCHIVE = "No archive (PACS) is set up here; the operator names one with ICBIR_DICOMWEB."
 
+QUICK = 0.6
+
 
 def has_archive() -> bool:
     """Whether this server knows an archive."""
@@ -40,7 +42,8 @@ def open_archive() -> Archive:
 @dataclass
 class Job:
     """A question under way or answered. done, total : bytes of the film that comes, or studies found; word : what is
-    being done; error : why it ended early, "" where it did not.
+    being done; error : why it ended early, "" where it did not. came : set as soon as there is something
+    to show, at the latest at its end.
     """
 
     done: int = 0
@@ -49,6 +52,7 @@ class Job:
     error: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
     finished: threading.Event = field(default_factory=threading.Event)
+    came: threading.Event = field(default_factory=threading.Event)
 
     @property
     def running(self) -> bool:
@@ -65,7 +69,8 @@ class Job:
         self.finished.set()
 
     def start(self, work: Callable[[Archive], None]) -> None:
-        """Run `work` in the background with a line of its own to the archive."""
+        """Run `work` in the background with a line of its own to the archive; returns once there is something to show,
+        so that a quick archive costs no bar and no second run of the page, but after `QUICK` seconds at the latest."""
 
         def run() -> None:
             archive = None
@@ -80,8 +85,10 @@ class Job:
                 if archive is not None:
                     archive.close()
                 self.finished.set()
+                self.came.set()
 
         threading.Thread(target=run, name="icbir-pacs", daemon=True).start()
+        self.came.wait(QUICK)
 
 
 @dataclass
@@ -128,6 +135,7 @@ def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
                 film = _hold(one, group)
                 recorder.record(Action.SAW, access.name_film(film), *about, part=make_word(one.part))
                 job.films.append(film)
+                job.came.set()
             except IcbirError as error:
                 job.left_out.append(str(error))
             job.word, job.done, job.total = "Fetching the lateral and earlier films …", 0, 0

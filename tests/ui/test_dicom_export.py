@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from icbir_core.audit import open_audit
 from icbir_core.errors import PacsUnreachable
@@ -65,8 +66,10 @@ def test_nothing_of_it_is_there_until_the_operator_says_so(search_with):
 
 
 def test_a_download_alone_offers_no_sending(search_with):
-    labels = list_labels(search_with("download", make_film()))
+    page = search_with("download", make_film(SOPClassUID=SecondaryCaptureImageStorage))
+    labels = list_labels(page)
     assert "DICOM objects (ZIP)" in labels and "Send to PACS" not in labels
+    assert "Text may be burned into your film" in page.text()
 
 
 def test_a_film_without_a_patient_says_why(search_with, make_page):

@@ -115,9 +115,6 @@ def test_an_open_film_is_added_with_its_proven_diagnosis(workspace, open_page, m
     for key in ("films", "current_film"):
         page.app.session_state[key] = search.app.session_state[key]
     page.run()
-    page.press("Add this film")
-    growth = ingest_job.get_growth(workspace)
-    assert growth.finished.wait(60) and "Say what is proven" in page.run().text()
     page.app.multiselect(key="own_film_present").set_value(["Mass"])
     page.app.multiselect(key="own_film_absent").set_value(["Effusion"])
     page.app.text_area[0].set_value("Hamartoma, resected.")

@@ -41,6 +41,15 @@ def test_a_film_of_the_archive_goes_in_without_name_number_and_uid(tmp_path, fil
     assert workspace.catalogue.find_of_patients(["0" * 16]) == []
 
 
+def test_a_film_of_which_nothing_is_proven_goes_in_with_every_finding_unknown(tmp_path, film):
+    workspace = Workspace.create(tmp_path / "workspace")
+    query = read_query(workspace, "film from the PACS", film.data)
+    unknown = ProvenFilm({"Mass": FindingState.UNKNOWN}, " ", "PA")
+    case = workspace.catalogue.get(add_film(workspace, query, unknown))
+    assert case.findings == {} and case.present == () and case.diagnosis is None
+    assert all(check.passed for check in verify_workspace(workspace))
+
+
 def test_a_film_with_text_burned_in_is_refused_and_leaves_nothing(tmp_path, film):
     dataset = pydicom.dcmread(io.BytesIO(film.data))
     dataset.BurnedInAnnotation = "YES"

@@ -8,16 +8,18 @@ import json
 import pydicom
 import pytest
 
-from icbir_core.catalogue import read_case_radiograph, read_query
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph, read_query
 from icbir_core.cli import main
+from icbir_core.errors import CatalogueError
 from icbir_core.pacs import destination
-from icbir_core.pacs.composing import compose_result, draw_maps
+from icbir_core.pacs.composing import compose_result, draw_maps, read_unnamed_case
 from icbir_core.pacs.outbox import Outbox
 from icbir_core.pacs.result_objects import make_result_objects
 from icbir_core.pacs.source_header import read_source_header
 from icbir_core.retrieval import retriever
 from icbir_core.settings import SearchSettings
 from tests.helpers import fakes
+from tests.helpers.made_data_sets import write_dicom
 from tests.helpers.search_results import make_film
 from tests.unit.pacs.test_outbox import FakeCarrier
 
@@ -80,8 +82,23 @@ def test_cases_can_be_left_off_the_page_and_unreadable_ones_are(drawn, film):
 
     result = compose_result(source, query.radiograph, ranking, maps, read_some)
     assert [case.title[0] for case in result.cases] == ["1", "3", "4"]
+    assert result.told == ("Not on the page: case 2. gone",)
+    without = compose_result(source, query.radiograph, ranking, maps, None)
+    assert without.cases == () and without.told == ()
     report = make_result_objects(result).objects[1].data
     assert ranking.hits[1].case.case_id.encode() in report
+
+
+def test_a_case_with_text_in_its_film_is_not_shown_to_another_patient(tmp_path):
+    films = tmp_path / "films"
+    write_dicom(films / "named.dcm", seed=1, BurnedInAnnotation="YES")
+    write_dicom(films / "plain.dcm", seed=2)
+    workspace = Workspace.create(tmp_path / "workspace")
+    ingest(workspace, IngestOptions("folder", films))
+    named, plain = (workspace.catalogue.get(name) for name in ("named", "plain"))
+    with pytest.raises(CatalogueError, match="burned into its film"):
+        read_unnamed_case(workspace, named)
+    assert read_unnamed_case(workspace, plain).pixel_sha256 == plain.pixel_sha256
 
 
 def test_a_film_without_a_header_is_refused_before_anything_is_loaded(drawn, film, tmp_path, capsys):

@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
 from icbir_core.annotation.drawing import COLOUR, Marks
 from icbir_core.annotation.records import Annotation
@@ -24,8 +25,9 @@ from icbir_core.pacs.capture_page import draw_pictures
 from icbir_core.pacs.drawn import convert_marks
 from icbir_core.pacs.presentation_state import make_presentation_state
 from icbir_core.pacs.result import RESEARCH, Note, find_map_regions
-from icbir_core.pacs.result_objects import make_result_objects, pack_objects
+from icbir_core.pacs.result_objects import BURNED_IN, make_result_objects, pack_objects
 from icbir_core.pacs.source_header import read_source_header
+from icbir_core.radiograph import read_radiograph
 from tests.helpers.search_results import MADE, make_film, make_map, make_ranking, make_result
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
@@ -310,9 +312,28 @@ def test_a_film_in_colour_has_no_presentation_state_and_the_zip_says_so():
     made = make_result_objects(make_result(film))
     assert [one.kind for one in made.objects] == ["capture", "report"]
     with zipfile.ZipFile(io.BytesIO(pack_objects(made))) as archive:
-        assert sorted(archive.namelist()) == sorted([*(one.name for one in made.objects), "LEFT_OUT.txt"])
-        assert "colour" in archive.read("LEFT_OUT.txt").decode()
+        assert sorted(archive.namelist()) == sorted([*(one.name for one in made.objects), "READ_ME.txt"])
+        assert "colour" in archive.read("READ_ME.txt").decode()
         assert archive.read(made.objects[0].name) == made.objects[0].data
+
+
+@pytest.mark.parametrize(
+    ("elements", "warned"),
+    [
+        ({"BurnedInAnnotation": "YES"}, True),
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, True),
+        ({"SOPClassUID": MultiFrameGrayscaleByteSecondaryCaptureImageStorage, "BurnedInAnnotation": ""}, True),
+        ({"SOPClassUID": SecondaryCaptureImageStorage, "BurnedInAnnotation": "NO"}, False),
+        ({}, False),
+    ],
+)
+def test_text_that_may_be_burned_in_is_warned_of_before_the_capture_leaves(elements, warned):
+    film = make_film(**elements)
+    made = make_result_objects(make_result(film))
+    assert made.warnings == ((BURNED_IN,) if warned else ())
+    assert (not {"burned_in", "capture"}.isdisjoint(read_radiograph(film).facts)) is warned
+    with zipfile.ZipFile(io.BytesIO(pack_objects(made))) as archive:
+        assert ("READ_ME.txt" in archive.namelist()) is warned
 
 
 def test_a_name_is_in_no_warning_and_no_log():
