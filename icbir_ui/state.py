@@ -37,6 +37,7 @@ class Key(StrEnum):
     COMPARED = "compared_case"
     COMPARED_PLACE = "compared_place"
     COMPARE_MAP = "compare_map"
+    CASE_FILM = "film_of_case"
     TAKEN = "taken_uploads"
     TARGET = "target"
     METHOD = "method"

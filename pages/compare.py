@@ -12,7 +12,7 @@ from icbir_core.retrieval.methods import REGION, find_method
 from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.types import Ranking
 from icbir_ui import access, films, shared, state
-from icbir_ui.catalogue.outside import show_outside
+from icbir_ui.catalogue.outside import choose_other_film, show_beside, show_outside
 from icbir_ui.catalogue.saving import offer_saving
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
@@ -91,7 +91,10 @@ def draw() -> None:
         st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION.name else "what is seen of one finding"))
     columns[2].button("◀ Previous", on_click=_step, args=(-1, len(ids)), width="stretch", help="Left arrow")
     columns[3].button("Next ▶", on_click=_step, args=(1, len(ids)), width="stretch", help="Right arrow")
-    show_pair(service, workspace, film, ranking, place, shown, method)
+    if (other := choose_other_film(workspace, hit.case)) is not None:
+        show_beside(workspace, film, ranking, other)
+    else:
+        show_pair(service, workspace, film, ranking, place, shown, method)
     offer_saving(hit.case.case_id, "compare")
 
 

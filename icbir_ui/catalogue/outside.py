@@ -6,14 +6,17 @@ import streamlit as st
 
 from icbir_core.audit import Action
 from icbir_core.catalogue import Workspace
-from icbir_core.types import Ranking
+from icbir_core.types import Case, Ranking
 from icbir_ui import access, state
 from icbir_ui.catalogue.selected import make_case_pane
+from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
+from icbir_ui.search.beside import order_by_age
 from icbir_ui.search.panes import query_pane
 from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import ViewerOptions, show_viewer
+from icbir_ui.words import describe_brief
 
 NOT_RANKED = "This case is not among the cases of your search, so it has no rank and no distance here."
 
@@ -28,10 +31,34 @@ def show_outside(workspace: Workspace, film: Film, ranking: Ranking | None) -> b
         state.put(Key.OUTSIDE, None)
         return False
     case = workspace.catalogue.get(name)
-    access.record_once(Action.SAW, access.name_film(film), *access.name_cases([case]))
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.markdown(f"**{escape_markdown(case.case_id)}** · {NOT_RANKED}")
     right.button("To the cases of the search", on_click=state.put, args=(Key.OUTSIDE, None), width="stretch")
+    show_beside(workspace, film, ranking, case)
+    return True
+
+
+def choose_other_film(workspace: Workspace, case: Case) -> Case | None:
+    """The film that the reader chose among the others of a case's patient (a lateral, an earlier one), by age; None
+    for the case's own, and where the catalogue has no other."""
+    found = workspace.catalogue.find_of_patients(case.patients) if case.patients else []
+    others = {one.case_id: one for one in sorted(found, key=order_by_age) if one.case_id != case.case_id}
+    if not others:
+        return None
+    named = {case.case_id: "This case"} | {
+        name: describe_brief(one.view, one.age, "") or "unknown view" for name, one in others.items()
+    }
+    if state.get(Key.CASE_FILM) not in named:
+        state.put(Key.CASE_FILM, case.case_id)
+    chosen = show_choice(
+        st.segmented_control, "Films of this patient", list(named), key=Key.CASE_FILM,
+        format_func=lambda name: named[name], required=True,
+    )  # fmt: skip
+    return others.get(chosen)
+
+
+def show_beside(workspace: Workspace, film: Film, ranking: Ranking | None, case: Case) -> None:
+    """The reader's film and a case that her search did not rank, in full size."""
+    access.record_once(Action.SAW, access.name_film(film), *access.name_cases([case]))
     panes = [query_pane(film, ranking).alone(), make_case_pane(workspace, case, case.case_id, "1")]
     show_viewer(panes, ViewerOptions(notice=f"ICBIR. {NOTICE}", full=True, columns=2), Key.OUTSIDE_VIEWER.value)
-    return True

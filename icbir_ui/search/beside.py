@@ -49,11 +49,11 @@ def list_others(workspace: Workspace, film: Film) -> list[OtherFilm]:
     shown = {film.key, *(one.key for one in held)}
     patient = film.query.patient
     cases = workspace.catalogue.find_of_patients([patient]) if patient else []
-    cases = sorted((one for one in cases if one.pixel_sha256 not in shown), key=_order_case)
+    cases = sorted((one for one in cases if one.pixel_sha256 not in shown), key=order_by_age)
     return [*(_from_session(film, one) for one in held), *(_from_catalogue(workspace, one) for one in cases)][:MOST]
 
 
-def _order_case(case: Case) -> tuple[int, str]:
+def order_by_age(case: Case) -> tuple[int, str]:
     """By age, which is all that the catalogue keeps of when a film was taken, then by name."""
     return (case.age if case.age is not None else 1000, case.case_id)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from icbir_core.access import Person, Role
+from icbir_core.audit import Subject, open_audit
 from icbir_core.catalogue import read_case_radiograph, thumbnails
 from icbir_core.catalogue.adding import ProvenFilm
 from icbir_core.catalogue.listing import ListFilter
@@ -20,6 +21,7 @@ from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import access
 from icbir_ui.catalogue import browsing, ingest_job
 from icbir_ui.catalogue.rows import split_excerpt
+from icbir_ui.words import describe_brief
 from tests.helpers import fakes
 
 REPORT = "Small effusion <b>on the left</b>."
@@ -102,6 +104,31 @@ def test_compare_is_offered_once_there_is_a_film_and_shows_a_case_without_a_rank
     compare.app.session_state["case_outside"] = search.case_ids[2]
     compare.run()
     assert compare.data["panes"][1]["key"] == search.case_ids[2] and "Case 3 of" in compare.text()
+
+
+def test_compare_offers_the_other_films_of_a_cases_patient(open_page, workspace):
+    search = open_page("search", film="effusion_1")
+    compare = open_page("compare")
+    for key in ("films", "current_film", "ranking"):
+        compare.app.session_state[key] = search.app.session_state[key]
+    compare.run()
+    first = workspace.catalogue.get(search.case_ids[0])
+    (other,) = (one for one in workspace.catalogue.cases() if one.patient == first.patient and one != first)
+    assert [pane["key"] for pane in compare.data["panes"]] == ["query", first.case_id]
+    (choice,) = (one for one in compare.app.segmented_control if one.label == "Films of this patient")
+    assert list(choice.options) == ["This case", describe_brief(other.view, other.age, "")]
+    compare.app.session_state["film_of_case"] = other.case_id
+    compare.run()
+    assert [pane["key"] for pane in compare.data["panes"]] == ["query", other.case_id]
+    log = open_audit(workspace)
+    assert any(log.name(Subject("case", other.case_id)) in entry.subjects for entry in log.entries())
+    compare.press("Next ▶")
+    assert compare.data["panes"][1]["key"] == search.case_ids[1], "the next case shows its own film"
+    workspace.catalogue.remove(other.case_id)
+    alone = open_page("compare")
+    for key in ("films", "current_film", "ranking"):
+        alone.app.session_state[key] = search.app.session_state[key]
+    assert not [one for one in alone.run().app.segmented_control if one.label == "Films of this patient"]
 
 
 def test_an_open_film_is_added_with_its_proven_diagnosis(workspace, open_page, monkeypatch):
