@@ -151,6 +151,46 @@ def write_card(path: Path) -> None:
     path.with_suffix(".md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
+PREDICTION = """The mean of the logits of {count} networks, each of which sees the film by itself, calibrated. **This is
+what the program shows, prints and exports wherever the starter models are used.** Heat maps explain the first network
+alone, and say so. A workspace with a classifier of its own predicts by that alone."""
+
+
+def write_prediction_card(path: Path) -> None:
+    """Writes the card of the networks that predict together, and its first line into the manifest."""
+    card = json.loads(path.read_text(encoding="utf-8"))
+    scored = "auroc" in card
+    ending = "" if scored else "_tune"
+    among, whole = card["auroc_among_findings" + ending], card["auroc" + ending]
+    poor = sorted(name for name, score in among.items() if score["value"] is not None and score["low"] <= 0.5)
+    told = ", ".join(f"{name} {among[name]['value']:.2f} ({whole[name]['value']:.2f} among all films)" for name in AIMS)
+    share = 100 * card["share_without_finding" + ending]
+    chance = f" Not shown to be better than chance there: {', '.join(poor)}." if poor else ""
+    card["warning"] = (
+        "Weak: both networks learnt from about two thousand real films. AUROC of their mean on real patients that they "
+        f"never saw, among films with any finding: {told}; {share:.0f} % of all carry none.{chance}"
+    )
+    write_json_atomically(path, card)
+    lines = ["# What the starter models predict", "", f"**{card['warning']}**", ""]
+    lines += PREDICTION.format(count=len(card["networks"])).splitlines()
+    lines += ["", *(f"- {name}: SHA-256 `{sha256}`" for name, sha256 in card["networks"].items()), ""]
+    lines += [
+        "## AUROC [95 % interval over patients]",
+        "",
+        "    python benchmarks/prediction.py --nih NIH --part test",
+        "",
+    ]
+    parts = (("test", ""), ("tune", "_tune")) if scored else (("tune", "_tune"),)
+    kinds = (("any finding", "auroc_among_findings"), ("all films", "auroc"))
+    header = [f"`{part}`, {kind}" for part, _ in parts for kind, _ in kinds]
+    lines += [f"| finding | {' | '.join(header)} | films with / without |", "|---|" + "---|" * (len(header) + 1)]
+    for name in sorted(card["findings"]):
+        cells = [format_score(card[key + end][name]) for _, end in parts for _, key in kinds]
+        lines.append(f"| {name} | {' | '.join(cells)} | {tell_counts(whole[name])} |")
+    lines += ["", *tabulate_calibration(card), *USE.splitlines()]
+    path.with_suffix(".md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     for weights in sorted(FOLDER.glob("*.npz")):
         write_card(weights)

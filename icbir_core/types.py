@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,10 +160,26 @@ class Case:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Calibrated probability per finding, each in [0, 1], with its operating point (threshold on that probability)."""
+    """Calibrated probability per finding, each in [0, 1], with its operating point (threshold on that probability).
+
+    networks : titles of those whose mean it is, the classifier first. at_chance : findings that they were not shown to
+    tell better than chance on films that none of them had seen.
+    """
 
     probabilities: Mapping[str, float]
     operating_points: Mapping[str, float] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
+    at_chance: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Which networks predict, for a reader; "" where it is not known."""
+        return describe_networks(self.networks)
+
+
+def describe_networks(networks: Sequence[str]) -> str:
+    """Titles of networks whose mean is taken as one phrase."""
+    return "".join(networks) if len(networks) < 2 else f"the mean of {' and '.join(networks)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +190,8 @@ class SaliencyMap:
     around it where the network saw the middle of the film only.
     method, finding, layer : what made it, for which output, from which layer ("" if the whole network).
     signed : whether negative values mean something in this method.
-    state : "ok", "flat" (constant) or "zero" (all zero).
+    state : "ok", "flat" (constant) or "zero" (all zero). network : title of the network that is explained, one of those
+    that predict; "" for a map of no single network.
     """
 
     values: np.ndarray
@@ -183,6 +200,7 @@ class SaliencyMap:
     signed: bool
     layer: str = ""
     state: str = "ok"
+    network: str = ""
 
 
 @dataclass(frozen=True)

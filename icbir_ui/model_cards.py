@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import ModelError
 from icbir_core.files import find_program_folder
+from icbir_core.model.prediction import read_card
 from icbir_core.retrieval.model_choice import find_encoders
 from icbir_core.retrieval.target_files import get_classifier_path, list_saliency_cards
 from icbir_ui.errors import escape_markdown
@@ -40,9 +42,22 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def find_cards(workspace: Workspace) -> list[Card]:
-    """The classifier's card, then those of the saliency classifiers, the starter's where the workspace has none; then
-    those of the encoders that a target was indexed with."""
-    return [*_find_classifiers(workspace), *_find_encoders(workspace)]
+    """What predicts, where several networks do it together; the classifier's card, then those of the saliency
+    classifiers, the starter's where the workspace has none; then those of the encoders that a target was indexed with.
+    """
+    classifiers = _find_classifiers(workspace)
+    return [*_find_prediction(classifiers), *classifiers, *_find_encoders(workspace)]
+
+
+def _find_prediction(classifiers: list[Card]) -> list[Card]:
+    """The card of the networks that predict together with the first of these; none where it predicts alone."""
+    if not classifiers or not classifiers[0].starter:
+        return []
+    try:
+        card = read_card(str(classifiers[0].manifest.get("sha256")))
+    except ModelError:  # the page of the search says so
+        return []
+    return [] if card is None else [Card(f"Prediction, {card.get('title', 'several networks')} (starter)", card, True)]
 
 
 def _find_encoders(workspace: Workspace) -> list[Card]:
@@ -72,22 +87,30 @@ def _find_classifiers(workspace: Workspace) -> list[Card]:
 
 
 def tabulate_performance(card: Card) -> list[dict[str, Any]]:
-    """One row a finding: area under the ROC curve with its interval on held-back films, operating point, error."""
+    """One row a finding: area under the ROC curve with its interval on held-back films, the harder number, among films
+    with any finding, first; operating point, calibration error."""
     rows = []
     for name in card.manifest.get("findings", ()):
-        score = (card.manifest.get("auroc") or {}).get(name) or {}
-        value, low, high = (score.get(part) for part in ("value", "low", "high"))
+        among, score = ((card.manifest.get(key) or {}).get(name) or {} for key in ("auroc_among_findings", "auroc"))
         rows.append(
             {
                 "Finding": name,
-                "AUROC": "unknown" if value is None else f"{value:.2f}",
-                "95 % interval": "unknown" if low is None or high is None else f"{low:.2f} – {high:.2f}",
+                "AUROC, films with any finding": _tell(among),
+                "AUROC, all films": _tell(score),
                 "Films with / without": f"{score.get('present', '?')} / {score.get('absent', '?')}",
                 "Operating point": _number((card.manifest.get("operating_points") or {}).get(name)),
                 "Calibration error": _number((card.manifest.get("calibration_error") or {}).get(name)),
             }
         )
     return rows
+
+
+def _tell(score: Mapping[str, Any]) -> str:
+    """ "0.82 [0.73 – 0.90]"."""
+    value, low, high = (score.get(part) for part in ("value", "low", "high"))
+    if value is None:
+        return "unknown"
+    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} [{low:.2f} – {high:.2f}]"
 
 
 def _number(value: float | None) -> str:
@@ -103,12 +126,17 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
     lines = [f"**{escape_markdown(card.weakness)}**"] if card.weakness else []
     films = card.manifest.get("films") or {}
     if card.starter:
-        lines.append("The starter model that comes with the program; it was not trained on this catalogue.")
+        who = escape_markdown(str(card.manifest.get("title", "the starter classifier")))
+        lines.append(f"Predicted by {who}, which came with the program and did not learn from this catalogue.")
     if films.get("trained") is not None:
         lines.append(f"Trained on {films['trained']:,} films, judged on {films.get('held_back', 0):,} held back.")
     for row in tabulate_performance(card):
         if row["Finding"] == target:
-            told = f"{target}: AUROC {row['AUROC']} ({row['95 % interval']}) on the films held back."
+            among, whole = row["AUROC, films with any finding"], row["AUROC, all films"]
+            told = f"{target}, on films held back: AUROC {among} among those with any finding, {whole} among all."
             lines.append(escape_markdown(told))
+            share = card.manifest.get("share_without_finding")
+            if share is not None:
+                lines.append(f"{100 * share:.0f} % of the films held back carry no finding, and are easier.")
     lines.append("A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding.")
     return lines

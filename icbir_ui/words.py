@@ -11,6 +11,7 @@ from icbir_core.settings import SearchFilter
 from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
 _SEXES = {"M": "male", "F": "female"}
+AT_CHANCE = "not shown to be better than chance on films that the networks never saw"
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
 SIMULATED = "These neighbours are simulated films."

@@ -27,13 +27,15 @@ The search follows Silva, Poellinger, Cardoso and Reyes (2020): a classifier is 
 heat maps are near (IG-CBIR). Beside it stand the classifier's own features, raw (CNN) and centred on the catalogue's
 average film, and the structural similarity of the films (SSIM).
 
-The search starts with the **centred features**: on films of other patients they found the same findings most often.
+The search starts with the **centred features**, of two networks side by side where an index has them: on films of
+other patients they found the same findings most often.
 They compare no heat maps; IG-CBIR was not shown to be better than raw features, nor than every control.
 """
 LIMITS = """
 - A near case is near **for the network**. It need not have the same cause, and a far one may.
 - A heat map shows what moved a number, not where a lesion is. It can be sharp and wrong.
 - Probabilities are calibrated on held-back films of the training data; on films of another hospital they may be off.
+  With the starter models they are the mean of two networks, and a heat map explains the first of them alone.
 - Labels of public data sets were mostly read from reports by a program; some are wrong. Unknown is not absent.
 - Only frontal films are searched. Lateral films, children, and films with large implants are outside what was tested.
 - A distance in plain words is compared with the nearest pairs of this catalogue; in another catalogue the same words
@@ -82,12 +84,13 @@ def show_cards() -> None:
             st.markdown(f":orange[{escape_markdown(card.weakness)}]")
         manifest = card.manifest
         films = manifest.get("films") or {}
-        facts = [manifest.get("network"), f"input {(manifest.get('input') or {}).get('size', '?')} pixels"]
+        size = (manifest.get("input") or {}).get("size")
+        facts = [manifest.get("network"), f"input {size} pixels" if size else None]
         facts += [
             f"{count:,} films {word.replace('_', ' ')}" for word, count in films.items() if isinstance(count, int)
         ]
         facts += [f"made {manifest['made'][:10]}"] if manifest.get("made") else []
-        facts.append(f"sha256 {str(manifest.get('sha256', 'unknown'))[:16]}…")
+        facts += [f"sha256 {str(manifest['sha256'])[:16]}…"] if manifest.get("sha256") else []
         st.caption(escape_markdown(" · ".join(str(fact) for fact in facts if fact)))
         if manifest.get("auroc"):
             st.dataframe(tabulate_performance(card), hide_index=True, height="content")

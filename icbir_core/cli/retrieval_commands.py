@@ -22,6 +22,7 @@ from icbir_core.cli.conventions import (
     split_names,
 )
 from icbir_core.retrieval.methods import ENGINES, SEARCH_METHODS
+from icbir_core.types import Prediction
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -190,21 +191,24 @@ def describe_ranking(ranking: Ranking, timings_ms: dict[str, float]) -> dict[str
             "findings": list(hit.case.present),
             "unknown_findings": [n for n, state in findings if not state.known],
         }
-    probabilities = ranking.prediction.probabilities if ranking.prediction else {}
-    prediction = {name: round(value, 6) for name, value in probabilities.items()}
+    told = ranking.prediction or Prediction({})
+    prediction = {name: round(value, 6) for name, value in told.probabilities.items()}
+    by = {"predicted_by": list(told.networks), "at_chance": list(told.at_chance)}
     timings = {stage: round(value, 3) for stage, value in timings_ms.items()}
-    return {"query": ranking.query, "prediction": prediction, **record, "timings_ms": timings}
+    return {"query": ranking.query, "prediction": prediction, **by, **record, "timings_ms": timings}
 
 
 def format_ranking(ranking: Ranking) -> str:
     """A ranking as a table for a reader."""
     from icbir_core.retrieval.neighbours import describe_distance
 
-    probabilities = ranking.prediction.probabilities if ranking.prediction else {}
-    predicted = ", ".join(f"{name} {value:.2f}" for name, value in probabilities.items())
+    told = ranking.prediction or Prediction({})
+    predicted = ", ".join(f"{name} {value:.2f}" for name, value in told.probabilities.items())
     lines = [
         f"{ranking.query}",
         f"  predicted: {predicted}",
+        *([f"  by {told.source}"] if told.source else []),
+        *([f"  not shown to be better than chance for {', '.join(told.at_chance)}"] if told.at_chance else []),
         f"  {ranking.method} for {ranking.target}, {ranking.metric} distance, {ranking.route} search, "
         f"{ranking.eligible} of {ranking.total} cases eligible",
     ]

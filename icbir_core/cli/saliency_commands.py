@@ -88,12 +88,13 @@ def explain(
     drawn = smooth_for_display(found) if out.suffix.lower() == ".png" else found
     whole = show_whole_film(drawn.values, pixels.shape, models.classifier.input_settings)
     values = Letterbox.of(pixels.shape, whole.shape[0]).to_film(whole)
-    title = f"{title}, map of {found.finding}"
+    title = f"{title}, map of {found.finding} by {found.network}"
     _write(out, pixels, values, found.signed, f"{title}, {SMOOTHED}" if is_smoothed(method) else title)
     _say_state(found.state)
     result = {
         "method": method,
         "finding": found.finding,
+        "network": found.network,
         "layer": found.layer,
         "signed": found.signed,
         "state": found.state,
@@ -105,7 +106,11 @@ def explain(
         "starter_models": models.starter,
         "device": chosen.name,
     }
-    emit(result, f"{out}: {method} of {found.finding}, {values.min():.3g} … {values.max():.3g}", as_json)
+    emit(
+        result,
+        f"{out}: {method} of {found.finding} by {found.network}, {values.min():.3g} … {values.max():.3g}",
+        as_json,
+    )
 
 
 def _explain_similarity(

@@ -35,7 +35,7 @@ EVALUATED_ALONE: Mapping[str, SearchMethod] = {
                  SALIENCY_FEATURES, centred=True),
         _compare("hybrid_centred", "both networks' features, each by angle about its mean", *_BOTH, centred=True),
         _compare("hybrid", "features of both networks side by side, equal spread", *_BOTH),
-        _compare("findings", "log-odds of every finding of the classifier, equal spread", FINDINGS),
+        _compare("findings", "log-odds of every finding that is predicted, equal spread", FINDINGS),
         _compare("hybrid_findings", "features of the classifier and log-odds of every finding", FEATURES, FINDINGS),
         _compare("cnn_cosine", "features of the classifier by angle", FEATURES, metric="cosine"),
         _compare("ig_cbir_cosine", "features of the saliency classifier by angle", SALIENCY_FEATURES, metric="cosine"),
@@ -118,5 +118,5 @@ def rank_cases(distances: np.ndarray, allowed: np.ndarray) -> list[np.ndarray]:
 def _get(source: VectorSource, films: FilmSet, part: str) -> np.ndarray:
     if part != FINDINGS:
         return np.asarray(source.get(films, part), np.float64)
-    odds = np.clip(np.asarray(source.get(films, "probabilities"), np.float64), 1e-6, 1 - 1e-6)
+    odds = np.clip(source.predict(films).astype(np.float64), 1e-6, 1 - 1e-6)
     return np.log(odds / (1 - odds))

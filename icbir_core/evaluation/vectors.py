@@ -19,7 +19,6 @@ from icbir_core.files import PathLike, read_arrays, reading_own, write_bytes_ato
 from icbir_core.retrieval.methods import (
     ENCODERS,
     FEATURES,
-    PROBABILITIES,
     REDUCED,
     SALIENCY_FEATURES,
     SEARCH_METHODS,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from icbir_core.retrieval.opened_target import OpenedTarget
 
 BATCH = 32
-_EMBEDDED = (FEATURES, SALIENCY_FEATURES, REDUCED, PROBABILITIES)
+_EMBEDDED = (FEATURES, SALIENCY_FEATURES, REDUCED)
 """What one embedding of a film gives; kept together under the name "base"."""
 
 
@@ -58,12 +57,13 @@ class VectorSource:
         self.opened, self.folder, self._progress = opened, Path(folder), progress
         self.retrained = dict(retrained or {})
         self.encoders: tuple[Encoder, ...] = opened.models.encoders
+        """Those that a search compares."""
         models = opened.models.identity | {"target": opened.target, "map": opened.map_method}
         self._identity = hashlib.sha256(repr(sorted(models.items())).encode()).hexdigest()[:16]
         self._known: dict[str, dict[str, Any]] = {}
 
     def get(self, films: FilmSet, kind: str) -> np.ndarray:
-        """float32 (N, …) of the films: "cnn", "ig_cbir" (N, D), "probabilities" (N, F), "ssim" (N, 64, 64), a control.
+        """float32 (N, …) of the films: "cnn", "ig_cbir" (N, D), "ssim" (N, 64, 64), a control.
 
         "encoder/NAME" gives the features of one of the target's encoders. Raises `EvaluationError` for ig_cbir or a
         control where the target has no saliency classifier.
@@ -90,8 +90,15 @@ class VectorSource:
             return np.stack([known[film] for film in films.films])
         return np.stack([known[film][kind] for film in films.films])
 
+    def predict(self, films: FilmSet) -> np.ndarray:
+        """The probabilities float32 (N, F) of the films, as a search shows them."""
+        predictor = self.opened.models.predictor
+        beside = (self.get(films, name_field(one.name)) for one in predictor.encoders)
+        return predictor.predict([self.get(films, FEATURES), *beside])
+
     def _find_encoder(self, kind: str) -> Encoder | None:
-        return next((one for one in self.encoders if name_field(one.name) == kind), None)
+        known = (*self.encoders, *self.opened.models.predictor.encoders)
+        return next((one for one in known if name_field(one.name) == kind), None)
 
     def _read_stored(self, encoder: Encoder, rows: np.ndarray) -> np.ndarray | None:
         """What the index holds of the encoder; None where it lacks a case."""

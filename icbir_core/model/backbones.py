@@ -100,3 +100,8 @@ BACKBONES: Registry[Backbone] = Registry(
     ),
 )
 """The backbones that a classifier, a saliency classifier or an encoder can have."""
+
+
+def name_backbone(name: str) -> str:
+    """The title of a backbone; the name itself where none is known (any more)."""
+    return BACKBONES[name].title if name in BACKBONES else name

@@ -14,6 +14,7 @@ import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.model.backbones import name_backbone
 from icbir_core.model.calibration import Calibration
 from icbir_core.model.device import compile_network
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
@@ -24,7 +25,6 @@ from icbir_core.model.network import (
 )
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.settings import InputSettings
-from icbir_core.types import Prediction
 
 FORMAT_VERSION = 1
 _BATCH = 32
@@ -78,6 +78,17 @@ class Classifier:
         """Per finding the calibrated probability from which it is called present."""
         return dict(self.manifest.get("operating_points", {}))
 
+    @property
+    def title(self) -> str:
+        """The structure of the network, for a reader."""
+        return name_backbone(self.manifest.get("network", ""))
+
+    @property
+    def head(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (D, F) and offsets (F,) that make the logits of the penultimate features."""
+        layer = self.model.get_layer(LOGITS_LAYER)
+        return np.asarray(layer.kernel), np.asarray(layer.bias)
+
     def output_index(self, finding: str) -> int:
         """Which output belongs to a finding; `UnknownNameError` lists the known ones."""
         if finding not in self.findings:
@@ -126,12 +137,6 @@ class Classifier:
                 output = self.model.get_layer(FEATURE_LAYER).output
                 self._mapper = compile_network(keras.Model(self.model.input, output))
             return np.asarray(self._mapper(standardise(images)))
-
-    def to_prediction(self, row: np.ndarray) -> Prediction:
-        """One row (F,) of `predict` by name, with the operating points."""
-        return Prediction(
-            {name: float(value) for name, value in zip(self.findings, row, strict=True)}, self.operating_points
-        )
 
     @classmethod
     def load(cls, path: PathLike, when_needed: bool = False) -> Classifier:

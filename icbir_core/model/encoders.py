@@ -18,6 +18,7 @@ import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.files import PathLike, find_program_folder, reading_own, sha256_of_file
+from icbir_core.model.backbones import name_backbone
 from icbir_core.model.layer_names import PENULTIMATE_LAYER
 from icbir_core.settings import InputSettings
 
@@ -35,13 +36,15 @@ class Encoder:
 
     features : float32 (N, width) of images float32 (N, S, S) in [0, 1], as `fit_to_network` makes them by
     `input_settings`. map_features : float32 (N, h, w, width) whose means over the positions are the features; None
-    where the features are no such mean.
+    where the features are no such mean. head : weights (width, F) and offsets (F,) that make the logits of its findings
+    of the features; None where it finds nothing.
     """
 
     name: str
     manifest: Mapping[str, Any]
     features: Callable[[np.ndarray], np.ndarray]
     map_features: Callable[[np.ndarray], np.ndarray] | None = None
+    head: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def sha256(self) -> str:
@@ -60,6 +63,16 @@ class Encoder:
     def title(self) -> str:
         """What a reader sees."""
         return str(self.manifest.get("title", self.name))
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Those of its outputs; none where it has features only."""
+        return tuple(self.manifest.get("findings", ()))
+
+    @property
+    def network_title(self) -> str:
+        """The structure of the network, for a reader."""
+        return name_backbone(self.manifest["network"])
 
 
 def list_encoders(*folders: PathLike) -> dict[str, Path]:
@@ -109,7 +122,7 @@ def _load_own(name: str, manifest: dict[str, Any], weights: Path) -> Encoder:
         raise ManifestMismatch(
             f"The encoder {name} has {width} features in {PENULTIMATE_LAYER}; its manifest says otherwise."
         )
-    return Encoder(name, manifest, classifier.features, classifier.map_features)
+    return Encoder(name, manifest, classifier.features, classifier.map_features, classifier.head)
 
 
 def save_encoder(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Encoder:

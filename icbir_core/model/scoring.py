@@ -61,15 +61,25 @@ def score_finding(
     value = compute_auroc(labels, scores)
     if np.isnan(value):
         return Score(value, float("nan"), float("nan"), present, len(labels) - present)
+    low, high = np.nanpercentile(resample_auroc(labels, scores, numbers, repeats, seed), [2.5, 97.5])
+    return Score(value, float(low), float(high), present, len(labels) - present)
+
+
+def resample_auroc(
+    labels: np.ndarray, scores: np.ndarray, numbers: np.ndarray, repeats: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """AUROC float64 (repeats,) of as many draws of whole patients with replacement; NaN where a draw lacks a class.
+
+    labels, scores : (N,), labels 0 or 1. numbers : the patient of each film, as `group_rows` gives them. The same
+    patients and seed give the same draws, so that two scores can be subtracted draw by draw.
+    """
     random = np.random.default_rng(seed)
     patients = int(numbers.max()) + 1
     weights = np.zeros((repeats, patients), np.float64)
     inside = np.unique(numbers)
     for repeat in weights:
         repeat += np.bincount(random.choice(inside, len(inside)), minlength=patients)
-    values = _weighted_aurocs(labels, scores, weights[:, numbers])
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Score(value, float(low), float(high), present, len(labels) - present)
+    return _weighted_aurocs(labels, scores, weights[:, numbers])
 
 
 def _weighted_aurocs(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

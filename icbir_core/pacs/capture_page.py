@@ -126,11 +126,13 @@ def _draw_head(result: SearchResult) -> np.ndarray:
 def _draw_foot(result: SearchResult) -> np.ndarray:
     prediction = result.ranking.prediction
     ordered = sorted(prediction.probabilities.items(), key=lambda one: -one[1]) if prediction else []
-    shown = ", ".join(f"{name} {value:.2f}" for name, value in ordered)
+    weak = prediction.at_chance if prediction else ()
+    shown = ", ".join(f"{name} {value:.2f}{' (at chance)' if name in weak else ''}" for name, value in ordered)
+    source = f" by {prediction.source}" if prediction and prediction.source else ""
     versions = ", ".join(f"{name} {value[:12]}" for name, value in result.versions)
     return _draw_lines(
         [
-            f"Probabilities: {shown or 'none'}",
+            f"Probabilities{source}: {shown or 'none'}",
             f"Searched by: {find_title(result.ranking.method)}; {result.filters}; {versions}",
         ]
     )

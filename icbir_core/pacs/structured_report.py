@@ -188,6 +188,9 @@ class _ReportWriter:
         ranking = self._result.ranking
         parameters = [f"{name}={value}" for name, value in self._result.versions]
         parameters += [f"method={ranking.method}", f"metric={ranking.metric}", f"route={ranking.route}"]
+        told = ranking.prediction
+        parameters += [f"predicted by={told.source}"] if told and told.source else []
+        parameters += [f"not better than chance={', '.join(told.at_chance)}"] if told and told.at_chance else []
         return self._sr.AlgorithmIdentification("ICBIR", __version__, parameters)
 
 

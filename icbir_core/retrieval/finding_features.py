@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icbir_core.model.layer_names import LOGITS_LAYER
-
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
 
@@ -23,6 +21,6 @@ def weigh_features(classifier: Classifier, finding: str) -> np.ndarray:
     keep about the size that they have without weights. Raises `UnknownNameError` for a finding that it does not know.
     """
     column = classifier.output_index(finding)
-    sizes = np.abs(np.asarray(classifier.model.get_layer(LOGITS_LAYER).kernel, np.float64)[:, column])
+    sizes = np.abs(np.asarray(classifier.head[0], np.float64)[:, column])
     mean = sizes.mean()
     return (sizes / mean if mean > 0 else np.ones_like(sizes)).astype(np.float32)

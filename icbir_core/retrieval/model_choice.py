@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,30 @@ from icbir_core.retrieval.target_files import TargetFiles, get_classifier_path, 
 if TYPE_CHECKING:
     from icbir_core.model.classifier import Classifier
     from icbir_core.model.encoders import Encoder
+    from icbir_core.model.prediction import Predictor
     from icbir_core.retrieval.embedding import Embedder
     from icbir_core.retrieval.methods import SearchMethod
 
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """classifier, saliency classifier of one target (None: not trained), whether they are the starter models, and the
-    encoders whose features are compared beside the classifier's."""
+    """classifier, saliency classifier of one target (None: not trained), whether they are the starter models, the
+    encoders whose features are compared beside the classifier's, and the networks that predict with it (None: it
+    predicts alone)."""
 
     classifier: Classifier
     saliency_classifier: Classifier | None
     target: str
     starter: bool
     encoders: tuple[Encoder, ...] = ()
+    together: Predictor | None = None
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What predicts."""
+        from icbir_core.model.prediction import Predictor
+
+        return self.together or Predictor(self.classifier)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -42,10 +53,10 @@ class Models:
         return Embedder(self.classifier, self.saliency_classifier, self.target, map_method)
 
 
-def load_models(workspace: Workspace, target: str | None = None, loaded: Classifier | None = None) -> Models:
+def load_models(workspace: Workspace, target: str | None = None, loaded: Models | None = None) -> Models:
     """The models of a workspace for a target (None: its first trained target, or its classifier's first finding).
 
-    loaded : the workspace's classifier, if it is in memory already (for another target).
+    loaded : the workspace's models of another target, whose classifier and what predicts with it are taken over.
     Without a classifier of its own the starter models are taken, whole: an own and a starter network never mix. Raises
     `WorkspaceError` if neither is there, `UnknownNameError` if the classifier does not know the target.
     """
@@ -56,13 +67,14 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
         from icbir_core.model.starter import load_starter
 
         starter, starter_saliency = load_starter()
-        classifier = loaded or starter
+        classifier = loaded.classifier if loaded else starter
         trained_for = starter_saliency.manifest.get("target") or starter_saliency.findings[0]
         target = target or trained_for
         classifier.output_index(target)
         fits = target == trained_for
-        return Models(classifier, starter_saliency if fits else None, target, starter=True)
-    classifier = loaded or Classifier.load(own)
+        together = loaded.together if loaded else _load_together(classifier)
+        return Models(classifier, starter_saliency if fits else None, target, True, (), together)
+    classifier = loaded.classifier if loaded else Classifier.load(own)
     if target is None:
         trained = list_trained_targets(workspace)
         target = trained[0] if trained else classifier.findings[0]
@@ -75,6 +87,19 @@ def load_models(workspace: Workspace, target: str | None = None, loaded: Classif
             "run the train command with --stage saliency."
         )
     return Models(classifier, saliency, target, starter=False)
+
+
+def _load_together(classifier: Classifier) -> Predictor | None:
+    """The networks that predict together with the starter classifier; None where no card names any. Raises `ModelError`
+    or `ManifestMismatch` if one of them is missing or another."""
+    from icbir_core.model.encoders import get_shipped_folder, list_encoders, load_encoders
+    from icbir_core.model.prediction import CLASSIFIER, Predictor, read_card
+
+    card = read_card(classifier.sha256)
+    if card is None:
+        return None
+    names = [name for name in card["networks"] if name != CLASSIFIER]
+    return Predictor(classifier, load_encoders(names, list_encoders(get_shipped_folder())), card)
 
 
 def find_encoders(workspace: Workspace) -> dict[str, Path]:
@@ -102,13 +127,25 @@ def load_with_encoders(
 ) -> Models:
     """What an indexing needs: `load_models`, and the encoders of these names (None: those of `choose_encoders`) unless
     the methods, where they are named, compare none. Raises as those, and `UnknownNameError` for an unknown encoder."""
-    from icbir_core.model.encoders import load_encoders
-
     models = load_models(workspace, target)
     if methods is not None and not any(method.needs_encoders for method in methods):
         return models
     names = choose_encoders(workspace, models.starter) if encoders is None else encoders
-    return replace(models, encoders=load_encoders(names, find_encoders(workspace)))
+    return replace(models, encoders=load_beside(workspace, names, models))
+
+
+def load_beside(workspace: Workspace, names: Sequence[str], *loaded: Models | None) -> tuple[Encoder, ...]:
+    """The encoders of these names in the order of the alphabet; those that some models hold already are not loaded
+    again. Raises as `load_encoders`."""
+    from icbir_core.model.encoders import load_encoders, read_encoder_manifest
+
+    known, found = find_encoders(workspace), {}
+    held = {one.sha256: one for models in loaded if models for one in (*models.encoders, *models.predictor.encoders)}
+    for name in names:
+        if name in known and (one := held.get(read_encoder_manifest(known[name])["sha256"])) and one.name == name:
+            found[name] = one
+    found |= {one.name: one for one in load_encoders([name for name in names if name not in found], known)}
+    return tuple(found[name] for name in sorted(found))
 
 
 def require_models(models: Models, methods: Sequence[SearchMethod]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,14 +17,14 @@ from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError
-from icbir_core.model.encoders import Encoder, load_encoders
+from icbir_core.model.encoders import Encoder
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval import finding_features, regions
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
 from icbir_core.retrieval.methods import FEATURES, FINDING, REGION, SEARCH_METHODS, SearchMethod, calling
-from icbir_core.retrieval.model_choice import Models, find_encoders, load_models
+from icbir_core.retrieval.model_choice import Models, load_beside, load_models
 from icbir_core.retrieval.neighbours import measure_part_neighbours, read_neighbours
 from icbir_core.retrieval.pair_explanation import FilmPair, PairExplanation, explain_pair
 from icbir_core.retrieval.part_index import PartIndex
@@ -60,7 +61,8 @@ class QueryEmbedding:
     """What is kept of a film that was searched with.
 
     images : the film float32 (S, S) as each kind of input settings makes it, that of the classifier first; embeddings :
-    of this one film; prediction; timings_ms : of each stage. descriptors : by method, what was asked for so far.
+    of this one film; prediction; timings_ms : of each stage. descriptors : by method, and beside : by encoder its
+    features (1, width) under its hash, what was asked for so far.
     """
 
     images: Mapping[InputSettings, np.ndarray]
@@ -68,6 +70,13 @@ class QueryEmbedding:
     prediction: Prediction
     timings_ms: Mapping[str, float]
     descriptors: dict[str, np.ndarray] = field(default_factory=dict)
+    beside: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def encode(self, encoder: Encoder) -> np.ndarray:
+        """The film's features (1, width) by an encoder, computed once."""
+        if encoder.sha256 not in self.beside:
+            self.beside[encoder.sha256] = encoder.features(self.images[encoder.input_settings][None])
+        return self.beside[encoder.sha256]
 
     @property
     def image(self) -> np.ndarray:
@@ -95,9 +104,9 @@ def _add_encoders(workspace: Workspace, models: Models, entry: Mapping[str, Any]
     names = sorted(entry.get("encoders", {}))
     if not names:
         return models
-    loaded = {one.name: one for one in (*models.encoders, *(shared.encoders if shared else ()))}
+    loaded = {one.name: one for one in models.encoders}
     lacking = [name for name in names if name not in loaded]
-    loaded |= {one.name: one for one in load_encoders(lacking, find_encoders(workspace))}
+    loaded |= {one.name: one for one in load_beside(workspace, lacking, models, shared)}
     changed = [name for name in names if loaded[name].sha256 != entry["encoders"][name]]
     if changed:
         raise IndexMismatch(f"The encoder {changed[0]} has changed since the indexing; run the index command.")
@@ -144,7 +153,7 @@ class OpenedTarget:
         if entry["catalogue"] != catalogue:
             command = f"icbir index {shlex.quote(str(workspace.path))} --target {shlex.quote(target)}"
             raise IndexMismatch(f"The index for {target} is older than the last ingest; run `{command}`.")
-        models = load_models(workspace, target, shared.classifier if shared else None)
+        models = load_models(workspace, target, shared)
         models = _add_encoders(workspace, models, entry, shared)
         map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
         identity = models.identity | {"map_method": map_method, "target": target}
@@ -189,6 +198,8 @@ class OpenedTarget:
             "catalogue": self.indexes[method].manifest["made_from"]["catalogue"],
             "index": self.indexes[method].sha256,
         }
+        predictor = self.models.predictor
+        found |= {"prediction": predictor.sha256} if predictor.encoders else {}
         return found | (dict(hash_encoders(self.models.encoders)) if SEARCH_METHODS[method].needs_encoders else {})
 
     def get_neighbours(self, method: str) -> np.ndarray:
@@ -201,13 +212,27 @@ class OpenedTarget:
 
     # --------------------------------------------------------------------------------------- by what it can rank
 
+    def embed_query(self, pixels: np.ndarray) -> QueryEmbedding:
+        """What is computed of a film (H, W) that is searched with, whatever the method."""
+        start = time.perf_counter()
+        images = self.prepare_images(pixels)
+        prepared = time.perf_counter()
+        embeddings = self.embedder.embed(images[self.models.classifier.input_settings][None])
+        timings, predicting = {"prepare": 1000 * (prepared - start)} | embeddings.timings_ms, time.perf_counter()
+        predictor = self.models.predictor
+        beside = {one.sha256: one.features(images[one.input_settings][None]) for one in predictor.encoders}
+        prediction = predictor.to_prediction(predictor.predict([embeddings.cnn, *beside.values()])[0])
+        if beside:
+            timings["predict_beside"] = 1000 * (time.perf_counter() - predicting)
+        return QueryEmbedding(images, embeddings, prediction, timings, {}, beside)
+
     def describe_query(self, embedded: QueryEmbedding, method: str) -> np.ndarray:
         """A film as a method describes it, to be compared with the cases of its index."""
         if method not in embedded.descriptors:
             chosen = SEARCH_METHODS[method]
             parts = [describe_films(chosen, embedded.image[None], embedded.embeddings)]
             if chosen.needs_encoders:
-                parts += [one.features(embedded.images[one.input_settings][None]) for one in self.models.encoders]
+                parts += [embedded.encode(one) for one in self.models.encoders]
             if chosen.centred:
                 fields = list_fields(chosen, self.models.encoders)
                 parts = [self.centres[name].transform(part) for name, part in zip(fields, parts, strict=True)]
@@ -216,7 +241,8 @@ class OpenedTarget:
 
     def prepare_images(self, pixels: np.ndarray) -> dict[InputSettings, np.ndarray]:
         """A film (H, W) as the classifier and each encoder see it: float32 (S, S) by the input settings."""
-        kinds = [self.models.classifier.input_settings, *(one.input_settings for one in self.models.encoders)]
+        beside = (*self.models.encoders, *self.models.predictor.encoders)
+        kinds = [self.models.classifier.input_settings, *(one.input_settings for one in beside)]
         return {settings: fit_to_network(pixels, settings) for settings in dict.fromkeys(kinds)}
 
     def explain_pair(self, pixels: Sequence[np.ndarray], method: str) -> PairExplanation:

@@ -135,12 +135,7 @@ class Retriever:
         with self._lock:
             if (known := self._queries.get(key)) is not None:
                 return known, True
-        start = time.perf_counter()
-        images = opened.prepare_images(query.radiograph.pixels)
-        prepared = 1000 * (time.perf_counter() - start)
-        embeddings = opened.embedder.embed(images[opened.models.classifier.input_settings][None])
-        prediction = opened.models.classifier.to_prediction(embeddings.probabilities[0])
-        found = QueryEmbedding(images, embeddings, prediction, {"prepare": prepared} | embeddings.timings_ms)
+        found = opened.embed_query(query.radiograph.pixels)
         with self._lock:
             self._queries[key] = found
         return found, False
@@ -285,7 +280,9 @@ class Retriever:
                 values = self.embed_query(case, finding).embeddings.maps[0]
             else:
                 values = opened.read_map(case.row)
-            return make_saliency_map(self._show_whole(values, case, opened), method, finding)
+            return make_saliency_map(
+                self._show_whole(values, case, opened), method, finding, opened.models.classifier.title
+            )
         pixels = case.radiograph.pixel_sha256 if isinstance(case, Query) else case.pixel_sha256
         key = (pixels, finding, method)
         with self._lock:
@@ -297,7 +294,7 @@ class Retriever:
         values = show_whole_film(
             opened.embedder.explain(image[None], method, finding)[0], radiograph.pixels.shape, settings
         )
-        found = make_saliency_map(values, method, finding)
+        found = make_saliency_map(values, method, finding, opened.models.classifier.title)
         with self._lock:
             self._maps[key] = found
         return found

@@ -59,11 +59,13 @@ def attribute(classifier: Classifier, images: np.ndarray, finding: str, method: 
 
 
 def explain(classifier: Classifier, images: np.ndarray, finding: str, method: str = "deep_taylor") -> list[SaliencyMap]:
-    """As `attribute`, as one SaliencyMap a film, with method, finding, layer, signedness and state written on it."""
-    return [make_saliency_map(values, method, finding) for values in attribute(classifier, images, finding, method)]
+    """As `attribute`, as one SaliencyMap a film, with method, finding, network, layer, signedness and state written on
+    it."""
+    maps = attribute(classifier, images, finding, method)
+    return [make_saliency_map(values, method, finding, classifier.title) for values in maps]
 
 
-def make_saliency_map(values: np.ndarray, method: str, finding: str) -> SaliencyMap:
+def make_saliency_map(values: np.ndarray, method: str, finding: str, network: str = "") -> SaliencyMap:
     """A raw attribution (S, S) as a SaliencyMap; raises UnknownNameError for a method that is not in the registry."""
     chosen, values = SALIENCY_METHODS[method], np.asarray(values, np.float32)
-    return SaliencyMap(values, method, finding, chosen.signed, chosen.needs, name_state(values))
+    return SaliencyMap(values, method, finding, chosen.signed, chosen.needs, name_state(values), network)

@@ -28,6 +28,7 @@ from icbir_ui.search.asking import Maps, describe_scale
 from icbir_ui.search.panes import describe_state
 from icbir_ui.state import NOTICE
 from icbir_ui.words import (
+    AT_CHANCE,
     describe_cautions,
     describe_film,
     describe_findings,
@@ -210,12 +211,14 @@ def gather_report(
         )
     prediction = ranking.prediction
     probabilities = () if prediction is None else tuple(
-        (name, float(value), prediction.operating_points.get(name))
+        (f"{name} ({AT_CHANCE})" if name in prediction.at_chance else name, float(value),
+         prediction.operating_points.get(name))
         for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     )  # fmt: skip
     settings = (
         ("Target finding", ranking.target),
         ("Search by", find_title(ranking.method)),
+        *((("Probabilities by", prediction.source),) if prediction and prediction.source else ()),
         ("Heat map", describe_scale(maps, "films") if maps.title else "none"),
         ("Metric and route", f"{ranking.metric}, {ranking.route}"),
         ("Filters", filters),

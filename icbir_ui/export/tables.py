@@ -33,6 +33,8 @@ def write_json(ranking: Ranking, film: str, filters: str = "no filter") -> bytes
         "timings_ms": _shorten_all(ranking.timings_ms),
         "probabilities": _shorten_all(prediction.probabilities) if prediction else {},
         "operating_points": _shorten_all(prediction.operating_points) if prediction else {},
+        "predicted_by": list(prediction.networks) if prediction else [],
+        "at_chance": list(prediction.at_chance) if prediction else [],
         "hits": [
             {"percentile": None, **facts, "source": hit.case.source,
              "findings": {name: found.value for name, found in hit.case.findings.items()}}

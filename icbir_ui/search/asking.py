@@ -126,7 +126,8 @@ def describe_scale(maps: Maps, what: str) -> str:
     if not maps.scale:
         return f"{maps.title}: zero everywhere"
     drawn = f", {SMOOTHED}" if is_smoothed(maps.method) else ""
-    return f"{maps.title}{drawn}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
+    network = f" of {maps.query.network} alone" if maps.query is not None and maps.query.network else ""
+    return f"{maps.title}{network}{drawn}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
 
 
 def viewer_options(maps: Maps, **more: Any) -> ViewerOptions:

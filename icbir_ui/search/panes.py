@@ -14,6 +14,7 @@ from icbir_ui.films import Film, case_picture
 from icbir_ui.search.asking import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
 from icbir_ui.words import (
+    AT_CHANCE,
     describe_brief,
     describe_film,
     describe_findings,
@@ -43,9 +44,11 @@ def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict[str, 
             "value": float(value),
             "place": float(placed[name]),
             "mark": points.get(name),
+            "weak": name in ranking.prediction.at_chance,
             "above": name in points and value >= points[name],
             "title": f"{name}: probability {value:.2f}"
             + (f", operating point {points[name]:.2f} in the middle of the bar" if name in points else "")
+            + (f", {AT_CHANCE}" if name in ranking.prediction.at_chance else "")
             + (_describe_click(name == asked) if name in findings else ""),
             "askable": name in findings,
             "asked": name == asked,

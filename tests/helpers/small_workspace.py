@@ -48,7 +48,7 @@ def make_encoder(name: str, seed: int, **changes) -> Encoder:
     """A small network of its own, in memory; it sees films without equalisation. changes : to its input."""
     classifier = make_classifier(FINDINGS, seed, input={"size": SIZE, "equalise": False} | changes)
     facts = {"file": f"{name}.npz", "embedding": {"layer": "avg_pool", "width": 64}, "kind": "encoder"}
-    return Encoder(name, classifier.manifest | facts, classifier.features, classifier.map_features)
+    return Encoder(name, classifier.manifest | facts, classifier.features, classifier.map_features, classifier.head)
 
 
 def write_films(folder: Path, seeds: range, patients: int = 0) -> Path:

@@ -23,6 +23,7 @@ class CountingTarget:
         self.models = SimpleNamespace(
             identity={"model": "a", "saliency_model": "b"},
             encoders=(),
+            predictor=SimpleNamespace(encoders=()),
             classifier=classifier,
             saliency_classifier=features if with_saliency else None,
         )
@@ -33,7 +34,7 @@ class CountingTarget:
     def embed(self, images):
         self.batches.append(len(images))
         means = images.mean(axis=(1, 2))[:, None]
-        values = {"cnn": means, "ssim": means, "probabilities": means, "ig_cbir": means * 2}
+        values = {"cnn": means, "ssim": means, "ig_cbir": means * 2}
         return SimpleNamespace(to_fields=lambda: values)
 
 

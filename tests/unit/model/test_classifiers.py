@@ -50,9 +50,7 @@ def test_calibration_is_applied_by_finding(network, images, tmp_path):
     logits, _ = classifier.compute(images)
     expected = 1 / (1 + np.exp(-np.stack([logits[:, 0] / 2 + 0.5, logits[:, 1]], axis=1)))
     np.testing.assert_allclose(classifier.predict(images), expected, rtol=1e-5)
-    prediction = classifier.to_prediction(classifier.predict(images)[0])
-    assert prediction.probabilities["Effusion"] == pytest.approx(expected[0, 0], rel=1e-5)
-    assert prediction.operating_points["Effusion"] == 0.4
+    assert classifier.operating_points["Effusion"] == 0.4
 
 
 def test_one_film_and_many_agree(network, images, tmp_path):

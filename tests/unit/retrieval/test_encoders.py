@@ -21,9 +21,12 @@ from icbir_core.errors import (
     UnknownNameError,
     WorkspaceError,
 )
+from icbir_core.evaluation.films import collect_catalogue
+from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.files import read_json
 from icbir_core.model.encoders import Encoder, list_encoders, load_encoder, save_encoder
 from icbir_core.model.network import build_network
+from icbir_core.model.prediction import CLASSIFIER, Predictor
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval import model_choice, opened_target
 from icbir_core.retrieval.index_workspace import index_workspace
@@ -107,6 +110,38 @@ def test_an_encoder_without_places_says_so(opened, indexed, models):
         pair = FilmPair(images, SEARCH_METHODS[METHOD], target.embedder, target.centres["cnn"], beside)
         with pytest.raises(RetrievalError, match="does not show where"):
             explain_pair(pair)
+
+
+def test_the_networks_of_a_card_predict_together_and_each_runs_once(indexed, models, monkeypatch):
+    """Query and catalogue alike: the calibrated mean of logits, whatever the search compares."""
+    calls: list[int] = []
+    other = count(models.encoders[0], calls)
+    hashes = {CLASSIFIER: models.classifier.sha256, "other": other.sha256}
+    point, fit = {"Effusion": 0.2}, {"Effusion": {"temperature": 0.7, "offset": -1.0, "fitted": True}}
+    card = {"findings": list(FINDINGS), "networks": hashes, "calibration": fit, "operating_points": point}
+    predictor = Predictor(models.classifier, [other], card)
+    together = replace(models, encoders=(other,), together=predictor)
+    monkeypatch.setattr(opened_target, "load_models", lambda *_: together)
+    retriever, query = Retriever.open(indexed), ask(indexed, 4)
+    ranking = retriever.search(query)
+    assert calls == [1], "its features serve the prediction and the search"
+    films = [fit_to_network(query.radiograph.pixels, one.input_settings)[None] for one in (models.classifier, other)]
+    logits = (models.classifier.compute(films[0])[0] + models.encoders[0].features.__self__.compute(films[1])[0])[0] / 2
+    expected = 1 / (1 + np.exp(-logits[0] / 0.7 + 1.0))
+    assert ranking.prediction.probabilities["Effusion"] == pytest.approx(expected, abs=1e-5)
+    assert dict(ranking.prediction.operating_points) == point and len(ranking.prediction.networks) == 2
+    assert ranking.versions["prediction"] == predictor.sha256 != ranking.versions["model"]
+    assert retriever.map_of(query).network == models.classifier.title, "the map says whose it is"
+    alone = Retriever.open(indexed)
+    monkeypatch.setattr(alone.get_target(), "models", models)
+    found = alone.search(query)
+    assert "prediction" not in found.versions
+    own = models.classifier.predict(films[0])[0]
+    assert list(found.prediction.probabilities.values()) == pytest.approx(own.tolist(), abs=1e-5)
+    kept = collect_catalogue(indexed, np.array([4]))
+    source = VectorSource(retriever.get_target(), indexed.path / "none")
+    assert source.predict(kept)[0, 0] == pytest.approx(expected, abs=1e-5), "of the case, from what is stored"
+    assert calls == [1] and found.prediction.source == models.classifier.title
 
 
 @pytest.fixture
