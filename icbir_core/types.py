@@ -233,7 +233,7 @@ class Ranking:
     same of every finding of the catalogue whose state is known in a case.
     percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
     timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes (no
-    "index" where none had a say).
+    "index" where none had a say). copies : names of cases that were left out because they show the query's own picture.
 
     Examples
     --------
@@ -259,6 +259,7 @@ class Ranking:
     versions: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     base_rates: Mapping[str, float] = field(default_factory=dict)
+    copies: tuple[str, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """What every written form of a ranking has in common, as plain values for JSON.

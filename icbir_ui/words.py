@@ -121,4 +121,6 @@ def describe_cautions(ranking: Ranking) -> list[str]:
     cautions = [FAR_AWAY.format(searched)] if is_far(ranking) else []
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
         cautions.append(SIMULATED)
+    if ranking.copies:
+        cautions.append(f"Left out, because it shows this very film: {', '.join(ranking.copies)}.")
     return cautions

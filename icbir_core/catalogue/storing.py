@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
 from icbir_core.catalogue.scrubbing import scrub_text
 from icbir_core.catalogue.selecting import give_reason_against_view
@@ -20,16 +17,12 @@ from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge, W
 from icbir_core.files import PathLike, sha256_of_bytes, sha256_of_file
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import assess_quality, read_radiograph, write_lossless
-from icbir_core.radiograph.network_input import resize_film
+from icbir_core.radiograph.same_picture import is_same_picture
 from icbir_core.radiograph.views import FRONTAL
 from icbir_core.settings import ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
-# Two pictures are one film shown twice where what is finer than a sixteenth of them correlates so much, either sign.
-# `benchmarks/same_picture.py` prints both kinds of pairs.
-SAME_PICTURE = 0.65
-_SIDE = 64
 # By which columns a film is known again, the surest first.
 _SAME_FILM = ("pixel_sha256", "stored_sha256", "instance")
 
@@ -126,7 +119,7 @@ def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[Stored
     if held is None or held.same_pixels:
         return held
     try:
-        pictures = [read_radiograph(workspace.path / one) for one in (path, stored.record["path"])]
+        pictures = [read_radiograph(workspace.path / one).pixels for one in (path, stored.record["path"])]
     except IcbirError:
         return held
     if is_same_picture(*pictures):
@@ -137,16 +130,6 @@ def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[Stored
 def _find_waiting(waiting: Sequence[StoredFilm], name: str, value: str | None) -> dict[str, Any] | None:
     """The record of the first film that waits with this value, if there is one."""
     return next((one.record for one in waiting if value is not None and one.record[name] == value), None)
-
-
-def is_same_picture(first: Radiograph, second: Radiograph) -> bool:
-    """Whether two decoded films are one, compressed, scaled, windowed or inverted in another way."""
-    return compare_pictures(first, second) >= SAME_PICTURE
-
-
-def compare_pictures(first: Radiograph, second: Radiograph) -> float:
-    """Correlation, without its sign, of what is finer than a sixteenth of two films: 0 … 1."""
-    return abs(float(_sketch(first.pixels) @ _sketch(second.pixels)))
 
 
 def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
@@ -209,11 +192,3 @@ def _contradict(raw: RawCase, options: IngestOptions) -> bool:
     numbers = (raw.patient.removeprefix(f"{options.layout}:"), raw.header_patient)
     plain = {number.split("^^^")[0].strip().casefold().lstrip("0") for number in numbers}
     return len(plain) > 1
-
-
-def _sketch(pixels: np.ndarray) -> np.ndarray:
-    """float64 (4096,) of length 1: the film at 64 × 64 without what is coarser than a sixteenth of it."""
-    small = resize_film(pixels, _SIDE, _SIDE)
-    fine = (small - cv2.GaussianBlur(small, (0, 0), _SIDE / 16)).astype(np.float64)
-    fine -= fine.mean()
-    return fine.ravel() / max(float(np.linalg.norm(fine)), 1e-9)

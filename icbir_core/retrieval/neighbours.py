@@ -79,7 +79,8 @@ def find_percentile(distance: float, neighbours: np.ndarray) -> float:
     )
 
 
-_WORDS = ((0.10, "very close"), (0.50, "close"), (0.90, "usual"))
+VERY_CLOSE = 0.10
+_WORDS = ((VERY_CLOSE, "very close"), (0.50, "close"), (0.90, "usual"))
 
 
 def describe_distance(percentile: float) -> str:

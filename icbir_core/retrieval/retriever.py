@@ -12,7 +12,6 @@ import numpy as np
 from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.catalogue.storing import is_same_picture
 from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING
@@ -21,6 +20,7 @@ from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.methods import SEARCH_METHODS, calling, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
 from icbir_core.retrieval.opened_target import OpenedTarget, QueryEmbedding, RankingBasis
+from icbir_core.retrieval.own_films import OwnFilms
 from icbir_core.retrieval.pair_explanation import PairExplanation
 from icbir_core.retrieval.refinement import RefinementTrail, move_query
 from icbir_core.retrieval.regions import weigh_cells
@@ -147,7 +147,8 @@ class Retriever:
 
         The question (`settings.target`) is any finding that the classifier knows; one without an index of its own is
         searched by the methods that need no saliency classifier. By default cases of the query's patient and images
-        identical to the query (so also the query itself, if it is a catalogue case) are left out. trail : refinement
+        identical to the query (so also the query itself, if it is a catalogue case) are left out, and so is what lies
+        very close to the query and shows the same picture, compressed, scaled, windowed or inverted. trail : refinement
         steps; after a region or a finding the whole film's method has no say, and the ranking names "region" or
         "finding" as its method. Raises `UnknownNameError` for a method that is not indexed or a finding that the
         classifier does not know, `FilterError` if no case is eligible, `RetrievalError` for a top_k below 1.
@@ -166,15 +167,20 @@ class Retriever:
         timings = {"cached": 0.0} if kept else dict(embedded.timings_ms)
         start = time.perf_counter()
         basis = self._choose_basis(query, opened, method, trail)
-        eligible = self._find_eligible(query, settings, opened, basis)
+        own = OwnFilms(self.workspace, self._keys, query, settings)
+        neighbours = basis.measure_neighbours()
         with calling(basis.method):
             film = basis.describe(embedded)
             timings["embed"] = 1000 * (time.perf_counter() - start)
             moved = self._move(film, basis, trail)
-            found = basis.index.search(moved, settings.top_k, eligible, settings.search)
-            # what was ticked moves the ranking, not the film: the words compare each case with the film itself
-            from_film = found.distances if moved is film else basis.index.measure(film, found.rows)
-        neighbours = basis.measure_neighbours()
+            searching = True
+            while searching:
+                eligible = self._find_eligible(settings, opened, basis, own)
+                found = basis.index.search(moved, settings.top_k, eligible, settings.search)
+                # what was ticked moves the ranking, not the film: the words compare each case with the film itself
+                from_film = found.distances if moved is film else basis.index.measure(film, found.rows)
+                percentiles = tuple(find_percentile(distance, neighbours) for distance in from_film)
+                searching = own.take_copies(found, percentiles)
         base_rates = opened.compute_base_rates(eligible.rows)
         timings["search"] = 1000 * (time.perf_counter() - start) - timings["embed"]
         cases = self.workspace.catalogue.cases(found.rows)
@@ -191,7 +197,7 @@ class Retriever:
             hits=tuple(Hit(rank, float(distance), case) for rank, (case, distance) in hits),
             prediction=embedded.prediction,
             base_rate=base_rates.get(target),
-            percentiles=tuple(find_percentile(distance, neighbours) for distance in from_film),
+            percentiles=percentiles,
             timings_ms=timings,
             versions=basis.versions,
             settings={
@@ -203,6 +209,7 @@ class Retriever:
                 "refinement": list(trail.describe()),
             },
             base_rates=base_rates,
+            copies=tuple(self.workspace.catalogue.get_row(int(row)).case_id for row in own.copies),
         )
 
     def _choose_basis(self, query: Query, opened: OpenedTarget, method: str, trail: RefinementTrail) -> RankingBasis:
@@ -215,35 +222,14 @@ class Retriever:
         return opened.rank_by_finding(trail.finding, self._keys) if trail.finding else opened.rank_by_method(method)
 
     def _find_eligible(
-        self, query: Query, settings: SearchSettings, opened: OpenedTarget, basis: RankingBasis
+        self, settings: SearchSettings, opened: OpenedTarget, basis: RankingBasis, own: OwnFilms
     ) -> Eligible:
         """The cases that pass the filter and are not the query's own. Raises `FilterError` if there is none."""
         filtered = None if settings.filter.empty else self.workspace.catalogue.eligible_rows(settings.filter)
-        eligible = opened.find_eligible(basis.index.rows, filtered, self._find_excluded(query, settings))
+        eligible = opened.find_eligible(basis.index.rows, filtered, own.list_rows())
         if len(eligible.rows) == 0:
             raise FilterError(f"The filter leaves none of {eligible.total} eligible cases; loosen it.")
         return eligible
-
-    def _find_excluded(self, query: Query, settings: SearchSettings) -> np.ndarray:
-        """Rows that must not come back because they are the query, its patient or its image."""
-        image = self._keys.find_image(query.radiograph.pixel_sha256, query.radiograph.stored_sha256)
-        same = np.union1d(image, self._find_instance(query))
-        if query.case_id is not None:
-            same = np.union1d(same, [self.workspace.catalogue.get(query.case_id).row])
-        parts = [np.empty(0, np.int64)] if settings.identical_image else [same]
-        if not settings.same_patient:
-            # a film that the catalogue holds tells its patient, even if the query does not; whether that very film may
-            # come back is for the other option to say
-            known = [self._keys.find_patient(query.patient), *(self._keys.find_same_patient(int(row)) for row in same)]
-            parts.append(np.setdiff1d(np.concatenate(known), same))
-        return np.unique(np.concatenate(parts))
-
-    def _find_instance(self, query: Query) -> np.ndarray:
-        """Rows that hold the query's DICOM instance in other grey levels; some exporters give all films one instance,
-        so the pictures decide."""
-        rows = self._keys.find_instance(query.instance)
-        films = (read_case_radiograph(self.workspace, self.workspace.catalogue.get_row(int(row))) for row in rows)
-        return rows[[is_same_picture(query.radiograph, film) for film in films]] if len(rows) else rows
 
     # ---------------------------------------------------------------------------------------------- refinement
 

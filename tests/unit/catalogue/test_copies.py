@@ -12,10 +12,10 @@ import pytest
 from pydicom import dcmread
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_query
-from icbir_core.catalogue.storing import is_same_picture
 from icbir_core.catalogue.workspace import SALT
 from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import read_radiograph
+from icbir_core.radiograph.same_picture import is_same_picture
 from icbir_core.retrieval.case_keys import CaseKeys
 from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
@@ -182,8 +182,8 @@ def test_what_is_one_picture_and_what_is_not(tmp_path):
     path = tmp_path / "other.png"
     for pixels in (1.0 - first.pixels, first.pixels**2.2, cv2.resize(first.pixels, (128, 128))):
         cv2.imwrite(str(path), np.rint(pixels * 65535).astype(np.uint16))
-        assert is_same_picture(first, read_radiograph(path))
-    assert not is_same_picture(first, second) and not is_same_picture(second, third)
+        assert is_same_picture(first.pixels, read_radiograph(path).pixels)
+    assert not is_same_picture(first.pixels, second.pixels) and not is_same_picture(second.pixels, third.pixels)
 
 
 def test_a_query_knows_its_film_by_pixels_and_by_instance(workspace, archive, tmp_path):

@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
@@ -66,6 +67,21 @@ def test_itself_and_its_patient_are_left_out_by_default(retriever, queries):
     assert anonymous.eligible == 28, "identical pixels tell the case, and the case its patient"
     allowed = retriever.search(query, SearchSettings(top_k=30, same_patient=True))
     assert allowed.eligible == 29 and query.patient in {hit.case.patient for hit in allowed.hits}
+
+
+def test_a_copy_that_lost_something_is_left_out_and_told(retriever, queries):
+    """Under another patient and without an instance in common: the picture alone tells."""
+    own = queries[4]
+    levels = np.rint(own.radiograph.pixels * 255).astype(np.uint8)
+    data = cv2.imencode(".jpg", levels, (cv2.IMWRITE_JPEG_QUALITY, 90))[1]
+    pixels = (cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) / 255).astype(np.float32)
+    copy = Query("upload", Radiograph(pixels, "c" * 64, "c" * 64, "png"), "another patient")
+    ranking = retriever.search(copy, SearchSettings(top_k=30))
+    found = {hit.case.case_id: hit.case.patient for hit in ranking.hits}
+    assert ranking.copies == (own.case_id,) and own.case_id not in found and own.patient not in found.values()
+    assert ranking.eligible == len(ranking.hits) == 28
+    kept = retriever.search(copy, SearchSettings(top_k=30, identical_image=True, same_patient=True))
+    assert kept.copies == () and kept.hits[0].case.case_id == own.case_id
 
 
 def test_routes_agree_and_are_named(retriever, queries):
