@@ -8,6 +8,7 @@ import datetime
 import io
 import os
 import time
+import zipfile
 
 import cv2
 import numpy as np
@@ -25,7 +26,6 @@ from tests.unit.pacs.test_result_objects import read_groups
 pytestmark = pytest.mark.browser
 TIME = 60_000
 HITS = 8
-FILMS = 12
 # The films of every viewer on the page that has painted all its panes.
 PAINTED = """() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].flatMap(host => {
   const v = host.shadowRoot?.querySelector('.viewer')?.viewer;
@@ -53,13 +53,14 @@ def read_picture(locator) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def hospital(chromium, tmp_path_factory, archive_films):
-    """(address of the pages, Orthanc, file of what the server logs): the application beside an archive."""
+    """(address of the pages, Orthanc, file of what the server logs): the application beside an archive of thirty films
+    of ten patients in six transfer syntaxes."""
     if not has_orthanc():
         pytest.skip(NO_ORTHANC)
     from tests.helpers import fakes
 
     with run_orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc:
-        orthanc.store(film.data for film in archive_films[:FILMS])
+        orthanc.store(film.data for film in archive_films)
         workspace = fakes.make_workspace(tmp_path_factory.mktemp("hospital") / "workspace")
         settings = name_archive(orthanc)
         before = dict(os.environ)
@@ -125,16 +126,7 @@ def check_link(page, address: str, films, log) -> None:
     prior, frontal, lateral = films
     open_link(page, address, StudyInstanceUIDs=frontal.study)
     assert wait_until_painted(page, [frontal])[0] == name_pixels(frontal)
-    wait_until(page, lambda: page.locator("[data-strip]").count() == 2)
-    day = datetime.date.today() - datetime.timedelta(PRIOR_DAYS)
-    for film, label in ((lateral, "Lateral"), (prior, f"Prior, {day}")):
-        small = page.get_by_role("button", name=label)
-        assert read_picture(small.locator("img")).std() > 15, "a small picture stands in the strip"
-        small.click()
-        wait_until(page, lambda shown=film: name_pixels(shown) in list_painted(page))
-        assert read_picture(page.locator(".cases > .pane .film")).std() > 15, (
-            "the film is drawn in the place of the cases"
-        )
+    for _ in look_at_others(page, prior, lateral):
         page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=TIME)  # all films have come
         hers, other = page.evaluate(BOXES)
         assert hers["height"] >= 560 and other["height"] >= 480 and hers["width"] > 0.9 * other["width"]
@@ -150,15 +142,36 @@ def check_link(page, address: str, films, log) -> None:
         assert uid not in page.url and uid not in page.inner_text("body") and uid not in said
 
 
+def look_at_others(page, prior, lateral):
+    """Show the lateral and the prior from the strip one after the other, and yield while each stands there."""
+    wait_until(page, lambda: page.locator("[data-strip]").count() == 2)
+    day = datetime.date.today() - datetime.timedelta(PRIOR_DAYS)
+    for film, label in ((lateral, "Lateral"), (prior, f"Prior, {day}")):
+        small = page.get_by_role("button", name=label)
+        assert read_picture(small.locator("img")).std() > 15, "a small picture stands in the strip"
+        small.click()
+        wait_until(page, lambda shown=film: name_pixels(shown) in list_painted(page))
+        picture = read_picture(page.locator(".cases > .pane .film"))
+        assert picture.std() > 15, "the film is drawn in the place of the cases"
+        yield film
+
+
 def check_result(page, orthanc, frontal) -> None:
-    """Export, send: the objects are in the archive, and the report opened again holds the numbers on the screen."""
+    """Export, send: the objects are in the archive byte for byte as the reader may download them, and the report opened
+    again holds the numbers on the screen."""
     shown = page.evaluate(SHOWN)
+    before = set(orthanc.ask("/instances"))
     page.get_by_role("button", name="Export", exact=True).click()
+    with page.expect_download(timeout=TIME) as coming:
+        page.get_by_role("button", name="DICOM objects (ZIP)").click(timeout=TIME)
+    with zipfile.ZipFile(coming.value.path()) as packed:
+        exported = sorted(packed.read(name) for name in packed.namelist())
     page.get_by_role("button", name="Send to PACS").click(timeout=TIME)
     page.get_by_text("Sent to the PACS.").wait_for(timeout=TIME)
-    stored = [pydicom.dcmread(io.BytesIO(orthanc.read_file(name))) for name in orthanc.ask("/instances")]
-    made = {one.Modality: one for one in stored if one.get("Manufacturer") == "ICBIR"}
-    assert set(made) == {"OT", "SR", "PR"} and len(stored) == FILMS + 3
+    stored = sorted(orthanc.read_file(name) for name in set(orthanc.ask("/instances")) - before)
+    assert stored == exported
+    made = {one.Modality: one for one in (pydicom.dcmread(io.BytesIO(data)) for data in stored)}
+    assert set(made) == {"OT", "SR", "PR"} and len(before) == 30
     for one in made.values():
         assert (one.StudyInstanceUID, one.PatientID) == (frontal.study, frontal.patient)
         assert one.SeriesDescription.endswith("For research, not for diagnosis")
@@ -174,18 +187,16 @@ def check_result(page, orthanc, frontal) -> None:
 
 
 def check_worklist(page, films) -> None:
-    """Today's films, of which one was searched; a click opens another."""
+    """Today's films, of which one was searched; a click opens another, whose films are in three other syntaxes."""
     page.get_by_role("link", name="PACS", exact=True).click()
     page.get_by_role("button", name="Open").nth(3).wait_for(timeout=TIME)
     assert page.get_by_text("searched", exact=True).count() == 1
     page.wait_for_timeout(1000)  # the list may be drawn once more
-    newest = max((film for film in films[:FILMS] if not film.prior), key=lambda film: film.patient)
+    prior, frontal, lateral = films[-3:]
+    assert len({film.syntax for film in (*films[:3], *films[-3:])}) == 6
     page.get_by_role("button", name="Open").first.click()
-    wait_until(page, lambda: list_lead(page) == [name_pixels(find_frontal(films, newest.patient))])
-
-
-def find_frontal(films, patient: str):
-    return next(film for film in films if film.patient == patient and not film.prior and film.view != "LL")
+    wait_until(page, lambda: list_lead(page) == [name_pixels(frontal)])
+    assert list(look_at_others(page, prior, lateral)) == [lateral, prior]
 
 
 def check_stop_and_death(page, address: str, orthanc, frontal) -> None:
