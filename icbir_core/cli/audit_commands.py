@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, say
+from icbir_core.cli import conventions as cli
 
 
 def register(app: typer.Typer) -> None:
@@ -18,11 +18,11 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     head: Annotated[
         str, typer.Option(help="NUMBER:HASH that an earlier check printed and that was kept in another place.")
     ] = "",
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Check that no entry of the audit log was changed, deleted, moved or cut off. Exit 1 if anything is wrong."""
     from icbir_core.audit import open_audit
@@ -31,19 +31,19 @@ def verify(
     checks = list(open_audit(Workspace.open(workspace)).verify(head))
     passed = all(check.passed for check in checks)
     lines = [f"{'right' if check.passed else 'WRONG'}  {check.text}" for check in checks]
-    emit({"passed": passed, "checks": [check.text for check in checks]}, "\n".join(lines), as_json)
+    cli.emit({"passed": passed, "checks": [check.text for check in checks]}, "\n".join(lines), as_json)
     if not passed:
-        say("Error: the audit log is not as it was written.")
+        cli.say("Error: the audit log is not as it was written.")
         raise typer.Exit(1)
 
 
 def show(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     case: Annotated[str, typer.Option(help="Only entries about this case.")] = "",
     study: Annotated[str, typer.Option(help="Only entries about this study.")] = "",
     reader: Annotated[str, typer.Option(help="Only entries of this pseudonym.")] = "",
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Print entries of the audit log. Cases and studies stand there as hashes, so name the one that you look for."""
     from collections import deque
@@ -61,4 +61,4 @@ def show(
         for one in found
     ]  # fmt: skip
     listed = [{**vars(one), "details": dict(one.details)} for one in found]
-    emit({"entries": listed}, "\n".join(lines) or "No such entry.", as_json)
+    cli.emit({"entries": listed}, "\n".join(lines) or "No such entry.", as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import JsonOption, WorkspaceArgument, emit, progress_bar, record_audit, say
+from icbir_core.cli import conventions as cli
 
 if TYPE_CHECKING:
     from icbir_core.types import Case
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     layout: Annotated[str, typer.Option(help=f"{LAYOUT_NAMES}, or one of an installed package.")],
     images: Annotated[
         str | None, typer.Option(help="Folder of the films; for dicomweb the archive's address (ICBIR_DICOMWEB).")
@@ -45,7 +45,7 @@ def ingest(
     query: Annotated[
         str, typer.Option(help="For dicomweb: which studies, as in 'date=20260101-20260131, modality=DX'.")
     ] = "",
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Add the films of a data set to a workspace, which is made if needed. Continues where it was interrupted."""
     from icbir_core.catalogue import IngestOptions, Workspace
@@ -74,10 +74,10 @@ def ingest(
     if not (workspace / MANIFEST).is_file():
         check_data_set(options)  # before there is a workspace: a typing error must not create one
     opened = Workspace.create(workspace)
-    with progress_bar("ingest") as progress:
+    with cli.progress_bar("ingest") as progress:
         report = run_ingest(opened, options, progress)
     place = (images or "the archive of the settings") if layout == "dicomweb" else str(Path(images or "").absolute())
-    record_audit(opened, "added", ("folder", place), films=report.added, skipped=len(report.skipped))
+    cli.record_audit(opened, "added", ("folder", place), films=report.added, skipped=len(report.skipped))
     cases, digest = opened.catalogue.count(), opened.catalogue.sha256()
     lines = [
         f"{report.added} added, {report.already} there before, {len(report.skipped)} skipped; {cases} cases in all."
@@ -105,14 +105,14 @@ def ingest(
         "cases": cases,
         "catalogue": digest,
     }
-    emit(result, "\n".join(lines), as_json)
+    cli.emit(result, "\n".join(lines), as_json)
     if not report.added + report.already:
-        say(
+        cli.say(
             f"Warning: no film was taken in: each of the {len(report.skipped)} rows was skipped, for the reasons given."
         )
 
 
-def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+def verify(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption = False) -> None:
     """Check a workspace against its manifest: films, rows, artefacts, maps, embeddings. Exit 1 if anything is wrong."""
     from icbir_core.audit import open_audit
     from icbir_core.catalogue import Workspace
@@ -120,7 +120,7 @@ def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     from icbir_core.retrieval.target_files import verify_stores
     from icbir_core.study.verifying import verify_ratings
 
-    with progress_bar("verify") as progress:
+    with cli.progress_bar("verify") as progress:
         opened = Workspace.open(workspace)
         checks = [*verify_workspace(opened, progress), *verify_stores(opened, progress)]
         checks += verify_ratings(opened)
@@ -128,40 +128,40 @@ def verify(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
     passed = all(check.passed for check in checks)
     lines = [f"{'right' if check.passed else 'WRONG'}  {check.name}: {check.text}" for check in checks]
     listed = [{"name": check.name, "passed": check.passed, "text": check.text} for check in checks]
-    emit({"passed": passed, "checks": listed}, "\n".join(lines), as_json)
+    cli.emit({"passed": passed, "checks": listed}, "\n".join(lines), as_json)
     if not passed:
-        say("Error: the workspace does not match its manifest; see the lines marked WRONG.")
+        cli.say("Error: the workspace does not match its manifest; see the lines marked WRONG.")
         raise typer.Exit(1)
 
 
-def remove(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOption = False) -> None:
+def remove(workspace: cli.WorkspaceArgument, case_id: CaseArgument, as_json: cli.JsonOption = False) -> None:
     """Take a case out of every search; its film stays, and `restore` brings it back."""
     from icbir_core.catalogue import Workspace
 
     opened = Workspace.open(workspace)
     case = opened.catalogue.remove(case_id)
-    record_audit(opened, "removed", ("case", case_id))
+    cli.record_audit(opened, "removed", ("case", case_id))
     _tell_state(case, opened.catalogue.count(), as_json)
 
 
-def restore(workspace: WorkspaceArgument, case_id: CaseArgument, as_json: JsonOption = False) -> None:
+def restore(workspace: cli.WorkspaceArgument, case_id: CaseArgument, as_json: cli.JsonOption = False) -> None:
     """Bring a removed case back."""
     from icbir_core.catalogue import Workspace
 
     opened = Workspace.open(workspace)
     case = opened.catalogue.restore(case_id)
-    record_audit(opened, "restored", ("case", case_id))
+    cli.record_audit(opened, "restored", ("case", case_id))
     _tell_state(case, opened.catalogue.count(), as_json)
 
 
 def erase(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     case: Annotated[list[str] | None, typer.Option(help="Name of a case; again for each further one.")] = None,
     patient: Annotated[
         list[str] | None, typer.Option(help="Number of a patient, all of whose cases go; again for each further one.")
     ] = None,
     sure: Annotated[bool, typer.Option("--sure", help="Erase; without it, only say what would go.")] = False,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Erase cases for good, from films, catalogue, maps, embeddings, indexes, ratings and folders, and search every
     byte for what is left. Stop the server before; run `index` after."""
@@ -183,9 +183,9 @@ def erase(
     names = [one.case_id for one in erasure.cases]
     if not sure:
         lines = [f"{count_of(len(names), 'case')} would be erased; add --sure to do it:", *names]
-        emit({"erased": False, "cases": names}, "\n".join(lines), as_json)
+        cli.emit({"erased": False, "cases": names}, "\n".join(lines), as_json)
         return
-    record_audit(opened, "erased", *(("case", name) for name in names))
+    cli.record_audit(opened, "erased", *(("case", name) for name in names))
     changed = erase_from_ratings(opened.path / RATINGS, erasure.names)
     erase_from_folders(opened.path / FOLDERS_FILE, names)
     erase_from_workspace(opened, erasure)
@@ -195,14 +195,14 @@ def erase(
              "texts."]  # fmt: skip
     lines += [f"STILL THERE in {name}" for name in left] or ["Nothing is left in this workspace."]
     lines.append("Now run `index`. Copies elsewhere, and networks that were trained on the films, are as they were.")
-    emit({"erased": True, "cases": names, "files": files, "bytes": size, "left": left}, "\n".join(lines), as_json)
+    cli.emit({"erased": True, "cases": names, "files": files, "bytes": size, "left": left}, "\n".join(lines), as_json)
     if left:
         raise typer.Exit(1)
 
 
 def _tell_state(case: Case, cases: int, as_json: bool) -> None:
     state = "removed" if case.removed else "in the catalogue"
-    emit({"case_id": case.case_id, "removed": case.removed, "cases": cases}, f"{case.case_id}: {state}.", as_json)
+    cli.emit({"case_id": case.case_id, "removed": case.removed, "cases": cases}, f"{case.case_id}: {state}.", as_json)
 
 
 def fetch(
@@ -221,7 +221,7 @@ def fetch(
     manifest: Annotated[Path | None, typer.Option(help="Another list of addresses (JSON).")] = None,
     base_url: Annotated[str | None, typer.Option(help="Take the files by their names from this address.")] = None,
     unpack: Annotated[bool, typer.Option(help="Unpack what was downloaded.")] = True,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Download a public data set for `ingest`, or a published network for `index` and `train`.
 
@@ -240,14 +240,14 @@ def fetch(
         return
     if name is not None or file is not None or workspace is not None:
         raise FetchError("NAME, --file and --workspace belong to `fetch model`; leave them out.")
-    with progress_bar("fetch", unit="B") as progress:
+    with cli.progress_bar("fetch", unit="B") as progress:
         files = fetch_data_set(data_set, parse_parts(parts), to, progress, manifest, base_url, unpack)
     lines = [f"{file.name}: {file.size:,} bytes, sha256 {file.sha256} ({file.state})" for file in files]
     table = next((file.name for file in files if file.name.endswith(".csv")), None)
     if table is not None:
         lines.append(f"Next: icbir ingest WORKSPACE --layout {data_set} --images {to} --labels {to / table}")
     listed = [{"name": file.name, "bytes": file.size, "sha256": file.sha256, "state": file.state} for file in files]
-    emit({"to": str(to), "files": listed}, "\n".join(lines), as_json)
+    cli.emit({"to": str(to), "files": listed}, "\n".join(lines), as_json)
 
 
 def simulate(
@@ -255,15 +255,15 @@ def simulate(
     count: Annotated[int, typer.Option(min=1, help="How many films.")] = 100,
     seed: Annotated[int, typer.Option(help="The same seed gives the same films.")] = 0,
     size: Annotated[int, typer.Option(min=64, help="Side of a film in pixels.")] = 512,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Write simulated chest radiographs with their labels, ready for `ingest --layout folder`."""
     from icbir_core.phantom import write_simulated
 
-    with progress_bar("simulate") as progress:
+    with cli.progress_bar("simulate") as progress:
         written = write_simulated(directory, count=count, seed=seed, size=size, progress=progress)
     images, labels = written / "images", written / "labels.csv"
     options = f"--layout folder --source simulated --images {images} --labels {labels}"
     text = f"{count} simulated films in {images}.\nNext: icbir ingest WORKSPACE {options}"
     result = {"images": str(images), "labels": str(labels), "count": count, "seed": seed, "size": size}
-    emit(result, text, as_json)
+    cli.emit(result, text, as_json)

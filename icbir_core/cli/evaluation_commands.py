@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    WorkspaceArgument,
-    announce_device,
-    emit,
-    progress_bar,
-    record_audit,
-    split_names,
-)
+from icbir_core.cli import conventions as cli
 
 if TYPE_CHECKING:
     from icbir_core.catalogue import Workspace
@@ -41,7 +32,7 @@ _NAMES = {"import_ratings": "import", "simulate_readers": "simulate-readers"}
 
 
 def evaluate(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     protocol: Annotated[str, typer.Option(help="held-out, silva2020 or simulated.")] = "held-out",
     target: Annotated[str | None, typer.Option(help="Target finding (default: the first indexed).")] = None,
     layout: Annotated[str | None, typer.Option(help="Layout of the query films' data set.")] = None,
@@ -69,8 +60,8 @@ def evaluate(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of --retrain.")] = 8,
     permutations: Annotated[int, typer.Option(min=20, help="Random orders that chance is taken from.")] = 200,
     report: Annotated[Path | None, typer.Option(help="Write a self-contained HTML report here.")] = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Measure the retrieval by labels, with chance and controls for comparison. Computed vectors are reused."""
     from icbir_core.catalogue import IngestOptions, Workspace
@@ -90,7 +81,7 @@ def evaluate(
         protocol=protocol,
         target=target,
         films=films,
-        methods=split_names(methods),
+        methods=cli.split_names(methods),
         single_query=single_query,
         truth=tuple(truth or ()),
         permutations=permutations,
@@ -99,25 +90,25 @@ def evaluate(
         device=device,
     )
     opened = Workspace.open(workspace)
-    announce_device(device)
+    cli.announce_device(device)
     if encoders is not None:
         from icbir_core.evaluation import encoder_comparison as comparison
 
-        with progress_bar("evaluate") as progress:
-            found = comparison.run_comparison(opened, options, split_names(encoders), progress)
+        with cli.progress_bar("evaluate") as progress:
+            found = comparison.run_comparison(opened, options, cli.split_names(encoders), progress)
         if report is not None:
             write_text_atomically(report, comparison.render_comparison(found))
-        emit(comparison.comparison_to_json(found), comparison.comparison_to_text(found), as_json)
+        cli.emit(comparison.comparison_to_json(found), comparison.comparison_to_text(found), as_json)
         return
-    with progress_bar("evaluate") as progress:
+    with cli.progress_bar("evaluate") as progress:
         result = run_evaluation(opened, options, progress)
     if report is not None:
         write_text_atomically(report, render_html(result))
-    emit(to_json(result), to_text(result), as_json)
+    cli.emit(to_json(result), to_text(result), as_json)
 
 
 def create(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     name: NameOption,
     target: Annotated[str | None, typer.Option(help="Target finding (default: the first indexed).")] = None,
     queries: Annotated[int, typer.Option(min=1, help="How many query films, drawn from cases with the target.")] = 8,
@@ -132,24 +123,24 @@ def create(
     repeats: Annotated[float, typer.Option(help="Share of hidden repeats, 0.10 to 0.15.")] = 0.125,
     seed: Annotated[int, typer.Option(help="Fixes what is drawn and each reader's order.")] = 0,
     store: StoreOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Make a reading study from the catalogue: pooled, blinded, in a seeded order for each reader."""
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.study.creating import create_workspace_study
     from icbir_core.study.design import StudyPlan
 
-    chosen = split_names(tasks) or ("similarity",)
-    plan = StudyPlan(split_names(methods), top_k, negatives, chosen, 2 if maps else 1, repeats, seed)
+    chosen = cli.split_names(tasks) or ("similarity",)
+    plan = StudyPlan(cli.split_names(methods), top_k, negatives, chosen, 2 if maps else 1, repeats, seed)
     opened, ratings = _open_store(workspace, store)
-    announce_device(device)
-    with progress_bar("study", unit="query") as progress:
+    cli.announce_device(device)
+    with cli.progress_bar("study", unit="query") as progress:
         study = create_workspace_study(
             opened, ratings, name, lambda: Retriever.open(opened, target, device), plan,
             case or queries, progress,
         )  # fmt: skip
-    record_audit(opened, "made_study", ("study", study.name), queries=len(study.queries))
+    cli.record_audit(opened, "made_study", ("study", study.name), queries=len(study.queries))
     answers = len(study.steps("any reader"))
     result = {"study": study.name, "sha256": study.sha256, "target": study.target, "queries": len(study.queries),
               "methods": study.methods, "answers_per_reader": answers}  # fmt: skip
@@ -157,23 +148,23 @@ def create(
         f"Study '{study.name}': {len(study.queries)} queries with {study.target}, {answers} answers for each reader. "
         "Open the page Rate to read it."
     )
-    emit(result, text, as_json)
+    cli.emit(result, text, as_json)
 
 
-def export(workspace: WorkspaceArgument, name: NameOption,
+def export(workspace: cli.WorkspaceArgument, name: NameOption,
            file: Annotated[Path, typer.Option(help="Zip to write.")],
-           store: StoreOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
+           store: StoreOption = None, as_json: cli.JsonOption = False) -> None:  # fmt: skip
     """Write a study and every rating of it to one zip with hashes. No film is in it."""
     from icbir_core.study.exchange import export_study
 
     opened, ratings = _open_store(workspace, store)
     count = export_study(ratings, name, file)
-    record_audit(opened, "exported", ("study", name), ratings=count)
-    emit({"study": name, "ratings": count, "file": str(file)}, f"{count} ratings of '{name}' in {file}.", as_json)
+    cli.record_audit(opened, "exported", ("study", name), ratings=count)
+    cli.emit({"study": name, "ratings": count, "file": str(file)}, f"{count} ratings of '{name}' in {file}.", as_json)
 
 
-def import_ratings(workspace: WorkspaceArgument, file: Annotated[Path, typer.Argument(help="Exported zip.")],
-                   store: StoreOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
+def import_ratings(workspace: cli.WorkspaceArgument, file: Annotated[Path, typer.Argument(help="Exported zip.")],
+                   store: StoreOption = None, as_json: cli.JsonOption = False) -> None:  # fmt: skip
     """Add an exported study and its ratings; what is there already is not added again."""
     from dataclasses import asdict
 
@@ -181,17 +172,17 @@ def import_ratings(workspace: WorkspaceArgument, file: Annotated[Path, typer.Arg
 
     opened, ratings = _open_store(workspace, store)
     done = import_study(ratings, file)
-    record_audit(opened, "imported", ("study", done.study), ratings=done.added)
-    emit(asdict(done), f"'{done.study}': {done.added} ratings added, {done.already} were there already.", as_json)
+    cli.record_audit(opened, "imported", ("study", done.study), ratings=done.added)
+    cli.emit(asdict(done), f"'{done.study}': {done.added} ratings added, {done.already} were there already.", as_json)
 
 
 def report(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     name: NameOption,
     file: Annotated[Path | None, typer.Option("--report", help="Write a self-contained HTML report here.")] = None,
     simulated: Annotated[bool, typer.Option(help="Report the simulated readers instead of the real ones.")] = False,
     store: StoreOption = None,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Print the statistics of a study: how readers agree with each other, with themselves and with each method."""
     from icbir_core.evaluation.page import make_plain
@@ -202,15 +193,15 @@ def report(
 
     opened, ratings = _open_store(workspace, store)
     study = load_study(ratings, name)
-    record_audit(opened, "unblinded", ("study", name))
+    cli.record_audit(opened, "unblinded", ("study", name))
     result = analyse_study(study, ratings.latest(study=name), simulated=simulated)
     if file is not None:
         write_text_atomically(file, render_report(study, result))
-    emit(make_plain(result), render_text(result), as_json)
+    cli.emit(make_plain(result), render_text(result), as_json)
 
 
 def simulate_readers(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     name: NameOption,
     readers: Annotated[int, typer.Option(min=1, help="Number of readers.")] = 3,
     bias: Annotated[float, typer.Option(help="Steps between the strictest and the mildest reader.")] = 0.6,
@@ -218,7 +209,7 @@ def simulate_readers(
     lapse: Annotated[float, typer.Option(min=0, max=1, help="Share of answers at random.")] = 0.02,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 0,
     store: StoreOption = None,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Answer a study by readers of known bias, noise and lapses. Marked simulated, never mixed with real ratings."""
     import numpy as np
@@ -237,7 +228,7 @@ def simulate_readers(
         total += simulate_reader(ratings, study, f"simulated-{number}", model, similarity, seed + number)
     stored = f"{count_of(total, 'answer')} of {count_of(readers, 'simulated reader')}"
     text = f"{stored} stored; see `study report --simulated`."
-    emit({"study": name, "readers": readers, "answers": total}, text, as_json)
+    cli.emit({"study": name, "readers": readers, "answers": total}, text, as_json)
 
 
 def plan(
@@ -246,7 +237,7 @@ def plan(
     reader_spread: Annotated[float, typer.Option(help="Standard deviation of the difference between readers.")] = 0.03,
     residual: Annotated[float, typer.Option(help="Standard deviation of what is left.")] = 0.10,
     power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Power that the study should have.")] = 0.8,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Work out how many readers and queries a study needs."""
     from icbir_core.evaluation.planning import Spread, find_queries_needed
@@ -255,7 +246,7 @@ def plan(
     needed = {readers: find_queries_needed(effect, spread, readers, power) for readers in (2, 3, 4, 5, 8, 12)}
     lines = [f"{readers:>3} readers: {count if count is not None else 'not reachable'} queries"
              for readers, count in needed.items()]  # fmt: skip
-    emit({"effect": effect, "power": power, "queries_by_readers": needed}, "\n".join(lines), as_json)
+    cli.emit({"effect": effect, "power": power, "queries_by_readers": needed}, "\n".join(lines), as_json)
 
 
 def _open_store(workspace: Path, store: str | None) -> tuple[Workspace, RatingsStore]:

@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    WorkspaceArgument,
-    emit,
-    progress_bar,
-    record_audit,
-    say,
-)
+from icbir_core.cli import conventions as cli
 
 
 def register(app: typer.Typer) -> None:
@@ -26,42 +18,42 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the copy.")],
     link: Annotated[
         bool, typer.Option(help="Films as hard links where the file system allows it: quick, small.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Copy a workspace while readers use it, with a hash of every file. ingest, train and index wait for it."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.backup import back_up
 
     opened = Workspace.open(workspace)
-    with progress_bar("backup", unit="file") as progress:
+    with cli.progress_bar("backup", unit="file") as progress:
         report = back_up(opened, folder, link, progress)
-    record_audit(opened, "exported", ("folder", str(folder.absolute())), files=report.files)
+    cli.record_audit(opened, "exported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.files} files, {report.size:,} bytes: {report.cases} cases, {report.ratings} ratings in '{folder}'."
-    emit(asdict(report), text, as_json)
+    cli.emit(asdict(report), text, as_json)
 
 
 def restore_backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the copy.")],
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="New folder for the workspace.")],
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Make a workspace out of a copy that `backup` made, in a new folder; every file is checked by its hash."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.backup import restore_backup as restore
 
-    with progress_bar("restore", unit="file") as progress:
+    with cli.progress_bar("restore", unit="file") as progress:
         report = restore(folder, workspace, progress)
-    record_audit(Workspace.open(workspace), "imported", ("folder", str(folder.absolute())), files=report.files)
+    cli.record_audit(Workspace.open(workspace), "imported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.cases} cases and {report.ratings} ratings in '{workspace}'. Next: icbir verify {workspace}"
-    emit(asdict(report), text, as_json)
+    cli.emit(asdict(report), text, as_json)
 
 
-def migrate(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+def migrate(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption = False) -> None:
     """Bring the databases of a workspace that an earlier version made to this version. Make a backup first."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.migrating import migrate_workspace
@@ -73,16 +65,16 @@ def migrate(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
         else f"{one.name}: from version {one.before} to {one.after}"
         for one in found
     ]
-    emit({"files": [asdict(one) for one in found]}, "\n".join(lines), as_json)
+    cli.emit({"files": [asdict(one) for one in found]}, "\n".join(lines), as_json)
 
 
 def repair(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     source: Annotated[
         Path | None, typer.Option("--from", metavar="FOLDER", help="A copy of this workspace, made by backup.")
     ] = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Mend what can be mended: what was computed is computed again, the rest comes out of a copy. Then run verify."""
     from icbir_core.catalogue import Workspace
@@ -90,24 +82,24 @@ def repair(
 
     found = repair_workspace(workspace, source)
     opened = Workspace.open(workspace)
-    record_audit(opened, "repaired", things=len(found))
+    cli.record_audit(opened, "repaired", things=len(found))
     lines = [f"{one.name}: {one.text}" for one in found] or ["Nothing that can be mended is damaged."]
-    emit({"mended": [asdict(one) for one in found]}, "\n".join(lines), as_json)
+    cli.emit({"mended": [asdict(one) for one in found]}, "\n".join(lines), as_json)
     if any(one.recompute for one in found):
         from icbir_core.retrieval.index_workspace import index_workspace
         from icbir_core.retrieval.target_files import list_targets
 
-        with progress_bar("index", "case") as progress:
+        with cli.progress_bar("index", "case") as progress:
             for target in list_targets(opened):
                 index_workspace(opened, target, device=device, progress=progress)
-    say(f"Next: icbir verify {workspace}")
+    cli.say(f"Next: icbir verify {workspace}")
 
 
-def move_to_database(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+def move_to_database(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption = False) -> None:
     """Move catalogue and ratings into the server of ICBIR_DATABASE_URL. Stop the pages and make a backup first."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.moving import move_to_database as move
 
     report = move(Workspace.open(workspace))
     text = f"{report.cases} cases and {report.ratings} ratings lie in the schema {report.schema} now."
-    emit(asdict(report), text, as_json)
+    cli.emit(asdict(report), text, as_json)

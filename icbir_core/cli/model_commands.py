@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    WorkspaceArgument,
-    announce_device,
-    emit,
-    progress_bar,
-    say,
-    split_names,
-)
+from icbir_core.cli import conventions as cli
 from icbir_core.model.backbones import BACKBONES
 
 if TYPE_CHECKING:
@@ -30,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     target: Annotated[str, typer.Option(help="Target finding, such as Effusion.")],
     findings: Annotated[str | None, typer.Option(help="More findings to predict, separated by commas.")] = None,
     recipe: Annotated[str, typer.Option(help="default, or silva2020 as published.")] = "default",
@@ -38,14 +29,14 @@ def train(
         str | None, typer.Option(help="Start: imagenet, none, starter or a weights file (default: the recipe's).")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
-    device: DeviceOption = "auto",
+    device: cli.DeviceOption = "auto",
     stage: Annotated[str, typer.Option(help="classifier, saliency or both.")] = "both",
     network: Annotated[str, typer.Option(help=f"Of {', '.join(BACKBONES)}.")] = "densenet121",
     size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the network's input in pixels.")] = 224,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the recipe's.")] = None,
     flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the start, the order and the augmentation.")] = 0,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Train the classifier on the catalogue's films, then the saliency classifier on its maps. Continues if stopped."""
     from icbir_core.catalogue import Workspace
@@ -63,7 +54,7 @@ def train(
     options = TrainingOptions(
         target=target,
         recipe=chosen,
-        findings=split_names(findings),
+        findings=cli.split_names(findings),
         weights=weights,
         stage=stage,
         network=network,
@@ -73,12 +64,12 @@ def train(
     )
     opened = Workspace.open(workspace)
     if len(options.outputs) == 1 and options.findings:
-        say(f"The recipe {chosen.name} trains the target alone: --findings is not used.")
-    announce_device(device)
-    with progress_bar("train", unit="step") as progress:
+        cli.say(f"The recipe {chosen.name} trains the target alone: --findings is not used.")
+    cli.announce_device(device)
+    with cli.progress_bar("train", unit="step") as progress:
         manifests = train_workspace(opened, options, progress, log=_tell_epoch)
     text = "\n".join(line for stage_name, manifest in manifests.items() for line in _describe(stage_name, manifest))
-    emit({name: _without_history(manifest) for name, manifest in manifests.items()}, text, as_json)
+    cli.emit({name: _without_history(manifest) for name, manifest in manifests.items()}, text, as_json)
 
 
 def _find_input(weights: str | None, size: int) -> InputSettings:
@@ -106,7 +97,7 @@ def fetch_network(
     if name is None:
         raise FetchError(f"Name a network: fetch model {' | '.join(list_published())}.")
     opened = None if workspace is None else Workspace.create(workspace)
-    with progress_bar("fetch", unit="B") as progress:
+    with cli.progress_bar("fetch", unit="B") as progress:
         found = fetch_model(name, to, file, opened, progress, base_url)
     facts = found.manifest["published"]
     known = "as published" if facts["sha256_published"] else "none is published; recorded, and compared next time"
@@ -122,12 +113,12 @@ def fetch_network(
         lines.append(f"Next: icbir index {shlex.quote(str(workspace))} --target Effusion")
     result = {"path": str(found.path), "installed": None if found.installed is None else str(found.installed)}
     result |= {"findings": found.manifest["findings"], "warning": found.manifest["warning"], "published": facts}
-    emit(result, "\n".join(lines), as_json)
+    cli.emit(result, "\n".join(lines), as_json)
 
 
 def _tell_epoch(stage: str, row: dict[str, Any]) -> None:
     score = f", mean AUROC {row['mean_auroc']:.3f}" if "mean_auroc" in row else ""
-    say(f"{stage}: epoch {row['epoch'] + 1}, loss {row['loss']:.4f}{score}, {row['seconds']:.0f} s")
+    cli.say(f"{stage}: epoch {row['epoch'] + 1}, loss {row['loss']:.4f}{score}, {row['seconds']:.0f} s")
 
 
 def _describe(stage: str, manifest: dict[str, Any]) -> list[str]:

@@ -8,16 +8,7 @@ from typing import Annotated
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    TargetOption,
-    WorkspaceArgument,
-    announce_device,
-    emit,
-    record_audit,
-    say,
-)
+from icbir_core.cli import conventions as cli
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export_dicom(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     film: Annotated[Path, typer.Argument(help="The film to search with: a DICOM file.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the objects.")] = None,
     queue: Annotated[bool, typer.Option("--queue", help="Put the objects into the outbox, for `send`.")] = False,
@@ -38,10 +29,10 @@ def export_dicom(
     saliency: Annotated[
         str | None, typer.Option("--map", help="Saliency method (default: composite relevance propagation).")
     ] = None,
-    target: TargetOption = None,
+    target: cli.TargetOption = None,
     cases: Annotated[bool, typer.Option("--cases/--no-cases", help="Show the films of the cases on the page.")] = True,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Search with a DICOM film and write the result as Secondary Capture, Structured Report and presentation state."""
     from icbir_core.catalogue import read_query
@@ -64,7 +55,7 @@ def export_dicom(
     source = read_source_header(data)  # before the networks are loaded, because it may say no
     settings = SearchSettings(top_k=top_k, method=method, target=require_canonical_name(target) if target else None)
     retriever = Retriever.open(workspace, settings.target, device)
-    announce_device(device)
+    cli.announce_device(device)
     query = read_query(retriever.workspace, "query", data)
     ranking = retriever.search(query, settings)
     maps = draw_maps(retriever, query, ranking, saliency or FIRST_MAP)
@@ -72,9 +63,9 @@ def export_dicom(
     read_case = partial(read_unnamed_case, retriever.workspace) if cases else None
     made = make_result_objects(compose_result(source, query.radiograph, ranking, maps, read_case))
     for sentence in made.left_out:
-        say(f"Left out: {sentence}")
+        cli.say(f"Left out: {sentence}")
     for sentence in made.warnings:
-        say(sentence)
+        cli.say(sentence)
     written = []
     if out is not None:
         for one in made.objects:
@@ -82,17 +73,17 @@ def export_dicom(
             written.append(str(out / one.name))
     if queue:
         open_outbox(workspace).put(made.objects)
-    record_audit(
+    cli.record_audit(
         retriever.workspace, "exported", ("film", query.radiograph.pixel_sha256[:24]), objects=len(made.objects)
     )
     lines = [*(f"Written: {path}" for path in written), *(["In the outbox; `icbir send` sends it."] if queue else [])]
-    emit({"written": written, "queued": queue, "left_out": list(made.left_out)}, "\n".join(lines), as_json)
+    cli.emit({"written": written, "queued": queue, "left_out": list(made.left_out)}, "\n".join(lines), as_json)
 
 
 def send(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     again: Annotated[bool, typer.Option("--again", help="Try at once, also what was refused or waits.")] = False,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Send the results that wait in the outbox to the archive; exit 1 while something is left."""
     from icbir_core.catalogue import Workspace
@@ -103,16 +94,16 @@ def send(
     outbox, opener = open_outbox(workspace), read_destination().get_opener()
     if again:
         outbox.retry()
-    record_audit(Workspace.open(workspace), "sent", parcels=len(outbox.list_parcels()))
+    cli.record_audit(Workspace.open(workspace), "sent", parcels=len(outbox.list_parcels()))
     outcome = send_waiting(outbox, opener)
     damaged = outbox.list_damaged()
     for name in damaged:
-        say(f"The parcel '{name}' in {outbox.folder} is damaged and is not sent.")
+        cli.say(f"The parcel '{name}' in {outbox.folder} is damaged and is not sent.")
     if outcome.word:
-        say(outcome.word)
+        cli.say(outcome.word)
     lines = [f"{count_of(outcome.sent, 'object')} sent, {outcome.refused} refused; {outcome.waiting} results wait."]
     if outcome.found:
         lines.append(f"{count_of(outcome.found, 'object')} had arrived before.")
-    emit(vars(outcome) | {"damaged": damaged}, "\n".join(lines), as_json)
+    cli.emit(vars(outcome) | {"damaged": damaged}, "\n".join(lines), as_json)
     if outcome.waiting or damaged:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, record_audit, say
+from icbir_core.cli import conventions as cli
 
 if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def receive(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     allow: Annotated[
         list[str] | None, typer.Option(help="Who may send: AE-TITLE@ADDRESS. Again for each further sender.")
     ] = None,
@@ -30,7 +30,7 @@ def receive(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     keep_hours: Annotated[float, typer.Option(min=0.01, help="How long a film is kept in the inbox.")] = 24.0,
     search: Annotated[bool, typer.Option("--search/--no-search", help="Search with each film that comes.")] = True,
-    device: DeviceOption = "auto",
+    device: cli.DeviceOption = "auto",
 ) -> None:
     """Take films that an archive pushes (C-STORE, C-ECHO) and search with each, until stopped.
 
@@ -62,24 +62,24 @@ def receive(
     receiver = Receiver(ReceiverSettings(ae_title, port, host, senders), inbox, search_with)
     receiver.start()
     if search:
-        searching.append(AutoSearch(inbox, open_retriever, say))
-    say(f"Films are received at {host}:{port} as {ae_title}; stop with Ctrl-C.")
+        searching.append(AutoSearch(inbox, open_retriever, cli.say))
+    cli.say(f"Films are received at {host}:{port} as {ae_title}; stop with Ctrl-C.")
     try:
         leaving.wait()
     finally:
         receiver.stop()
         for one in searching:
             one.stop(0.1)
-    say("Stopped; films that wait are searched at the next start.")
+    cli.say("Stopped; films that wait are searched at the next start.")
 
 
 def pull(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     peer: Annotated[str, typer.Argument(metavar="ARCHIVE", help="The archive: AE-TITLE@HOST:PORT.")],
     query: Annotated[str, typer.Option(help="Which studies, as in 'patient=123, date=20260101-20260131'.")],
     to: Annotated[str, typer.Option(help="The AE title that they go to, which the archive must know.")] = "ICBIR",
     limit: Annotated[int, typer.Option(min=1, help="Most studies that are asked for.")] = 20,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Have an archive send studies to a running `receive` (C-FIND, C-MOVE); the workspace's audit log records it."""
     from icbir_core.catalogue import Workspace
@@ -89,16 +89,16 @@ def pull(
 
     archive, asked, opened = Peer.parse(peer, to), StudyQuery.parse(query), Workspace.open(workspace)
     named = asked.list_asked()
-    record_audit(opened, "asked_archive", *named, by=named[0][0] if named else "days")
+    cli.record_audit(opened, "asked_archive", *named, by=named[0][0] if named else "days")
     studies = find_studies(archive, asked)
     if not studies:
         raise PacsNotFound("The archive (PACS) has no film study that fits the query.")
     arrived = 0
     for study in studies[:limit]:
-        record_audit(opened, "opened", *study.list_subjects(), by="pull")
+        cli.record_audit(opened, "opened", *study.list_subjects(), by="pull")
         arrived += move_study(archive, study, to).arrived
     left = max(len(studies) - limit, 0)
-    emit(
+    cli.emit(
         {"studies": len(studies) - left, "films": arrived, "left": left},
         f"{arrived} films of {len(studies) - left} studies were sent; {left} studies were left.",
         as_json,

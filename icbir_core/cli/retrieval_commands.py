@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    TargetOption,
-    WorkspaceArgument,
-    announce_device,
-    describe_error,
-    emit,
-    progress_bar,
-    record_audit,
-    say,
-    split_names,
-)
+from icbir_core.cli import conventions as cli
 from icbir_core.retrieval.methods import ENGINES, SEARCH_METHODS
 from icbir_core.types import Prediction
 
@@ -36,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
-    workspace: WorkspaceArgument,
-    target: TargetOption = None,
+    workspace: cli.WorkspaceArgument,
+    target: cli.TargetOption = None,
     methods: Annotated[
         str | None, typer.Option(help=f"Of {', '.join(SEARCH_METHODS)}, with commas (default: all that can be).")
     ] = None,
@@ -56,8 +44,8 @@ def index(
             "at first annoy).",
         ),
     ] = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Compute maps and embeddings of new cases and build the indexes. Continues where it was interrupted."""
     from icbir_core.catalogue import Workspace
@@ -65,26 +53,26 @@ def index(
     from icbir_core.retrieval.index_workspace import index_workspace
 
     opened = Workspace.open(workspace)
-    announce_device(device)
-    named = None if encoders is None else () if encoders.strip() == "none" else split_names(encoders)
-    with progress_bar("index", "case") as progress:
+    cli.announce_device(device)
+    named = None if encoders is None else () if encoders.strip() == "none" else cli.split_names(encoders)
+    with cli.progress_bar("index", "case") as progress:
         report = index_workspace(
             opened,
             require_canonical_name(target) if target else None,
-            None if methods is None else split_names(methods),
+            None if methods is None else cli.split_names(methods),
             device,
             progress=progress,
             encoders=named,
             engine=engine,
         )
     if report.starter:
-        say("This workspace has no models of its own: the starter models were used. `train` makes its own.")
+        cli.say("This workspace has no models of its own: the starter models were used. `train` makes its own.")
     if report.started_anew:
-        say("The models have changed: all maps and embeddings were computed anew.")
+        cli.say("The models have changed: all maps and embeddings were computed anew.")
     for case_id, reason in report.unreadable:
-        say(f"Not indexed: {case_id}: {reason}")
+        cli.say(f"Not indexed: {case_id}: {reason}")
     for name, reason in report.failed:
-        say(f"Not indexed by {name}: {reason}")
+        cli.say(f"Not indexed by {name}: {reason}")
     lines = [f"{report.target}: {report.embedded} cases embedded, {report.already} there before."]
     for method, facts in report.indexes.items():
         tail = f" ({facts['tail']} in the tail)" if facts["tail"] else ""
@@ -102,26 +90,26 @@ def index(
         "indexes": report.indexes,
         "failed": [{"method": name, "reason": reason} for name, reason in report.failed],
     }
-    emit(result, "\n".join(lines), as_json)
+    cli.emit(result, "\n".join(lines), as_json)
     if report.unreadable or report.failed:
         raise typer.Exit(1)
 
 
 def query(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Films: PNG, JPEG or DICOM.")],
     top_k: Annotated[int, typer.Option(min=1, help="How many cases to return.")] = 10,
     method: Annotated[
         str | None, typer.Option(help=f"Of {', '.join(SEARCH_METHODS)} (default: the first of these that is indexed).")
     ] = None,
-    target: TargetOption = None,
+    target: cli.TargetOption = None,
     filter_text: Annotated[str | None, typer.Option("--filter", help='Such as "view=AP, sex=F, age=40-60".')] = None,
     search: Annotated[str, typer.Option(help="auto, exact, or the index's own way: annoy or hnsw.")] = "auto",
     same_patient: Annotated[bool, typer.Option(help="Return other films of the query's patient too.")] = False,
     identical_image: Annotated[bool, typer.Option(help="Return the query's own film too.")] = False,
-    device: DeviceOption = "auto",
+    device: cli.DeviceOption = "auto",
     save_overlays: Annotated[Path | None, typer.Option(help="Folder for films with their maps, as PNG.")] = None,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Find the most similar cases of the catalogue. A film that cannot be read does not stop the others; exit 1
     then."""
@@ -146,25 +134,25 @@ def query(
     wanted = settings.target
     indexed = wanted if wanted and wanted in list_targets(opened) else None  # else another index may serve it
     retriever = Retriever.open(opened, indexed, device)
-    chosen = announce_device(device)
+    chosen = cli.announce_device(device)
     failed = 0
     for image in images:
         try:
             asked, ranking, timings = _answer(retriever, image, settings)
             found = [("case", hit.case.case_id) for hit in ranking.hits]
-            record_audit(retriever.workspace, "searched", ("film", asked.radiograph.pixel_sha256[:24]), *found)
+            cli.record_audit(retriever.workspace, "searched", ("film", asked.radiograph.pixel_sha256[:24]), *found)
             if save_overlays is not None:
                 _save_overlays(retriever, asked, ranking, save_overlays)
             warnings = [warning.text for warning in assess_quality(asked.radiograph).warnings]
             result = describe_ranking(ranking, timings) | {"device": chosen.name, "warnings": warnings}
             lines = [format_ranking(ranking), *(f"  Warning: {text}" for text in warnings)]
-            emit(result, "\n".join(lines), as_json)
+            cli.emit(result, "\n".join(lines), as_json)
         except (IcbirError, OSError) as error:
             failed += 1
-            line = describe_error(error)
+            line = cli.describe_error(error)
             if as_json:
-                emit({"query": str(image), "error": line}, "", True)
-            say(f"Error: {image}: {line}")
+                cli.emit({"query": str(image), "error": line}, "", True)
+            cli.say(f"Error: {image}: {line}")
     if failed:
         raise typer.Exit(1)
 
@@ -255,22 +243,22 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
 
 
 def demo(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     make_assets: Annotated[
         bool, typer.Option("--make-assets", help="Compute the embeddings that come with the program anew.")
     ] = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Make a workspace of simulated films, indexed with the starter models, to try everything on."""
     from icbir_core.pipeline.demonstration import DemonstrationOptions, build_demonstration, make_demonstration_assets
 
     options = DemonstrationOptions(device)
-    announce_device(device)
-    with progress_bar("demo", "film") as progress:
+    cli.announce_device(device)
+    with cli.progress_bar("demo", "film") as progress:
         if make_assets:
             path = make_demonstration_assets(workspace, options, progress)
-            emit({"assets": str(path)}, f"Written: {path}", as_json)
+            cli.emit({"assets": str(path)}, f"Written: {path}", as_json)
             return
         report = build_demonstration(workspace, options, progress)
     lines = [
@@ -278,7 +266,7 @@ def demo(
         f"  {report.shipped} embeddings came with the program, {report.computed} were computed here.",
         f"  icbir app {workspace}",
     ]
-    emit(report.as_dict(), "\n".join(lines), as_json)
+    cli.emit(report.as_dict(), "\n".join(lines), as_json)
 
 
 def require_host_name(name: str) -> str:
@@ -293,9 +281,9 @@ def require_host_name(name: str) -> str:
 
 
 def app_command(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
-    device: DeviceOption = "auto",
+    device: cli.DeviceOption = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")] = (
         "127.0.0.1"
     ),

@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    TargetOption,
-    WorkspaceArgument,
-    announce_device,
-    emit,
-    progress_bar,
-    say,
-    split_names,
-)
+from icbir_core.cli import conventions as cli
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.saliency.methods import FIRST_MAP
 
@@ -41,7 +31,7 @@ def explain(
     workspace: Annotated[Path | None, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")] = None,
     image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Film: PNG, JPEG or DICOM.")] = None,
     method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = FIRST_MAP,
-    target: TargetOption = None,
+    target: cli.TargetOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay and legend).")
     ] = None,
@@ -55,8 +45,8 @@ def explain(
         ),
     ] = None,
     list_methods: Annotated[bool, typer.Option("--list", help="List the saliency methods and stop.")] = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Compute one saliency map of one film and write it as numbers or as a picture. The method similarity explains the
     distance to a case instead, and writes a second file for that case."""
@@ -80,7 +70,7 @@ def explain(
         _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
         return
     title = SALIENCY_METHODS[method].title
-    chosen = announce_device(device)
+    chosen = cli.announce_device(device)
     models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
     pixels = read_radiograph(image).pixels
     fitted = fit_to_network(pixels, models.classifier.input_settings)
@@ -106,7 +96,7 @@ def explain(
         "starter_models": models.starter,
         "device": chosen.name,
     }
-    emit(
+    cli.emit(
         result,
         f"{out}: {method} of {found.finding} by {found.network}, {values.min():.3g} … {values.max():.3g}",
         as_json,
@@ -133,7 +123,7 @@ def _explain_similarity(
     if hit is None:
         raise SaliencyError("The method similarity compares two films; name the second with --hit CASE_ID.")
     retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
-    chosen = announce_device(device)
+    chosen = cli.announce_device(device)
     case = retriever.workspace.catalogue.get(hit)
     query = read_query(retriever.workspace, str(image), image)
     search_method = search_method or retriever.methods()[0]
@@ -164,12 +154,12 @@ def _explain_similarity(
         f"{files[0]}, {files[1]}: similarity for {search_method}, no map of a finding; "
         f"{pair.quantity} {pair.total:.4g}, explained {pair.explained:.4g}, residual {pair.residual:.2g}"
     )
-    emit(result, text, as_json)
+    cli.emit(result, text, as_json)
 
 
 def _say_state(name: str) -> None:
     if name != "ok":
-        say(f"The map is {name}: it marks no place.")
+        cli.say(f"The map is {name}: it marks no place.")
 
 
 def _write(
@@ -199,12 +189,12 @@ def _list_methods(as_json: bool) -> None:
 
     for method in (*SALIENCY_METHODS.values(), SIMILARITY):
         sign = "signed" if method.signed else "not signed"
-        emit(method.as_dict(), f"{method.name:22}{method.title} ({sign}): {method.description}", as_json)
+        cli.emit(method.as_dict(), f"{method.name:22}{method.title} ({sign}): {method.description}", as_json)
 
 
 def checks(
-    workspace: WorkspaceArgument,
-    target: TargetOption = None,
+    workspace: cli.WorkspaceArgument,
+    target: cli.TargetOption = None,
     methods: Annotated[str | None, typer.Option(help="Methods, separated by commas (default: all).")] = None,
     simulated: Annotated[int, typer.Option(min=2, help="How many simulated films with exact masks.")] = 16,
     boxes: Annotated[
@@ -227,8 +217,8 @@ def checks(
         str, typer.Option(help="For --shuffled-labels: densenet_small, densenet121, or own as the workspace's.")
     ] = "densenet_small",
     out: Annotated[Path | None, typer.Option(help="Also write the table to this file, as Markdown.")] = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    device: cli.DeviceOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Test what the maps claim: where they lie, what the score hangs on, and whether they depend on the network and,
     with --shuffled-labels, on what its labels meant. That trains two networks, and continues if stopped."""
@@ -239,9 +229,9 @@ def checks(
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.checks import CheckOptions, run_checks
 
-    chosen = split_names(methods)
+    chosen = cli.split_names(methods)
     options = CheckOptions(chosen, _keep_cascaded(chosen)) if chosen else CheckOptions()
-    chosen_device = announce_device(device)
+    chosen_device = cli.announce_device(device)
     opened = Workspace.open(workspace)
     models = load_models(opened, require_canonical_name(target) if target else None)
     settings = models.classifier.input_settings
@@ -260,7 +250,7 @@ def checks(
         raise SaliencyError(
             f"No film shows where {models.target} is, and it cannot be simulated; give boxes with --boxes."
         )
-    with progress_bar("checks", "step") as progress:
+    with cli.progress_bar("checks", "step") as progress:
         rows = run_checks(models.classifier, marked, options, progress)
     title = (
         f"Classifier {models.classifier.sha256[:12]}{' (starter)' if models.starter else ''}, target {models.target}."
@@ -272,7 +262,7 @@ def checks(
 def _check_shuffled_labels(workspace: Workspace, options: ShuffleOptions, out: Path | None, as_json: bool) -> None:
     from icbir_core.training.shuffled_labels import check_shuffled_labels
 
-    with progress_bar("shuffled labels", "step") as progress:
+    with cli.progress_bar("shuffled labels", "step") as progress:
         rows = check_shuffled_labels(workspace, options, progress)
     title = (
         f"{options.network} at {options.input.size}, trained from random weights for {options.epochs} epochs on true "
@@ -290,7 +280,7 @@ def _emit_rows(rows: Sequence[CheckRow], title: str, result: dict[str, Any], out
     text = f"{title}\n\n{render_table(rows)}\n"
     if out is not None:
         write_text_atomically(out, text)
-    emit(result | {"rows": to_plain(rows)}, text, as_json)
+    cli.emit(result | {"rows": to_plain(rows)}, text, as_json)
 
 
 def _keep_cascaded(methods: tuple[str, ...]) -> tuple[str, ...]:
