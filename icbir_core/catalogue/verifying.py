@@ -120,7 +120,7 @@ def _check_catalogue(workspace: Workspace) -> Check:
             f"The manifest lists {entry.get('cases')} cases with hash {entry['sha256'][:12]}…, the catalogue holds "
             f"{count} with {found[:12]}…; run the ingest that was cut short again.",
         )
-    if workspace.catalogue.sha256_of_rest() != entry.get("rest_sha256", workspace.catalogue.sha256_of_rest()):
+    if "rest_sha256" in entry and workspace.catalogue.sha256_of_rest() != entry["rest_sha256"]:
         text = "What is noted beside the cases is not as it was recorded; run the ingest that was cut short again, or "
         return Check("catalogue", False, text + "restore 'catalogue.db' from a copy.")
     return Check("catalogue", True, f"{count} cases, {len(workspace.catalogue.removed_rows())} of them removed")

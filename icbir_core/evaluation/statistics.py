@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from icbir_core.errors import EvaluationError
 from icbir_core.rounding import DOUBLE
@@ -113,12 +112,15 @@ def compare_paired(
 
 
 def correct_for_comparisons(differences: Sequence[PairedDifference]) -> list[PairedDifference]:
-    """The same differences with p_corrected by Holm's method over all of them (statsmodels); NaN p-values stay NaN."""
+    """The same differences with p_corrected by Holm's method over all of them; NaN p-values stay NaN.
+
+    Holm, Scandinavian Journal of Statistics 6:65 (1979). The function of statsmodels collects the garbage of the whole
+    process at each call, which takes half a second beside a network.
+    """
     p_values = np.array([entry.p_value for entry in differences], dtype=np.float64)
-    known = np.isfinite(p_values)
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]  # NaN are last
     corrected = np.full(len(p_values), np.nan)
-    if known.any():
-        corrected[known] = multipletests(p_values[known], method="holm")[1]
+    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)), 1)
     return [
         PairedDifference(e.first, e.second, e.metric, e.difference, e.p_value, float(p))
         for e, p in zip(differences, corrected, strict=True)

@@ -44,6 +44,7 @@ class CaseStore:
     def __init__(self, path: PathLike, group: zarr.Group):
         self.path, self._group = Path(path), group
         self._ledger = self.path / LEDGER
+        self._dimensions: dict[str, int] = {}  # zarr reads an array's header each time that it is asked
 
     @classmethod
     def open(cls, path: PathLike, identity: Mapping[str, str] | None = None) -> CaseStore:
@@ -249,7 +250,9 @@ class CaseStore:
         return digest.digest()
 
     def _find_chunk(self, name: str, number: int) -> Path:
-        return self.path.joinpath(name, "c", str(number), *["0"] * (self._get(name).ndim - 1))
+        if name not in self._dimensions:
+            self._dimensions[name] = self._get(name).ndim
+        return self.path.joinpath(name, "c", str(number), *["0"] * (self._dimensions[name] - 1))
 
     def _hash_headers(self) -> bytes:
         files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -112,7 +112,8 @@ class RatingsStore:
 
     def count(self) -> int:
         """How many ratings were ever stored."""
-        return len(self.history())
+        with self._door(), self._engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(RATINGS)).scalar_one()
 
     def add_study(self, name: str, definition: Mapping[str, Any], sha256: str) -> None:
         """Store a study's definition, which never changes. Raises `StudyError` if another has this name."""

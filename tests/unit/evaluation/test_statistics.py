@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
 from icbir_core.errors import EvaluationError
 from icbir_core.evaluation import metrics, statistics
@@ -76,6 +79,11 @@ def test_the_correction_is_the_step_down_method_of_holm():
     entries = [statistics.PairedDifference("a", "b", "m", interval, p) for p in (0.01, 0.04, 0.03, np.nan)]
     corrected = [entry.p_corrected for entry in statistics.correct_for_comparisons(entries)]
     np.testing.assert_allclose(corrected, [0.03, 0.06, 0.06, np.nan])  # 3 × 0.01, max(2 × 0.03, 1 × 0.04)
+    drawn = np.random.default_rng(0).random(9) ** 3
+    found = statistics.correct_for_comparisons([replace(entries[0], p_value=p) for p in drawn])
+    expected = multipletests(drawn, method="holm")[1]
+    np.testing.assert_allclose([entry.p_corrected for entry in found], expected)
+    assert expected.max() == 1 and not statistics.correct_for_comparisons([])
 
 
 def test_chance_of_precision_is_the_base_rate_and_its_p_value_sees_a_real_effect():

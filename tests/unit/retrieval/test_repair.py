@@ -16,7 +16,7 @@ from icbir_core.keeping.repairing import repair_workspace
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
-from tests.unit.retrieval.test_verify_damage import WAYS, change_row, flip, list_files, verify
+from tests.unit.retrieval.test_verify_damage import WAYS, change_row, flip, list_files, list_kinds, verify
 
 COMPUTED = ("targets/", "encoders/")
 
@@ -54,9 +54,7 @@ def damage(path: Path, way: str) -> None:
 @pytest.mark.slow  # each of 27 files in four ways; what is mended by which rule, the tests below ask too
 @pytest.mark.parametrize("way", WAYS)
 def test_every_damaged_file_is_mended_or_goes_on_being_named(whole, tmp_path, way):
-    names = [name for name in list_files(whole) if "/c/" not in name or "/c/1/" in name or name.endswith("/c/1")]
-    films = [name for name in names if name.startswith("images/")]
-    for number, name in enumerate(one for one in names if one not in films[1:]):
+    for number, name in enumerate(list_kinds(whole)):
         place = shutil.copytree(whole, tmp_path / str(number))
         damage(place / name, way)
         wrong = verify(place)

@@ -44,6 +44,13 @@ def list_files(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in files)
 
 
+def list_kinds(folder: Path) -> list[str]:
+    """One chunk of each field and one film stand for all, each being hashed alike; every other file for itself."""
+    names = [name for name in list_files(folder) if "/c/" not in name or "/c/1/" in name or name.endswith("/c/1")]
+    films = [name for name in names if name.startswith("images/")]
+    return [name for name in names if name not in films[1:]]
+
+
 def flip(data: bytes) -> bytes:
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
@@ -81,8 +88,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_each_damaged_file_is_found(whole, way):
     unseen, looked = [], 0
-    # One chunk of each field stands for all: each is hashed alike.
-    names = [name for name in list_files(whole) if "/c/" not in name or "/c/1/" in name or name.endswith("/c/1")]
+    names = list_kinds(whole)
     assert len(names) > 25
     for name in names:
         path = whole / name

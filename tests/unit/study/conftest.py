@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from icbir_core.findings import FindingState
-from icbir_core.study.design import StudyPlan, create_study
+from icbir_core.study.design import Study, StudyPlan, create_study
 from icbir_core.types import Case, Hit, Query, Radiograph, Ranking
 
 
@@ -55,7 +56,14 @@ class TruthSearch:
         )  # fmt: skip
 
 
-@pytest.fixture
+def build_study(catalogue: list[Case], name: str = "pilot", queries: int = 4, **changes) -> Study:
+    film = Radiograph(np.zeros((2, 2), np.float32), "", "", "PNG")
+    asked = [Query(case.case_id, film, case_id=case.case_id) for case in catalogue[:queries]]
+    plan = replace(StudyPlan(("good", "random"), seed=3), **changes)
+    return create_study(name, asked, TruthSearch(catalogue, {"good": 0.4, "random": 50.0}), "Effusion", plan)
+
+
+@pytest.fixture(scope="session")
 def true_similarity():
     return compute_true_similarity
 
@@ -67,11 +75,11 @@ def catalogue():
 
 @pytest.fixture
 def make_study(catalogue):
-    def make(name="pilot", queries=4, **changes):
-        film = Radiograph(np.zeros((2, 2), np.float32), "", "", "PNG")
-        asked = [Query(case.case_id, film, case_id=case.case_id) for case in catalogue[:queries]]
-        plan = replace(StudyPlan(("good", "random"), seed=3), **changes)
-        noise = {"good": 0.4, "random": 50.0}
-        return create_study(name, asked, TruthSearch(catalogue, noise), "Effusion", plan)
+    """Of a catalogue that the test may change."""
+    return partial(build_study, catalogue)
 
-    return make
+
+@pytest.fixture(scope="session")
+def make_known_study():
+    """Of the catalogue as it is, for studies that several tests share."""
+    return partial(build_study, make_cases(30))

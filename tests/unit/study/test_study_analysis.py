@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,14 @@ from icbir_core.cli import main
 from icbir_core.errors import StudyError
 from icbir_core.evaluation import agreement
 from icbir_core.evaluation.page import show_interval, show_number
-from icbir_core.study.analysis import analyse_study
+from icbir_core.study.analysis import StudyResult, analyse_study
+from icbir_core.study.design import Study
 from icbir_core.study.rating import Rating
 from icbir_core.study.report import draw_methods, make_sections, render_report, render_text
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_core.study.store import RatingsStore
 
+TWO, THREE = (ReaderModel(),) * 2, (ReaderModel(),) * 3
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
 
 
@@ -87,22 +91,35 @@ def test_more_noise_or_lapses_means_less_of_every_agreement():
     assert (np.diff(np.array(table), axis=0) < -0.05).all()
 
 
-@pytest.fixture
-def read_study(make_study, true_similarity, tmp_path):
-    def read(models, **changes):
-        study = make_study(queries=6, **changes)
-        store = RatingsStore.open(tmp_path / "r.db")
+@dataclass(frozen=True)
+class ReadStudy:
+    """A study, its newest ratings, and what they say."""
+
+    study: Study
+    ratings: list[Rating]
+    result: StudyResult
+
+
+@pytest.fixture(scope="module")
+def read_study(make_known_study, true_similarity, tmp_path_factory) -> Callable[..., ReadStudy]:
+    """Studies that simulated readers have read; the same one for all tests that ask alike."""
+
+    @functools.cache
+    def read(*models: ReaderModel, tasks: tuple[str, ...] = ("similarity",), stages: int = 1) -> ReadStudy:
+        study = make_known_study(queries=6, tasks=tasks, stages=stages)
+        store = RatingsStore.open(tmp_path_factory.mktemp("read") / "r.db")
         for number, model in enumerate(models):
             simulate_reader(store, study, f"simulated-{number}", model, true_similarity, seed=number)
-        return study, store
+        ratings = store.latest(study=study.name)
+        store.close()
+        return ReadStudy(study, ratings, analyse_study(study, ratings, simulated=True))
 
     return read
 
 
 def test_a_simulated_study_says_what_was_put_in(read_study):
     models = [ReaderModel(bias, 0.4, map_effect=0.6, seconds=6) for bias in (-0.4, 0.0, 0.4)]
-    study, store = read_study(models, tasks=("similarity", "ranking", "choice"))
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    result = read_study(*models, tasks=("similarity", "ranking", "choice"), stages=2).result
     offsets = list(result.between_readers["reader_mean_offset"].values())
     assert offsets[0] < -0.2 < 0.2 < offsets[2]
     for reader in result.readers:  # repeats: noise 0.4 and rounding, √(0.16 + 1/12) = 0.49
@@ -120,40 +137,39 @@ def test_a_simulated_study_says_what_was_put_in(read_study):
 
 
 def test_simulated_ratings_are_never_mixed_with_real_ones(read_study):
-    study, store = read_study([ReaderModel()] * 3, tasks=("similarity",))
-    ratings = store.latest(study=study.name)
+    read = read_study(*THREE)
+    study = read.study
     with pytest.raises(StudyError, match="has no ratings"):
-        analyse_study(study, ratings)
+        analyse_study(study, read.ratings)
     query = study.queries[0]
     real = Rating(study=study.name, session="s", reader="simulated-0", query=query.case_id,
                   case_id=query.candidates[0].case_id, score=5, blinded=True)  # fmt: skip
-    store.add(real)
-    assert analyse_study(study, store.latest(study=study.name)).counts["ratings"] == 1
-    simulated = analyse_study(study, store.latest(study=study.name), simulated=True)
-    assert simulated.counts["ratings"] == len(ratings)
+    mixed = [*read.ratings, real]
+    assert analyse_study(study, mixed).counts["ratings"] == 1
+    assert analyse_study(study, mixed, simulated=True).counts == read.result.counts
+    assert read.result.counts["ratings"] == len(read.ratings)
 
 
 def test_unblinded_ratings_stay_out_and_refusals_are_missing_not_low(read_study):
-    study, store = read_study([ReaderModel(cannot_judge=0.3)] * 3, tasks=("similarity",))
-    query = study.queries[0]
-    store.add(Rating(study=study.name, session="s", reader="x", query=query.case_id, simulated=True,
-                     case_id=query.candidates[0].case_id, score=5, blinded=False))  # fmt: skip
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    read = read_study(*[ReaderModel(cannot_judge=0.3)] * 3)
+    study, query = read.study, read.study.queries[0]
+    seen = Rating(study=study.name, session="s", reader="x", query=query.case_id, simulated=True,
+                  case_id=query.candidates[0].case_id, score=5, blinded=False)  # fmt: skip
+    result = analyse_study(study, [*read.ratings, seen], simulated=True)
     assert "x" not in result.readers and result.counts["cannot_judge"] > 0
     assert result.between_readers["krippendorff_alpha"]["value"] > 0.6
     assert any("cannot judge" in note for note in result.notes)
 
 
 def test_the_report_is_one_file_that_holds_every_number_and_calls_nobody(read_study):
-    study, store = read_study([ReaderModel()] * 3, tasks=("similarity",))
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
-    html = render_report(study, result)
+    read = read_study(*THREE)
+    html = render_report(read.study, read.result)
     assert "SIMULATED READERS" in html and "not for diagnosis" in html
     body = re.sub(r"<script>.*?</script>", "", html, flags=re.S)  # plotly's own text names its home page
     assert 'src="http' not in body and 'href="http' not in body
-    alpha = result.between_readers["krippendorff_alpha"]["value"]
+    alpha = read.result.between_readers["krippendorff_alpha"]["value"]
     assert f"{alpha:.3f}" in html
-    json.dumps(result.as_dict())
+    json.dumps(read.result.as_dict())
 
 
 def write_out(study, result) -> str:
@@ -167,14 +183,14 @@ def write_out(study, result) -> str:
 
 
 def test_a_report_calls_the_methods_as_the_pages_do_and_the_data_keep_the_short_names(read_study):
-    study, store = read_study([ReaderModel()] * 2, tasks=("similarity", "ranking", "choice"))
+    read = read_study(*TWO, tasks=("similarity", "ranking", "choice"))
     named = {"good": "ig_cbir", "random": "cnn_centred"}
 
     def rename(text: str) -> str:
         return re.sub(r'"(good|random)"', lambda found: f'"{named[found[1]]}"', text)
 
-    study = type(study).from_dict(json.loads(rename(json.dumps(study.as_dict()))))
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    study = Study.from_dict(json.loads(rename(json.dumps(read.study.as_dict()))))
+    result = analyse_study(study, read.ratings, simulated=True)
     text = write_out(study, result)
     assert "Methods pooled: Heat map (IG-CBIR); Network features, centred." in text
     assert "Heat map (IG-CBIR) − Network features, centred" in text
@@ -190,25 +206,22 @@ def test_a_report_calls_the_methods_as_the_pages_do_and_the_data_keep_the_short_
 
 @pytest.mark.parametrize("stages", [1, 2])
 def test_the_words_count_the_hidden_repeats_as_the_table_does(read_study, stages):
-    study, store = read_study([ReaderModel()], tasks=("similarity",), stages=stages)
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
-    text, count = write_out(study, result), len(study.repeats)
-    assert result.within_readers["simulated-0"]["repeats"] == stages * count
+    read = read_study(ReaderModel(), stages=stages)
+    text, count = write_out(read.study, read.result), len(read.study.repeats)
+    assert read.result.within_readers["simulated-0"]["repeats"] == stages * count
     assert (f"{count} hidden repeats in each of the two stages." in text) == (stages == 2)
     assert text.count(", both stages") == (2 if stages == 2 else 0)
 
 
 @pytest.mark.parametrize("readers", [1, 2])
 def test_the_band_is_spoken_of_where_there_is_one(read_study, readers):
-    study, store = read_study([ReaderModel(noise=0.5)] * readers, tasks=("similarity",))
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
-    assert ("The band is" in write_out(study, result)) == (readers == 2)
-    assert ("band between readers" in write_out(study, result)) == (readers == 2)
+    read = read_study(*TWO[:readers])
+    assert ("The band is" in write_out(read.study, read.result)) == (readers == 2)
+    assert ("band between readers" in write_out(read.study, read.result)) == (readers == 2)
 
 
 def test_a_small_study_names_the_guide_whose_command_plans_sizes(read_study):
-    study, store = read_study([ReaderModel()], tasks=("similarity",))
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
+    result = read_study(ReaderModel()).result
     assert any("the guide to evaluation says how" in note for note in result.notes)
     (command,) = re.findall(r"^    icbir (study plan .*)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     assert main(command.split()) == 0
@@ -217,8 +230,8 @@ def test_a_small_study_names_the_guide_whose_command_plans_sizes(read_study):
 def test_a_number_below_zero_has_a_true_minus(read_study):
     assert show_number(-0.329) == "−0.329" and show_number(-0.0001) == "0.000"
     assert show_interval({"value": -0.1, "low": -0.2, "high": 0.3}) == "−0.100 [−0.200, 0.300]"
-    study, store = read_study([ReaderModel(bias, 0.2) for bias in (-0.5, 0.5)], tasks=("similarity",))
-    result = analyse_study(study, store.latest(study=study.name), simulated=True)
-    result = replace(result, between_readers=result.between_readers | {"weighted_kappa_pairs": {"a / b": -0.329}})
-    text = write_out(study, result).replace("simulated-", "")
-    assert "−0.329" in text and not re.search(r"-\d", text)
+    read = read_study(*TWO)
+    between = read.result.between_readers | {"weighted_kappa_pairs": {"a / b": -0.329}}
+    between["reader_mean_offset"] = {"simulated-0": -0.25, "simulated-1": 0.25}
+    text = write_out(read.study, replace(read.result, between_readers=between)).replace("simulated-", "")
+    assert "−0.329" in text and "−0.25" in text and not re.search(r"-\d", text)
