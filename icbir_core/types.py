@@ -207,6 +207,9 @@ class SaliencyMap:
 class Hit:
     """One retrieved case: rank from 1, distance in the metric of its ranking (smaller is closer).
 
+    place : what of its film was compared with a region of the query (left, top, width, height in pixels of the case's
+    film, cut to it); None where no region ranked.
+
     Examples
     --------
     >>> import icbir_core as icbir
@@ -219,6 +222,7 @@ class Hit:
     rank: int
     distance: float
     case: Case
+    place: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,8 +269,8 @@ class Ranking:
         """What every written form of a ranking has in common, as plain values for JSON.
 
         method, target, metric, route, eligible, total, base_rate, versions, and of each of the hits: rank, case_id,
-        distance, view, age, sex, and percentile where there is one (None if it is not finite). Numbers have the digits
-        that a 32-bit one holds.
+        distance, view, age, sex, percentile where there is one (None if it is not finite), and place (left, top, width,
+        height) after a search by a region. Numbers have the digits that a 32-bit one holds.
         """
         hits = []
         for number, hit in enumerate(self.hits):
@@ -276,6 +280,8 @@ class Ranking:
             if number < len(self.percentiles):
                 percentile = float(self.percentiles[number])
                 facts["percentile"] = shorten(percentile) if math.isfinite(percentile) else None
+            if hit.place is not None:
+                facts["place"] = [shorten(value) for value in hit.place]
             hits.append(facts)
         names = ("method", "target", "metric", "route", "eligible", "total", "base_rate")
         record = {name: getattr(self, name) for name in names} | {"versions": dict(self.versions), "hits": hits}

@@ -67,6 +67,14 @@ def name_distance(ranking: Ranking, hit: Hit) -> str:
     return describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
 
 
+def describe_place(hit: Hit, anywhere: bool) -> str:
+    """What the box on a case is, after a search by a region; "" without a box."""
+    if hit.place is None:
+        return ""
+    found = "the place that matches the region best, found on a grid of 7 × 7" if anywhere else "the same place"
+    return f"In the box: {found}."
+
+
 def explain_distance(ranking: Ranking, hit: Hit) -> str:
     """The numbers behind the word."""
     told = f"Distance {hit.distance:.3g}"

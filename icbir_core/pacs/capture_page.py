@@ -48,8 +48,9 @@ def draw_pictures(film: ShownFilm, result: SearchResult, whole: bool) -> list[np
         pictures.append(np.repeat(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)[..., None], 3, axis=2))
     if film.found is not None:
         pictures.append(render_overlay(pixels, film.found.values, result.style, result.scale))
-    if whole and result.region is not None:
-        pictures = [draw_region(one, result.region, film.pixels.shape) for one in pictures]
+    region = result.region if whole else film.place
+    if region is not None:
+        pictures = [draw_region(one, region, film.pixels.shape) for one in pictures]
     sides = film.sides
     if whole:
         sides = result.turn.turn_sides(sides)

@@ -91,7 +91,8 @@ def compose_result(
             missing.setdefault(str(error), []).append(str(hit.rank))
             continue
         shown = window(name, film.pixels)
-        cases.append(ShownFilm(f"{hit.rank} · {name}", shown, maps.cases.get(name), lines, list_sides(film)))
+        title = f"{hit.rank} · {name}"
+        cases.append(ShownFilm(title, shown, maps.cases.get(name), lines, list_sides(film), hit.place))
     strength = name_strength(maps.query, maps.scale, maps.style.threshold) if maps.query is not None else ""
     words = (_STRENGTHS[strength],) if strength else ()
     return SearchResult(

@@ -77,6 +77,7 @@ class Note:
 class ShownFilm:
     """A film as the reader saw it. pixels : float32 (H, W) in [0, 1], with her window. found : its map as it is drawn,
     or None. lines : what stands below it; nothing that names a person. sides : what stands in its lower corners.
+    place : of a case, what was compared with the searched region (left, top, width, height in its pixels), or None.
     """
 
     title: str
@@ -84,6 +85,7 @@ class ShownFilm:
     found: SaliencyMap | None = None
     lines: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
+    place: Box | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,6 +148,22 @@ def box_to_input(box: Box, shape: tuple[int, int], settings: InputSettings) -> B
     return (left - before, top - before, width, height)
 
 
+def box_from_input(box: Box, shape: tuple[int, int], settings: InputSettings) -> Box | None:
+    """A box in pixels of the network's image as a box in pixels of a film (H, W), cut to the film; None where nothing
+    of it lies on the film. The inverse of `box_to_input`."""
+    side = measure_whole_square(shape, settings)
+    before = (side - settings.size) // 2
+    left, top, width, height = box
+    letterbox = Letterbox.of(shape, side)
+    across, down = letterbox.width / shape[1], letterbox.height / shape[0]
+    ends = (left + before - letterbox.left, top + before - letterbox.top)
+    first = max(0.0, ends[0] / across), max(0.0, ends[1] / down)
+    last = min(float(shape[1]), (ends[0] + width) / across), min(float(shape[0]), (ends[1] + height) / down)
+    if last[0] <= first[0] or last[1] <= first[1]:
+        return None
+    return (*first, last[0] - first[0], last[1] - first[1])
+
+
 def standardise(images: np.ndarray) -> np.ndarray:
     """Images (..., S, S) in [0, 1] as network input (..., S, S, 3): float32, three equal channels, each minus the mean
     and divided by the standard deviation that ImageNet networks were trained with."""

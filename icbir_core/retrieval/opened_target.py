@@ -18,7 +18,7 @@ from cachetools import LRUCache
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError
 from icbir_core.model.encoders import Encoder
-from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.radiograph.network_input import Box, fit_to_network
 from icbir_core.retrieval import finding_features, regions
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre
@@ -90,6 +90,7 @@ class RankingBasis:
 
     index : ranks. describe : a film's description, comparable with those of the index. measure_neighbours : distances
     float64, ascending, of the catalogue's own cases to their nearest. versions : hashes of what an answer rests on.
+    locate : for a region, the box of the network's image that was compared in each case (description, rows → boxes).
     """
 
     method: SearchMethod
@@ -97,6 +98,7 @@ class RankingBasis:
     describe: Callable[[QueryEmbedding], np.ndarray]
     measure_neighbours: Callable[[], np.ndarray]
     versions: Mapping[str, str]
+    locate: Callable[[np.ndarray, np.ndarray], list[Box]] | None = None
 
 
 def _add_encoders(workspace: Workspace, models: Models, entry: Mapping[str, Any], shared: Models | None) -> Models:
@@ -272,9 +274,12 @@ class OpenedTarget:
             self.get_versions(method),
         )
 
-    def rank_by_region(self, weights: np.ndarray, anywhere: bool, method: str, keys: CaseKeys) -> RankingBasis:
-        """By what lies in a region (weights of `weigh_cells`), in the same place or anywhere, among the cases that
-        `method` has indexed."""
+    def rank_by_region(self, box: Box, anywhere: bool, method: str, keys: CaseKeys) -> RankingBasis:
+        """By what lies in a box of the network's image, in the same place or anywhere, among the cases that `method`
+        has indexed. Raises `RetrievalError` for a box without area on the image."""
+        size = self.models.classifier.input_settings.size
+        weights = regions.weigh_cells(box, size)
+        shifts = regions.list_shifts(weights, anywhere)
         index = PartIndex(
             REGION,
             self.get_index(method).rows,
@@ -289,6 +294,9 @@ class OpenedTarget:
             lambda embedded: regions.describe_region(embedded.embeddings.spatial, weights)[0],
             lambda: self._get_part_neighbours(index, (weights.tobytes(), anywhere), keys),
             versions,
+            lambda described, rows: [
+                regions.shift_box(box, shifts[place], size) for place in index.find_places(described, rows)
+            ],
         )
 
     def rank_by_finding(self, finding: str, keys: CaseKeys) -> RankingBasis:

@@ -42,11 +42,19 @@ class PartIndex:
 
     def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Euclidean distances float64 (n,) of a description (C,) to the best place of each case."""
+        return self._ask(rows, np.float64, lambda placed: measure_places(query, placed))
+
+    def find_places(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """int64 (n,): which place of each case is nearest to a description (C,), the one that `measure` measures to."""
+        return self._ask(rows, np.int64, lambda placed: _measure_all(query, placed).argmin(axis=1))
+
+    def _ask(self, rows: np.ndarray, kind: type, answer: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """What `answer` says of each case's places (n, P, C), asked in the order in which they are stored."""
         order = np.argsort(rows)
-        distances = np.empty(len(rows))
+        found: np.ndarray = np.empty(len(rows), kind)
         if len(rows):
-            distances[order] = np.concatenate([measure_places(query, piece) for piece in self.places(rows[order])])
-        return distances
+            found[order] = np.concatenate([answer(piece) for piece in self.places(rows[order])])
+        return found
 
     def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
         """The k nearest of the eligible cases; see `SearchIndex`. Whatever the route, each one is compared."""
@@ -58,9 +66,15 @@ class PartIndex:
 
 def measure_places(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
     """Euclidean distances float64 (n,) of a description (C,) to the best place of each of n cases (n, P, C)."""
+    # region features are kept in half precision
+    return clear_distances(_measure_all(described, placed).min(axis=1), described, COARSE)
+
+
+def _measure_all(described: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """Euclidean distances float64 (n, P) of a description (C,) to every place of n cases (n, P, C)."""
     difference = placed - described
-    distances = np.sqrt(np.einsum("npc,npc->np", difference, difference, dtype=np.float64)).min(axis=1)
-    return clear_distances(distances, described, COARSE)  # region features are kept in half precision
+    distances: np.ndarray = np.sqrt(np.einsum("npc,npc->np", difference, difference, dtype=np.float64))
+    return distances
 
 
 def measure_nearest(

@@ -86,16 +86,25 @@ def place_region(spatial: np.ndarray, weights: np.ndarray, anywhere: bool = Fals
     """
     number, channels = len(spatial), spatial.shape[-1]
     cells = np.asarray(spatial, dtype=np.float32).reshape(number, GRID * GRID, channels)
-    return np.stack([one.ravel() for one in _place(weights, anywhere)]) @ cells
+    placed = [np.roll(weights, shift, axis=(0, 1)).ravel() for shift in list_shifts(weights, anywhere)]
+    return np.stack(placed) @ cells
 
 
-def _place(weights: np.ndarray, anywhere: bool) -> list[np.ndarray]:
-    """The weights where they are; with `anywhere`, at every whole-cell shift that keeps them on the grid."""
+def list_shifts(weights: np.ndarray, anywhere: bool) -> list[tuple[int, int]]:
+    """The places of `place_region` in their order, as whole cells (down, across) from the region's own: none; with
+    `anywhere`, all that keep the weights on the grid."""
     if not anywhere:
-        return [weights]
+        return [(0, 0)]
     rows, columns = np.flatnonzero(weights.sum(1) > 0), np.flatnonzero(weights.sum(0) > 0)
     return [
-        np.roll(weights, (down, across), axis=(0, 1))
+        (int(down), int(across))
         for down in range(-rows[0], GRID - rows[-1])
         for across in range(-columns[0], GRID - columns[-1])
     ]
+
+
+def shift_box(box: Box, shift: tuple[int, int], size: int) -> Box:
+    """A box (left, top, width, height) of the network's square of side `size`, moved by whole cells (down, across)."""
+    left, top, width, height = box
+    down, across = (cells * size / GRID for cells in shift)
+    return (left + across, top + down, width, height)

@@ -12,10 +12,11 @@ import numpy as np
 from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError
+from icbir_core.catalogue.storing import read_case_shape
+from icbir_core.errors import FilterError, IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
 from icbir_core.files import PathLike
 from icbir_core.findings import NO_FINDING
-from icbir_core.radiograph.network_input import box_to_input, fit_to_network, show_whole_film
+from icbir_core.radiograph.network_input import Box, box_from_input, box_to_input, fit_to_network, show_whole_film
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.methods import SEARCH_METHODS, calling, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
@@ -23,7 +24,6 @@ from icbir_core.retrieval.opened_target import OpenedTarget, QueryEmbedding, Ran
 from icbir_core.retrieval.own_films import OwnFilms
 from icbir_core.retrieval.pair_explanation import PairExplanation
 from icbir_core.retrieval.refinement import RefinementTrail, move_query
-from icbir_core.retrieval.regions import weigh_cells
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.target_files import list_targets
 from icbir_core.saliency.methods import FIRST_MAP
@@ -184,8 +184,9 @@ class Retriever:
         base_rates = opened.compute_base_rates(eligible.rows)
         timings["search"] = 1000 * (time.perf_counter() - start) - timings["embed"]
         cases = self.workspace.catalogue.cases(found.rows)
+        places = self._find_places(opened, basis, moved, cases)
         timings["fetch"] = 1000 * (time.perf_counter() - start) - timings["search"] - timings["embed"]
-        hits = enumerate(zip(cases, found.distances, strict=True), start=1)
+        hits = enumerate(zip(cases, found.distances, places, strict=True), start=1)
         return Ranking(
             query=query.name,
             method=basis.method.name,
@@ -194,7 +195,7 @@ class Retriever:
             route=found.route,
             eligible=len(eligible.rows),
             total=eligible.total,
-            hits=tuple(Hit(rank, float(distance), case) for rank, (case, distance) in hits),
+            hits=tuple(Hit(rank, float(distance), case, place) for rank, (case, distance, place) in hits),
             prediction=embedded.prediction,
             base_rate=base_rates.get(target),
             percentiles=percentiles,
@@ -217,9 +218,23 @@ class Retriever:
         if trail.region is not None:
             settings = opened.models.classifier.input_settings
             box = box_to_input(trail.region.box, query.radiograph.pixels.shape, settings)
-            weights = weigh_cells(box, settings.size)
-            return opened.rank_by_region(weights, trail.region.anywhere, method, self._keys)
+            return opened.rank_by_region(box, trail.region.anywhere, method, self._keys)
         return opened.rank_by_finding(trail.finding, self._keys) if trail.finding else opened.rank_by_method(method)
+
+    def _find_places(
+        self, opened: OpenedTarget, basis: RankingBasis, described: np.ndarray, cases: Sequence[Case]
+    ) -> list[Box | None]:
+        """What of each case's film was compared with the region; None without a region, and where that lies beside the
+        film or its file cannot be read."""
+        places: list[Box | None] = [None] * len(cases)
+        if basis.locate is None:
+            return places
+        settings = opened.models.classifier.input_settings
+        boxes = basis.locate(described, np.array([case.row for case in cases], dtype=np.int64))
+        for number, (case, box) in enumerate(zip(cases, boxes, strict=True)):
+            with suppress(WorkspaceError):  # the film's own pane says so
+                places[number] = box_from_input(box, read_case_shape(self.workspace, case), settings)
+        return places
 
     def _find_eligible(
         self, settings: SearchSettings, opened: OpenedTarget, basis: RankingBasis, own: OwnFilms

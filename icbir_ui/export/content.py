@@ -34,6 +34,7 @@ from icbir_ui.words import (
     describe_findings,
     describe_hit,
     describe_person,
+    describe_place,
     describe_share,
 )
 
@@ -178,7 +179,8 @@ def gather_report(
     """The report of a search, with the reader's own windows and overlay style (view, as the viewer reports it).
 
     Reads nothing from the session: Streamlit makes a download outside of it. filters : those in force, in words.
-    region : what of the query was searched with, drawn on its pictures. drawn : film hash → what she drew on it.
+    region : what of the query was searched with, drawn on its pictures, as what was compared with it on those of the
+    cases. drawn : film hash → what she drew on it.
     """
     panes, on_films = view.get("panes", {}), drawn or {}
     look = Look(panes.get("query"), view, on_films.get(film.key, _NOTHING), region)
@@ -193,7 +195,8 @@ def gather_report(
         case = hit.case
         found = maps.cases.get(case.case_id)
         read = partial(read_case_radiograph, workspace, case)
-        look = Look(panes.get(case.case_id), view, on_films.get(case.pixel_sha256, _NOTHING))
+        place = None if hit.place is None else Region(hit.place)
+        look = Look(panes.get(case.case_id), view, on_films.get(case.pixel_sha256, _NOTHING), place)
         said, pictures = try_draw(read, found, maps, look)
         hits.append(
             Picture(
@@ -202,6 +205,7 @@ def gather_report(
                     describe_findings(case),
                     f"{describe_hit(ranking, hit)} (distance {hit.distance:.4g}, {ranking.metric})",
                     f"{describe_person(case.view, case.age, case.sex)} · {case.source}",
+                    *filter(None, [describe_place(hit, bool(region and region.anywhere))]),
                     *_describe_map(found, maps),
                     *said,
                 ),

@@ -10,7 +10,7 @@ from icbir_core.tables import write_table
 from icbir_core.types import Ranking, shorten
 from icbir_ui.state import NOTICE
 
-COLUMNS = ("rank", "case_id", "distance", "percentile", "view", "age", "sex", "source", "findings_present")
+COLUMNS = ("rank", "case_id", "distance", "percentile", "view", "age", "sex", "source", "findings_present", "place")
 
 
 def write_csv(ranking: Ranking) -> bytes:
@@ -18,6 +18,7 @@ def write_csv(ranking: Ranking) -> bytes:
     rows = []
     for facts, hit in zip(ranking.as_record()["hits"], ranking.hits, strict=True):
         facts |= {"source": hit.case.source, "findings_present": "|".join(hit.case.present)}
+        facts["place"] = "|".join(f"{value:g}" for value in facts.get("place", ()))
         rows.append([facts.get(name) for name in COLUMNS])
     return write_table(COLUMNS, rows, f"# ICBIR. {NOTICE}")
 

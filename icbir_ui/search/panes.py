@@ -20,6 +20,7 @@ from icbir_ui.words import (
     describe_findings,
     describe_hit,
     describe_person,
+    describe_place,
     explain_distance,
     name_distance,
 )
@@ -77,10 +78,6 @@ def query_pane(
     findings : what can be asked for by a click on its bar.
     """
     region = get_trail().region
-    box = None
-    if region is not None:
-        left, top, width, height = region.box
-        box = (left, top, left + width, top + height)
     version = ranking.versions.get("model", "") if ranking else ""
     return Pane(
         key=QUERY_PANE,
@@ -96,7 +93,7 @@ def query_pane(
         spacing_origin=film.radiograph.facts.get("spacing", ""),
         lead=True,
         regionable=ranking is not None,
-        region=box,
+        region=_find_corners(region.box if region else None),
         alternative=f"Query film, {describe_person(film.radiograph.view, film.radiograph.age, film.radiograph.sex)}",
         shortcut="q",
         **more,
@@ -108,7 +105,7 @@ def hit_panes(
 ) -> list[Pane]:
     """The ranked cases, nearest first."""
     version = ranking.versions.get("model", "")
-    panes = []
+    region, panes = get_trail().region, []
     for hit in ranking.hits:
         case = hit.case
         panes.append(
@@ -129,6 +126,7 @@ def hit_panes(
                     describe_hit(ranking, hit),
                     describe_origin(case),
                     explain_distance(ranking, hit),
+                    *filter(None, [describe_place(hit, bool(region and region.anywhere))]),
                 ),
                 note=describe_state(maps.cases.get(case.case_id), maps),
                 details=find_text(case),
@@ -138,11 +136,17 @@ def hit_panes(
                 markable=find_method(ranking.method).points,
                 mark=marks.get(case.case_id),
                 openable=True,
+                region=_find_corners(hit.place),
                 alternative=f"Case {case.case_id}, rank {hit.rank}: {describe_findings(case)}",
                 shortcut=str(hit.rank),
             )
         )
     return panes
+
+
+def _find_corners(box: Sequence[float] | None) -> tuple[float, float, float, float] | None:
+    """Left, top, right and bottom of a box (left, top, width, height)."""
+    return None if box is None else (box[0], box[1], box[0] + box[2], box[1] + box[3])
 
 
 def _describe_query_map(maps: Maps | None) -> list[str]:

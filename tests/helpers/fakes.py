@@ -92,9 +92,9 @@ class FakeRetriever:
         vector = self._embed(query.radiograph.pixels)
         region = trail is not None and trail.region is not None
         if region:
-            box = Letterbox.of(query.radiograph.pixels.shape, 8).box_to_network(trail.region.box)
+            inside = Letterbox.of(query.radiograph.pixels.shape, 8).box_to_network(trail.region.box)
             mask = np.zeros((8, 8))
-            left, top, width, height = (round(value) for value in box)
+            left, top, width, height = (round(value) for value in inside)
             mask[top : top + max(height, 1), left : left + max(width, 1)] = 1
             weights = mask.ravel()
         elif trail is not None and trail.finding:
@@ -109,7 +109,8 @@ class FakeRetriever:
         cases = [one for one in indexed if one.case_id != query.case_id]
         distances = [float(np.linalg.norm((self.vectors[case.row] - vector) * weights)) for case in cases]
         order = np.argsort(distances, kind="stable")[: settings.top_k]
-        hits = tuple(Hit(rank, distances[place], cases[place]) for rank, place in enumerate(order, start=1))
+        box = trail.region.box if region else None  # the drawn films have one size
+        hits = tuple(Hit(rank, distances[place], cases[place], box) for rank, place in enumerate(order, start=1))
         target = (trail and trail.finding) or settings.target
         bases = {name: float(np.mean([name in one.present for one in cases])) for name in self.findings if cases}
         return Ranking(

@@ -311,8 +311,10 @@ def test_region_changes_the_ranking_and_undo_brings_it_back(searched):
     before = searched.case_ids
     searched.decide("region", 1, pane="query", box=[20, 20, 60, 60])
     assert searched.case_ids != before
-    assert searched.data["panes"][0]["region"] == [20, 20, 60, 60]
+    assert {tuple(pane["region"]) for pane in searched.data["panes"]} == {(20, 20, 60, 60)}, "on the cases too"
+    assert searched.data["panes"][1]["lines"][-1] == "In the box: the same place."
     searched.press("Undo")
+    assert not any(pane["region"] for pane in searched.data["panes"])
     assert searched.case_ids == before
 
 

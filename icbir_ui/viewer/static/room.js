@@ -111,6 +111,7 @@ const ROOM = {
     if (this.large.width !== rect.width || this.large.height !== rect.height) Object.assign(this.large, { width: rect.width, height: rect.height });
     this.largePainter.paint(this.large.getContext("2d"), "large", rect, pane.pixels, pane.state.view, this.lookOf(pane, tables));
     this.paintMarks(pane, this.large.getContext("2d"), rect, false);
+    strokeRegion(this.large.getContext("2d"), rect, this.placeRegion(pane, rect), ratio);
     const words = [element("strong", {}, pane.title), ...pane.lines.map((line) => element("span", {}, line)), element("span", { class: "quiet" }, "Enter compares · Shift and 1–5 rates")];
     this.preview.querySelector(".words").replaceChildren(...words);
   },

@@ -71,20 +71,24 @@ function writeOnPlate(pen, text, x, y, ratio, right = false) {
   pen.fillText(text, left + 4 * ratio, y - 3 * ratio);
 }
 
+function strokeRegion(pen, { left, top, width, height }, place, ratio) {
+  // A region on a film that lies here, cut off where the film ends. place : its left, top, width and height from the film's corner.
+  if (!place) return;
+  pen.save();
+  pen.beginPath();
+  pen.rect(left, top, width, height);
+  pen.clip();
+  pen.strokeStyle = REGION_COLOUR;
+  pen.lineWidth = 1.5 * ratio;
+  pen.strokeRect(left + place[0], top + place[1], place[2], place[3]);
+  pen.restore();
+}
+
 function drawPane(pen, viewer, part, left, top, ratio) {
   const { pane, width, height } = part, inset = MARGIN * ratio, bottom = top + height - 4 * ratio;
   pen.drawImage(viewer.canvas, part.left, part.top, width, height, left, top, width, height);
-  const place = viewer.placeRegion(pane);
-  if (place) {
-    pen.save();
-    pen.beginPath();
-    pen.rect(left, top, width, height);  // cut off where the film ends
-    pen.clip();
-    pen.strokeStyle = REGION_COLOUR;
-    pen.lineWidth = 1.5 * ratio;
-    pen.strokeRect(left + place[0] + pane.rect.left - part.left, top + place[1] + pane.rect.top - part.top, place[2], place[3]);
-    pen.restore();
-  }
+  const [across, down, wide, high] = viewer.placeRegion(pane) ?? [];
+  if (wide) strokeRegion(pen, { left, top, width, height }, [across + pane.rect.left - part.left, down + pane.rect.top - part.top, wide, high], ratio);
   const { quarters, mirrored } = pane.state.turn, [first, last] = quarters === 2 !== mirrored ? ["L", "R"] : ["R", "L"];
   if (pane.orientation === "verified" && quarters % 2) {
     const [above, below] = quarters === 3 !== mirrored ? ["L", "R"] : ["R", "L"];

@@ -202,14 +202,15 @@ class Viewer {
     return `${formatNumber((100 * pixels[y * width + x]) / max, "%")} at ${x}, ${y}`;
   }
 
-  placeRegion(pane) {
+  placeRegion(pane, rect = pane.rect) {
     // [left, top, width, height] of a pane's region, in device pixels from the pane's corner; null without a region.
     const region = this.drawing?.pane === pane ? this.drawing.region : pane.region && this.turnBox(pane, pane.region, "toSeen");
     if (!region) return null;
-    const [left, top] = filmToPane(region[0], region[1], pane.state.view, pane.pixels, pane.rect);
-    const [right, bottom] = filmToPane(region[2], region[3], pane.state.view, pane.pixels, pane.rect);
+    const [left, top] = filmToPane(region[0], region[1], pane.state.view, pane.pixels, rect);
+    const [right, bottom] = filmToPane(region[2], region[3], pane.state.view, pane.pixels, rect);
     return [left, top, right - left, bottom - top];
   }
+
 
   style() {
     // Until the reader moves the slider, each search begins with the threshold that shows the strongest tenth of its map.

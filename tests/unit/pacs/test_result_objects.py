@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from datetime import timedelta
 
 import highdicom
@@ -268,6 +269,14 @@ def test_the_notice_is_in_the_pixels_of_the_page_and_of_every_picture(objects, m
         assert (marked != plain).any(axis=-1)[: marked.shape[0] // 8].sum() > 200
 
 
+def test_what_was_compared_with_the_region_is_marked_on_a_case():
+    result = make_result()
+    case = replace(result.cases[0], place=(10.0, 20.0, 20.0, 10.0))  # of 50 × 40 pixels
+    bare, marked = (capture_page.draw_pictures(one, result, False)[-1].astype(int) for one in (result.cases[0], case))
+    changed = np.argwhere((bare != marked).any(axis=-1)) * 50 / len(bare)
+    assert np.allclose([changed.min(0), changed.max(0)], [(20, 10), (30, 30)], atol=1)
+
+
 def test_no_word_on_the_page_is_of_another_patient(monkeypatch):
     written = []
     real = capture_page.ImageDraw.ImageDraw.text
@@ -349,8 +358,6 @@ def test_a_name_is_in_no_warning_and_no_log():
 
 
 def test_a_ranking_without_probabilities_or_cases_is_written_too(tmp_path):
-    from dataclasses import replace
-
     ranking = replace(make_ranking(0), prediction=None, base_rate=None)
     for one in make_result_objects(make_result(ranking=ranking, found=None, region=None, measurements=())).objects:
         assert find_faults(one.data, tmp_path) == []

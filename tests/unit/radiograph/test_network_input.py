@@ -7,6 +7,7 @@ import pytest
 
 from icbir_core.radiograph.network_input import (
     Letterbox,
+    box_from_input,
     box_to_input,
     equalise_contrast,
     fit_to_network,
@@ -115,6 +116,7 @@ def test_the_middle_square_and_its_place_on_the_whole_film(shape):
     np.testing.assert_allclose(found, (spot[0].start, spot[0].stop, spot[1].start, spot[1].stop), atol=side / 64 + 1)
     box = (spot[1].start, spot[0].start, spot[1].stop - spot[1].start, spot[0].stop - spot[0].start)
     left, top, width, height = box_to_input(box, shape, settings)
+    assert box_from_input((left, top, width, height), shape, settings) == pytest.approx(box)
     rows, columns = np.nonzero(image > 0.5)
     np.testing.assert_allclose(
         (left, top, left + width, top + height),
@@ -130,6 +132,11 @@ def test_what_lies_beside_the_middle_square_is_not_seen():
     assert fit_to_network(film, InputSettings(32, equalise=False)).any()
     left, _, width, _ = box_to_input((0, 0, 90, 50), film.shape, InputSettings(32, crop=True))
     assert left + width < 0
+    # A box of a square that reaches beyond a lying film is cut to it; above the film nothing is left.
+    assert box_from_input((0, 0, 32, 16), film.shape, InputSettings(32)) == pytest.approx(
+        (0, 0, 300, 6 / 11 * 100), abs=1
+    )
+    assert box_from_input((0, 0, 32, 10), film.shape, InputSettings(32)) is None
     # Without the crop nothing changes.
     values = np.ones((32, 32), np.float32)
     assert show_whole_film(values, film.shape, InputSettings(32)) is values

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import RetrievalError
-from icbir_core.retrieval.part_index import measure_nearest, measure_places
+from icbir_core.retrieval.methods import REGION
+from icbir_core.retrieval.part_index import PartIndex, measure_nearest, measure_places
 from icbir_core.retrieval.regions import (
     GRID,
     describe_region,
+    list_shifts,
     place_region,
+    shift_box,
     summarise_features,
     weigh_cells,
 )
@@ -69,3 +72,34 @@ def test_the_nearest_of_many_is_what_one_comparison_after_another_finds(anywhere
         slow = measure_places(described[number], place_region(spatial[left], weights, anywhere)).min()
         assert found[number] == pytest.approx(slow, rel=1e-4)
     assert np.isinf(found[5]), "nothing is left for the last"
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_the_place_of_each_case_is_the_one_that_its_distance_was_measured_to(anywhere):
+    spatial = np.random.default_rng(4).random((9, GRID, GRID, 5)).astype(np.float16)
+    box, size = (40, 70, 60, 45), 224
+    weights = weigh_cells(box, size)
+    query = np.random.default_rng(5).random(5, dtype=np.float32)
+
+    def place(rows):
+        return (place_region(spatial[piece], weights, anywhere) for piece in np.array_split(rows, 2))
+
+    index, rows = PartIndex(REGION, np.arange(9), place, place), np.array([6, 0, 8, 3])
+    shifts = list_shifts(weights, anywhere)
+    found = [shift_box(box, shifts[one], size) for one in index.find_places(query, rows)]
+    assert len(shifts) == (5 * 6 if anywhere else 1), "three cells down, two across"
+    for row, distance, (left, top, width, height) in zip(rows, index.measure(query, rows), found, strict=True):
+        slow = {}
+        for down in range(-7, 8):
+            for across in range(-7, 8):
+                mean, inside = np.zeros(5), True
+                for cell in np.argwhere(weights > 0):
+                    there = cell + (down, across)
+                    inside = inside and bool((there >= 0).all() and (there < GRID).all())
+                    if inside:
+                        mean += weights[tuple(cell)] * spatial[row][tuple(there)].astype("f8")
+                if inside and (anywhere or down == across == 0):
+                    slow[down, across] = np.sqrt(((mean - query) ** 2).sum())
+        down, across = min(slow, key=slow.get)
+        assert (left, top, width, height) == (40 + 32 * across, 70 + 32 * down, 60, 45)
+        assert slow[down, across] == pytest.approx(distance, rel=1e-3)

@@ -161,6 +161,19 @@ def test_region_of_a_case_finds_itself_and_ranks_differently(retriever, queries)
     assert ranking.hits[0].distance < 0.05 * ranking.hits[1].distance
     whole = retriever.search(queries[6], settings)
     assert [hit.case.row for hit in whole.hits] != [hit.case.row for hit in ranking.hits]
+    assert all(hit.place is None for hit in whole.hits)
+    assert all(hit.place == pytest.approx((5, 60, 40, 40)) for hit in ranking.hits), "the same place of equal films"
+    assert ranking.as_record()["hits"][0]["place"] == pytest.approx([5, 60, 40, 40])
+
+
+def test_a_region_that_counts_anywhere_is_found_at_its_own_place_in_its_own_film(retriever, queries):
+    trail = RefinementTrail().add(Region((5, 60, 40, 40), anywhere=True))
+    ranking = retriever.search(queries[6], SearchSettings(top_k=29, identical_image=True), trail)
+    assert ranking.hits[0].place == pytest.approx((5, 60, 40, 40))
+    others = {hit.place for hit in ranking.hits[1:]}
+    assert len(others) > 3, "elsewhere in other films"
+    rows, columns = queries[6].radiograph.pixels.shape
+    assert all(min(x, y) >= 0 and x + w <= columns and y + h <= rows for x, y, w, h in others)
 
 
 def test_a_region_is_its_own_method_whatever_the_film_was_searched_by(retriever, queries):
