@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from icbir_core.annotation.turning import Turn
 from icbir_core.errors import AnnotationError
 
 POINTS = {"length": 2, "angle": 3, "ratio": 6, "ellipse": 2, "rectangle": 2, "arrow": 2, "text": 1}
@@ -22,6 +23,7 @@ TITLES = {
     "arrow": "Arrow", "text": "Text",
 }  # fmt: skip
 MOST = 100
+MOST_STEPS = 30
 LONGEST_TEXT = 120
 LARGEST = 100_000.0
 _FIELDS = {"kind", "points", "text"}
@@ -63,29 +65,54 @@ class Annotation:
 
 @dataclass(frozen=True)
 class FilmAnnotations:
-    """All that was drawn on one film, in the order in which it was drawn.
+    """All that was drawn on one film, in the order in which it was drawn, and how the film was turned.
 
-    number : grows with each change; of two states of a film the one with the larger number is the later.
+    number : grows with each change; of two states of a film the one with the larger number is the later. undo, redo :
+    what was drawn before each of the last changes, and after those that were undone, the nearest at the end.
     """
 
     items: tuple[Annotation, ...] = ()
     number: int = 0
+    undo: tuple[tuple[Annotation, ...], ...] = ()
+    redo: tuple[tuple[Annotation, ...], ...] = ()
+    turn: Turn = Turn()
 
     def as_record(self) -> dict[str, Any]:
         """The state as JSON holds it."""
-        return {"number": self.number, "items": [one.as_record() for one in self.items]}
+        record = {name: [_write(items) for items in getattr(self, name)] for name in ("undo", "redo")}
+        turn = {"quarters": self.turn.quarters, "mirrored": self.turn.mirrored}
+        return {"number": self.number, "items": _write(self.items), **record, "turn": turn}
 
     @classmethod
     def from_record(cls, record: object) -> FilmAnnotations:
-        """The state that `as_record` gave. Raises `AnnotationError` for anything else."""
+        """The state that `as_record` gave, with the last 30 steps at most; steps and turn may be missing. Raises
+        `AnnotationError` for anything else."""
         if not isinstance(record, Mapping):
             raise AnnotationError("What was drawn on the film cannot be read; draw it again.")
-        items, number = record.get("items"), record.get("number")
-        if not isinstance(items, list) or isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        number, turn = record.get("number"), record.get("turn")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise AnnotationError("What was drawn on the film cannot be read; draw it again.")
-        if len(items) > MOST:
-            raise AnnotationError(f"A film can hold {MOST} measurements and annotations; delete some.")
-        return cls(tuple(Annotation.from_record(one) for one in items), number)
+        undo, redo = (_read_steps(record.get(name, [])) for name in ("undo", "redo"))
+        turned = Turn.from_view(turn if isinstance(turn, Mapping) else None)
+        return cls(_read(record.get("items")), number, undo, redo, turned)
+
+
+def _write(items: Iterable[Annotation]) -> list[dict[str, Any]]:
+    return [one.as_record() for one in items]
+
+
+def _read(items: object) -> tuple[Annotation, ...]:
+    if not isinstance(items, list):
+        raise AnnotationError("What was drawn on the film cannot be read; draw it again.")
+    if len(items) > MOST:
+        raise AnnotationError(f"A film can hold {MOST} measurements and annotations; delete some.")
+    return tuple(Annotation.from_record(one) for one in items)
+
+
+def _read_steps(steps: object) -> tuple[tuple[Annotation, ...], ...]:
+    if not isinstance(steps, list):
+        raise AnnotationError("What was drawn on the film cannot be read; draw it again.")
+    return tuple(_read(one) for one in steps[-MOST_STEPS:])
 
 
 def _is_place(point: object) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from icbir_core.keeping.kept_films import find_kept_folder
+from icbir_core.keeping.kept_films import KeptFilms, find_kept_folder, read_keeping_rules
 from icbir_ui.links import KEPT_COOKIE
 from scripts.chromium import remember_reader
 from tests.browser.test_application import TIME, VIEWER, make_dicom, order, wait_for_panes
 
 pytestmark = pytest.mark.browser
 FILM = f"({VIEWER})().panes[0].film.hash"
+DRAWN = f"() => {{ const viewer = ({VIEWER})(); return viewer.marksOf(viewer.panes[0]).items; }}"
 
 
 def test_a_dropped_film_stands_there_after_a_reload_and_in_no_other_browser(page, open_window, served):
@@ -23,9 +26,21 @@ def test_a_dropped_film_stands_there_after_a_reload_and_in_no_other_browser(page
     before, cases, named = page.evaluate(FILM), order(page), page.url
     (secret,) = [one for one in page.context.cookies() if one["name"] == KEPT_COOKIE]
     assert secret["httpOnly"] and KEPT_COOKIE not in page.evaluate("document.cookie")
+    for key in "ydd":  # turned, and a length in the middle of the film
+        page.keyboard.press(key)
+    kept = KeptFilms(find_kept_folder(workspace.path), secret["value"], "R1", read_keeping_rules())
+    deadline = time.monotonic() + TIME / 1000
+    while (
+        not (drawn := kept.read_state().get("drawn", {}).get(before, {}).get("items")) and time.monotonic() < deadline
+    ):
+        page.wait_for_timeout(200)
     page.reload()
     wait_for_panes(page, 9)
     assert page.evaluate(FILM) == before and order(page) == cases
+    assert page.evaluate(DRAWN) == drawn and len(drawn) == 1
+    page.locator("[data-pane=query] .turned", has_text="turned 90°").wait_for(timeout=TIME)
+    page.keyboard.press("Control+z")
+    assert page.evaluate(DRAWN) == []
     files = [path for path in find_kept_folder(workspace.path).rglob("*") if path.is_file()]
     assert files and not [path for path in files if b"SMITH" in path.read_bytes() or secret["value"] in str(path)]
     other = open_window()

@@ -88,6 +88,7 @@ def test_the_browser_says_the_same_numbers_as_python_also_of_a_turned_film(drawn
     page.wait_for_function("window.states.decisions?.some(one => one.name === 'annotated')")
     page.wait_for_timeout(900)
     told = [one for one in page.evaluate("window.states.decisions") if one["name"] == "annotated"]
+    told = [one for one in told if one["pane"] == "pane0"]  # the other film was turned with it
     assert len(told) == 1, "each state takes the place of the one before"
     state = FilmAnnotations.from_record(told[0]["drawn"])
     assert [one.kind for one in state.items] == list(TITLES) and state.items[-1].text == "clip of last year"
@@ -160,12 +161,18 @@ def test_a_page_that_runs_again_in_the_middle_of_it_takes_nothing_away(drawn):
     page.evaluate(again)
     assert page.evaluate(ITEMS) == [one]
     later = {"number": 9e15, "items": [{"kind": "text", "points": [[5, 5]], "text": "kept"}]}
+    later |= {"undo": [[]], "redo": [], "turn": {"quarters": 1, "mirrored": False}}
     page.evaluate(
         """(later) => window.start({ ...root.viewer.data, panes: root.viewer.data.panes.map((pane, n) =>
       n ? pane : { ...pane, annotations: later }) })""",
         later,
     )
     assert page.evaluate(ITEMS) == later["items"], "what Python holds counts where it is later"
+    page.locator("[data-pane=pane0] .turned", has_text="turned 90°").wait_for(timeout=5000)
+    page.keyboard.press("Control+z")
+    assert page.evaluate(ITEMS) == [], "what was done before a reload can be undone"
+    page.keyboard.press("Control+Shift+z")
+    assert page.evaluate(ITEMS) == later["items"]
 
 
 @pytest.mark.parametrize("painter", ["canvas", "webgl"])

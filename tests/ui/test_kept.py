@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from icbir_core.annotation.records import Annotation, FilmAnnotations
+from icbir_core.annotation.turning import Turn
 from icbir_core.keeping.kept_films import find_kept_folder
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import keeping
@@ -38,7 +39,7 @@ def list_files(workspace) -> list:
 
 
 def test_films_steps_and_marks_come_back(dropped, open_page, workspace):
-    drawn = FilmAnnotations((Annotation("length", ((10.0, 20.0), (30.0, 40.0))),), 3)
+    drawn = FilmAnnotations((Annotation("length", ((10.0, 20.0), (30.0, 40.0))),), 3, undo=((),), turn=Turn(1, True))
     dropped.app.session_state["annotations"] = {"a film": drawn}
     dropped.decide("marked", 2, pane=dropped.case_ids[1], mark="more")
     again = open_page("search", film="upload")

@@ -124,12 +124,19 @@ ALL = FilmAnnotations(
         for kind, count in POINTS.items()
     ),
     7,
+    undo=((), (Annotation("text", ((1.0, 2.0),), "first"),)),
+    redo=((Annotation("text", ((3.0, 4.0),)),),),
+    turn=Turn(3, True),
 )
 
 
 def test_a_state_comes_back_from_json():
     assert FilmAnnotations.from_record(json.loads(json.dumps(ALL.as_record()))) == ALL
     assert ALL.items[0].points[0] == (0.13, 2.0)
+    plain = FilmAnnotations.from_record({"number": 2, "items": []})
+    assert plain == FilmAnnotations((), 2), "as it was written before steps and turn were kept"
+    many = {"number": 2, "items": [], "undo": [[]] * 40 + [spoil()["items"]]}
+    assert len(FilmAnnotations.from_record(many).undo) == 30 and FilmAnnotations.from_record(many).undo[-1]
 
 
 def spoil(**more) -> dict:
@@ -157,6 +164,9 @@ FOREIGN = {
     "words that are none": spoil(text=5),
     "a field too many": spoil(more=1),
     "too many": {"number": 1, "items": spoil()["items"] * (MOST + 1)},
+    "steps that are none": {"number": 1, "items": [], "undo": {}},
+    "a step that is none": {"number": 1, "items": [], "redo": [5]},
+    "an unknown kind in a step": {"number": 1, "items": [], "undo": [spoil(kind="script")["items"]]},
 }
 
 

@@ -6,6 +6,7 @@ const MARK_COLOUR = "#8ef0b0", MARK_CHOSEN = "#ffffff", MARK_FONT = "12.5px sans
 const REACH = 8, LABELLED = 260;  // CSS pixels: how near a press must be; panes narrower than this carry no words
 const RESTS = 700;  // milliseconds without a change before Python is told
 const MOST_MARKS = 100;
+const MOST_STEPS = 30;
 const PLACED = {  // by keys: shares of a sixth of what is seen, from its middle
   length: [[-1, 0], [1, 0]], angle: [[-1, -0.6], [0, 0.6], [1, -0.6]], ellipse: [[-0.7, -0.7], [0.7, 0.7]], rectangle: [[-0.7, -0.7], [0.7, 0.7]],
   ratio: [[0, -1.5], [0, 1.5], [-0.5, 0.5], [0.9, 0.5], [-1.6, 0], [1.6, 0]], arrow: [[-1, 0.7], [0, 0]], text: [[0, 0]],
@@ -14,7 +15,7 @@ const PLACED = {  // by keys: shares of a sixth of what is seen, from its middle
 const MARKING = {
   marksOf(pane) {
     const { films } = MARK_STORE, hash = pane.film.hash;
-    if (!films.has(hash)) films.set(hash, { items: [], undo: [], redo: [], number: 0, told: 0 });
+    if (!films.has(hash)) films.set(hash, { items: [], undo: [], redo: [], turn: freshTurn(), number: 0, told: 0 });
     return films.get(hash);
   },
 
@@ -23,7 +24,8 @@ const MARKING = {
     if (MARK_STORE.window !== this.data.window) Object.assign(MARK_STORE, { window: this.data.window, films: new Map() });
     for (const pane of this.panes) {
       const kept = this.marksOf(pane), given = pane.annotations;
-      if (given && given.number > kept.number) Object.assign(kept, { ...given, undo: [], redo: [], told: given.number });
+      if (given && given.number > kept.number) Object.assign(kept, { undo: [], redo: [], turn: freshTurn(), ...given, told: given.number });
+      if (this.data.annotate) this.followTurn(pane, kept.turn);  // also where it was turned in another viewer
       if (kept.number > kept.told) this.tellMarks();
     }
     if (this.marking && !this.panes.some((pane) => pane.key === this.marking.key)) this.marking = null;
@@ -31,7 +33,7 @@ const MARKING = {
 
   changeMarks(pane, items, before = this.marksOf(pane).items) {
     const kept = this.marksOf(pane);
-    kept.undo.push(before);
+    kept.undo = [...kept.undo, before].slice(-MOST_STEPS);
     Object.assign(kept, { items, redo: [], number: Math.max(Date.now(), kept.number + 1) });
     this.tellMarks();
     this.repaint();
@@ -58,7 +60,8 @@ const MARKING = {
       const kept = this.marksOf(pane);
       if (kept.number <= kept.told) continue;
       kept.told = kept.number;
-      this.send("annotated", { pane: pane.key, drawn: { number: kept.number, items: kept.items } });
+      const { number, items, undo, redo, turn } = kept;
+      this.send("annotated", { pane: pane.key, drawn: { number, items, undo, redo, turn } });
     }
   },
 

@@ -3,6 +3,7 @@
 
 const TURNED = new WeakMap();
 const isTurned = (turn) => Boolean(turn?.quarters || turn?.mirrored);
+const isSameTurn = (one, other) => one.quarters === other.quarters && one.mirrored === other.mirrored;
 const freshTurn = () => ({ quarters: 0, mirrored: false });
 
 function turnPixels(level, { quarters, mirrored }, name) {
@@ -63,18 +64,30 @@ const TURNING = {
   turn(pane, change) {
     // change : "turn" (by 90° clockwise), "mirror" or "upright", of this pane or of all that are linked.
     for (const one of this.linkedPanes(pane)) {
-      const { state } = one, before = state.turn, { width, height } = one.source;
+      const before = one.state.turn;
       const next = change === "upright" ? freshTurn()
         : change === "turn" ? { ...before, quarters: (before.quarters + 1) % 4 }
           : { quarters: (4 - before.quarters) % 4, mirrored: !before.mirrored };  // left and right of what is seen
-      const middle = unturnPoint([state.view.x * one.pixels.width, state.view.y * one.pixels.height], before, one.source);
-      state.turn = next;
-      this.showTurned(one);
-      const [x, y] = turnPoint(middle, next, { width, height });
-      Object.assign(state.view, { x: x / one.pixels.width, y: y / one.pixels.height });
+      if (isSameTurn(next, before)) continue;
+      this.followTurn(one, next);
+      const kept = this.marksOf(one);
+      Object.assign(kept, { turn: next, number: Math.max(Date.now(), kept.number + 1) });
+      this.tellMarks();
     }
     this.drawing = null;
     this.showControls();
+  },
+
+  followTurn(pane, next) {
+    // Turn a pane's film; what is in the middle of the pane stays there.
+    const { state } = pane, before = state.turn;
+    if (isSameTurn(next, before)) return;
+    state.turn = next;
+    if (!pane.source) return;
+    const middle = unturnPoint([state.view.x * pane.pixels.width, state.view.y * pane.pixels.height], before, pane.source);
+    this.showTurned(pane);
+    const [x, y] = turnPoint(middle, next, pane.source);
+    Object.assign(state.view, { x: x / pane.pixels.width, y: y / pane.pixels.height });
   },
 
   showTurned(pane) {
