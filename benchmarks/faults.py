@@ -3,16 +3,19 @@
     python -m benchmarks.faults FOLDER --faults 500 --seed 1
 
 A tiny workspace is made for each fault, without networks: the index is of drawn features. A child does one job (rate,
-import, ingest, remove, index, backup, migrate, audit) and tells of each thing once it is stored; it is killed at a
-moment that is drawn, or may write no file beyond a size that is drawn (a full disk), or two children do the same at
-once and are both killed. Then all that was told must be there, `verify` may find nothing but what the same call mends,
-and the same call must go through and leave a workspace in which `verify` finds nothing. FOLDER gets `faults.json`; a
-later run goes on where it stopped.
+import, ingest, remove, index, backup, migrate, audit) and tells of each thing once it is stored. At a moment that is
+drawn it is killed, or the workspace becomes read-only, or its folder is gone (a network drive that is lost; it comes
+back later); or it may write no file beyond a size that is drawn (a full disk), or two children do the same at once and
+are both killed, or its clock is set by days, forward and back, until it is killed. Then all that was told must be
+there, `verify` may find nothing but what the same call mends, and the same call must go through and leave a workspace
+in which `verify` finds nothing. FOLDER gets `faults.json`; a later run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import random
@@ -23,6 +26,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -153,7 +157,7 @@ JOBS: dict[str, Callable[[Path, Tell], None]] = {
     "rate": rate, "import": import_ratings, "ingest": add_films, "remove": remove_cases, "index": index,
     "backup": copy, "migrate": migrate, "audit": write_audit,
 }  # fmt: skip
-FAULTS = ("kill", "full disk", "two killed")
+FAULTS = ("kill", "full disk", "two killed", "read-only", "lost mount", "clock steps")
 
 
 def list_stored(job: str, place: Path) -> set[str]:
@@ -186,8 +190,9 @@ def find_wrong(place: Path) -> list[str]:
     return [f"{check.name}: {check.text}" for check in checks if not check.passed]
 
 
-def begin(job: str, place: Path, most: int | None) -> tuple[int, int]:
-    """(process, the end of a pipe through which it tells). most : bytes that a file may have."""
+def begin(job: str, place: Path, most: int | None = None, clock: random.Random | None = None) -> tuple[int, int]:
+    """(process, the end of a pipe through which it tells). most : bytes that a file may have. clock : draws the steps
+    of the clock."""
     reading, writing = os.pipe()
     if (process := os.fork()) == 0:
         os.close(reading)
@@ -195,6 +200,9 @@ def begin(job: str, place: Path, most: int | None) -> tuple[int, int]:
         try:
             if most is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            if clock is not None:
+                step_clock(clock)
+            obey_file_modes()
             JOBS[job](place, lambda word: _write(writing, f"{word}\n".encode()))
         except (IcbirError, OSError):
             code = 1
@@ -216,17 +224,59 @@ def collect(reading: int) -> list[str]:
         return [line.decode() for line in pipe.read().split(b"\n")[:-1]]
 
 
+def obey_file_modes() -> None:
+    """An administrator's process passes by what a file's mode forbids; this one no longer does."""
+    if os.geteuid() == 0:
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # linux/capability.h, version 3
+        if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):
+            raise OSError(ctypes.get_errno(), "capset")
+
+
+def step_clock(draw: random.Random) -> None:
+    """From here on, each look at the clock of this process gives a time up to ten days from the true one."""
+
+    class Stepping(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(days=draw.uniform(-10, 10))  # type: ignore[arg-type]
+
+    true = time.time
+    time.time = lambda: true() + 86400 * draw.uniform(-10, 10)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("icbir_core") and getattr(module, "datetime", None) is datetime:
+            module.datetime = Stepping  # type: ignore[attr-defined]
+
+
+def set_writable(folder: Path, writable: bool) -> None:
+    """Let the owner write below a folder, or nobody."""
+    for path in [folder, *folder.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):  # a file aside that has got its name meanwhile
+            path.chmod(path.stat().st_mode | 0o200 if writable else path.stat().st_mode & ~0o222)
+
+
 def strike(job: str, fault: str, place: Path, draw: random.Random, seconds: float) -> list[str]:
     """One fault; what was told before it took effect."""
     size = draw.choice((0, 512, 4096, 9000, 20_000, 60_000)) if fault == "full disk" else None
-    children = [begin(job, place, size) for _ in range(2 if fault == "two killed" else 1)]
-    if size is None:
+    clock = draw if fault == "clock steps" else None
+    children = [begin(job, place, size, clock) for _ in range(2 if fault == "two killed" else 1)]
+    if fault in ("kill", "two killed", "clock steps"):
         for process, _ in children:
             time.sleep(seconds * draw.random() / len(children))
             os.kill(process, signal.SIGKILL)
+    elif fault == "read-only":
+        time.sleep(seconds * draw.random())
+        set_writable(place / "w", False)
+    elif fault == "lost mount":
+        time.sleep(seconds * draw.random())
+        (place / "w").rename(place / "away")
     told = [word for _, reading in children for word in collect(reading)]
     for process, _ in children:
         os.waitpid(process, 0)
+    if fault == "read-only":
+        set_writable(place / "w", True)
+    elif fault == "lost mount":
+        shutil.rmtree(place / "w", ignore_errors=True)  # what was written where the drive was is hidden by it again
+        (place / "away").rename(place / "w")
     return told
 
 
@@ -243,7 +293,7 @@ def judge(job: str, fault: str, place: Path, draw: random.Random, seconds: float
     wrong = [one for one in find_wrong(place) if "again" not in one and "without a row" not in one]
     if wrong and not (job == "index" and all(one.startswith(("store/", "index/")) for one in wrong)):
         return f"WRONG after the fault: {wrong[0][:80]}"
-    process, reading = begin(job, place, None)
+    process, reading = begin(job, place)
     again = collect(reading)
     if os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
         return "STUCK: the same call fails"
@@ -274,7 +324,7 @@ def measure(job: str, template: Path, place: Path) -> float:
     """Seconds that a job takes undisturbed."""
     prepare(job, template, place)
     start = time.monotonic()
-    process, reading = begin(job, place, None)
+    process, reading = begin(job, place)
     collect(reading)
     if os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
         raise RuntimeError(f"the job '{job}' fails undisturbed")
