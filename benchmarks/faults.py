@@ -41,6 +41,7 @@ from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.store import CaseStore
+from icbir_core.study.creating import open_store
 from icbir_core.study.exchange import export_study, import_study
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
@@ -88,7 +89,7 @@ def make_rating(number: int) -> Rating:
 
 def rate(place: Path, tell: Tell) -> None:
     """Thirty ratings, one by one."""
-    store = RatingsStore.open(place / "w" / "ratings.db")
+    store = open_store(Workspace.open(place / "w"))
     for number in range(100, 130):
         store.add_all([make_rating(number)])
         tell(f"case {number}")
@@ -96,7 +97,7 @@ def rate(place: Path, tell: Tell) -> None:
 
 def import_ratings(place: Path, tell: Tell) -> None:
     """A study with its ratings, as one whole."""
-    store = RatingsStore.open(place / "w" / "ratings.db")
+    store = open_store(Workspace.open(place / "w"))
     if "s" not in store.study_names():
         import_study(store, place / "study.zip")
     tell("s")
@@ -269,6 +270,7 @@ def strike(job: str, fault: str, place: Path, draw: random.Random, seconds: floa
     elif fault == "lost mount":
         time.sleep(seconds * draw.random())
         (place / "w").rename(place / "away")
+        (place / "w").mkdir(exist_ok=True)  # the empty folder in which the drive was mounted
     told = [word for _, reading in children for word in collect(reading)]
     for process, _ in children:
         os.waitpid(process, 0)

@@ -23,6 +23,7 @@ from icbir_core.retrieval.target_files import IndexState
 from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.server_settings import QueueLimits, read_server_settings
 from icbir_core.settings import get_environment
+from icbir_core.study.creating import find_store
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui import metrics, state
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from icbir_core.retrieval.retriever import Retriever
 
 Answer = TypeVar("Answer")
-RATINGS_FILE = "ratings.db"
 GRACE = 1.0
 """Seconds between a first page and the loading: the browser still fetches what draws the page."""
 SWITCH = 0.0005
@@ -65,10 +65,9 @@ def _open_ratings(target: str, schema: str) -> RatingsStore:
 
 
 def open_ratings() -> RatingsStore:
-    """The ratings of this workspace (or of the database that ICBIR_RATINGS names). Raises `StudyError`."""
-    if named := get_environment("RATINGS"):
-        return _open_ratings(named, "")
-    return _open_ratings(str(find_workspace_path() / RATINGS_FILE), open_workspace().database_schema)
+    """The ratings of this workspace (or of the database that ICBIR_RATINGS names). Raises `StudyError`, and
+    `WorkspaceError` where the workspace is gone."""
+    return _open_ratings(*find_store(open_workspace()))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -78,9 +77,11 @@ def _open_folders(target: str) -> FolderStore:
 
 def open_folders() -> FolderStore:
     """The saved cases of this workspace; in the database of the ratings, where ICBIR_RATINGS names one by its URL.
-    Raises `CatalogueError`."""
-    named = get_environment("RATINGS") or ""
-    return _open_folders(named if "://" in named else str(find_workspace_path() / FOLDERS_FILE))
+    Raises `CatalogueError`, and `WorkspaceError` where the workspace is gone."""
+    if "://" in (named := get_environment("RATINGS") or ""):
+        return _open_folders(named)
+    open_workspace().check_is_there()
+    return _open_folders(str(find_workspace_path() / FOLDERS_FILE))
 
 
 def open_retriever(workspace: Workspace) -> Retriever:

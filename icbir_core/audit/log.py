@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from icbir_core.audit.entries import FIRST, Action, Entry, Subject
 from icbir_core.catalogue.verifying import Check, guard
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.errors import AuditError, IcbirError
+from icbir_core.errors import AuditError, IcbirError, WorkspaceError
 from icbir_core.files import PathLike, read_json, reading_own, write_json_atomically
 from icbir_core.settings import get_environment
 
@@ -73,6 +73,7 @@ class AuditLog:
                 file.flush()
                 os.fsync(file.fileno())
             self._write_head(entry)
+            self._check_place()
         return entry
 
     def name(self, subject: Subject) -> str:
@@ -183,8 +184,16 @@ class AuditLog:
         if "audit" not in self.workspace.read_manifest()["artefacts"]:
             self.workspace.record_artefact("audit", {"begun": _now()})
 
+    def _check_place(self) -> None:
+        """A log in a workspace whose drive is away would begin anew in the empty folder that stands there."""
+        try:
+            self.workspace.check_is_there()
+        except WorkspaceError as error:
+            raise AuditError(f"Nothing can be recorded: {error}") from None
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
+        self._check_place()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path.with_name(f".{self.path.stem}.lock"), timeout=_PATIENCE):

@@ -82,12 +82,15 @@ class Workspace:
     @classmethod
     def open(cls, path: PathLike) -> Workspace:
         """Open a workspace. Raises `WorkspaceError` if the folder is none, or is of another format version."""
-        path = Path(path)
-        if not (path / MANIFEST).is_file():
-            raise WorkspaceError(f"'{path}' is not a workspace: it has no {MANIFEST}. `icbir ingest` makes one.")
-        workspace = cls(path)
+        workspace = cls(Path(path))
+        workspace.check_is_there()
         workspace.read_manifest()
         return workspace
+
+    def check_is_there(self) -> None:
+        """Raises `WorkspaceError` if the folder holds no workspace, or no longer does."""
+        if not (self.path / MANIFEST).is_file():
+            raise WorkspaceError(f"'{self.path}' is not a workspace: it has no {MANIFEST}. `icbir ingest` makes one.")
 
     # Places
 
@@ -116,6 +119,7 @@ class Workspace:
         name = re.sub(r"[^A-Za-z0-9]+", "_", finding).strip("_").lower()
         if not name:
             raise WorkspaceError(f"'{finding}' names no finding; name one, such as Effusion.")
+        self.check_is_there()
         folder = self.path / "targets" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -153,6 +153,8 @@ class CaseStore:
 
     def _note(self, rows: np.ndarray) -> None:
         """Append rows to the ledger in one write; a partial record that a killed writer left is overwritten."""
+        if not (self.path / "zarr.json").is_file():
+            raise IndexMismatch(f"'{self.path}' is gone; connect its drive again and run the index command again.")
         descriptor = os.open(self._ledger, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             os.lseek(descriptor, os.fstat(descriptor).st_size // 8 * 8, os.SEEK_SET)

@@ -27,9 +27,16 @@ RATINGS = "ratings.db"
 def open_store(workspace: Workspace, url: str | None = None) -> RatingsStore:
     """The workspace's ratings: at `url`, else at the one in ICBIR_RATINGS, else beside its catalogue, in the folder or
     in the database server."""
-    if named := url or get_environment("RATINGS"):
-        return RatingsStore.open(named)
-    return RatingsStore.open(Path(workspace.path) / RATINGS, workspace.database_schema)
+    return RatingsStore.open(url) if url else RatingsStore.open(*find_store(workspace))
+
+
+def find_store(workspace: Workspace) -> tuple[str, str]:
+    """(path or URL, schema) of the workspace's ratings, as `RatingsStore.open` takes them. Raises `WorkspaceError` if
+    the workspace is not there, so that no second store begins where its drive was."""
+    if named := get_environment("RATINGS"):
+        return named, ""
+    workspace.check_is_there()
+    return str(Path(workspace.path) / RATINGS), workspace.database_schema
 
 
 def create_workspace_study(

@@ -39,10 +39,9 @@ class RatingsStore:
         text = os.fspath(target)
         is_url = "://" in text
         head = None if is_url else Head(Path(text))
-        if head is not None:
-            Path(text).parent.mkdir(parents=True, exist_ok=True)
-            if not schema:
-                head.check_not_lost()
+        folder = _find_folder(Path(text)) if head is not None and not schema else None
+        if head is not None and folder is not None:
+            head.check_not_lost()
         try:
             address = text if is_url else f"sqlite:///{Path(text).resolve()}"
             engine = find_engine(schema) if schema else create_engine(address, pool_pre_ping=is_url)
@@ -59,6 +58,9 @@ class RatingsStore:
                 f"'{text.split('@')[-1]}' is neither a path nor the URL of an installed database driver "
                 f"({type(error).__name__}); PostgreSQL is postgresql+psycopg://, with `pip install icbir[postgresql]`."
             ) from None
+        if folder is not None and not os.path.samestat(folder, _find_folder(Path(text))):
+            store.close()
+            raise StudyError(f"The folder of '{text}' was replaced while it was opened; open it again.")
         return store
 
     def close(self) -> None:
@@ -207,6 +209,14 @@ class RatingsStore:
                 raise StudyError(
                     f"The ratings store lacks the column '{lacking[0]}'; use the version of this program that made it."
                 )
+
+
+def _find_folder(path: Path) -> os.stat_result:
+    """Which folder a store lies in: a drive that is away is never taken for an empty store."""
+    try:
+        return path.absolute().parent.stat()
+    except OSError:
+        raise StudyError(f"The folder of '{path}' is not there; make it, or connect its drive again.") from None
 
 
 def _make_durable(connection: Any, _record: Any) -> None:

@@ -114,7 +114,7 @@ def test_three_readers_and_eight_queries(served, open_window, tmp_path):
     assert len(ratings) == sum(len(study.steps(reader)) for reader in ("reader-a", "reader-b", "reader-c"))
     assert all(one.time_ms and one.blinded and one.position for one in ratings)
     export_study(store, "three readers", tmp_path / "study.zip")
-    elsewhere = RatingsStore.open(tmp_path / "elsewhere" / "ratings.db")
+    elsewhere = RatingsStore.open(tmp_path / "elsewhere.db")
     assert import_study(elsewhere, tmp_path / "study.zip").added == len(store.history(study="three readers"))
     result = analyse_study(load_study(elsewhere, "three readers"), elsewhere.latest(study="three readers"))
     assert result.readers == ("reader-a", "reader-b", "reader-c") and result.queries == QUERIES

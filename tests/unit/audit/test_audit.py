@@ -216,3 +216,11 @@ def test_many_threads_of_one_server_are_all_recorded(workspace, monkeypatch):
     with ThreadPoolExecutor(40) as readers:
         list(readers.map(lambda number: log.record("reader", Action.SAW, number=number), range(160)))
     assert len(list(log.entries())) == 160 and all(check.passed for check in log.verify())
+
+
+def test_where_the_workspace_was_no_second_log_begins(workspace, log):
+    workspace.path.rename(workspace.path.with_name("away"))
+    workspace.path.mkdir()
+    with pytest.raises(AuditError, match="Nothing can be recorded"):
+        log.record("reader 1", Action.SEARCHED)
+    assert not list(workspace.path.iterdir())

@@ -180,3 +180,10 @@ def test_a_header_that_names_no_fields_is_damage(tmp_path, fields):
     header.write_text(json.dumps(held).replace('"attributes": {', f'"attributes": {{{fields}, '))
     with pytest.raises(IndexMismatch, match="is damaged"):
         CaseStore.open(header.parent, IDENTITY)
+
+
+def test_what_is_written_where_a_drive_was_is_not_called_complete(tmp_path):
+    store = CaseStore.create(tmp_path / "store.zarr", {"model": "a"}, {"cnn": ((2,), "float32")})
+    store.path.rename(tmp_path / "away")
+    with pytest.raises(IndexMismatch, match="is gone"):
+        store.write(np.array([0]), {"cnn": np.zeros((1, 2), np.float32)})

@@ -12,7 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 
-from icbir_core.errors import StudyError
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import StudyError, WorkspaceError
+from icbir_core.study.creating import open_store
 from icbir_core.study.rating import Rating
 from icbir_core.study.store import RatingsStore
 
@@ -124,3 +126,15 @@ def test_a_place_that_cannot_hold_a_store_is_one_sentence(tmp_path):
         RatingsStore.open(tmp_path / "ratings.db")
     with pytest.raises(StudyError, match="installed database driver"):
         RatingsStore.open("nosuchthing://host/ratings")
+
+
+def test_where_a_drive_was_no_second_store_begins(tmp_path):
+    workspace = Workspace.create(tmp_path / "drive" / "w")
+    open_store(workspace).close()
+    (tmp_path / "drive" / "w").rename(tmp_path / "away")
+    with pytest.raises(StudyError, match="connect its drive"):
+        RatingsStore.open(workspace.path / "ratings.db")
+    (tmp_path / "drive" / "w").mkdir()
+    with pytest.raises(WorkspaceError, match="not a workspace"):
+        open_store(workspace)
+    assert not list((tmp_path / "drive" / "w").iterdir())
