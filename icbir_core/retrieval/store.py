@@ -141,6 +141,7 @@ class CaseStore:
                     f"'{name}' of catalogue row {rows[bad][0]} holds NaN or infinity; "
                     "remove that case and run the index command again."
                 )
+        self._check_is_there()
         for name, array in values.items():
             target = self._get(name)
             if target.shape[0] <= rows.max():
@@ -151,10 +152,13 @@ class CaseStore:
                 target.oindex[rows] = np.asarray(array, dtype=target.dtype)
         self._note(rows)
 
-    def _note(self, rows: np.ndarray) -> None:
-        """Append rows to the ledger in one write; a partial record that a killed writer left is overwritten."""
+    def _check_is_there(self) -> None:
         if not (self.path / "zarr.json").is_file():
             raise IndexMismatch(f"'{self.path}' is gone; connect its drive again and run the index command again.")
+
+    def _note(self, rows: np.ndarray) -> None:
+        """Append rows to the ledger in one write; a partial record that a killed writer left is overwritten."""
+        self._check_is_there()
         descriptor = os.open(self._ledger, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             os.lseek(descriptor, os.fstat(descriptor).st_size // 8 * 8, os.SEEK_SET)
