@@ -12,6 +12,8 @@ from icbir_core.catalogue.asking import read_query
 from icbir_core.errors import IcbirError
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.opening import FILM_NAME
+from icbir_core.pacs.searched import name_study, record_searched
+from icbir_core.radiograph.identity import read_film_header
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query, Ranking
 
@@ -25,16 +27,22 @@ class Searcher(Protocol):
 
 
 def search_received(searcher: Searcher, inbox: Inbox, name: str) -> dict[str, Any]:
-    """Search with a film of the inbox and keep the result beside it: `Ranking.as_record` and the probabilities of the
-    findings, or {"error": sentence} where the film cannot be searched. Returns what was kept.
+    """Search with a film of the inbox and keep the result beside it: `Ranking.as_record`, the probabilities of the
+    findings and the study's name (see `name_study`), or {"error": sentence} where the film cannot be searched. Returns
+    what was kept.
     """
     try:
-        query = read_query(inbox.workspace, FILM_NAME, inbox.read(name))
+        data = inbox.read(name)
+        query = read_query(inbox.workspace, FILM_NAME, data)
         ranking = searcher.search(query, SearchSettings())
         _record(inbox, query, ranking)
         result: dict[str, Any] = {"ranking": ranking.as_record()}
         if ranking.prediction is not None:
             result["probabilities"] = {key: float(one) for key, one in ranking.prediction.probabilities.items()}
+        header = read_film_header(data)
+        if header is not None and header.study:
+            record_searched(inbox.workspace, header.study)
+            result["study"] = name_study(inbox.workspace, header.study)
     except IcbirError as error:
         result = {"error": str(error)}
     inbox.put_result(name, result)

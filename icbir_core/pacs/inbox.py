@@ -78,6 +78,10 @@ class Inbox:
         with reading_own(f"'{INBOX}'", advice="send the film again"):
             return path.read_bytes()
 
+    def list_ready(self) -> frozenset[str]:
+        """The names (see `name_study`) of the studies of which a film was searched and waits with its result."""
+        return frozenset(film.result["study"] for film in self.list_films() if film.result and "study" in film.result)
+
     def put_result(self, name: str, result: dict[str, Any]) -> None:
         """Keep the result of a film's search beside it; nothing where the film was dropped meanwhile."""
         if (self.folder / f"{name}.dcm").is_file():

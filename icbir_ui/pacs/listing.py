@@ -7,6 +7,7 @@ import math
 import streamlit as st
 
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.opening import StudyRequest
 from icbir_core.pacs.searched import name_study, read_searched
 from icbir_core.pacs.studies import Study, read_date
@@ -18,6 +19,7 @@ from icbir_ui.pacs.opening import request_study, show_progress
 from icbir_ui.state import Key
 
 ROWS = 20
+READY = "result ready"
 WIDTHS = (1.4, 2.2, 1.6, 1.6, 2.2, 0.8, 1.1, 1.0)
 TITLES = ("Date", "Name", "Patient", "Accession", "Study", "Kind", "", "")
 
@@ -36,11 +38,11 @@ def show_found(workspace: Workspace, job: FindJob, page: Key, name: str) -> None
     st.caption(f"{count_of(len(job.studies), 'study', 'studies')}, the newest first{more}.")
     pages = math.ceil(len(job.studies) / ROWS)
     number = min(state.get(page, 0), pages - 1)
-    searched = read_searched(workspace)
+    marks = dict.fromkeys(read_searched(workspace), "searched") | dict.fromkeys(Inbox(workspace).list_ready(), READY)
     for place, column in zip(TITLES, st.columns(WIDTHS), strict=True):
         column.markdown(f"**{place}**" if place else "")
     for row, study in enumerate(job.studies[number * ROWS : (number + 1) * ROWS]):
-        _show_row(study, f"{name}_{row}", name_study(workspace, study.uid) in searched)
+        _show_row(study, f"{name}_{row}", marks.get(name_study(workspace, study.uid), ""))
     if pages > 1:
         back, word, forth = st.columns([1, 2, 1], vertical_alignment="center")
         back.button("Newer", key=f"{name}_back", disabled=number == 0, on_click=state.put, args=(page, number - 1))
@@ -49,7 +51,7 @@ def show_found(workspace: Workspace, job: FindJob, page: Key, name: str) -> None
         forth.button("Older", key=f"{name}_forth", disabled=last, on_click=state.put, args=(page, number + 1))
 
 
-def _show_row(study: Study, name: str, searched: bool) -> None:
+def _show_row(study: Study, name: str, mark: str) -> None:
     day = read_date(study.date)
     clock = f" {study.time[:2]}:{study.time[2:4]}" if len(study.time) >= 4 else ""
     texts = (
@@ -59,7 +61,7 @@ def _show_row(study: Study, name: str, searched: bool) -> None:
         study.accession,
         study.description,
         ", ".join(study.modalities),
-        "searched" if searched else "",
+        mark,
     )
     *columns, last = st.columns(WIDTHS, vertical_alignment="center")
     for column, text in zip(columns, texts, strict=True):

@@ -18,6 +18,7 @@ from icbir_core.radiograph.reading import read_radiograph
 from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain, shielded
+from icbir_ui.pacs.panel import offer_panel
 from icbir_ui.search.asking import show_loading
 from icbir_ui.search.kept import describe_keeping, offer_kept, show_keeping
 from icbir_ui.shared import SearchService
@@ -91,7 +92,7 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
             show_loading(service)
     show_word(again=service.loading)
     drop_films(workspace, "upload_first")
-    offer_archive("archive_first")
+    offer_panel(workspace, "archive_first")
     with st.container(horizontal=True, vertical_alignment="center"):
         show_keeping()
         offer_kept()

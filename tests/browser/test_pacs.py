@@ -118,6 +118,7 @@ def test_a_study_goes_from_the_pacs_to_the_search_and_its_result_back(open_windo
     check_link(page, address, archive_films[:3], log)
     check_result(page, orthanc, archive_films[1])
     check_worklist(page, archive_films)
+    check_panel(page, address, archive_films)
     check_stop_and_death(page, address, orthanc, archive_films[7])
 
 
@@ -162,12 +163,12 @@ def check_result(page, orthanc, frontal) -> None:
     shown = page.evaluate(SHOWN)
     before = set(orthanc.ask("/instances"))
     page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("button", name="Send to PACS").click(timeout=TIME)
+    page.get_by_text("Sent to the PACS.").wait_for(timeout=TIME)  # which is said of the result on the screen alone
     with page.expect_download(timeout=TIME) as coming:
         page.get_by_role("button", name="DICOM objects (ZIP)").click(timeout=TIME)
     with zipfile.ZipFile(coming.value.path()) as packed:
         exported = sorted(packed.read(name) for name in packed.namelist())
-    page.get_by_role("button", name="Send to PACS").click(timeout=TIME)
-    page.get_by_text("Sent to the PACS.").wait_for(timeout=TIME)
     stored = sorted(orthanc.read_file(name) for name in set(orthanc.ask("/instances")) - before)
     assert stored == exported
     made = {one.Modality: one for one in (pydicom.dcmread(io.BytesIO(data)) for data in stored)}
@@ -197,6 +198,17 @@ def check_worklist(page, films) -> None:
     page.get_by_role("button", name="Open").first.click()
     wait_until(page, lambda: list_lead(page) == [name_pixels(frontal)])
     assert list(look_at_others(page, prior, lateral)) == [lateral, prior]
+
+
+def check_panel(page, address: str, films) -> None:
+    """The archive is asked on the first page too, by the number of a patient."""
+    page.goto(address)
+    page.get_by_text("Films from the PACS").click(timeout=TIME)
+    page.get_by_role("tab", name="Find a study").click(timeout=TIME)
+    page.get_by_role("textbox", name="Patient number").fill(films[4].patient)
+    page.get_by_role("button", name="Find", exact=True).click()
+    page.locator(".st-key-open_found_0 button").click(timeout=TIME)
+    wait_until(page, lambda: list_lead(page) == [name_pixels(films[4])])
 
 
 def check_stop_and_death(page, address: str, orthanc, frontal) -> None:

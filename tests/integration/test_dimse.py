@@ -21,6 +21,7 @@ from icbir_core.pacs.auto_search import AutoSearch, search_received
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import Peer, find_studies, move_study, verify_peer
 from icbir_core.pacs.receiving import FULL, MISMATCH, NOT_ALLOWED, UNREADABLE, Receiver, ReceiverSettings, Sender
+from icbir_core.pacs.searched import name_study, read_searched
 from icbir_core.pacs.studies import Study, StudyQuery
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.types import Case, Hit, Prediction, Ranking
@@ -207,6 +208,8 @@ def test_a_pushed_film_is_searched_and_waits_with_its_result(inbox, archive_film
     assert results[before]["probabilities"] == {"Effusion": 0.75}
     assert results[before]["ranking"]["hits"][0]["case_id"] == "case-1"
     assert sorted("error" in result for result in results.values()) == [False, False, True]
+    ready = {name_study(inbox.workspace, film.study) for film in (archive_films[0], archive_films[6])}
+    assert inbox.list_ready() == read_searched(inbox.workspace) == ready
     log = open_audit(inbox.workspace)
     searched = [entry.subjects for entry in log.entries() if entry.action == "searched"]
     assert len(searched) == 2 and all(log.name(Subject("case", "case-1")) in one for one in searched)

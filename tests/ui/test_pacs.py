@@ -13,7 +13,7 @@ from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.opening import StudyRequest
 from icbir_core.pacs.searched import name_study, read_searched
 from icbir_ui import links
-from icbir_ui.pacs import jobs
+from icbir_ui.pacs import jobs, listing
 from icbir_ui.state import Key
 from scripts.archive_films import make_archive_films
 from tests.helpers import fakes
@@ -46,6 +46,10 @@ def held(page, key: Key):
 
 def list_buttons(page) -> list[str]:
     return [fakes.read_plain(one.label) for one in page.app.button]
+
+
+def list_toggles(page) -> list[str]:
+    return [one.label for one in page.app.toggle]
 
 
 def settle(page):
@@ -149,7 +153,7 @@ def test_what_the_archive_refuses_is_one_sentence_above_the_first_page(workspace
     fake.answer = lambda path: answer
     page = open_link(StudyInstanceUIDs=films[1].study)
     assert said in page.text() and films[1].study not in page.text()
-    assert "Films from the PACS" in list_buttons(page)
+    assert "Films from the PACS" in list_toggles(page)
 
 
 def test_a_study_without_a_chest_film_is_told(workspace, fake, films, open_link):
@@ -161,7 +165,7 @@ def test_a_study_without_a_chest_film_is_told(workspace, fake, films, open_link)
 def test_without_an_archive_the_link_and_the_page_say_so(workspace, films, monkeypatch, open_link, open_page):
     monkeypatch.delenv("ICBIR_DICOMWEB", raising=False)
     page = open_link(StudyInstanceUIDs=films[1].study)
-    assert "No archive" in page.text() and "Films from the PACS" not in list_buttons(page)
+    assert "No archive" in page.text() and not list_toggles(page)
     assert "No archive" in open_page("pacs").text()
 
 
@@ -176,12 +180,15 @@ def test_she_stops_a_slow_transfer(workspace, fake, films, open_page):
 
 def test_todays_films_come_newest_first_and_tell_what_was_searched(workspace, fake, films, open_link, open_page):
     open_link(StudyInstanceUIDs=films[1].study)
+    inbox = Inbox(workspace)
+    pushed = inbox.put(films[4].data, films[4].instance)
+    inbox.put_result(pushed, {"study": name_study(workspace, films[4].study), "error": "None."})
     page = settle(open_page("pacs"))
     studies = held(page, Key.WORKLIST_JOB).studies
     assert {study.uid for study in studies} == {film.study for film in films if not film.prior}
     assert [study.moment for study in studies] == sorted((study.moment for study in studies), reverse=True)
     texts = [one.value for one in page.app.markdown]
-    assert texts.count("searched") == 1 and list_buttons(page).count("Open") == 8
+    assert texts.count("searched") == 1 and texts.count("result ready") == 1 and list_buttons(page).count("Open") == 9
     assert any("Simulated 000" in text.replace("\\", "") for text in texts)
 
 
@@ -201,6 +208,24 @@ def test_a_question_is_answered_in_pages(workspace, fake, films, open_page):
     assert told == ["days", "received", "name", "name", "patient"]
     held_text = open_audit(workspace).path.read_text()
     assert "simulated" not in held_text.lower() and films[0].patient not in held_text
+
+
+@pytest.mark.parametrize("name", ["search", "catalogue"])
+def test_the_panel_stands_on_search_and_catalogue(workspace, fake, films, open_page, name, monkeypatch):
+    monkeypatch.setattr(listing.st, "switch_page", lambda page: listing.st.rerun())  # here is one page alone
+    page = open_page(name)
+    if name == "catalogue":
+        page.turn_to("Add films")
+    assert not fake.asked and not held(page, Key.WORKLIST_JOB)
+    page.app.toggle[0].set_value(True)
+    settle(page.run())
+    assert list_buttons(page).count("Open") == 8
+    find(page, Name="simulated")
+    assert len(held(page, Key.FIND_JOB).studies) == 16
+    page.app.button(key="open_found_0").click()
+    settle(page.run())
+    opened = held(page, Key.FILMS)[held(page, Key.CURRENT)]
+    assert opened.origin == "archive" and opened.radiograph.view in ("PA", "AP")
 
 
 def test_many_studies_are_shown_page_by_page(workspace, fake, films, monkeypatch, open_page):

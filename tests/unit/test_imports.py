@@ -40,10 +40,10 @@ PAGES_MAY_IMPORT: dict[str, set[str]] = {
     "viewer": set(),
     "": {"viewer"},
     "pacs": {"viewer"},
-    "search": {"viewer"},
+    "search": {"viewer", "pacs"},
     "export": {"search", "pacs"},
     "frame": {"search", "pacs"},
-    "catalogue": {"viewer", "search", "export"},
+    "catalogue": {"viewer", "search", "export", "pacs"},
     "rating": {"viewer", "frame", "search"},
 }
 
