@@ -1,12 +1,5 @@
 // Cases as rows with a small picture each; a click or Enter chooses one, its buttons do something with it.
 
-const make = (name, attributes, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-};
-
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const list = parentElement.querySelector("ol");

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -15,21 +14,16 @@ from icbir_core.catalogue.listing import ListedCase
 from icbir_core.catalogue.text_index import BEGIN, END
 from icbir_core.catalogue.thumbnails import find_thumbnail, read_thumbnail
 from icbir_core.errors import IcbirError
+from icbir_ui.components import make_component
 from icbir_ui.search.panes import describe_origin
 from icbir_ui.state import Key
 from icbir_ui.words import describe_findings
 
 CHOSEN = "chosen"
 LONGEST = 160
-_FOLDER = Path(__file__).parent
 _MARKED = re.compile(f"{BEGIN}([^{END}]*){END}")
-_mount = st.components.v2.component(
-    "icbir_rows",
-    html='<div class="rows"><ol aria-label="Cases; arrow keys move, Enter shows one"></ol></div>',
-    css=(_FOLDER / "rows.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "rows.js").read_text(encoding="utf-8"),
-    isolate_styles=True,
-)
+_HTML = '<div class="rows"><ol aria-label="Cases; arrow keys move, Enter shows one"></ol></div>'
+_mount = make_component("rows", __file__, _HTML)
 
 
 def show_rows(

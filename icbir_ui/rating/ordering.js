@@ -1,12 +1,5 @@
 // A row of letters that is ordered by drag, by the arrow keys, or by the buttons of each; it tells Python each new order.
 
-const make = (name, attributes, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-};
-
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   const list = parentElement.querySelector("ol");

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import streamlit as st
+from icbir_ui.components import make_component
 
-_FOLDER = Path(__file__).parent
 _HTML = (
     '<div class="ordering"><span>most similar</span>'
     '<ol aria-label="Cases, most similar first"></ol><span>least similar</span></div>'
 )
-_mount = st.components.v2.component(
-    "icbir_ordering",
-    html=_HTML,
-    css=(_FOLDER / "ordering.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "ordering.js").read_text(encoding="utf-8"),
-    isolate_styles=True,
-)
+_mount = make_component("ordering", __file__, _HTML)
 
 
 def choose_order(
