@@ -60,8 +60,6 @@ STUDY = {
 
 def make_template(folder: Path) -> None:
     """A workspace of films that are noise, with ratings, an audit log and a study to import beside it."""
-    from icbir_core.study.design import Study
-
     draw = np.random.default_rng(1)
     for number in range(2 * CASES):
         film = draw.integers(0, 255, (48, 48), dtype=np.uint8)
@@ -72,14 +70,21 @@ def make_template(folder: Path) -> None:
     store = RatingsStore.open(folder / "w" / "ratings.db")
     store.add_all([make_rating(number) for number in range(5)])
     store.close()
-    other = RatingsStore.open(folder / "other.db")
-    study = Study.from_dict(STUDY)
-    other.add_study("s", study.as_dict(), study.sha256)
-    other.add_all([Rating("s", "0", "r", "0", "1", score=1 + number % 5) for number in range(20)])
-    export_study(other, "s", folder / "study.zip")
-    other.close()
+    store_study(folder / "other.db", folder / "study.zip")
     open_audit(workspace).record("reader", Action.SEARCHED)
     workspace.catalogue.close()
+
+
+def store_study(database: Path, exported: Path) -> None:
+    """A small study with twenty ratings, in a database of its own and written out."""
+    from icbir_core.study.design import Study
+
+    store = RatingsStore.open(database)
+    study = Study.from_dict(STUDY)
+    store.add_study("s", study.as_dict(), study.sha256)
+    store.add_all([Rating("s", "0", "r", "0", "1", score=1 + number % 5) for number in range(20)])
+    export_study(store, "s", exported)
+    store.close()
 
 
 def make_rating(number: int) -> Rating:

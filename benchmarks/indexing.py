@@ -8,25 +8,20 @@ machine falls on both. The memory of the process is read after each round: it mu
 
 from __future__ import annotations
 
-import argparse
 import resource
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from processor import describe_processor
-from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
+from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, read_options, time_call
 
 from icbir_core.retrieval.index_workspace import embed_catalogue
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, default=None, help="folder of PNG films (default: simulated ones)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--films", type=int, default=24)
-    options = parser.parse_args()
+    options = read_options(__doc__, rounds=5, films=24)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = make_models(folder)

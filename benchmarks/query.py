@@ -8,13 +8,12 @@ eight and scaled to 1,500 cases. Forward passes are timed around each query.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from processor import describe_processor
-from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, time_call
+from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, read_options, time_call
 
 from icbir_core.radiograph import read_radiograph
 from icbir_core.retrieval import opened_target
@@ -26,11 +25,7 @@ PUBLISHED_CASES = 1500
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, default=None, help="folder of PNG films (default: simulated ones)")
-    parser.add_argument("--cases", type=int, default=40)
-    parser.add_argument("--queries", type=int, default=10)
-    options = parser.parse_args()
+    options = read_options(__doc__, cases=40, queries=10)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = make_models(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import time
 from collections.abc import Callable
@@ -18,6 +19,16 @@ from icbir_core.phantom import write_simulated
 from icbir_core.retrieval.model_choice import Models
 
 TARGET = "Effusion"
+
+
+def read_options(purpose: str, **counts: int) -> argparse.Namespace:
+    """What the command was given. purpose : of the benchmark; counts : its options that are numbers, with their
+    defaults."""
+    parser = argparse.ArgumentParser(description=purpose.splitlines()[0])
+    parser.add_argument("--images", type=Path, default=None, help="folder of PNG films (default: simulated ones)")
+    for name, number in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=number)
+    return parser.parse_args()
 
 
 def make_models(folder: Path) -> Models:

@@ -25,15 +25,7 @@ from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layo
 from icbir_core.evaluation.methods import find_method, measure_distances, measure_euclidean, rank_cases
 from icbir_core.evaluation.metrics import jaccard_grades
 from icbir_core.evaluation.page import make_plain, show_interval, show_number
-from icbir_core.evaluation.scoring import (
-    Task,
-    compare_methods,
-    compute_chance,
-    make_gain_measure,
-    make_target_measures,
-    score_method,
-    score_vote,
-)
+from icbir_core.evaluation import scoring
 from icbir_core.evaluation.statistics import group_patients
 from icbir_core.evaluation.vectors import VectorSource
 
@@ -235,22 +227,22 @@ def main() -> None:
     states, cases = queries.states(given.target), catalogue.states(given.target)
     names = sorted(set(queries.findings) & set(catalogue.findings))
     left, right = queries.align_labels(names), catalogue.align_labels(names)
-    task = Task(
+    task = scoring.Task(
         {"target": [cases] * len(queries), "findings": [jaccard_grades(row, right) for row in left]},
         {"target": states == 1, "findings": np.isfinite(left).any(axis=1)},
         group_patients(queries.patients),
-        (*make_target_measures((10,)), make_gain_measure("findings", "nDCG at 10 by Jaccard")),
+        (*scoring.make_target_measures((10,)), scoring.make_gain_measure("findings", "nDCG at 10 by Jaccard")),
     )
     allowed = find_allowed(queries, catalogue)
-    chance, drawn = compute_chance(task, allowed)
+    chance, drawn = scoring.compute_chance(task, allowed)
     scores = {}
     for name, table in list_variants(source, queries, catalogue, given.target, given.deep).items():
         orders = rank_cases(table, allowed)
-        scores[name] = score_method(task, orders, drawn)
-        scores[name].vote.update(score_vote(states, np.stack([cases] * len(queries)), orders, task.groups, 10))
+        scores[name] = scoring.score_method(task, orders, drawn)
+        scores[name].vote.update(scoring.score_vote(states, np.stack([cases] * len(queries)), orders, task.groups, 10))
     references = [name for name in ("cnn", "ig_cbir") if name in scores]
     pairs = [(name, reference) for reference in references for name in scores if name != reference]
-    compared = compare_methods(scores, pairs, ["average_precision"], task.groups)
+    compared = scoring.compare_methods(scores, pairs, ["average_precision"], task.groups)
     print(f"{len(queries)} queries of part {given.part}, {int((states == 1).sum())} with {given.target}; "
           f"catalogue {len(catalogue)}, base rate {np.nanmean(cases):.3f}")  # fmt: skip
     print("| variant | " + " | ".join(SHOWN) + " | vote AUROC | AP − cnn | corrected p |")

@@ -161,28 +161,23 @@ def _find_rate(done: int, steps: int, epochs: int, warm_up: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - warm) / max(1, epochs * steps - warm)))
 
 
+DEFAULTS = {
+    "start": "imagenet", "real-share": 0.6, "size": SIZE, "epochs": 6, "batch": 32, "rate": 5e-4, "decay": 0.05,
+    "warm-up": 0.3, "averaging": 0.985, "smoothing": 0.05, "positive-limit": 3.0, "augmentation": "{}", "threads": 1,
+    "seed": 0,
+}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--start", default="imagenet")
     parser.add_argument("--films", choices=("simulated", "real", "both"), default="real")
     parser.add_argument("--without-extra", action="store_true")
-    parser.add_argument("--real-share", type=float, default=0.6)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--size", type=int, default=SIZE)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--epoch-size", type=int)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=5e-4)
-    parser.add_argument("--decay", type=float, default=0.05)
-    parser.add_argument("--warm-up", type=float, default=0.3)
-    parser.add_argument("--averaging", type=float, default=0.985)
-    parser.add_argument("--smoothing", type=float, default=0.05)
-    parser.add_argument("--positive-limit", type=float, default=3.0)
-    parser.add_argument("--augmentation", default="{}")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    for name in ("limit", "epoch-size"):
+        parser.add_argument(f"--{name}", type=int)
+    for name, value in DEFAULTS.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     parser.set_defaults(maps=None)
     fit(parser.parse_args())
 

@@ -15,24 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from icbir_core.errors import AccessRefused, CatalogueError
 from icbir_core.files import PathLike, reading_own
@@ -41,27 +24,27 @@ FOLDERS_FILE = "folders.db"
 VERSION = 1
 LONGEST_NAME, LONGEST_NOTE = 120, 4000
 MOST_FOLDERS, MOST_CASES = 200, 500
-METADATA = MetaData()
-FOLDERS = Table(
+METADATA = sa.MetaData()
+FOLDERS = sa.Table(
     "folders",
     METADATA,
-    Column("folder_id", String(32), primary_key=True),
-    Column("owner", String(200), nullable=False, index=True),
-    Column("name", String(LONGEST_NAME), nullable=False),
-    Column("place", Integer, nullable=False),
-    Column("shared", Boolean, nullable=False, default=False),
-    Column("made", String(40), nullable=False),
-    Column("removed", Boolean, nullable=False, default=False),
+    sa.Column("folder_id", sa.String(32), primary_key=True),
+    sa.Column("owner", sa.String(200), nullable=False, index=True),
+    sa.Column("name", sa.String(LONGEST_NAME), nullable=False),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False, default=False),
+    sa.Column("made", sa.String(40), nullable=False),
+    sa.Column("removed", sa.Boolean, nullable=False, default=False),
 )
-SAVED = Table(
+SAVED = sa.Table(
     "saved_cases",
     METADATA,
-    Column("folder_id", String(32), primary_key=True),
-    Column("case_id", String(400), primary_key=True),
-    Column("note", Text, nullable=False, default=""),
-    Column("place", Integer, nullable=False),
-    Column("saved", String(40), nullable=False),
-    Column("removed", Boolean, nullable=False, default=False),
+    sa.Column("folder_id", sa.String(32), primary_key=True),
+    sa.Column("case_id", sa.String(400), primary_key=True),
+    sa.Column("note", sa.Text, nullable=False, default=""),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("saved", sa.String(40), nullable=False),
+    sa.Column("removed", sa.Boolean, nullable=False, default=False),
 )
 
 
@@ -89,7 +72,7 @@ class SavedCase:
 class FolderStore:
     """The folders of all readers; every change is committed when its call returns. Safe for several processes."""
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: sa.Engine):
         self._engine = engine
 
     @classmethod
@@ -100,9 +83,9 @@ class FolderStore:
         """
         text = os.fspath(target)
         is_url = "://" in text
-        store = cls(create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url))
+        store = cls(sa.create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url))
         if store._engine.dialect.name == "sqlite":
-            event.listen(store._engine, "connect", _prepare)
+            sa.event.listen(store._engine, "connect", _prepare)
         with store._change() as connection:
             version = store._read_version(connection)
             if version > VERSION:
@@ -137,7 +120,7 @@ class FolderStore:
     def list_cases(self, folder_id: str, reader: str) -> list[SavedCase]:
         """What is in a folder, in its order. Raises as `find`."""
         self.find(folder_id, reader)
-        query = select(SAVED.c.case_id, SAVED.c.note, SAVED.c.saved).where(
+        query = sa.select(SAVED.c.case_id, SAVED.c.note, SAVED.c.saved).where(
             SAVED.c.folder_id == folder_id, SAVED.c.removed.is_(False)
         )
         with self._look() as connection:
@@ -157,7 +140,7 @@ class FolderStore:
             made = Folder(secrets.token_hex(16), owner, name, False, 0)
             place = _next_place(connection, FOLDERS, FOLDERS.c.owner == owner)
             values = {"folder_id": made.folder_id, "owner": owner, "name": name, "place": place, "made": _now()}
-            connection.execute(insert(FOLDERS), [values])
+            connection.execute(sa.insert(FOLDERS), [values])
         return made
 
     def rename(self, folder_id: str, owner: str, name: str) -> None:
@@ -196,18 +179,18 @@ class FolderStore:
         note = _check_note(note)
         here = (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id)
         with self._change(folder_id, owner) as connection:
-            held = connection.execute(select(SAVED.c.removed).where(here)).scalar_one_or_none()
+            held = connection.execute(sa.select(SAVED.c.removed).where(here)).scalar_one_or_none()
             if held is False:
                 if note:
                     _set(connection, SAVED, here, note=note)
                 return
-            count = select(func.count()).select_from(SAVED).where(SAVED.c.folder_id == folder_id)
+            count = sa.select(sa.func.count()).select_from(SAVED).where(SAVED.c.folder_id == folder_id)
             if connection.execute(count).scalar_one() >= MOST_CASES:
                 raise CatalogueError(f"The folder holds {MOST_CASES} cases, which is the most; make another.")
-            connection.execute(delete(SAVED).where(here))
+            connection.execute(sa.delete(SAVED).where(here))
             place = _next_place(connection, SAVED, SAVED.c.folder_id == folder_id)
             values = {"folder_id": folder_id, "case_id": case_id, "note": note, "place": place, "saved": _now()}
-            connection.execute(insert(SAVED), [values])
+            connection.execute(sa.insert(SAVED), [values])
 
     def write_note(self, folder_id: str, owner: str, case_id: str, note: str) -> None:
         """Replace the note on a case."""
@@ -219,7 +202,7 @@ class FolderStore:
         """Move a case within its folder: -1 is one place earlier."""
         shown = (SAVED.c.folder_id == folder_id) & SAVED.c.removed.is_(False)
         with self._change(folder_id, owner) as connection:
-            order = list(connection.execute(select(SAVED.c.case_id).where(shown).order_by(SAVED.c.place)).scalars())
+            order = list(connection.execute(sa.select(SAVED.c.case_id).where(shown).order_by(SAVED.c.place)).scalars())
             for place, one in enumerate(_shift(order, case_id, by)):
                 _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == one), place=place)
 
@@ -234,31 +217,31 @@ class FolderStore:
         with self._change(folder_id, owner) as connection:
             _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=False)
 
-    def _forget_removed(self, connection: Connection, owner: str) -> None:
+    def _forget_removed(self, connection: sa.Connection, owner: str) -> None:
         """What was removed before goes for good, notes too."""
-        own = select(FOLDERS.c.folder_id).where(FOLDERS.c.owner == owner)
+        own = sa.select(FOLDERS.c.folder_id).where(FOLDERS.c.owner == owner)
         gone = own.where(FOLDERS.c.removed.is_(True))
-        connection.execute(delete(SAVED).where(SAVED.c.folder_id.in_(gone)))
-        connection.execute(delete(SAVED).where(SAVED.c.folder_id.in_(own), SAVED.c.removed.is_(True)))
-        connection.execute(delete(FOLDERS).where(FOLDERS.c.owner == owner, FOLDERS.c.removed.is_(True)))
+        connection.execute(sa.delete(SAVED).where(SAVED.c.folder_id.in_(gone)))
+        connection.execute(sa.delete(SAVED).where(SAVED.c.folder_id.in_(own), SAVED.c.removed.is_(True)))
+        connection.execute(sa.delete(FOLDERS).where(FOLDERS.c.owner == owner, FOLDERS.c.removed.is_(True)))
 
     @contextmanager
-    def _look(self) -> Iterator[Connection]:
+    def _look(self) -> Iterator[sa.Connection]:
         with _door(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def _change(self, folder_id: str | None = None, owner: str | None = None) -> Iterator[Connection]:
+    def _change(self, folder_id: str | None = None, owner: str | None = None) -> Iterator[sa.Connection]:
         """One transaction. Raises `AccessRefused` where the folder is not the owner's."""
         with _door(), self._engine.begin() as connection:
             if folder_id is not None:
-                query = select(FOLDERS.c.owner).where(FOLDERS.c.folder_id == folder_id)
+                query = sa.select(FOLDERS.c.owner).where(FOLDERS.c.folder_id == folder_id)
                 if connection.execute(query).scalar_one_or_none() != owner:
                     raise AccessRefused("Only the owner of a folder may change it.")
             yield connection
 
     @staticmethod
-    def _read_version(connection: Connection) -> int:
+    def _read_version(connection: sa.Connection) -> int:
         if connection.dialect.name != "sqlite":
             return VERSION
         return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
@@ -272,7 +255,7 @@ def erase_from_folders(path: PathLike, names: Iterable[str]) -> int:
     store = FolderStore.open(path)
     try:
         with store._change() as connection:
-            gone = sum(connection.execute(delete(SAVED).where(SAVED.c.case_id == name)).rowcount for name in names)
+            gone = sum(connection.execute(sa.delete(SAVED).where(SAVED.c.case_id == name)).rowcount for name in names)
         with _door(), store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -293,25 +276,25 @@ def _prepare(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _read_folders(connection: Connection, condition: Any) -> list[Folder]:
+def _read_folders(connection: sa.Connection, condition: Any) -> list[Folder]:
     counted = (
-        select(func.count())
+        sa.select(sa.func.count())
         .select_from(SAVED)
         .where(SAVED.c.folder_id == FOLDERS.c.folder_id, SAVED.c.removed.is_(False))
         .scalar_subquery()
     )
-    query = select(FOLDERS.c.folder_id, FOLDERS.c.owner, FOLDERS.c.name, FOLDERS.c.shared, counted)
+    query = sa.select(FOLDERS.c.folder_id, FOLDERS.c.owner, FOLDERS.c.name, FOLDERS.c.shared, counted)
     found = connection.execute(query.where(condition, FOLDERS.c.removed.is_(False)).order_by(FOLDERS.c.place))
     return [Folder(*row) for row in found]
 
 
-def _set(connection: Connection, table: Table, condition: Any, **values: Any) -> None:
-    if connection.execute(update(table).where(condition).values(**values)).rowcount != 1:
+def _set(connection: sa.Connection, table: sa.Table, condition: Any, **values: Any) -> None:
+    if connection.execute(sa.update(table).where(condition).values(**values)).rowcount != 1:
         raise CatalogueError("That is not in your folders any more; open the page again.")
 
 
-def _next_place(connection: Connection, table: Table, condition: Any) -> int:
-    query = select(func.coalesce(func.max(table.c.place), -1)).where(condition)
+def _next_place(connection: sa.Connection, table: sa.Table, condition: Any) -> int:
+    query = sa.select(sa.func.coalesce(sa.func.max(table.c.place), -1)).where(condition)
     return int(connection.execute(query).scalar_one()) + 1
 
 

@@ -11,17 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from icbir_core.catalogue import layouts
 from icbir_core.catalogue.copies import COPY_OF, Copy
-from icbir_core.catalogue.layouts import (
-    LAYOUTS,
-    IgnoredLabel,
-    IngestOptions,
-    KnownFilm,
-    LayoutRow,
-    OtherFile,
-    RawCase,
-    SkippedRow,
-)
 from icbir_core.catalogue.layouts.text_files import describe_code_page
 from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
@@ -80,7 +71,7 @@ class IngestReport:
 
 def ingest(
     workspace: Workspace,
-    options: IngestOptions,
+    options: layouts.IngestOptions,
     progress: Progress | None = None,
     limits: ReadLimits = FILM_LIMITS,
 ) -> IngestReport:
@@ -139,17 +130,17 @@ class NamesSeen:
 class _Ingest:
     """One run: a window of films being decoded by the workers, taken out in order."""
 
-    def __init__(self, workspace: Workspace, options: IngestOptions, progress: Progress, limits: ReadLimits):
+    def __init__(self, workspace: Workspace, options: layouts.IngestOptions, progress: Progress, limits: ReadLimits):
         self.workspace, self.progress, self.limits = workspace, progress, limits
         self.options = replace(options, is_known=self._is_known)
         self.source = options.source or options.layout
-        self.look_ahead = _FETCHED_AHEAD if LAYOUTS[options.layout].remote else _LOOK_AHEAD
+        self.look_ahead = _FETCHED_AHEAD if layouts.LAYOUTS[options.layout].remote else _LOOK_AHEAD
         self.added = self.already = self.seen_rows = self.other_files = 0
         self.skipped: list[tuple[str, str]] = []
         self.doubtful: list[tuple[str, str]] = []
         self.ignored: Counter[str] = Counter()
         self.seen = NamesSeen()
-        self.pending: deque[Future[StoredFilm | SkippedRow]] = deque()
+        self.pending: deque[Future[StoredFilm | layouts.SkippedRow]] = deque()
         self.records: list[StoredFilm] = []
         self.copies: list[Copy] = []
         self.others: list[tuple[str, str]] = []
@@ -171,7 +162,7 @@ class _Ingest:
             self.added, self.already, self.skipped, dict(self.ignored), self.doubtful, self.other_files, encoding
         )
 
-    def _take_batch(self, batch: list[LayoutRow], workers: ThreadPoolExecutor) -> None:
+    def _take_batch(self, batch: list[layouts.LayoutRow], workers: ThreadPoolExecutor) -> None:
         named = [(self._name_row(row), row) for row in batch]
         names = [case_id for case_id, _ in named if case_id]
         held = self.workspace.catalogue.find_identifiers(names)
@@ -180,25 +171,25 @@ class _Ingest:
             if self._is_full():
                 return
             self.seen_rows += 1
-            if isinstance(row, SkippedRow):
+            if isinstance(row, layouts.SkippedRow):
                 self._skip(row.item, row.reason)
-            elif isinstance(row, IgnoredLabel):
+            elif isinstance(row, layouts.IgnoredLabel):
                 self.seen_rows -= 1
                 self.ignored[row.name] += 1
-            elif isinstance(row, OtherFile):
+            elif isinstance(row, layouts.OtherFile):
                 self.seen_rows -= 1
                 self.other_files += 1
             elif not self.seen.add(case_id):
                 self._skip(row.label, "listed twice")
-            elif isinstance(row, KnownFilm):
+            elif isinstance(row, layouts.KnownFilm):
                 self._take_known(row, held.get(case_id) or copies[case_id])
             else:
                 self._take_case(case_id, row, held.get(case_id) or copies.get(case_id), workers)
 
-    def _name_row(self, row: LayoutRow) -> str:
-        if isinstance(row, KnownFilm):
+    def _name_row(self, row: layouts.LayoutRow) -> str:
+        if isinstance(row, layouts.KnownFilm):
             return self._name(row.case_id, private=True)
-        return self._name(row.case_id, row.private) if isinstance(row, RawCase) else ""
+        return self._name(row.case_id, row.private) if isinstance(row, layouts.RawCase) else ""
 
     def _is_known(self, case_id: str) -> bool:
         """Whether a private film is in the catalogue, or was left out as a copy, under this source."""
@@ -206,7 +197,7 @@ class _Ingest:
         catalogue = self.workspace.catalogue
         return bool(catalogue.find_identifiers([name]) or catalogue.copies.find([name]))
 
-    def _take_known(self, row: KnownFilm, known: Held | Copy) -> None:
+    def _take_known(self, row: layouts.KnownFilm, known: Held | Copy) -> None:
         if isinstance(known, Copy):
             self._skip(row.label, known.reason)
             return
@@ -214,7 +205,9 @@ class _Ingest:
         self._doubt(self._name_row(row), known.doubt)
         self._tell()
 
-    def _take_case(self, case_id: str, raw: RawCase, known: Held | Copy | None, workers: ThreadPoolExecutor) -> None:
+    def _take_case(
+        self, case_id: str, raw: layouts.RawCase, known: Held | Copy | None, workers: ThreadPoolExecutor
+    ) -> None:
         if isinstance(known, Held):
             if known.source != self.source:
                 self._skip(raw.label, f"the source '{known.source}' already has a case of this name")
@@ -247,7 +240,7 @@ class _Ingest:
     def _collect(self) -> None:
         result = self.pending[0].result()
         self.pending.popleft()
-        if isinstance(result, SkippedRow):
+        if isinstance(result, layouts.SkippedRow):
             self._skip(result.item, result.reason)
             return
         kept = find_kept(self.workspace, result, self.records)
@@ -308,7 +301,7 @@ class _Ingest:
         return f"case-{self.workspace.hash_secretly(f'{self.source}:{case_id}')}" if private else case_id
 
 
-def _write_list(workspace: Workspace, options: IngestOptions, name: str, listed: list[tuple[str, str]]) -> None:
+def _write_list(workspace: Workspace, options: layouts.IngestOptions, name: str, listed: list[tuple[str, str]]) -> None:
     """Replace the rows of this source and folder in the list `name`; what other data sets left there stays."""
     path = workspace.path / name
     # A folder's path may name a person or a machine: only its hash is kept, to know it again.

@@ -26,7 +26,7 @@ from icbir_core.retrieval.methods import (
 )
 from icbir_core.retrieval.side_by_side import name_field
 from icbir_core.retrieval.store import CaseStore
-from icbir_core.retrieval.target_files import EncoderFiles
+from icbir_core.retrieval.target_files import get_encoder_store
 from icbir_core.types import Progress
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class VectorSource:
 
     def _read_stored(self, encoder: Encoder, rows: np.ndarray) -> np.ndarray | None:
         """What the index holds of the encoder; None where it lacks a case."""
-        path = EncoderFiles(self.opened.workspace, encoder.name).store
+        path = get_encoder_store(self.opened.workspace, encoder.name)
         with suppress(IndexMismatch):
             store = CaseStore.open(path, {"encoder": encoder.sha256})
             if np.isin(rows, store.get_completed()).all():

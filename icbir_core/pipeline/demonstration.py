@@ -223,9 +223,9 @@ def write_encoder_values(
     manifest says of them: the hashes of the encoder and of the file."""
     from icbir_core.retrieval.methods import ENCODERS
     from icbir_core.retrieval.store import CaseStore
-    from icbir_core.retrieval.target_files import EncoderFiles
+    from icbir_core.retrieval.target_files import get_encoder_store
 
-    store = CaseStore.open(EncoderFiles(workspace, encoder.name).store, {"encoder": encoder.sha256})
+    store = CaseStore.open(get_encoder_store(workspace, encoder.name), {"encoder": encoder.sha256})
     path = _name_encoder_file(assets, encoder.name)
     with replace_atomically(path) as aside, open(aside, "wb") as handle:
         np.savez_compressed(handle, seeds=seeds, features=store.read(ENCODERS, rows).astype(np.float16))

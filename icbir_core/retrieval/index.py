@@ -35,27 +35,23 @@ from icbir_core.retrieval.index_files import (
     publish_manifest,
 )
 from icbir_core.retrieval.probes import RECALL_TARGET
-from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found, check_query, check_route
-from icbir_core.rounding import SINGLE
+from icbir_core.retrieval.proposing import ProposingIndex
+from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found
 from icbir_core.types import Progress
 
 FEW_ELIGIBLE = 50_000
 SMALL_SHARE = 0.2
 MERGED_FILES = ("vectors.npy", "rows.npy", "norms.npy", "trees.ann", "projection.npy")
 TAIL_NAMES = ("tail_vectors", "tail_rows")
-ROUTES = ("auto", "annoy", "exact")
 
 
-class Index:
-    """Nearest neighbours by Euclidean distance among the embeddings of a catalogue. Read-only once open;
-    thread-safe."""
+class Index(ProposingIndex):
+    """Annoy proposes. Read-only once open."""
 
-    metric = METRIC
-    rounding = SINGLE
-    """What share of their length counts as rounding where two vectors are compared."""
+    proposer = "annoy"
 
     def __init__(self, directory: PathLike, manifest: Mapping[str, Any]):
-        self.directory, self.manifest = Path(directory), dict(manifest)
+        super().__init__(directory, manifest)
         files = self.manifest["files"]
         self._vectors = self._load(files["vectors"])
         self._rows = np.asarray(self._load(files["rows"]))
@@ -80,18 +76,6 @@ class Index:
         return found
 
     # ------------------------------------------------------------------------------------------ what it holds
-
-    @property
-    def dimension(self) -> int:
-        return int(self.manifest["dimension"])
-
-    @property
-    def sha256(self) -> str:
-        """One hash that names the whole index: of its files' hashes."""
-        return str(self.manifest["sha256"])
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     @property
     def tail(self) -> int:
@@ -122,29 +106,15 @@ class Index:
 
     # ------------------------------------------------------------------------------------------------ search
 
-    def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
-        """The k nearest of the eligible cases by Euclidean distance from a vector (D,); see `SearchIndex`.
-
-        route "auto" takes Annoy unless a filter leaves at most 50,000 cases or less than a fifth; "annoy" and "exact"
-        insist. The route of what is found is "annoy", "annoy+tail", "exact" or "exact (few eligible)".
-        """
-        vector = check_query(query, self.dimension)
-        check_route(route, ROUTES)
-        mask = self._make_mask(eligible)
-        number = len(self.rows) if mask is None else int(mask.sum())
-        k = min(int(k), number)
-        if k < 1:
-            return Found(np.empty(0, np.int64), np.empty(0), "exact" if route == "exact" else "annoy")
+    def _are_few(self, number: int, k: int, eligible: Eligible | None) -> bool:
+        """A filter leaves at most 50,000 cases, or less than a fifth."""
         filtered = eligible is not None and eligible.filtered
-        if route == "exact":
-            return Found(*self._search_exactly(vector, k, mask), "exact")
-        if route == "auto" and filtered and (number <= FEW_ELIGIBLE or number < SMALL_SHARE * len(self.rows)):
-            return Found(*self._search_exactly(vector, k, mask), "exact (few eligible)")
-        return Found(*self._search_annoy(vector, k, mask), "annoy+tail" if self.tail else "annoy")
+        return filtered and (number <= FEW_ELIGIBLE or number < SMALL_SHARE * len(self.rows))
 
-    def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Euclidean distances float64 (R,) of a vector (D,) to cases."""
-        return measure_distances(self.get_vectors(rows), np.arange(len(rows)), query, self.rounding)
+    def _search(self, vector: np.ndarray, k: int, mask: np.ndarray | None, propose: bool, few: bool) -> Found:
+        if propose:
+            return Found(*self._search_annoy(vector, k, mask), "annoy+tail" if self.tail else "annoy")
+        return Found(*self._search_exactly(vector, k, mask), "exact (few eligible)" if few else "exact")
 
     def _make_mask(self, eligible: Eligible | None) -> np.ndarray | None:
         """True where a position may be returned; None if all may."""
@@ -250,14 +220,9 @@ class Index:
 
     @classmethod
     def update(
-        cls,
-        directory: PathLike,
-        vectors: Any,
-        rows: np.ndarray,
-        removed: np.ndarray,
-        made_from: Mapping[str, str],
+        cls, directory: PathLike, vectors: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str],
         progress: Progress | None = None,
-    ) -> Index:
+    ) -> Index:  # fmt: skip
         """Bring the index at `directory` to the given vectors and rows, with as little work as is sound.
 
         vectors (N, D) and rows (N,) are all that should be found, removed ones included; removed: rows marked removed.

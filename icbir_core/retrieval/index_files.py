@@ -13,6 +13,7 @@ import numpy as np
 
 from icbir_core.errors import IndexMismatch
 from icbir_core.files import PathLike, read_json, reading_own, sha256_of_bytes, sha256_of_file, write_json_atomically
+from icbir_core.rounding import SINGLE
 from icbir_core.types import Progress
 
 FORMAT = 1
@@ -88,6 +89,30 @@ def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapp
     check_files(directory, manifest, HASH_AT_OPEN)
     result: dict[str, Any] = manifest
     return result
+
+
+class IndexOnDisk:
+    """What every index has that lies in a folder. manifest : as `open_index` found it; rows : int64, of its cases."""
+
+    rounding = SINGLE
+    """What share of their length counts as rounding where two descriptions are compared."""
+    rows: np.ndarray
+
+    def __init__(self, directory: PathLike, manifest: Mapping[str, Any]):
+        self.directory, self.manifest = Path(directory), dict(manifest)
+
+    @property
+    def sha256(self) -> str:
+        """One hash that names the whole index."""
+        return str(self.manifest["sha256"])
+
+    @property
+    def dimension(self) -> int:
+        """Of its vectors."""
+        return int(self.manifest["dimension"])
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Selection:

@@ -37,10 +37,11 @@ from icbir_core.retrieval.side_by_side import JoinedView, list_fields, name_cent
 from icbir_core.retrieval.store import BATCH, CaseStore
 from icbir_core.retrieval.target_files import (
     CLASSIFIER,
-    EncoderFiles,
     TargetFiles,
     find_next_order,
     get_catalogue_sha256,
+    get_encoder_store,
+    get_encoder_store_name,
 )
 from icbir_core.settings import InputSettings
 from icbir_core.types import Case, Progress
@@ -141,7 +142,7 @@ def _index(
         raise WorkspaceError(f"None of the {len(unreadable)} films can be read; run the verify command.")
     workspace.record_artefact(files.get_store_name(), {"path": store.seal()})
     for encoder, side in sides:
-        workspace.record_artefact(EncoderFiles(workspace, encoder.name).store_name, {"path": side.seal()})
+        workspace.record_artefact(get_encoder_store_name(encoder.name), {"path": side.seal()})
     made_from = models.identity | {"catalogue": catalogue_sha256, "map_method": map_method}
     keys, removed = CaseKeys.read(workspace.catalogue), workspace.catalogue.removed_rows()
     stores = {name: store for name in store.names} | {name_field(encoder.name): side for encoder, side in sides}
@@ -201,7 +202,7 @@ def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Si
     """The stores of these encoders, made anew where they are of other weights."""
     found = []
     for one in encoders:
-        path, fields = EncoderFiles(workspace, one.name).store, {ENCODERS: ((one.width,), "float32")}
+        path, fields = get_encoder_store(workspace, one.name), {ENCODERS: ((one.width,), "float32")}
         path.parent.mkdir(exist_ok=True)
         found.append((one, CaseStore.open_or_create(path, {"encoder": one.sha256}, fields)[0]))
     return found

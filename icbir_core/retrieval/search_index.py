@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from icbir_core.errors import IndexMismatch, RetrievalError, UnknownNameError, WorkspaceError
+from icbir_core.errors import RetrievalError, UnknownNameError, WorkspaceError
 from icbir_core.files import PathLike, read_json
 from icbir_core.plugins import load_reference
 from icbir_core.retrieval.methods import ANNOY, ENGINES, PGVECTOR, SearchMethod
@@ -146,22 +146,3 @@ def find_index_class(method: SearchMethod, directory: PathLike, engine: str | No
         text = "The driver of PostgreSQL is not installed; run `pip install icbir[postgresql]`."
         raise RetrievalError(text) from error
     return found
-
-
-def check_query(vector: np.ndarray, dimension: int) -> np.ndarray:
-    """The description as float32 (D,). Raises `IndexMismatch` for another shape or values that are not finite."""
-    vector = np.ascontiguousarray(vector, dtype=np.float32)
-    if vector.shape != (dimension,):
-        raise IndexMismatch(
-            f"Expected a query of dimension {dimension}, got shape {vector.shape}; "
-            "embed it with the models that made the index."
-        )
-    if not np.isfinite(vector).all():
-        raise IndexMismatch("The embedding of the film holds NaN or infinity; check the network's weights.")
-    return vector
-
-
-def check_route(route: str, known: Sequence[str]) -> None:
-    """Raises `RetrievalError` for a route that an index does not know."""
-    if route not in known:
-        raise RetrievalError(f"There is no search route '{route}'; choose one of {', '.join(known)}.")

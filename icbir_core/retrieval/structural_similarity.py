@@ -20,6 +20,7 @@ from icbir_core.files import PathLike
 from icbir_core.retrieval.exact import order_nearest
 from icbir_core.retrieval.index_files import (
     FORMAT,
+    IndexOnDisk,
     Selection,
     adopt_file,
     check_files,
@@ -28,7 +29,7 @@ from icbir_core.retrieval.index_files import (
     publish_manifest,
 )
 from icbir_core.retrieval.search_index import Eligible, Found
-from icbir_core.rounding import SINGLE, clear_rounding
+from icbir_core.rounding import clear_rounding
 
 SIDE = 64
 SIGMA, TRUNCATE = 1.5, 3.5
@@ -108,28 +109,19 @@ def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:
     return distances
 
 
-class StructuralSimilarityIndex:
+class StructuralSimilarityIndex(IndexOnDisk):
     """Exact search by 1 − SSIM: a `StoredIndex`."""
 
     metric = METRIC
-    rounding = SINGLE
     tail = 0
 
     def __init__(self, directory: PathLike, manifest: Mapping[str, Any]):
-        self.directory, self.manifest = Path(directory), dict(manifest)
+        super().__init__(directory, manifest)
         names = {name: entry["name"] for name, entry in self.manifest["files"].items()}
         self._images, self._means, self._variances, rows = (
             np.load(self.directory / names[name], mmap_mode="r") for name in ("images", "means", "variances", "rows")
         )
         self.rows = np.asarray(rows)
-
-    @property
-    def sha256(self) -> str:
-        """One hash that names the whole index."""
-        return str(self.manifest["sha256"])
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def get_vectors(self, rows: np.ndarray) -> np.ndarray:
         """The reduced images float16 (R, 64, 64) of cases. Raises `RetrievalError` for a row that is not indexed."""

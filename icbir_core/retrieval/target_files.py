@@ -77,21 +77,14 @@ class TargetFiles:
         return f"{_INDEX}{self.target}/{method}"
 
 
-@dataclass(frozen=True)
-class EncoderFiles:
-    """Where a workspace keeps what an encoder makes of its cases, for all targets."""
+def get_encoder_store(workspace: Workspace, encoder: str) -> Path:
+    """What an encoder computes of every case, for all targets."""
+    return workspace.path / "encoders" / f"{encoder}.zarr"
 
-    workspace: Workspace
-    encoder: str
 
-    @property
-    def store(self) -> Path:
-        """The features of every case."""
-        return self.workspace.path / "encoders" / f"{self.encoder}.zarr"
-
-    @property
-    def store_name(self) -> str:
-        return f"{_STORE}encoder/{self.encoder}"
+def get_encoder_store_name(encoder: str) -> str:
+    """Of an encoder's store in the manifest."""
+    return f"{_STORE}encoder/{encoder}"
 
 
 def find_next_order(artefacts: dict[str, Any], name: str) -> int:

@@ -25,12 +25,11 @@ from icbir_core.retrieval.exact import measure_distances, order_nearest
 from icbir_core.retrieval.index_files import FORMAT, Selection, open_index, publish_manifest
 from icbir_core.retrieval.methods import EUCLIDEAN
 from icbir_core.retrieval.probes import RECALL_AT, RECALL_TARGET, SAMPLE, Probe, Recall, make_probes, score_recall
-from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found, check_query, check_route
-from icbir_core.rounding import SINGLE
+from icbir_core.retrieval.proposing import ProposingIndex
+from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found
 from icbir_core.types import Progress
 
 KIND = "pgvector"
-ROUTES = ("auto", "hnsw", "exact")
 CHUNK = 1_000
 """Vectors stored in one transaction."""
 WIDTHS = (128, 256, 512, 1_000)
@@ -45,61 +44,36 @@ _MEASURED = (
 _ADVICE = "run the index command again"
 
 
-class VectorIndex:
+class VectorIndex(ProposingIndex):
     """Nearest neighbours by Euclidean distance among vectors in a database. Thread-safe; it sees the vectors that were
     there when its manifest was written, whatever is added meanwhile."""
 
-    metric = EUCLIDEAN
-    rounding = SINGLE
+    proposer = "hnsw"
+    tail = 0
+    """A new case joins the graph at once."""
 
     def __init__(self, directory: PathLike, manifest: Mapping[str, Any], rows: np.ndarray):
-        self.directory, self.manifest, self.rows = Path(directory), dict(manifest), rows
+        super().__init__(directory, manifest)
+        self.rows = rows
         self._table = f"{tables.SCHEMA}.{self.manifest['table']}"
         self._positions = np.zeros(int(rows.max(initial=-1)) + 1, dtype=bool)
         self._positions[rows] = True
 
-    @property
-    def dimension(self) -> int:
-        return int(self.manifest["dimension"])
-
-    @property
-    def sha256(self) -> str:
-        """One hash that names the whole index."""
-        return str(self.manifest["sha256"])
-
-    @property
-    def tail(self) -> int:
-        """None: a new case joins the graph at once."""
-        return 0
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
     # ------------------------------------------------------------------------------------------------ search
 
-    def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
-        """The k nearest of the eligible cases by Euclidean distance from a vector (D,); see `SearchIndex`.
+    def _are_few(self, number: int, k: int, eligible: Eligible | None) -> bool:
+        return number <= self.count_few(k)
 
-        route "auto" takes the graph unless so few are eligible that comparing each is cheaper; "hnsw" and "exact"
-        insist. The route of what is found is "hnsw", "exact", "exact (few eligible)", or "exact (graph gave too few)".
-        """
-        vector = check_query(query, self.dimension)
-        check_route(route, ROUTES)
-        mask = self._make_mask(eligible)
-        number = len(self.rows) if mask is None else int(mask.sum())
-        k = min(int(k), number)
-        if k < 1:
-            return Found(np.empty(0, np.int64), np.empty(0), "exact" if route == "exact" else "hnsw")
-        few = number <= self.count_few(k)
+    def _search(self, vector: np.ndarray, k: int, mask: np.ndarray | None, propose: bool, few: bool) -> Found:
+        """By the route "hnsw", "exact", "exact (few eligible)", or "exact (graph gave too few)"."""
         with _connecting() as connection:
-            if self.manifest["ef_search"] and (route == "hnsw" or (route == "auto" and not few)):
-                found = self._search_graph(connection, vector, k, mask)
-                name = "hnsw"
+            if self.manifest["ef_search"] and propose:
+                found, name = self._search_graph(connection, vector, k, mask), "hnsw"
                 if len(found[0]) < k:
                     found, name = self._search_exactly(connection, vector, k, mask), "exact (graph gave too few)"
             else:
                 found = self._search_exactly(connection, vector, k, mask)
-                name = "exact (few eligible)" if few and route == "auto" and mask is not None else "exact"
+                name = "exact (few eligible)" if few and mask is not None else "exact"
         return Found(*self._rank(vector, k, *found), name)
 
     def count_few(self, k: int) -> int:
@@ -107,10 +81,6 @@ class VectorIndex:
         N, and comparing all looks at n, so that the two meet at the root of k·N; a look at the graph costs about four
         times the other."""
         return int(2 * np.sqrt((k + _MARGIN) * len(self.rows)))
-
-    def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Euclidean distances float64 (R,) of a vector (D,) to cases."""
-        return measure_distances(self.get_vectors(rows), np.arange(len(rows)), query, self.rounding)
 
     def get_vectors(self, rows: np.ndarray) -> np.ndarray:
         """The embeddings float32 (R, D) of catalogue rows. Raises `RetrievalError` for a row that is not indexed."""
@@ -196,15 +166,9 @@ class VectorIndex:
 
     @classmethod
     def update(
-        cls,
-        directory: PathLike,
-        vectors: Any,
-        rows: np.ndarray,
-        removed: np.ndarray,
-        made_from: Mapping[str, str],
-        progress: Progress | None = None,
-        chunk: int = CHUNK,
-    ) -> VectorIndex:
+        cls, directory: PathLike, vectors: Any, rows: np.ndarray, removed: np.ndarray, made_from: Mapping[str, str],
+        progress: Progress | None = None, chunk: int = CHUNK,
+    ) -> VectorIndex:  # fmt: skip
         """Bring the index to these vectors (N, D) and rows (N,), with as little work as is sound; see `StoredIndex`.
 
         A fresh table follows when there is none made from the same, or its removed rows exceed a tenth. The former

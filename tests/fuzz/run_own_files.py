@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.faults import store_study
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError
@@ -28,21 +29,13 @@ from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.neighbours import read_neighbours, write_neighbours
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.structural_similarity import StructuralSimilarityIndex
-from icbir_core.study.exchange import export_study, import_study
-from icbir_core.study.rating import Rating
+from icbir_core.study.exchange import import_study
 from icbir_core.study.store import RatingsStore
 from tests.fuzz.long_run import go_on, run_command
 from tests.fuzz.mutations import change_bytes
 from tests.fuzz.seeds import list_seeds
 
 CASES = 40
-STUDY = {
-    "name": "s", "target": "Effusion", "methods": ["cnn"], "k": 1, "tasks": ["similarity"], "stages": 1, "seed": 1,
-    "queries": [
-        {"case_id": "1", "candidates": [{"case_id": "2", "ranks": {"cnn": 1}, "negative": False}], "pairs": []}
-    ],
-    "repeats": [["1", "2"]], "salt": "ab", "created_at": "2026-01-01T00:00:00+00:00", "versions": {},
-}  # fmt: skip
 
 
 def make_workspace(folder: Path) -> dict[str, Callable[[], object]]:
@@ -66,14 +59,7 @@ def make_workspace(folder: Path) -> dict[str, Callable[[], object]]:
     store = CaseStore.create(folder / "store.zarr", {"model": "m"}, {"maps": ((4, 4), "f2"), "cnn": ((8,), "f4")})
     store.write(rows, {"maps": np.ones((CASES, 4, 4)), "cnn": vectors})
     store.seal()
-    ratings = RatingsStore.open(folder / "ratings.db")
-    from icbir_core.study.design import Study
-
-    study = Study.from_dict(STUDY)
-    ratings.add_study("s", study.as_dict(), study.sha256)
-    ratings.add_all([Rating("s", "1", "r", "1", "2", score=1 + i % 5) for i in range(20)])
-    export_study(ratings, "s", folder / "study.zip")
-    ratings.close()
+    store_study(folder / "ratings.db", folder / "study.zip")
     for left in folder.glob("ratings.db-*"):
         left.unlink()
     readers: dict[str, Callable[[], object]] = {

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,19 @@ def unruly():
     pool = DecodingPool(1, DecodingLimits(processor_seconds=1, memory=300 << 20), UNRULY)
     yield pool
     pool.end()
+
+
+@pytest.fixture
+def start():
+    """Starts pools that are ended with the test."""
+    with ExitStack() as running:
+
+        def start_pool(*given, **more) -> DecodingPool:
+            pool = DecodingPool(*given, **more)
+            running.callback(pool.end)
+            return pool
+
+        yield start_pool
 
 
 def order(word: str) -> bytes:
@@ -66,24 +80,18 @@ def test_a_film_that_harms_its_decoder_is_one_refused_film(unruly, word, kind, s
 
 
 @on_linux
-def test_a_larger_file_may_take_longer():
+def test_a_larger_file_may_take_longer(start):
     limits = DecodingLimits(processor_seconds=1, bytes_a_second=8, memory=300 << 20)
     assert [limits.allow_seconds(size) for size in (0, 7, 16)] == [1, 1, 3]
-    pool = DecodingPool(1, limits, UNRULY)
-    try:
-        with pytest.raises(RadiographTooLarge, match="longer than 3 s"):
-            pool.decode(order("spin"), LIMITS)
-    finally:
-        pool.end()
+    pool = start(1, limits, UNRULY)
+    with pytest.raises(RadiographTooLarge, match="longer than 3 s"):
+        pool.decode(order("spin"), LIMITS)
 
 
-def test_a_decoder_that_waits_is_ended():
-    pool = DecodingPool(1, DecodingLimits(seconds=1.0), UNRULY)
-    try:
-        with pytest.raises(RadiographTooLarge, match="longer than 1 s"):
-            pool.decode(order("sleep"), LIMITS)
-    finally:
-        pool.end()
+def test_a_decoder_that_waits_is_ended(start):
+    pool = start(1, DecodingLimits(seconds=1.0), UNRULY)
+    with pytest.raises(RadiographTooLarge, match="longer than 1 s"):
+        pool.decode(order("sleep"), LIMITS)
 
 
 def test_what_an_earlier_film_left_behind_does_not_refuse_the_next(unruly):
@@ -103,22 +111,16 @@ def test_a_decoder_writes_no_file(unruly, tmp_path):
     assert not (tmp_path / "left").exists() or not (tmp_path / "left").stat().st_size
 
 
-def test_an_answer_of_another_size_is_not_believed():
-    pool = DecodingPool(1, DecodingLimits(), (*UNRULY, "--lie"))
-    try:
-        with pytest.raises(RadiographError, match="its decoder stops"):
-            pool.decode(order("lie"), LIMITS)
-    finally:
-        pool.end()
+def test_an_answer_of_another_size_is_not_believed(start):
+    pool = start(1, DecodingLimits(), (*UNRULY, "--lie"))
+    with pytest.raises(RadiographError, match="its decoder stops"):
+        pool.decode(order("lie"), LIMITS)
 
 
-def test_a_child_is_reused_and_renewed_after_its_share_of_films():
-    pool = DecodingPool(1, DecodingLimits(films=3), UNRULY)
-    try:
-        seen = [find_child(pool) for _ in range(7)]
-        assert len(set(seen[:3])) == len(set(seen[3:6])) == 1 and len(set(seen)) == 3
-    finally:
-        pool.end()
+def test_a_child_is_reused_and_renewed_after_its_share_of_films(start):
+    pool = start(1, DecodingLimits(films=3), UNRULY)
+    seen = [find_child(pool) for _ in range(7)]
+    assert len(set(seen[:3])) == len(set(seen[3:6])) == 1 and len(set(seen)) == 3
 
 
 def test_many_readers_at_once_get_their_own_films():
@@ -244,13 +246,10 @@ def test_the_child_loads_only_what_decoding_needs():
 
 
 @on_linux
-def test_the_child_inherits_no_secret(monkeypatch):
+def test_the_child_inherits_no_secret(start, monkeypatch):
     monkeypatch.setenv("ICBIR_RATINGS_PASSWORD", "hidden")
-    pool = DecodingPool(1, program=UNRULY)
-    try:
-        assert b"hidden" not in Path(f"/proc/{find_child(pool)}/environ").read_bytes()
-    finally:
-        pool.end()
+    pool = start(1, program=UNRULY)
+    assert b"hidden" not in Path(f"/proc/{find_child(pool)}/environ").read_bytes()
 
 
 def test_the_number_of_decoders_is_a_setting(monkeypatch):
