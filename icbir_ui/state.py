@@ -37,6 +37,8 @@ class Key(StrEnum):
     COMPARED = "compared_case"
     COMPARED_PLACE = "compared_place"
     COMPARE_MAP = "compare_map"
+    COMPARE_COUNT = "compare_count"
+    CASE_OF_FILMS = "case_of_films"
     CASE_FILM = "film_of_case"
     TAKEN = "taken_uploads"
     TARGET = "target"

@@ -48,8 +48,9 @@ def choose_other_film(workspace: Workspace, case: Case) -> Case | None:
     named = {case.case_id: "This case"} | {
         name: describe_brief(one.view, one.age, "") or "unknown view" for name, one in others.items()
     }
-    if state.get(Key.CASE_FILM) not in named:
-        state.put(Key.CASE_FILM, case.case_id)
+    if state.get(Key.CASE_FILM) not in named or state.get(Key.CASE_OF_FILMS) != case.case_id:
+        state.put(Key.CASE_FILM, case.case_id)  # the next case may be another film of this one's patient
+        state.put(Key.CASE_OF_FILMS, case.case_id)
     chosen = show_choice(
         st.segmented_control, "Films of this patient", list(named), key=Key.CASE_FILM,
         format_func=lambda name: named[name], required=True,

@@ -20,7 +20,7 @@ from icbir_ui.films import Film
 from icbir_ui.keeping import WRITER, describe_film, make_kept_film, open_kept
 from icbir_ui.state import Key
 
-REMEMBERED = (Key.MARKS.value, Key.COMPARED_PLACE.value, Key.CASE_MAPS.value)
+REMEMBERED = (Key.MARKS.value, Key.COMPARED_PLACE.value, Key.COMPARE_COUNT.value, Key.CASE_MAPS.value)
 """Keys of the session whose values, as JSON, belong to the films."""
 HELP = (
     "A reload, a lost connection or a restart of the server finds your films again. They lie on the server, encrypted; "

@@ -112,6 +112,7 @@ class ViewerOptions:
     ends : words for the ends of the colours; report : send window and zoom back when the hand goes elsewhere;
     notice : the line that a saved picture carries; rating_scale : value → words;
     room : the page Search in one screen, with the `answer` beside the film;
+    board : the lead film on the left, the others in two columns beside it, all in one screen;
     strip : small pictures at the edge of the film in the room: dicts key, label, title, picture (an address) and shown;
     annotate : whether she may measure and draw on the films, and sees what she drew on them elsewhere;
     memory : key of the viewer whose window and zoom this one shares, else its own.
@@ -137,6 +138,7 @@ class ViewerOptions:
     guard: str = ""
     subject: str = ""
     room: bool = False
+    board: bool = False
     answer: Mapping[str, Any] | None = None
     strip: Sequence[Mapping[str, Any]] = ()
     rating_scale: Mapping[int, str] = field(default_factory=dict)
@@ -281,7 +283,7 @@ def show_viewer(
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,
         "notice": options.notice, "annotate": options.annotate, "window": state.get_window(),
-        "room": options.room, "answer": options.answer, "strip": list(options.strip),
+        "room": options.room, "board": options.board, "answer": options.answer, "strip": list(options.strip),
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)

@@ -46,6 +46,25 @@ def test_compare_shows_two_films_and_steps(open_page):
     assert (rating.case_id, rating.stage) == (search.case_ids[1], 1)
 
 
+def test_compare_shows_four_cases_together_and_steps_by_four(open_page):
+    search = open_page("search", film="effusion_1")
+    compare = open_compare(open_page, search)
+    compare.app.session_state["compared_place"] = 6
+    compare.app.session_state["compare_count"] = "Four together"
+    compare.run()
+    shown = [pane["key"] for pane in compare.data["panes"]]
+    assert shown == ["query", *search.case_ids[4:8]] and compare.data["board"] and not compare.data["full"]
+    assert compare.data["panes"][0]["lead"] and all("map" in pane for pane in compare.data["panes"])
+    assert "Cases 5 to 8 of 8" in compare.text() and "Similarity" not in compare.text()
+    compare.decide("stepped", 1, by=1)
+    assert compare.case_ids == search.case_ids[:4], "round at the end"
+    compare.decide("rated", 2, pane=search.case_ids[2], rating=2)
+    (rating,) = shared.open_ratings().history()
+    assert rating.case_id == search.case_ids[2]
+    compare.decide("opened", 3, pane=search.case_ids[3])
+    assert [pane["key"] for pane in compare.data["panes"]] == ["query", search.case_ids[3]] and compare.data["full"]
+
+
 def test_compare_after_a_region_search_offers_no_map_of_whole_films(open_page):
     search = open_page("search", film="effusion_1")
     search.decide("region", 1, pane="query", box=[20, 20, 60, 60])

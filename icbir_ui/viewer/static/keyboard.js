@@ -72,7 +72,7 @@ const KEYBOARD = {
     if (event.code === "Space" && !target.closest?.("button, summary")) return () => this.peek(true);
     if (arrow && this.data.room && !event.shiftKey) return () => this.stepCases(this.panes.find((one) => one.key === this.memory.chosen), event.key);
     if (arrow) return () => this.arrow(pane, event.key);
-    if (event.key === "Enter" && this.data.room && pane.openable && (this.shown || target.matches?.("figure"))) return () => this.send("opened", { pane: pane.key });
+    if (event.key === "Enter" && (this.data.room || this.data.board) && pane.openable && (this.shown || target.matches?.("figure"))) return () => this.send("opened", { pane: pane.key });
     if (event.key === "Escape" && this.shown) return () => this.showLarge(null);
     if (key === "u" && this.data.room && this.data.answer) return () => this.play();
     if (key === "m" && this.data.answer?.mappable) return () => this.send("mapped", { on: !this.data.answer.mapped });

@@ -72,6 +72,7 @@ class Viewer {
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
     this.root.classList.toggle("two-leads", this.panes.filter((pane) => pane.lead && !pane.beside).length > 1);
     this.root.classList.toggle("full", Boolean(data.full));
+    this.root.classList.toggle("board", Boolean(data.board));
     this.adoptMarks();
     this.updateRoom();
     this.toolbar.querySelector(".marking").hidden = !data.annotate;

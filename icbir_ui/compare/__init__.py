@@ -1,0 +1,1 @@
+"""The page Compare: the reader's film beside one case or four."""
