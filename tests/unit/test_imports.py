@@ -45,6 +45,7 @@ PAGES_MAY_IMPORT: dict[str, set[str]] = {
     "frame": {"search", "pacs"},
     "catalogue": {"viewer", "search", "export", "pacs"},
     "rating": {"viewer", "frame", "search"},
+    "compare": {"viewer", "frame", "search"},
 }
 
 HEAVY = {"tensorflow", "keras", "annoy", "tf_explain", "torch"}
