@@ -7,6 +7,7 @@ import fnmatch
 import io
 import itertools
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -43,8 +44,8 @@ class FakeArchive:
 
 
 @contextlib.contextmanager
-def run_fake_archive(answer: Callable[[str], Answer]) -> Iterator[FakeArchive]:
-    """The server, on a free port of this machine, until the block ends."""
+def run_fake_archive(answer: Callable[[str], Answer], tls: ssl.SSLContext | None = None) -> Iterator[FakeArchive]:
+    """The server, on a free port of this machine, until the block ends. tls : how it speaks https, None for http."""
     leaving = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,7 +72,9 @@ def run_fake_archive(answer: Callable[[str], Answer]) -> Iterator[FakeArchive]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    fake = FakeArchive(f"http://127.0.0.1:{server.server_address[1]}/dicom-web", answer)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    fake = FakeArchive(f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}/dicom-web", answer)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import logging
+import ssl
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from icbir_core.errors import PacsError, PacsMismatch, PacsNotFound, PacsRefused, PacsStopped, PacsUnreachable
 from icbir_core.pacs.archive import Archive, check_film, extract_part
 from icbir_core.pacs.studies import FilmReference, Study, StudyQuery
 from icbir_core.radiograph.reading import read_film
-from icbir_core.settings import PacsSettings, ReadLimits
+from icbir_core.settings import PacsSettings, ReadLimits, read_pacs_settings
 from scripts.archive_films import make_archive_films
 from tests.helpers.fake_archive import Answer, list_studies, run_fake_archive, wrap_film
 
@@ -203,6 +212,44 @@ def test_credentials_go_to_the_archive_and_into_no_log(films, caplog):
             assert fake.asked[0][1]["Authorization"].startswith(sent)
             assert SECRET not in repr(settings)
     assert SECRET not in caplog.text and "1.2.345" not in caplog.text and "P-SECRET" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    """A certificate of 127.0.0.1 that signs itself, with its key, in one PEM file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now, here = datetime.datetime.now(datetime.UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 4711, now, now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([here]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("certificate") / "own.pem"
+    forms = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(key.private_bytes(*forms) + made.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_a_client_certificate_of_the_environment_opens_an_archive_that_asks_for_one(certificate, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tls.load_verify_locations(certificate)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    with run_fake_archive(lambda path: Answer(list_studies({"0020000D": "1.2.345"})), tls) as fake:
+        monkeypatch.setenv("ICBIR_DICOMWEB", fake.address)
+        with pytest.raises(PacsRefused, match="No safe connection"):
+            Archive(read_pacs_settings()).find_studies(StudyQuery())
+        monkeypatch.setenv("ICBIR_DICOMWEB_AUTHORITY", str(certificate))
+        with pytest.raises(PacsError):
+            Archive(read_pacs_settings()).find_studies(StudyQuery())
+        monkeypatch.setenv("ICBIR_DICOMWEB_CERTIFICATE", str(certificate))
+        assert [one.uid for one in Archive(read_pacs_settings()).find_studies(StudyQuery())] == ["1.2.345"]
+        monkeypatch.setenv("ICBIR_DICOMWEB_CERTIFICATE", str(certificate.with_name("gone.pem")))
+        with pytest.raises(PacsError, match="certificate"):
+            Archive(read_pacs_settings()).find_studies(StudyQuery())
+    assert "1.2.345" not in caplog.text and "BEGIN" not in caplog.text
 
 
 def test_a_film_of_no_known_kind_of_answer():
