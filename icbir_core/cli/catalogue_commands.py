@@ -210,15 +210,21 @@ def fetch(
         str, typer.Argument(metavar="DATA_SET", help="nih: NIH ChestX-ray14. model: a published network, named next.")
     ],
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="With model: all, nih, pc, chex, mimic_ch or mimic_nb.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="With model: all, nih, pc, chex, mimic_ch or mimic_nb, or a new encoder's name."
+        ),
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to download into (default: data/DATA_SET).")] = None,
     file: Annotated[Path | None, typer.Option(help="With model: its weights, downloaded elsewhere.")] = None,
     workspace: Annotated[
-        Path | None, typer.Option(help="With model: the workspace whose classifier it becomes.")
+        Path | None, typer.Option(help="With model: the workspace whose classifier, or encoder, it becomes.")
     ] = None,
     parts: Annotated[str, typer.Option(help="Parts to download: 1, 1-3 or 1,4; 'all' for all twelve.")] = "1",
-    manifest: Annotated[Path | None, typer.Option(help="Another list of addresses (JSON).")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Another list of addresses (JSON); with model: what an encoder in ONNX or Keras is."),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="Take the files by their names from this address.")] = None,
     unpack: Annotated[bool, typer.Option(help="Unpack what was downloaded.")] = True,
     as_json: cli.JsonOption = False,
@@ -230,11 +236,14 @@ def fetch(
     The addresses are those that the publisher names. They could not be tried where this program was written: if one has
     moved, name another with --base-url or --manifest.
     """
-    from icbir_core.cli.model_commands import fetch_network
+    from icbir_core.cli.model_commands import fetch_network, install_network
     from icbir_core.errors import FetchError
     from icbir_core.pipeline.fetching import fetch_data_set, parse_parts
 
     to = to or Path("data") / data_set
+    if data_set == "model" and manifest is not None:
+        install_network(name, file, manifest, workspace, as_json)
+        return
     if data_set == "model":
         fetch_network(name, to, file, workspace, base_url, as_json)
         return

@@ -116,6 +116,25 @@ def fetch_network(
     cli.emit(result, "\n".join(lines), as_json)
 
 
+def install_network(name: str | None, file: Path | None, manifest: Path, workspace: Path | None, as_json: bool) -> None:
+    """What `fetch model NAME --file FILE --manifest JSON --workspace WORKSPACE` does: a network becomes an encoder."""
+    import shlex
+
+    from icbir_core.catalogue import Workspace
+    from icbir_core.errors import FetchError
+    from icbir_core.pipeline.install_encoder import install_encoder
+
+    if name is None or file is None or workspace is None:
+        raise FetchError("An encoder needs a NAME, --file, --manifest and --workspace.")
+    found = install_encoder(name, file, manifest, Workspace.create(workspace))
+    facts = {"encoder": found.name, "title": found.title, "sha256": found.manifest["sha256"]}
+    facts |= {"files": found.manifest["files"], "width": found.width, "findings": list(found.findings)}
+    said = f"{len(found.findings)} findings" if found.findings else "no findings"
+    text = f"{found.title}: {found.width} features, {said}; SHA-256 {found.manifest['sha256']}"
+    quoted = shlex.quote(str(workspace))
+    cli.emit(facts, f"{text}\nNext: icbir index {quoted} --encoders {name}", as_json)
+
+
 def _tell_epoch(stage: str, row: dict[str, Any]) -> None:
     score = f", mean AUROC {row['mean_auroc']:.3f}" if "mean_auroc" in row else ""
     cli.say(f"{stage}: epoch {row['epoch'] + 1}, loss {row['loss']:.4f}{score}, {row['seconds']:.0f} s")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from icbir_core.catalogue import Workspace
     from icbir_core.saliency.checks import CheckRow
+    from icbir_core.settings import InputSettings
     from icbir_core.training.shuffled_labels import ShuffleOptions
+    from icbir_core.types import SaliencyMap
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +32,10 @@ def register(app: typer.Typer) -> None:
 def explain(
     workspace: Annotated[Path | None, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")] = None,
     image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Film: PNG, JPEG or DICOM.")] = None,
-    method: Annotated[str, typer.Option(help="Saliency method, see --list.")] = FIRST_MAP,
+    method: Annotated[
+        str | None,
+        typer.Option(help=f"Saliency method, see --list (default: {FIRST_MAP}; of a foreign encoder: occlusion)."),
+    ] = None,
     target: cli.TargetOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write: .npy (the film's frame) or .png (overlay and legend).")
@@ -43,6 +48,9 @@ def explain(
         typer.Option(
             help=f"For similarity: whose distance is shared out, of {', '.join(SEARCH_METHODS)}; default: the search's."
         ),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Explain an encoder of the workspace instead of the classifier.")
     ] = None,
     list_methods: Annotated[bool, typer.Option("--list", help="List the saliency methods and stop.")] = False,
     device: cli.DeviceOption = "auto",
@@ -59,30 +67,28 @@ def explain(
         raise SaliencyError("Give WORKSPACE, IMAGE and --out with a file that ends in .npy or .png.")
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
-    from icbir_core.radiograph.network_input import Letterbox, fit_to_network, show_whole_film
+    from icbir_core.radiograph.network_input import Letterbox, show_whole_film
     from icbir_core.radiograph.reading import read_radiograph
-    from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.display import SMOOTHED, is_smoothed, smooth_for_display
     from icbir_core.saliency.methods import SALIENCY_METHODS
-    from icbir_core.saliency.registry import explain as explain_films
 
     if method == "similarity":
         _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
         return
-    title = SALIENCY_METHODS[method].title
     chosen = cli.announce_device(device)
-    models = load_models(Workspace.open(workspace), require_canonical_name(target) if target else None)
+    opened, finding = Workspace.open(workspace), require_canonical_name(target) if target else None
     pixels = read_radiograph(image).pixels
-    fitted = fit_to_network(pixels, models.classifier.input_settings)
-    found = explain_films(models.classifier, fitted[None], models.target, method)[0]
+    settings, found, facts = _compute_map(opened, pixels, finding, method, encoder)
+    title = SALIENCY_METHODS[found.method].title
     drawn = smooth_for_display(found) if out.suffix.lower() == ".png" else found
-    whole = show_whole_film(drawn.values, pixels.shape, models.classifier.input_settings)
+    whole = show_whole_film(drawn.values, pixels.shape, settings)
     values = Letterbox.of(pixels.shape, whole.shape[0]).to_film(whole)
-    title = f"{title}, map of {found.finding} by {found.network}"
-    _write(out, pixels, values, found.signed, f"{title}, {SMOOTHED}" if is_smoothed(method) else title)
+    what = found.finding or "the description"
+    title = f"{title}, map of {what} by {found.network}"
+    _write(out, pixels, values, found.signed, f"{title}, {SMOOTHED}" if is_smoothed(found.method) else title)
     _say_state(found.state)
     result = {
-        "method": method,
+        "method": found.method,
         "finding": found.finding,
         "network": found.network,
         "layer": found.layer,
@@ -92,15 +98,41 @@ def explain(
         "high": float(values.max()),
         "sum": float(found.values.sum()),
         "file": str(out),
-        "model": models.classifier.sha256,
-        "starter_models": models.starter,
+        **facts,
         "device": chosen.name,
     }
     cli.emit(
         result,
-        f"{out}: {method} of {found.finding} by {found.network}, {values.min():.3g} … {values.max():.3g}",
+        f"{out}: {found.method} of {what} by {found.network}, {values.min():.3g} … {values.max():.3g}",
         as_json,
     )
+
+
+def _compute_map(
+    workspace: Workspace, pixels: np.ndarray, finding: str | None, method: str | None, encoder: str | None
+) -> tuple[InputSettings, SaliencyMap, dict[str, Any]]:
+    """How the network sees the film, its map, and which network it is: the classifier, or the encoder that is named."""
+    from icbir_core.model.classifier import Classifier
+    from icbir_core.model.encoders import is_foreign
+    from icbir_core.radiograph.network_input import fit_to_network
+    from icbir_core.retrieval.model_choice import find_encoders, load_beside, load_models
+    from icbir_core.saliency.encoder_maps import METHOD, explain_encoder
+    from icbir_core.saliency.registry import explain as explain_films
+
+    if encoder is None:
+        models = load_models(workspace, finding)
+        classifier, finding = models.classifier, models.target
+        facts: dict[str, Any] = {"model": classifier.sha256, "starter_models": models.starter}
+    else:
+        (one,) = load_beside(workspace, [encoder])
+        facts = {"model": one.sha256, "encoder": one.name}
+        if is_foreign(one.manifest):
+            image = fit_to_network(pixels, one.input_settings)
+            return one.input_settings, explain_encoder(one, image, finding, method or METHOD), facts
+        classifier = Classifier.load(find_encoders(workspace)[encoder].with_name(str(one.manifest["file"])))
+    fitted = fit_to_network(pixels, classifier.input_settings)
+    found = explain_films(classifier, fitted[None], finding or classifier.findings[0], method or FIRST_MAP)[0]
+    return classifier.input_settings, found, facts
 
 
 def _explain_similarity(

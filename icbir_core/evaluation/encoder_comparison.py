@@ -97,16 +97,17 @@ def compare_encoders(
     for method in methods:
         orders = rank_cases(measure_distances(method, source, queries, catalogue), allowed)
         values[method.name] = {k: _measure(orders, left, right, k) for k in KS}
-    drawn = _draw_patients(groups)
+    drawn = draw_patients(groups)
     precision = {
-        name: {k: _summarise(one, findings, groups, drawn) for k, one in each.items()} for name, each in values.items()
+        name: {k: summarise_precision(one, findings, groups, drawn) for k, one in each.items()}
+        for name, each in values.items()
     }
     gain = {
-        name: _summarise(each[10] - values[names[0]][10], findings, groups, drawn)
+        name: summarise_precision(each[10] - values[names[0]][10], findings, groups, drawn)
         for name, each in values.items()
         if name != names[0]
     }
-    base = _measure_base(left, right, allowed)
+    base = measure_base_rates(left, right, allowed)
     rates = {name: float(np.nanmean(base[:, i])) for i, name in enumerate(findings)}
     rates |= {"macro": float(np.mean(list(rates.values()))), "micro": float(np.nanmean(base))}
     carried = {name: int((left[:, i] == 1).sum()) for i, name in enumerate(findings)}
@@ -130,7 +131,7 @@ def _measure(orders: Sequence[np.ndarray], asked: np.ndarray, known: np.ndarray,
     return found
 
 
-def _measure_base(asked: np.ndarray, known: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+def measure_base_rates(asked: np.ndarray, known: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """What random cases would give, in the form of `_measure`."""
     found = np.full(asked.shape, np.nan)
     for query, finding in np.argwhere(asked == 1):
@@ -138,13 +139,13 @@ def _measure_base(asked: np.ndarray, known: np.ndarray, allowed: np.ndarray) -> 
     return found
 
 
-def _draw_patients(groups: np.ndarray, seed: int = 0) -> np.ndarray:
+def draw_patients(groups: np.ndarray, seed: int = 0) -> np.ndarray:
     """How often each patient is drawn, int64 (repeats, patients); the same for all that is compared."""
     count = int(groups.max()) + 1
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_REPEATS)
 
 
-def _summarise(
+def summarise_precision(
     values: np.ndarray, findings: Sequence[str], groups: np.ndarray, drawn: np.ndarray
 ) -> dict[str, Interval]:
     """Mean of each finding, macro and micro of values (Q, F), NaN where not asked, with intervals over patients."""

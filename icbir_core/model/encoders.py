@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
-from icbir_core.files import PathLike, find_program_folder, reading_own, sha256_of_file
-from icbir_core.model.backbones import name_backbone
+from icbir_core.files import PathLike, find_program_folder, reading_own, sha256_of_bytes, sha256_of_file
+from icbir_core.model.backbones import BACKBONES, name_backbone
+from icbir_core.model.foreign import ONNX, open_foreign
 from icbir_core.model.layer_names import PENULTIMATE_LAYER
 from icbir_core.settings import InputSettings
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = "encoders"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+_SETTINGS = tuple(one.name for one in fields(InputSettings))
 _ENTRIES = {"format", "file", "sha256", "input", "embedding", "network"}
 
 
@@ -37,7 +39,8 @@ class Encoder:
     features : float32 (N, width) of images float32 (N, S, S) in [0, 1], as `fit_to_network` makes them by
     `input_settings`. map_features : float32 (N, h, w, width) whose means over the positions are the features; None
     where the features are no such mean. head : weights (width, F) and offsets (F,) that make the logits of its findings
-    of the features; None where it finds nothing.
+    of the features; None for a foreign network. scores : float32 (N, F) of its findings, the larger the surer; None
+    where it has none.
     """
 
     name: str
@@ -45,15 +48,21 @@ class Encoder:
     features: Callable[[np.ndarray], np.ndarray]
     map_features: Callable[[np.ndarray], np.ndarray] | None = None
     head: tuple[np.ndarray, np.ndarray] | None = None
+    scores: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def sha256(self) -> str:
-        """Of the weights file; names this encoder in the manifests of what was made with it."""
-        return str(self.manifest["sha256"])
+        """Names this encoder in the manifests of what was made with it: of the weights file; of a foreign network also
+        of what its manifest says of input and output, and of the files beside it."""
+        if not is_foreign(self.manifest):
+            return str(self.manifest["sha256"])
+        parts = {name: self.manifest.get(name) for name in ("sha256", "files", "input", "embedding")}
+        return sha256_of_bytes(json.dumps(parts, sort_keys=True).encode())
 
     @property
     def input_settings(self) -> InputSettings:
-        return InputSettings(**self.manifest["input"])
+        entries = self.manifest["input"]
+        return InputSettings(**{name: entries[name] for name in _SETTINGS if name in entries})
 
     @property
     def width(self) -> int:
@@ -78,7 +87,7 @@ class Encoder:
 def list_encoders(*folders: PathLike) -> dict[str, Path]:
     """The manifests of the encoders in these folders by their names, sorted; of equal names the first folder's."""
     found = {path.stem: path for folder in reversed(folders) for path in Path(folder).glob("*.json")}
-    return {name: found[name] for name in sorted(found) if _NAME.fullmatch(name)}
+    return {name: found[name] for name in sorted(found) if NAME.fullmatch(name)}
 
 
 def get_shipped_folder() -> Path:
@@ -109,7 +118,24 @@ def load_encoder(path: PathLike) -> Encoder:
         raise ManifestMismatch(
             f"The weights of the encoder {path.stem} have changed since they were recorded; restore the file."
         )
-    return _load_own(path.stem, manifest, weights)
+    load = _load_foreign if is_foreign(manifest) else _load_own
+    return load(path.stem, manifest, weights)
+
+
+def is_foreign(manifest: Mapping[str, Any]) -> bool:
+    """Whether an encoder's network is none of `BACKBONES`, so that no relevance propagation explains it."""
+    return str(manifest["file"]).endswith(ONNX) or manifest["network"] not in BACKBONES
+
+
+def _load_foreign(name: str, manifest: dict[str, Any], weights: Path) -> Encoder:
+    """A network in ONNX or Keras, with weights of its own beside the file only as its manifest records them."""
+    for other, sha256 in dict(manifest.get("files", {})).items():
+        beside = weights.with_name(Path(other).name)
+        if not beside.is_file() or sha256_of_file(beside) != sha256:
+            raise ManifestMismatch(f"The file '{other}' of the encoder {name} has changed or is missing; restore it.")
+    network = open_foreign(name, manifest, weights)
+    places = network.map_features if network.pooling == "mean" else None
+    return Encoder(name, manifest, network.features, places, scores=network.scores if network.findings else None)
 
 
 def _load_own(name: str, manifest: dict[str, Any], weights: Path) -> Encoder:
@@ -122,7 +148,8 @@ def _load_own(name: str, manifest: dict[str, Any], weights: Path) -> Encoder:
         raise ManifestMismatch(
             f"The encoder {name} has {width} features in {PENULTIMATE_LAYER}; its manifest says otherwise."
         )
-    return Encoder(name, manifest, classifier.features, classifier.map_features, classifier.head)
+    return Encoder(name, manifest, classifier.features, classifier.map_features, classifier.head,
+                   lambda images: classifier.compute(images)[0])  # fmt: skip
 
 
 def save_encoder(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Encoder:

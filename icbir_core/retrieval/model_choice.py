@@ -140,10 +140,10 @@ def load_beside(workspace: Workspace, names: Sequence[str], *loaded: Models | No
     from icbir_core.model.encoders import load_encoders, read_encoder_manifest
 
     known, found = find_encoders(workspace), {}
-    held = {one.sha256: one for models in loaded if models for one in (*models.encoders, *models.predictor.encoders)}
+    held = {one.name: one for models in loaded if models for one in (*models.encoders, *models.predictor.encoders)}
     for name in names:
-        if name in known and (one := held.get(read_encoder_manifest(known[name])["sha256"])) and one.name == name:
-            found[name] = one
+        if name in known and name in held and read_encoder_manifest(known[name]) == held[name].manifest:
+            found[name] = held[name]
     found |= {one.name: one for one in load_encoders([name for name in names if name not in found], known)}
     return tuple(found[name] for name in sorted(found))
 

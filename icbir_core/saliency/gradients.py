@@ -30,7 +30,7 @@ from tf_explain.core.integrated_gradients import IntegratedGradients
 
 from icbir_core.errors import SaliencyError
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER
-from icbir_core.rounding import clear_rounding
+from icbir_core.saliency.occlusion import occlude
 
 CHUNK = 8
 NOISE_SAMPLES = 16
@@ -120,30 +120,8 @@ class GradientExplainer:
         return np.asarray(maps, np.float32)
 
     def occlusion(self, inputs: np.ndarray, index: int) -> np.ndarray:
-        """How far the logit falls when a square is covered with mean grey (Zeiler and Fergus 2014).
-
-        The square is an eighth of the side and moves by half of itself; a pixel gets the mean over the squares on it.
-        """
-        side = inputs.shape[1]
-        patch = max(2, side // 8)
-        starts = sorted({*range(0, side - patch + 1, max(1, patch // 2)), side - patch})
-        corners = [(top, left) for top in starts for left in starts]
-        maps = np.zeros(inputs.shape[:3], np.float32)
-        whole = self.score(inputs, index)
-        for one, score, values in zip(inputs, whole, maps, strict=True):
-            cover = np.zeros_like(values)
-            for first in range(0, len(corners), 2 * CHUNK):
-                part = corners[first : first + 2 * CHUNK]
-                covered = np.repeat(one[None], len(part), axis=0)
-                for picture, (top, left) in zip(covered, part, strict=True):
-                    picture[top : top + patch, left : left + patch] = 0.0
-                # a log-odds of 1 is the least that a logit is measured by, where it is itself near 0
-                falls = clear_rounding(score - self.score(covered, index), max(1.0, abs(float(score))))
-                for (top, left), fall in zip(part, falls, strict=True):
-                    values[top : top + patch, left : left + patch] += fall
-                    cover[top : top + patch, left : left + patch] += 1
-            values /= cover
-        return maps
+        """How far the logit falls when a square is covered with mean grey; see `occlude`."""
+        return np.stack([occlude(one, lambda films: self.score(films, index), 0.0) for one in inputs])
 
 
 _explainers: weakref.WeakKeyDictionary[keras.Model, GradientExplainer] = weakref.WeakKeyDictionary()

@@ -24,6 +24,7 @@ class SmallClassifier:
     model: object
     findings: tuple[str, ...] = ("Effusion", "Cardiomegaly", "Edema")
     input_settings: InputSettings = InputSettings(size=32, equalise=False)
+    title: str = "small"
 
     def output_index(self, finding: str) -> int:
         if finding not in self.findings:

@@ -1,0 +1,123 @@
+"""Encoders given as ONNX: which files are read, and how a network in one is run. Needs the packages onnx and
+onnxruntime (the extra `onnx`); nothing here is loaded before such a file is met.
+
+A graph is read as data before any of it runs. What an ONNX file may name and is refused here: operators that only code
+of somebody else can run, and weights that lie outside the file's own folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from icbir_core.errors import ModelError
+from icbir_core.files import PathLike, reading_own, sha256_of_file
+
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""Sets of operators that the runtime brings itself."""
+
+
+def _require(package: str) -> ModuleType:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ModelError(f"An encoder in ONNX needs the package {package}; install the extra 'onnx'.") from error
+
+
+def hash_external_files(path: PathLike) -> dict[str, str]:
+    """The files beside `path` that hold weights of its graph, by name, with their SHA-256; none where all lies in one.
+
+    Raises `ModelError` for a file that is no ONNX graph, one with operators that the runtime does not bring, or one
+    whose weights lie outside its own folder.
+    """
+    onnx, path = _require("onnx"), Path(path)
+    with reading_own(f"'{path.name}'", ModelError, "name a file in ONNX"):
+        model = onnx.load(str(path), load_external_data=False)
+        if not model.graph.node:
+            raise ValueError("no graph")
+    own = {function.domain for function in model.functions}  # what the file defines of standard operators
+    named = {node.domain for graph in _walk_graphs(model) for node in graph.node}
+    foreign = sorted((named | {one.domain for one in model.opset_import}) - own - set(DOMAINS))
+    if foreign:
+        raise ModelError(
+            f"'{path.name}' wants operators of {foreign[0]}, which only code of somebody else can run; export it with "
+            "standard operators."
+        )
+    folder = path.parent.resolve()
+    found: dict[str, str] = {}
+    for tensor in _walk_tensors(model):
+        for entry in tensor.external_data:
+            if entry.key != "location":
+                continue
+            beside = folder / entry.value
+            if Path(entry.value).name != entry.value or beside.is_symlink() or beside.resolve().parent != folder:
+                raise ModelError(f"'{path.name}' wants weights from outside its folder; export it into one folder.")
+            if not beside.is_file():
+                raise ModelError(f"The weights '{entry.value}' of '{path.name}' are missing beside it.")
+            found.setdefault(entry.value, sha256_of_file(beside))
+    return found
+
+
+def _walk_graphs(model: Any) -> Iterator[Any]:
+    """The graph, the functions, and every graph inside one of their nodes."""
+    waiting = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += attribute.graphs
+
+
+def _walk_tensors(model: Any) -> Iterator[Any]:
+    for graph in _walk_graphs(model):
+        yield from getattr(graph, "initializer", ())
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from ([attribute.t] if attribute.HasField("t") else [])
+                yield from attribute.tensors
+
+
+class OnnxNetwork:
+    """A graph that runs on the CPU. Thread-safe.
+
+    outputs : its names. Raises `ModelError` if the runtime cannot load it.
+    """
+
+    def __init__(self, path: PathLike):
+        runtime = _require("onnxruntime")
+        hash_external_files(path)
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4
+        # its threads would go on burning a core each after their work, which the other networks need
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's errors share no class below this one
+            raise ModelError(f"'{Path(path).name}' cannot be run: {_shorten(error)}.") from error
+        self.name = Path(path).name
+        self.outputs = tuple(one.name for one in self._session.get_outputs())
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            raise ModelError(f"'{self.name}' must take one tensor of float32, the films.")
+        self._input = inputs[0].name
+
+    def run(self, films: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndarray]:
+        """These outputs for films (N, …) as the network takes them."""
+        try:
+            found = self._session.run(list(outputs), {self._input: films})
+        except Exception as error:  # as above
+            raise ModelError(f"'{self.name}' cannot be run on such films: {_shorten(error)}.") from error
+        return [np.asarray(one, np.float32) for one in found]
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
