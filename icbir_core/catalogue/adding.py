@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from icbir_core.catalogue.copies import Kept
 from icbir_core.catalogue.ingesting import record_catalogue
 from icbir_core.catalogue.storing import StoredFilm, find_doubts, find_kept, name_image
-from icbir_core.catalogue.table import Kept
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -37,6 +38,15 @@ class Copy:
         """Why the file becomes no case, as one sentence."""
         told = ", under another patient; a search with a film of either leaves that case out"
         return f"{COPY_OF} '{self.kept}'" + (told if self.other_patient else "")
+
+
+class Kept(NamedTuple):
+    """A case that holds a film: its name, its patient (hashed), and whether its grey levels or stored values are the
+    same."""
+
+    case_id: str
+    patient: str | None
+    same_pixels: bool
 
 
 class Copies:

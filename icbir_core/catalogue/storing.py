@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from icbir_core.catalogue.copies import Kept
 from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
 from icbir_core.catalogue.scrubbing import scrub_text
 from icbir_core.catalogue.selecting import give_reason_against_view
-from icbir_core.catalogue.table import Kept
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge, WorkspaceError
 from icbir_core.files import PathLike, sha256_of_bytes, sha256_of_file
