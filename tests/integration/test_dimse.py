@@ -10,7 +10,7 @@ import sys
 
 import pydicom
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, build_context
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 
 from icbir_core.audit import AuditLog, Subject, open_audit
@@ -20,7 +20,16 @@ from icbir_core.errors import AuditError, PacsError, PacsUnreachable
 from icbir_core.pacs.auto_search import AutoSearch, search_received
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import Peer, find_studies, move_study, verify_peer
-from icbir_core.pacs.receiving import FULL, MISMATCH, NOT_ALLOWED, UNREADABLE, Receiver, ReceiverSettings, Sender
+from icbir_core.pacs.receiving import (
+    FILM_CLASSES,
+    FULL,
+    MISMATCH,
+    NOT_ALLOWED,
+    UNREADABLE,
+    Receiver,
+    ReceiverSettings,
+    Sender,
+)
 from icbir_core.pacs.searched import name_study, read_searched
 from icbir_core.pacs.studies import Study, StudyQuery
 from icbir_core.radiograph.reading import read_radiograph
@@ -101,12 +110,31 @@ def test_only_allowed_senders_from_their_own_address_get_in(inbox, archive_films
         assert send(port, film.data, "STRANGER") is None
         assert send(port, film.data, "PACS", called="ELSE") is None
         assert send(port, film.data, "OTHER") == NOT_ALLOWED
+        verify_peer(Peer(CLIENT_AE_TITLE, "127.0.0.1", port, own_title="PACS"))
+        for stranger in ("OTHER", "STRANGER"):
+            with pytest.raises(PacsError):
+                verify_peer(Peer(CLIENT_AE_TITLE, "127.0.0.1", port, own_title=stranger))
         assert inbox.list_films() == []
         assert send(port, film.data, "PACS") == 0
         assert send(port, film.data, "PACS") == 0  # again: still one film
     finally:
         receiver.stop()
     assert len(inbox.list_films()) == 1
+
+
+def test_every_transfer_syntax_is_accepted_for_every_kind_of_film(inbox):
+    port = find_port()
+    receiver = listen(inbox, port, "PACS@127.0.0.1")
+    entity, wanted = AE("PACS"), [(kind, one) for kind in FILM_CLASSES for one in ALL_TRANSFER_SYNTAXES]
+    try:
+        for first in range(0, len(wanted), 128):  # as many as one association may propose
+            asked = [build_context(*one) for one in wanted[first : first + 128]]
+            line = entity.associate("127.0.0.1", port, asked, ae_title=CLIENT_AE_TITLE)
+            assert len(line.accepted_contexts) == len(asked)
+            line.release()
+    finally:
+        receiver.stop()
+    assert len(wanted) > 100
 
 
 def test_what_is_no_film_or_another_one_is_refused(inbox, archive_films):
