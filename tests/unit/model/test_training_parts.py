@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,14 @@ from icbir_core.model.network import named_weights
 from icbir_core.model.recipes import RECIPES, Augmentation, Recipe, find_recipe
 from icbir_core.model.training import make_masked_loss, make_optimizer, weigh_positives
 from icbir_core.model.training_set import Batches, TrainingSet, split_by_patient
+from tests.helpers.tiny_network import tiny_networks
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """What a network learns is not asked here, so a tiny one does."""
+    with tiny_networks():
+        yield
 
 
 def make_set(count: int = 12, shares=None) -> TrainingSet:
