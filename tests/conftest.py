@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import tests.helpers.environment  # noqa: F401 (before the libraries that it tells how many cores to take)
 from tests.helpers.orthanc import archive, archive_films, empty_archive
 from tests.helpers.postgres import database_url, postgres, vector_server, vector_url
+from tests.helpers.process_state import put_back_process_state
 
 __all__ = ["archive", "archive_films", "database_url", "empty_archive", "postgres", "vector_server", "vector_url"]
 
@@ -21,14 +20,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(autouse=True)
 def shared_state() -> Iterator[None]:
-    """What a test changes for the whole process is put back: the program that a page's run puts in the place of ours
-    (a child process would start it again), and how much a library may log."""
-    program = sys.modules["__main__"]
-    levels = {name: logging.getLogger(name).level for name in list(logging.root.manager.loggerDict)}
-    yield
-    sys.modules["__main__"] = program
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    """No test depends on what another left in the process."""
+    with put_back_process_state():
+        yield
 
 
 def find_shared(variable: str, name: str) -> Path:
