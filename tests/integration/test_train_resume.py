@@ -49,6 +49,7 @@ def count_epochs(workspace: Path) -> int:
     return len(history.read_text().splitlines()) if history.is_file() else 0
 
 
+@pytest.mark.slow  # tests/unit/model/test_training_parts.py asks the same of `train` itself
 @pytest.mark.timeout(900)  # for a machine that may be busy
 def test_killed_in_an_epoch_gives_the_same_weights(workspace, tmp_path, capsys):
     """A process of its own is killed; this one goes on where it was, and trains the whole for comparison."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -133,24 +134,52 @@ def test_float16_scales_the_loss_and_its_steps_are_taken(tmp_path, monkeypatch):
     assert {variable.dtype for variable in result.model.variables} == {"float32"}
 
 
-@pytest.mark.parametrize("patience, epochs, best", [(2, 4, 1), (None, 5, 4)])
-def test_training_stops_when_held_back_films_no_longer_gain_and_keeps_the_best(
-    patience, epochs, best, tmp_path, monkeypatch
-):
-    """The scores of the epochs are given; without patience the last weights are kept."""
-    scores, kept = iter([0.6, 0.8, 0.7, 0.75, 0.9]), []
+@pytest.fixture
+def kept(monkeypatch) -> list[dict[str, np.ndarray]]:
+    """The weights after each epoch of a training whose scores are given."""
+    scores, kept = [0.6, 0.8, 0.7, 0.75, 0.9], []
 
     def score(model, trained, weights, *_):
         kept.append({name: values.copy() for name, values in weights.items()})
-        return {"Effusion": (value := next(scores)), "Mass": value}
+        return {"Effusion": (value := scores[len(kept) - 1]), "Mass": value}
 
     monkeypatch.setattr(training, "score_weights", score)
-    recipe = Recipe(batch_size=8, epochs=5, patience=patience, augmentation=None, learning_rate=0.01)
-    result = training.train(make_set(), recipe, tmp_path, training.NetworkStart("densenet_small", 32, "none"))
-    assert (len(result.history), result.best_epoch) == (epochs, best)
+    return kept
+
+
+START = training.NetworkStart("densenet_small", 32, "none")
+RECIPE = Recipe(batch_size=8, epochs=5, patience=2, augmentation=None, learning_rate=0.01)
+
+
+def test_training_stops_when_held_back_films_no_longer_gain_and_keeps_the_best(tmp_path, kept):
+    result = training.train(make_set(), RECIPE, tmp_path, START)
+    assert (len(result.history), result.best_epoch) == (4, 1)
     for name, values in named_weights(result.model).items():
-        np.testing.assert_array_equal(values, kept[best][name])
-    assert any((kept[best][name] != kept[0][name]).any() for name in kept[0])
+        np.testing.assert_array_equal(values, kept[1][name])
+    assert any((kept[1][name] != kept[0][name]).any() for name in kept[0])
+
+
+def test_a_killed_training_goes_on_and_without_patience_the_last_weights_are_kept(tmp_path, kept):
+    recipe, epochs = replace(RECIPE, patience=None, epochs=3), []
+
+    def die(row: dict) -> None:
+        epochs.append(row["epoch"])
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    whole = training.train(make_set(), recipe, tmp_path / "whole", START)
+    assert whole.best_epoch == 2, "its score is not the best"
+    for name, values in named_weights(whole.model).items():
+        np.testing.assert_array_equal(values, kept[2][name])
+    kept.clear()
+    with pytest.raises(KeyboardInterrupt):
+        training.train(make_set(), recipe, tmp_path / "killed", START, log=die)
+    result = training.train(make_set(), recipe, tmp_path / "killed", START, log=die)
+    assert epochs == [0, 1, 2] and result.run == whole.run
+    assert [row["loss"] for row in result.history] == pytest.approx([row["loss"] for row in whole.history], rel=1e-3)
+    for name, values in named_weights(whole.model).items():
+        near = {"rtol": 1e-3, "atol": 1e-3 * float(np.abs(values).max())}
+        np.testing.assert_allclose(named_weights(result.model)[name], values, **near, err_msg=name)
 
 
 def test_recipes_by_name():

@@ -16,7 +16,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.cli import main
 from icbir_core.errors import TrainingError, UnknownNameError
+from icbir_core.model.classifier import Classifier
+from icbir_core.model.starter import starter_path
 from icbir_core.phantom import simulate_film
+from icbir_core.retrieval import model_choice
+from icbir_core.retrieval.model_choice import Models
 from icbir_core.saliency.checks import CheckRow, to_plain
 from icbir_core.settings import InputSettings
 from icbir_core.training import shuffled_labels, side_networks
@@ -102,6 +106,14 @@ def test_a_network_that_can_learn_by_heart_does_so(workspace):
     assert len(learnt) == 2 and min(learnt) > 0.9
 
 
+@pytest.fixture
+def unbuilt(monkeypatch) -> None:
+    """The command reads the manifest of the starter classifier; its network, which it does not ask, is not built."""
+    starter = Classifier.load(starter_path(), when_needed=True)
+    monkeypatch.setattr(model_choice, "load_models", lambda *_: Models(starter, None, "Effusion", starter=True))
+
+
+@pytest.mark.usefixtures("unbuilt")
 def test_what_cannot_be_checked_is_said(workspace, capsys):
     with pytest.raises(TrainingError, match="8 films with and 8 without Edema are needed, and there are 0"):
         check_shuffled_labels(workspace, replace(OPTIONS, target="Edema"))
@@ -118,6 +130,7 @@ def test_the_films_asked_for_are_taken_evenly(workspace):
     assert [case.row for case in cases] == sorted(case.row for case in cases)
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_the_command_prints_the_table(workspace, tmp_path, capsys, monkeypatch):
     """The command hands its options on; what they do is tested above."""
     asked = []
