@@ -154,3 +154,9 @@ def make_page(workspace, browser):
 def open_page(make_page):
     """open_page("search", film="effusion_1") runs a page until the networks are there and returns its `PageTest`."""
     return lambda name, **parameters: make_page(name, **parameters).run()
+
+
+@pytest.fixture
+def searched(open_page):
+    """The page Search after the search with the demonstration film."""
+    return open_page("search", film="effusion_1")
