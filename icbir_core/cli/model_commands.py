@@ -35,6 +35,12 @@ def train(
     size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the network's input in pixels.")] = 224,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the recipe's.")] = None,
     flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,
+    each_finding: Annotated[
+        bool,
+        typer.Option(
+            "--each-finding", help="Also a saliency classifier for every other finding with at least 50 cases."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, the start, the order and the augmentation.")] = 0,
     as_json: cli.JsonOption = False,
 ) -> None:
@@ -42,6 +48,7 @@ def train(
     from icbir_core.catalogue import Workspace
     from icbir_core.model.recipes import Augmentation, find_recipe
     from icbir_core.training.both_stages import TrainingOptions, train_workspace
+    from icbir_core.training.each_finding import train_each_finding
 
     chosen = find_recipe(recipe)
     chosen = replace(
@@ -67,7 +74,8 @@ def train(
         cli.say(f"The recipe {chosen.name} trains the target alone: --findings is not used.")
     cli.announce_device(device)
     with cli.progress_bar("train", unit="step") as progress:
-        manifests = train_workspace(opened, options, progress, log=_tell_epoch)
+        run = train_each_finding if each_finding else train_workspace
+        manifests = run(opened, options, progress, log=_tell_epoch)
     text = "\n".join(line for stage_name, manifest in manifests.items() for line in _describe(stage_name, manifest))
     cli.emit({name: _without_history(manifest) for name, manifest in manifests.items()}, text, as_json)
 
