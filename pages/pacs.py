@@ -5,12 +5,13 @@ from __future__ import annotations
 from icbir_ui import shared
 from icbir_ui.frame.page import run_page
 from icbir_ui.pacs.panel import show_panel
+from icbir_ui.search.kept import describe_keeping
 from icbir_ui.search.welcome import show_word
 
 
 def draw() -> None:
     show_word()
-    show_panel(shared.open_workspace())
+    show_panel(shared.open_workspace(), describe_keeping())
 
 
 run_page("PACS", draw)

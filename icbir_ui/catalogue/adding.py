@@ -17,6 +17,7 @@ from icbir_ui import access, films, state
 from icbir_ui.catalogue import ingest_job
 from icbir_ui.errors import escape_markdown
 from icbir_ui.pacs.panel import offer_panel
+from icbir_ui.search.kept import describe_keeping
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 
@@ -26,7 +27,7 @@ def show_adding(service: SearchService, workspace: Workspace) -> None:
     if not access.get_person().may(Right.ADD):
         st.caption("Films are added by a study lead or the operator.")
         return
-    offer_panel(workspace, "archive_to_add")
+    offer_panel(workspace, describe_keeping(), "archive_to_add")
     if (film := films.get_current()) is not None and film.origin in films.NOT_KEPT:
         show_own_film(service, workspace, film)
     with st.form("add"):

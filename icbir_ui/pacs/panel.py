@@ -17,12 +17,13 @@ from icbir_ui.pacs.jobs import NO_ARCHIVE, has_archive
 from icbir_ui.pacs.received import has_received, show_received
 
 
-def show_panel(workspace: Workspace) -> None:
-    """Worklist, question and received films, as far as there is an archive and the person may ask it."""
+def show_panel(workspace: Workspace, keeping: str) -> None:
+    """Worklist, question and received films, as far as there is an archive and the person may ask it. keeping : how
+    long a film that is opened stays, in a sentence."""
     if not has_archive() and not has_received(workspace):
         st.warning(NO_ARCHIVE)
         return
-    st.caption("What you open is held for this visit only, and goes into no file.")
+    st.caption(keeping)
     if not has_archive():
         show_received(workspace)
         return
@@ -39,7 +40,7 @@ def show_panel(workspace: Workspace) -> None:
         show_received(workspace)
 
 
-def offer_panel(workspace: Workspace, key: str) -> None:
+def offer_panel(workspace: Workspace, keeping: str, key: str) -> None:
     """A switch that opens the panel in its place; nothing where no archive is set up."""
     try:
         there = has_archive()
@@ -47,4 +48,4 @@ def offer_panel(workspace: Workspace, key: str) -> None:
         there = True  # the panel says what is wrong with the settings
     if there and st.toggle("Films from the PACS", key=key):
         with st.container(border=True), shielded():
-            show_panel(workspace)
+            show_panel(workspace, keeping)

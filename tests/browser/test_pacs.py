@@ -24,7 +24,7 @@ from tests.browser.conftest import find_log, start_server
 from tests.unit.pacs.test_result_objects import read_groups
 
 pytestmark = pytest.mark.browser
-TIME = 60_000
+TIME = 120_000
 HITS = 8
 # The films of every viewer on the page that has painted all its panes.
 PAINTED = """() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].flatMap(host => {
@@ -112,6 +112,7 @@ def list_lead(page) -> list[str]:
     return list_painted(page)[:1]
 
 
+@pytest.mark.timeout(900)  # no test depends on how busy the machine is
 def test_a_study_goes_from_the_pacs_to_the_search_and_its_result_back(open_window, hospital, archive_films):
     address, orthanc, log = hospital
     page = open_window(1280, 720)

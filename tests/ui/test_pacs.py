@@ -14,6 +14,7 @@ from icbir_core.pacs.opening import StudyRequest
 from icbir_core.pacs.searched import name_study, read_searched
 from icbir_ui import links
 from icbir_ui.pacs import jobs, listing
+from icbir_ui.search.kept import describe_keeping
 from icbir_ui.state import Key
 from scripts.archive_films import make_archive_films
 from tests.helpers import fakes
@@ -219,7 +220,7 @@ def test_the_panel_stands_on_search_and_catalogue(workspace, fake, films, open_p
     assert not fake.asked and not held(page, Key.WORKLIST_JOB)
     page.app.toggle[0].set_value(True)
     settle(page.run())
-    assert list_buttons(page).count("Open") == 8
+    assert list_buttons(page).count("Open") == 8 and describe_keeping() in page.text()
     find(page, Name="simulated")
     assert len(held(page, Key.FIND_JOB).studies) == 16
     page.app.button(key="open_found_0").click()
