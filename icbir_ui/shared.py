@@ -120,9 +120,8 @@ class SearchService:
 
     def __init__(self, workspace: Workspace, limit: int = 400, limits: QueueLimits | None = None):
         self.workspace = workspace
-        self._stamp = _stamp_manifest(workspace)
-        self._state = self._opened_state = IndexState.read(workspace)
-        self._revision = workspace.catalogue.read_revision()
+        self._stamp, self._revision = _stamp_manifest(workspace), workspace.catalogue.read_revision()
+        self._state = self._opened_state = IndexState.read(workspace)  # read last: a change meanwhile is found later
         self.started = time.monotonic()
         self.error: str | None = None
         self._retriever: Retriever | None = None
@@ -194,15 +193,17 @@ class SearchService:
         """True once a command has indexed the workspace anew (or added films to one without an index), so that this
         service must be opened again.
 
-        Costs one look at the manifest's date and one at the catalogue's revision; where that is another, what was
-        remembered is forgotten. Raises `WorkspaceError` where the manifest is damaged or the database is away.
+        Costs one look at the revision in the database, which whoever changes catalogue or index raises, from any
+        machine, and one at the manifest's date. Where the revision is another, what was remembered is forgotten.
+        Raises `WorkspaceError` where the manifest is damaged or the database is away.
         """
-        revision = self.workspace.catalogue.read_revision()
-        if revision != self._revision:
+        revision, stamp = self.workspace.catalogue.read_revision(), _stamp_manifest(self.workspace)
+        changed = revision != self._revision
+        if changed:
             self._revision = revision
             self.forget()
-        stamp = _stamp_manifest(self.workspace)
-        if stamp is None or stamp != self._stamp:
+        # a shared folder may show its files' former dates for a while; the revision does not
+        if changed or stamp is None or stamp != self._stamp:
             self._state, self._stamp = IndexState.read(self.workspace), stamp
         return self._state != self._opened_state and not self._state.behind
 

@@ -89,9 +89,14 @@ class Catalogue:
             return table_version.read_version(connection)
 
     def read_revision(self) -> int:
-        """A number that every change of the catalogue makes larger, whoever makes it."""
+        """A number that every change of the catalogue or of an index makes larger, whoever makes it."""
         with self._connect() as connection:
             return table_version.read_revision(connection)
+
+    def raise_revision(self) -> None:
+        """Tell every process that shows the workspace that what its answers rest on is another now."""
+        with self._door(), self._engine.begin() as connection:
+            _raise_revision(connection)
 
     def migrate(self) -> int:
         """Make the tables those of this version; returns the version that they had."""

@@ -35,6 +35,8 @@ CATALOGUE = "catalogue.db"
 DATABASE = "database"
 """The manifest's key for the schema of a workspace whose catalogue and ratings lie in a database server."""
 SALT = "patients.salt"
+_SEARCHED = ("catalogue", "index")
+"""Kinds of artefacts that a search rests on: where one is recorded, pages that run learn of it by the revision."""
 _BLANK = {"", "nan", "none", "null", "na", "n/a", "unknown"}
 
 
@@ -168,6 +170,8 @@ class Workspace:
             manifest = self.read_manifest()
             manifest["artefacts"][name] = stored
             write_json_atomically(self.path / MANIFEST, manifest)
+        if re.split("[:/]", name)[0] in _SEARCHED:
+            self.catalogue.raise_revision()
         return stored
 
     def check_artefact(self, name: str, content: bool = True) -> dict[str, Any]:

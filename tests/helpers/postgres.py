@@ -37,3 +37,12 @@ def vector_url(vector_server, database_url) -> str:
 def database_url(postgres) -> str:
     """The URL of an empty database of the test's own."""
     return postgres.create_database(f"test_{os.urandom(6).hex()}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_database(request, monkeypatch) -> str:
+    """Runs a test twice: a new workspace keeps what its readers share in its folder, and in a database server."""
+    monkeypatch.delenv("ICBIR_DATABASE_URL", raising=False)
+    if request.param == "postgresql":
+        monkeypatch.setenv("ICBIR_DATABASE_URL", request.getfixturevalue("database_url"))
+    return request.param

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from icbir_core.catalogue import Workspace
+from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.cli import main
 from icbir_core.errors import WorkspaceError
 from icbir_core.radiograph.writing import write_lossless
@@ -76,6 +76,18 @@ def test_a_case_that_another_process_takes_out_leaves_the_answers(indexed):
     assert shared.open_service().knows("question")
     assert main(["remove", str(indexed.path), f"new_{NEW - 1}"]) == 0
     assert shared.open_service() is service and not service.knows("question")
+
+
+def test_the_revision_tells_of_an_index_that_another_machine_built(either_database, tmp_path, monkeypatch):
+    made = fakes.make_workspace(tmp_path / "w", 2)
+    record_catalogue(made)
+    index(made, "Effusion")
+    monkeypatch.setattr(shared, "_stamp_manifest", lambda workspace: (0, 0, 0))  # a shared folder that shows old dates
+    service = shared.SearchService(Workspace.open(made.path))
+    service._answers["question"] = "answer"
+    assert not service.outdated and service.knows("question")
+    index(Workspace.open(made.path), "Effusion", "another")
+    assert service.outdated and not service.knows("question")
 
 
 def test_an_index_of_other_networks_is_followed(indexed):
