@@ -16,7 +16,7 @@ import numpy as np
 from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, read_options, time_call
 
-from icbir_core.retrieval.index_workspace import embed_catalogue
+from icbir_core.retrieval.filling import embed_catalogue
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 

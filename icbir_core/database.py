@@ -16,12 +16,22 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.files import reading_own
+from icbir_core.migrations import HEAD, read_revision, upgrade
 from icbir_core.settings import get_environment
 
 VARIABLE = "ICBIR_DATABASE_URL"
 _ANSWER_SECONDS = 10
 _LOCK = 0x1CB11
 _DRIVER = "postgresql+psycopg"
+
+
+def get_driver_address(schema: str) -> tuple[str, dict[str, Any]]:
+    """What the driver itself is told to reach a schema of the named server: its address, which may hold a password, and
+    further arguments. Raises `WorkspaceError`."""
+    url = find_engine(schema).url.set(drivername="postgresql")
+    arguments = _make_arguments(url, schema)
+    del arguments["prepare_threshold"]
+    return url.render_as_string(hide_password=False), arguments
 
 
 def is_database_named() -> bool:
@@ -94,9 +104,12 @@ def draw_schema() -> str:
 
 
 def make_schema(engine: Engine, schema: str) -> None:
-    """Make a schema where it is missing; once it is there no right to do so is needed."""
+    """Make a schema where it is missing, and run the migrations that it lacks; once all is there no right to do so is
+    needed."""
     with engine.begin() as connection:
         hold_alone(connection)
         asked = "SELECT count(*) FROM pg_namespace WHERE nspname = %s"
         if not connection.exec_driver_sql(asked, (schema,)).scalar_one():
             connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
+        if read_revision(connection) != HEAD:
+            upgrade(connection)

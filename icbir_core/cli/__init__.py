@@ -44,7 +44,7 @@ __all__ = [
 
 PROGRAM = "icbir"
 INTERRUPTED = 130  # what a shell gives for Ctrl-C, and Typer with it
-GROUPS = ("catalogue", "model", "retrieval", "saliency", "evaluation", "audit", "pacs", "receive", "keeping")
+GROUPS = ("catalogue", "model", "retrieval", "saliency", "evaluation", "audit", "pacs", "receive", "keeping", "jobs")
 
 
 def build_app() -> typer.Typer:

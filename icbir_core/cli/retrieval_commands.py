@@ -13,6 +13,8 @@ from icbir_core.retrieval.methods import ENGINES, SEARCH_METHODS
 from icbir_core.types import Prediction
 
 if TYPE_CHECKING:
+    from icbir_core.catalogue import Workspace
+    from icbir_core.jobs.units import IndexPlan
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.types import Query, Ranking
 
@@ -44,17 +46,32 @@ def index(
             "at first annoy).",
         ),
     ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option("--jobs", metavar="QUEUE", help="Let workers do it (`icbir worker`), as jobs in this queue."),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="Let a Dask cluster do it, such as tcp://scheduler:8786."),
+    ] = None,
     device: cli.DeviceOption = "auto",
     as_json: cli.JsonOption = False,
 ) -> None:
     """Compute maps and embeddings of new cases and build the indexes. Continues where it was interrupted."""
     from icbir_core.catalogue import Workspace
     from icbir_core.findings import require_canonical_name
-    from icbir_core.retrieval.index_workspace import index_workspace
+    from icbir_core.jobs.units import IndexPlan
 
     opened = Workspace.open(workspace)
-    cli.announce_device(device)
     named = None if encoders is None else () if encoders.strip() == "none" else cli.split_names(encoders)
+    if queue or dask:
+        wanted = require_canonical_name(target) if target else None
+        plan = IndexPlan(wanted, cli.split_names(methods) or None, named, engine)
+        _index_elsewhere(opened, plan, queue, dask, device, as_json)
+        return
+    from icbir_core.retrieval.index_workspace import index_workspace
+
+    cli.announce_device(device)
     with cli.progress_bar("index", "case") as progress:
         report = index_workspace(
             opened,
@@ -93,6 +110,24 @@ def index(
     cli.emit(result, "\n".join(lines), as_json)
     if report.unreadable or report.failed:
         raise typer.Exit(1)
+
+
+def _index_elsewhere(
+    workspace: Workspace, plan: IndexPlan, queue: str | None, dask: str | None, device: str, as_json: bool
+) -> None:
+    """Put the indexing into a queue, or onto a Dask cluster and wait for it."""
+    if queue:
+        from icbir_core.cli.jobs_commands import open_queue
+
+        fresh = open_queue(workspace.path).put_index(plan, queue)
+        cli.emit({"put": fresh}, "It waits for a worker." if fresh else "The same job waits already.", as_json)
+        return
+    from icbir_core.jobs.cluster import index_on_cluster
+
+    assert dask is not None
+    with cli.progress_bar("index", "chunk") as progress:
+        computed = index_on_cluster(workspace, plan, dask, device, progress)
+    cli.emit({"embedded": computed}, f"{computed} cases embedded, and the indexes built.", as_json)
 
 
 def query(

@@ -260,7 +260,7 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
         raise WorkspaceError(f"'{assets / DATA}' is not the file that its manifest names; install again.")
 
     from icbir_core.radiograph.network_input import fit_to_network
-    from icbir_core.retrieval.index_workspace import open_encoder_stores
+    from icbir_core.retrieval.filling import open_encoder_stores
     from icbir_core.retrieval.methods import ENCODERS
     from icbir_core.retrieval.store import BATCH, CaseStore
     from icbir_core.retrieval.structural_similarity import reduce_images

@@ -3,48 +3,42 @@ case."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from icbir_core.catalogue import Workspace, read_case_radiograph, record_catalogue
+from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
-from icbir_core.model.encoders import Encoder
-from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre, CentredView
-from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
-from icbir_core.retrieval.methods import (
-    ENCODERS,
-    FEATURES,
-    PGVECTOR,
-    SEARCH_METHODS,
-    SearchMethod,
-    calling,
-    list_possible,
+from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD
+from icbir_core.retrieval.filling import (
+    Asked,
+    choose_models,
+    describe_catalogue,
+    embed_catalogue,
+    name_identity,
+    open_encoder_stores,
 )
-from icbir_core.retrieval.model_choice import Models, load_with_encoders, require_models
+from icbir_core.retrieval.methods import ENCODERS, FEATURES, PGVECTOR, SEARCH_METHODS, SearchMethod, calling
+from icbir_core.retrieval.model_choice import Models
 from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
 from icbir_core.retrieval.opened_target import name_centre_identity, name_origin
 from icbir_core.retrieval.search_index import StoredIndex, find_engine_name, find_index_class
 from icbir_core.retrieval.side_by_side import JoinedView, list_fields, name_centre, name_field
-from icbir_core.retrieval.store import BATCH, CaseStore
+from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import (
     CLASSIFIER,
     TargetFiles,
     find_next_order,
     get_catalogue_sha256,
-    get_encoder_store,
     get_encoder_store_name,
 )
-from icbir_core.settings import InputSettings
-from icbir_core.types import Case, Progress
+from icbir_core.types import Progress
 
 
 @dataclass(frozen=True)
@@ -92,15 +86,8 @@ def index_workspace(
     from icbir_core.model.device import choose_device
 
     chosen = choose_device(device).as_dict()
-    asked = None if methods is None else [SEARCH_METHODS[name] for name in methods]
     with workspace.lock("index", seconds=2.0):
-        if workspace.catalogue.count() == 0:
-            raise WorkspaceError("The catalogue is empty; run the ingest command first.")
-        models = models or load_with_encoders(workspace, target, asked, encoders)
-        if asked is None:
-            possible = list_possible(models.saliency_classifier is not None, bool(models.encoders))
-            asked = [SEARCH_METHODS[name] for name in possible]
-        require_models(models, asked)
+        models, asked = choose_models(workspace, Asked(target, methods, encoders), models)
         if encoders is not None and not models.encoders:
             _forget_encoders(TargetFiles(workspace, models.target))
         tell = progress or (lambda done, total, text: None)
@@ -129,7 +116,7 @@ def _index(
         record_catalogue(workspace)
     catalogue_sha256 = get_catalogue_sha256(workspace)
     files = TargetFiles(workspace, models.target)
-    identity = models.identity | {"map_method": map_method, "target": models.target}
+    identity = name_identity(models, map_method)
     embedder = models.make_embedder(map_method)
     existed = files.store.exists()
     store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
@@ -192,139 +179,6 @@ def _view(
         part: Any = source.view(name if name in source.names else ENCODERS, rows)
         parts.append(CentredView(part, centres[name]) if method.centred else part)
     return parts[0] if len(parts) == 1 else JoinedView(parts)
-
-
-Sides = Sequence[tuple[Encoder, CaseStore]]
-"""Encoders, each with the store of its features, field `ENCODERS`."""
-
-
-def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Sides:
-    """The stores of these encoders, made anew where they are of other weights."""
-    found = []
-    for one in encoders:
-        path, fields = get_encoder_store(workspace, one.name), {ENCODERS: ((one.width,), "float32")}
-        path.parent.mkdir(exist_ok=True)
-        found.append((one, CaseStore.open_or_create(path, {"encoder": one.sha256}, fields)[0]))
-    return found
-
-
-def embed_catalogue(
-    workspace: Workspace, embedder: Embedder, store: CaseStore, progress: Progress, sides: Sides = ()
-) -> list[tuple[str, str]]:
-    """Embed every case that a store lacks; a film is read once for all of them.
-
-    Returns (case_id, reason) of the films that cannot be read, which are left out and tried again next time.
-    """
-    work = [_Work(store, embedder.classifier.input_settings, lambda rows, images: embedder.embed(images).to_fields())]
-    work += [_Work(side, encoder.input_settings, _make_describe(encoder)) for encoder, side in sides]
-    return _fill(workspace, work, progress, "embedding")
-
-
-def _make_describe(encoder: Encoder) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
-    return lambda rows, images: {ENCODERS: encoder.features(images)}
-
-
-def describe_catalogue(
-    workspace: Workspace, method: SearchMethod, embedder: Embedder, store: CaseStore, progress: Progress
-) -> CaseStore:
-    """The store of what a method computes by itself, brought up to date: of every case that is embedded in `store`."""
-    files = TargetFiles(workspace, embedder.target)
-    identity = store.identity | {"method": method.name, "version": method.version}
-    fields = {method.field: (method.shape, "float32")}
-    own, _ = CaseStore.open_or_create(files.get_own_store(method.name), identity, fields)
-
-    def describe(rows: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
-        embeddings = Embeddings.from_fields({name: store.read(name, rows) for name in store.names})
-        return {method.field: describe_films(method, images, embeddings)}
-
-    work = [_Work(own, embedder.classifier.input_settings, describe)]
-    _fill(workspace, work, progress, f"describing by {method.name}", store.get_completed())
-    workspace.record_artefact(files.get_store_name(method.name), {"path": own.seal()})
-    return own
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """A store to be filled: compute(rows, images) gives its fields from films as `settings` prepare them."""
-
-    store: CaseStore
-    settings: InputSettings
-    compute: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-
-
-def _fill(
-    workspace: Workspace, work: Sequence[_Work], progress: Progress, text: str, wanted: np.ndarray | None = None
-) -> list[tuple[str, str]]:
-    """Write what each store lacks, eight cases at a time; the next eight films are decoded meanwhile. wanted : only
-    these rows. Returns (case_id, reason) of films that cannot be read."""
-    count = workspace.catalogue.count(include_removed=True)
-    known = [_mark(one.store.get_completed(), count) for one in work]
-    length = max(len(one) for one in known)
-    known = [np.pad(one, (0, length - len(one))) for one in known]
-    done = np.logical_and.reduce(known)
-    if wanted is not None:
-        done |= ~np.isin(np.arange(len(done)), wanted)
-    total = workspace.catalogue.count()
-    unreadable: list[tuple[str, str]] = []
-    finished = sum(bool(done[case.row]) for batch in workspace.catalogue.iterate(1024) for case in batch)
-    progress(finished, total, text)
-    kinds = list(dict.fromkeys(one.settings for one in work))
-    with ThreadPoolExecutor(1) as reader:
-        waiting = None
-        for cases in chain(_iterate_batches(workspace, done), [None]):
-            following = None if cases is None else reader.submit(_read_images, workspace, cases, kinds)
-            if waiting is not None:
-                rows, images, failed = waiting.result()
-                unreadable += failed
-                for one, marked in zip(work, known, strict=True):
-                    lacking = ~marked[rows]
-                    if lacking.any():
-                        one.store.write(rows[lacking], one.compute(rows[lacking], images[one.settings][lacking]))
-                finished += len(rows)
-                progress(finished, total, text)
-            waiting = following
-    return unreadable
-
-
-def _mark(rows: np.ndarray, count: int) -> np.ndarray:
-    """bool: True at each of the rows; a byte a case, where a set of numbers would take a hundred."""
-    marked = np.zeros(max(count, int(rows.max(initial=-1)) + 1), dtype=bool)
-    marked[rows] = True
-    return marked
-
-
-def _iterate_batches(workspace: Workspace, done: np.ndarray) -> Iterator[list[Case]]:
-    """Cases still to do, in batches that share one chunk of the store."""
-    batch: list[Case] = []
-    for cases in workspace.catalogue.iterate(256):
-        for case in cases:
-            if done[case.row]:
-                continue
-            if batch and case.row // BATCH != batch[0].row // BATCH:
-                yield batch
-                batch = []
-            batch.append(case)
-    if batch:
-        yield batch
-
-
-def _read_images(
-    workspace: Workspace, cases: list[Case], kinds: Sequence[InputSettings]
-) -> tuple[np.ndarray, dict[InputSettings, np.ndarray], list[tuple[str, str]]]:
-    """(rows of the films that can be read, these films by the settings that prepared them, what went wrong)."""
-    rows, failed = [], []
-    images: dict[InputSettings, list[np.ndarray]] = {settings: [] for settings in kinds}
-    for case in cases:
-        try:
-            pixels = read_case_radiograph(workspace, case).pixels
-        except IcbirError as error:
-            failed.append((case.case_id, str(error)))
-            continue
-        for settings in kinds:
-            images[settings].append(fit_to_network(pixels, settings))
-        rows.append(case.row)
-    prepared = {settings: np.array(films, np.float32) for settings, films in images.items()}
-    return np.array(rows, np.int64), prepared, failed
 
 
 @dataclass(frozen=True, eq=False)
@@ -439,7 +293,14 @@ def _record(
             "starter": models.starter,
             "map_method": map_method,
             "catalogue": catalogue_sha256,
-            "device": device,
+            "device": device | _describe_mixture(files.store),
             "made_from": origin,
         },
     )
+
+
+def _describe_mixture(store: Path) -> dict[str, Any]:
+    """Which kinds of device computed the values, each with the largest difference that was measured from the first, as
+    a share of their length; empty where it was one."""
+    known = CaseStore.open(store).read_devices()
+    return {"mixed": known} if len(known) > 1 else {}

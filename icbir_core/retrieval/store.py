@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.files import PathLike, reading_own, write_bytes_atomically
+from icbir_core.files import PathLike, read_json, reading_own, write_bytes_atomically, write_json_atomically
 from icbir_core.types import Progress
 
 BATCH = 8
 LEDGER = "ledger.int64"
 HASHES = "chunks.sha256"
 FORMAT = 1
+DEVICES = "devices.json"
 _ADVICE = "run the index command again, or restore it from a copy"
 
 
@@ -142,10 +144,9 @@ class CaseStore:
                     "remove that case and run the index command again."
                 )
         self._check_is_there()
+        self.grow(int(rows.max(initial=-1)) + 1)
         for name, array in values.items():
             target = self._get(name)
-            if target.shape[0] <= rows.max():
-                target.resize((int(rows.max()) + 1, *target.shape[1:]))
             if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
                 target[int(rows[0]) : int(rows[-1]) + 1] = np.asarray(array, dtype=target.dtype)
             else:
@@ -156,16 +157,44 @@ class CaseStore:
         if not (self.path / "zarr.json").is_file():
             raise IndexMismatch(f"'{self.path}' is gone; connect its drive again and run the index command again.")
 
+    def grow(self, count: int) -> None:
+        """Let every array hold at least `count` cases. Of several processes one at a time: an array that is given a
+        shorter length than it has loses its end."""
+        if all(self._get(name).shape[0] >= count for name in self.names):
+            return
+        with self._hold_alone():
+            for name in self.names:
+                target = self._get(name)  # read again: another process may have been first
+                if target.shape[0] < count:
+                    target.resize((count, *target.shape[1:]))
+
+    def read_devices(self) -> dict[str, float]:
+        """The kinds of device that computed the values of several workers, each with the largest difference from the
+        values of the first, as a share of their length; empty where one process computed them."""
+        path = self.path / DEVICES
+        found = read_json(path) if path.is_file() else {}
+        return {str(kind): float(value) for kind, value in found.items()}
+
+    def note_device(self, kind: str, difference: float) -> None:
+        """Remember that a kind of device computed here."""
+        with self._hold_alone():
+            write_json_atomically(self.path / DEVICES, self.read_devices() | {kind: difference})
+
     def _note(self, rows: np.ndarray) -> None:
         """Append rows to the ledger in one write; a partial record that a killed writer left is overwritten."""
         self._check_is_there()
-        descriptor = os.open(self._ledger, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            os.lseek(descriptor, os.fstat(descriptor).st_size // 8 * 8, os.SEEK_SET)
-            os.write(descriptor, np.asarray(rows, dtype="<i8").tobytes())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self._hold_alone():
+            descriptor = os.open(self._ledger, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                os.lseek(descriptor, os.fstat(descriptor).st_size // 8 * 8, os.SEEK_SET)
+                os.write(descriptor, np.asarray(rows, dtype="<i8").tobytes())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _hold_alone(self) -> FileLock:
+        """So that of several workers one at a time changes what they share."""
+        return FileLock(self.path / ".store.lock", timeout=60.0)
 
     def seal(self) -> Path:
         """Record what was written since the last seal, and nothing else, so that an older hash is never made to fit a

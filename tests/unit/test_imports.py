@@ -18,6 +18,7 @@ CORE = ROOT / "icbir_core"
 WORDS = {"errors", "types", "findings", "settings", "files", "plurals", "plugins", "rounding", ""}
 MAY_IMPORT: dict[str, set[str]] = {
     "annotation": set(),
+    "migrations": set(),
     "radiograph": set(),
     "phantom": set(),
     "catalogue": {"radiograph"},
@@ -32,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": {"radiograph", "catalogue", "model", "saliency", "retrieval", "phantom"},
 }
 MAY_IMPORT["keeping"] = {*MAY_IMPORT["study"], "study"}
+MAY_IMPORT["jobs"] = {"catalogue", "model", "retrieval"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"pipeline"}
 
 PAGES = ROOT / "icbir_ui"

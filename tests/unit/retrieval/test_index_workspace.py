@@ -13,13 +13,23 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
-from icbir_core.retrieval import opened_target
+from icbir_core.jobs.units import (
+    TOLERANCE,
+    Bench,
+    IndexPlan,
+    build_indexes,
+    fill_chunk,
+    list_chunks,
+    measure_difference,
+)
+from icbir_core.retrieval import filling, opened_target
+from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.opened_target import OpenedTarget
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.retrieval.target_files import verify_stores
+from icbir_core.retrieval.target_files import TargetFiles, verify_stores
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from tests.helpers.small_workspace import CASES, ingest_films, make_classifier, write_films
@@ -47,6 +57,23 @@ def test_growth_is_a_tail_and_stale_indexes_are_refused_until_then(copied, tmp_p
     query = Query("film", read_case_radiograph(copied, case))
     ranking = retriever.search(query)
     assert ranking.route == "annoy+tail" and ranking.total == CASES + 2 and ranking.eligible == CASES + 1
+
+
+def test_units_of_work_in_any_order_give_the_index_of_one_run(copied, models, monkeypatch):
+    monkeypatch.setattr(filling, "load_with_encoders", lambda *_: models)
+    files, plan, bench = TargetFiles(copied, "Effusion"), IndexPlan("Effusion"), Bench(copied)
+    former = {name: Index.open(files.get_index(name)) for name in ("cnn", "ig_cbir")}
+    expected = {name: index.get_vectors(index.rows).copy() for name, index in former.items()}
+    shutil.rmtree(files.store)
+    chunks = list_chunks(bench, plan)
+    assert chunks == list(range(-(-CASES // 8)))
+    assert sum(fill_chunk(bench, plan, one) for one in reversed(chunks)) == CASES
+    assert list_chunks(bench, plan) == [] and fill_chunk(bench, plan, 0) == 0
+    assert measure_difference(bench.open(plan).store, bench.open(plan), np.arange(8)) < TOLERANCE
+    build_indexes(bench, plan)
+    for name, index in former.items():
+        found = Index.open(files.get_index(name)).get_vectors(index.rows)
+        assert np.allclose(found, expected[name], rtol=1e-3, atol=1e-4)
 
 
 def test_vectors_in_a_database_rank_alike_and_leave_with_a_case_or_another_engine(

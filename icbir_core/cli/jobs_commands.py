@@ -1,0 +1,81 @@
+"""Commands of shared work: worker, jobs, put-job."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, say, split_names
+
+if TYPE_CHECKING:
+    from icbir_core.jobs.queue import Queue
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the application."""
+    for command in (worker, jobs):
+        app.command()(command)
+    app.command("put-job", context_settings={"ignore_unknown_options": True})(put_job)
+
+
+def open_queue(workspace: Path) -> Queue:
+    """The jobs of a workspace. Raises `WorkspaceError` where it has none, or the packages for them are missing."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.errors import WorkspaceError
+
+    try:
+        from icbir_core.jobs.queue import Queue
+    except ModuleNotFoundError:
+        raise WorkspaceError("Jobs need further packages; run `pip install icbir[postgresql]`.") from None
+    return Queue(Workspace.open(workspace))
+
+
+def worker(
+    workspace: WorkspaceArgument,
+    queue: Annotated[
+        str | None, typer.Option(help="Queues to take jobs from, with commas (default: all), such as index or gpu.")
+    ] = None,
+    device: DeviceOption = "auto",
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="End once no job is left.")] = False,
+    silence: Annotated[
+        float, typer.Option(min=1.0, help="Seconds without a sign of life after which another worker counts as dead.")
+    ] = 30.0,
+) -> None:
+    """Do the jobs of a workspace in a database server, one after the other. Several may run, on several machines."""
+    from icbir_core.cli import main
+
+    opened = open_queue(workspace)
+    say("Waiting for jobs; Ctrl-C ends it after the one that runs.")
+    opened.work(split_names(queue) or None, device, not until_empty, silence, main)
+
+
+def jobs(
+    workspace: WorkspaceArgument,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take back every job that waits.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete the records of jobs that ended.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How far the jobs of a workspace are."""
+    opened = open_queue(workspace)
+    taken = opened.cancel() if cancel else 0
+    if forget:
+        opened.forget_ended()
+    found = opened.read_progress()
+    text = f"{found.done} of {found.total} jobs done, {found.running} running, {found.waiting} waiting"
+    text += f", {found.failed} failed" if found.failed else ""
+    text += f", {found.cancelled} taken back" if found.cancelled else ""
+    emit(asdict(found) | {"taken_back": taken}, f"{text}.", as_json)
+
+
+def put_job(
+    workspace: WorkspaceArgument,
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="Such as: train WORKSPACE --target Effusion")],
+    queue: Annotated[str, typer.Option(help="Queue of the job; before the command.")] = "commands",
+    as_json: JsonOption = False,
+) -> None:
+    """Let a worker run ingest, index, train or evaluate. Each goes on where a killed worker left it."""
+    fresh = open_queue(workspace).put_command(words, queue)
+    emit({"put": fresh}, "It waits for a worker." if fresh else "The same job waits already.", as_json)

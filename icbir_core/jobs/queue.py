@@ -1,0 +1,220 @@
+"""The queue of a workspace that lies in PostgreSQL: procrastinate over the tables in the workspace's own schema.
+
+An indexing is one job that plans, then one for each chunk of eight cases, and one that builds the indexes once no
+chunk is left. A worker claims a job in one statement that no other can make too. Whoever claimed one and then gives no
+sign of life for `SILENCE` seconds is taken for dead, and the job goes to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import procrastinate
+from procrastinate import exceptions, jobs
+from sqlalchemy import text
+
+from icbir_core.catalogue import Workspace
+from icbir_core.database import find_engine, get_driver_address, reaching
+from icbir_core.errors import WorkspaceError
+from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
+
+INDEX_QUEUE = "index"
+COMMAND_QUEUE = "commands"
+COMMANDS = ("ingest", "index", "train", "evaluate")
+"""What a job may run whole: each goes on where it was interrupted, so that a second try does what is left."""
+BEAT, SILENCE = 5.0, 30.0
+"""Seconds between two signs of life of a worker, and without one after which it counts as dead."""
+TRIES = 3
+_SWEEP = """
+    UPDATE procrastinate_jobs SET status = 'todo', attempts = attempts + 1, scheduled_at = now(), worker_id = NULL
+    WHERE id = %(id)s AND status = 'doing' AND (worker_id IS NULL OR worker_id IN (
+        SELECT id FROM procrastinate_workers WHERE last_heartbeat < now() - make_interval(secs => %(silence)s)))"""
+_OPEN = ("todo", "doing")
+_PLANNING, _CHUNK, _BUILDING, _COMMAND = "plan", "chunk", "build", "command"
+
+
+class NotYet(Exception):
+    """Chunks are left, so the indexes are built later."""
+
+
+class JobFailed(WorkspaceError):
+    """What a job ran did not end well."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work stands. done, waiting, running, failed, cancelled : jobs; queues : waiting ones by queue."""
+
+    done: int
+    waiting: int
+    running: int
+    failed: int
+    cancelled: int
+    queues: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return self.done + self.waiting + self.running + self.failed + self.cancelled
+
+
+class Queue:
+    """The jobs of one workspace. Raises `WorkspaceError` where it lies in its folder: jobs need the database server."""
+
+    def __init__(self, workspace: Workspace):
+        if not workspace.database_schema:
+            raise WorkspaceError(
+                "Jobs need a workspace in a database server; set ICBIR_DATABASE_URL and run `icbir move-to-database`."
+            )
+        self.workspace = workspace
+        workspace.catalogue.count()  # opened once, its schema has every table
+        address, arguments = get_driver_address(workspace.database_schema)
+        connector = procrastinate.PsycopgConnector(conninfo=address, kwargs=arguments, min_size=1, max_size=4)
+        self._app = procrastinate.App(connector=connector)
+        self._bench = Bench(workspace)
+        self._run_command: Callable[[list[str]], int] | None = None
+        self._register()
+
+    # Putting
+
+    def put_index(self, plan: IndexPlan, queue: str = INDEX_QUEUE) -> bool:
+        """Let workers index; False where the same target waits to be planned already."""
+        return self._put(_PLANNING, queue, f"index {plan.target or ''}", plan=plan.as_dict(), queue=queue)
+
+    def put_command(self, words: Sequence[str], queue: str = COMMAND_QUEUE) -> bool:
+        """Let a worker run one of `COMMANDS`, which go on where they were interrupted; False where the same command
+        waits already. words : of the command line, without the program. Raises `WorkspaceError` for another command."""
+        if not words or words[0] not in COMMANDS:
+            raise WorkspaceError(f"A job can be one of {', '.join(COMMANDS)}; give its words as on the command line.")
+        return self._put(_COMMAND, queue, " ".join(words), words=list(words))
+
+    def _put(self, task: str, task_queue: str, once: str, **values: Any) -> bool:
+        with reaching("The jobs"), self._app.open():
+            try:
+                self._app.configure_task(task, queue=task_queue, queueing_lock=once[:500]).defer(**values)
+            except exceptions.AlreadyEnqueued:
+                return False
+        return True
+
+    # Looking and stopping
+
+    def read_progress(self) -> Progress:
+        """Of all jobs that the tables hold."""
+        counts: Counter[str] = Counter()
+        queues: Counter[str] = Counter()
+        query = text("SELECT queue_name, status::text, count(*) FROM procrastinate_jobs GROUP BY 1, 2")
+        with reaching("The jobs"), find_engine(self.workspace.database_schema).connect() as connection:
+            for queue, status, number in connection.execute(query):
+                counts[status] += number
+                queues[queue] += number if status == "todo" else 0
+        stopped = counts["cancelled"] + counts["aborted"]
+        waiting = {name: number for name, number in sorted(queues.items()) if number}
+        return Progress(counts["succeeded"], counts["todo"], counts["doing"], counts["failed"], stopped, waiting)
+
+    def cancel(self) -> int:
+        """Take back every job that waits; how many. What a worker has begun, eight films at most, it ends."""
+        query = text("SELECT id FROM procrastinate_jobs WHERE status = 'todo'")
+        with reaching("The jobs"), find_engine(self.workspace.database_schema).connect() as connection:
+            waiting = list(connection.execute(query).scalars())
+        with reaching("The jobs"), self._app.open():
+            return sum(self._app.job_manager.cancel_job_by_id(one) for one in waiting)
+
+    def forget_ended(self) -> None:
+        """Delete the records of jobs that ended, so that the next progress counts from nothing."""
+        query = text("DELETE FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing')")
+        with reaching("The jobs"), find_engine(self.workspace.database_schema).begin() as connection:
+            connection.execute(query)
+
+    # Working
+
+    def work(
+        self,
+        queues: Iterable[str] | None = None,
+        device: str = "auto",
+        wait: bool = True,
+        silence: float = SILENCE,
+        run_command: Callable[[list[str]], int] | None = None,
+    ) -> None:
+        """Do jobs, one at a time, until the process is told to end; wait=False : until none is left.
+
+        queues : names, None for all. silence : seconds without a sign of life after which another worker counts as
+        dead. run_command(words) : runs a command line and gives its status.
+        """
+        self._bench.device, self._run_command = device, run_command
+        with reaching("The jobs"):
+            asyncio.run(self._work(list(queues) if queues else None, wait, silence))
+
+    async def _work(self, queues: list[str] | None, wait: bool, silence: float) -> None:
+        beat = min(BEAT, silence / 4)
+        async with self._app.open_async():
+            sweeping = asyncio.create_task(self._sweep(silence, beat))
+            try:
+                while True:
+                    named: dict[str, Any] = {"queues": queues} if queues else {}
+                    await self._app.run_worker_async(
+                        **named, wait=wait, concurrency=1, update_heartbeat_interval=beat,
+                        stalled_worker_timeout=silence, fetch_job_polling_interval=min(2.0, beat),
+                    )  # fmt: skip
+                    if wait or not await self._has_open(queues):
+                        return
+                    await asyncio.sleep(beat / 4)  # another works, or what waits is not due yet
+            finally:
+                sweeping.cancel()
+
+    async def _sweep(self, silence: float, beat: float) -> None:
+        """Give the jobs of workers that are dead to the others. Every worker sweeps: whether a job's worker is dead is
+        looked at again in the statement that takes the job from it."""
+        manager, connector = self._app.job_manager, self._app.connector
+        while True:
+            for job in await manager.get_stalled_jobs(seconds_since_heartbeat=silence):
+                with suppress(exceptions.ConnectorException):  # the same job waits a second time: that one does it
+                    await connector.execute_query_async(_SWEEP, id=job.id, silence=silence)
+            await asyncio.sleep(beat)
+
+    async def _has_open(self, queues: list[str] | None) -> bool:
+        found = [job for status in _OPEN for job in await self._app.job_manager.list_jobs_async(status=status)]
+        return any(queues is None or job.queue in queues for job in found)
+
+    # What the jobs do
+
+    def _register(self) -> None:
+        later = procrastinate.RetryStrategy(wait=1, retry_exceptions={NotYet})
+        again = procrastinate.RetryStrategy(max_attempts=TRIES, wait=2)
+        self._app.task(name=_PLANNING, retry=again)(self._plan)
+        self._app.task(name=_CHUNK, retry=again)(self._fill)
+        self._app.task(name=_BUILDING, retry=later)(self._build)
+        self._app.task(name=_COMMAND, retry=again)(self._run)
+
+    async def _plan(self, plan: dict[str, Any], queue: str) -> None:
+        chunks = await asyncio.to_thread(list_chunks, self._bench, IndexPlan.from_dict(plan))
+        target = plan["target"] or ""
+        made = [self._make(_CHUNK, queue, f"chunk {target} {one}", {"plan": plan, "chunk": one}) for one in chunks]
+        made.append(self._make(_BUILDING, queue, f"build {target}", {"plan": plan}, priority=-1))
+        for job in made:
+            with suppress(exceptions.AlreadyEnqueued):  # of an earlier plan, which was killed in the middle
+                await self._app.job_manager.defer_job_async(job)
+
+    def _make(self, task: str, queue: str, once: str, values: dict[str, Any], priority: int = 0) -> jobs.Job:
+        return jobs.Job(
+            id=None, queue=queue, priority=priority, lock=None, queueing_lock=once, task_name=task, task_kwargs=values
+        )
+
+    def _fill(self, plan: dict[str, Any], chunk: int) -> None:
+        fill_chunk(self._bench, IndexPlan.from_dict(plan), chunk)
+
+    def _build(self, plan: dict[str, Any]) -> None:
+        open_chunks = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :task AND status IN ('todo', 'doing')"
+        with find_engine(self.workspace.database_schema).connect() as connection:
+            if connection.execute(text(open_chunks), {"task": _CHUNK}).scalar_one():
+                raise NotYet
+        build_indexes(self._bench, IndexPlan.from_dict(plan))
+
+    def _run(self, words: list[str]) -> None:
+        if words[0] not in COMMANDS or self._run_command is None:
+            raise JobFailed(f"'{words[0]}' is no command for a job.")
+        if status := self._run_command(words):
+            raise JobFailed(f"`icbir {words[0]}` ended with status {status}; its output stands in the worker's log.")

@@ -1,0 +1,139 @@
+"""The unit of shared work: what is computed of the cases of one chunk of a store, written so that twice is once.
+
+Workers of a queue and of a Dask cluster call the same function. It asks the store which of the chunk's cases it
+lacks, and a case enters the store's ledger after its values: so a unit that was killed is done again from where it
+stopped, and one that ran already computes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from icbir_core.catalogue import Workspace
+from icbir_core.errors import IndexMismatch
+from icbir_core.retrieval.store import BATCH, CaseStore
+
+TOLERANCE = 1e-3
+"""Most by which the values of two devices may differ, as a share of the stored values' length. Rounding in another
+order gives a few millionths; half precision, in which maps are kept, half a thousandth."""
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """What is to be indexed, as plain values that travel with a job.
+
+    target : None for the workspace's first; methods, encoders : names, None for all that can be; engine : what holds
+    the vectors; map_method : of the maps.
+    """
+
+    target: str | None = None
+    methods: tuple[str, ...] | None = None
+    encoders: tuple[str, ...] | None = None
+    engine: str | None = None
+    map_method: str = "deep_taylor"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> IndexPlan:
+        """The plan out of `as_dict`."""
+        plain: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+        return cls(**plain)
+
+
+@dataclass(eq=False)
+class Bench:
+    """What a worker holds between two units: an open workspace, the networks of one plan, and its device.
+
+    checked : the stores for which this device was compared with the one that began them.
+    """
+
+    workspace: Workspace
+    device: str = "auto"
+    _opened: dict[IndexPlan, Any] = field(default_factory=dict)
+    checked: set[str] = field(default_factory=set)
+
+    def open(self, plan: IndexPlan) -> Any:
+        """The plan's stores and networks, `retrieval.index_workspace.Filling`; loaded once."""
+        if plan not in self._opened:
+            from icbir_core.retrieval.filling import Asked, open_filling
+
+            self._opened.clear()  # networks of one plan at a time
+            asked = Asked(plan.target, plan.methods, plan.encoders)
+            self._opened[plan] = open_filling(self.workspace, asked, plan.map_method, self.device)
+        return self._opened[plan]
+
+
+def list_chunks(bench: Bench, plan: IndexPlan) -> list[int]:
+    """The chunks of which some case lacks values, ascending; the stores are made and have room for every case."""
+    filling = bench.open(plan)
+    catalogue = bench.workspace.catalogue
+    total = catalogue.count(include_removed=True)
+    filling.make_room(total)
+    wanted = [case.row for batch in catalogue.iterate(1024) for case in batch]
+    lacking = filling.list_lacking(np.array(wanted, np.int64))
+    return sorted({int(row) // BATCH for row in lacking})
+
+
+def fill_chunk(bench: Bench, plan: IndexPlan, chunk: int) -> int:
+    """Compute what the stores lack of one chunk's cases; how many cases were computed. Raises `IndexMismatch` where
+    this device's values differ from those that the store's first device wrote."""
+    filling = bench.open(plan)
+    check_device(bench, filling.store, filling)
+    alive = bench.workspace.catalogue.eligible_rows()
+    rows = alive[(alive >= chunk * BATCH) & (alive < (chunk + 1) * BATCH)]
+    return int(filling.fill(bench.workspace.catalogue.cases(filling.list_lacking(rows))))
+
+
+def build_indexes(bench: Bench, plan: IndexPlan) -> None:
+    """Build or update the indexes of a plan whose chunks are done; what one of them left is computed first. Raises as
+    `retrieval.index_workspace`."""
+    from icbir_core.retrieval.index_workspace import index_workspace
+
+    index_workspace(
+        bench.workspace,
+        plan.target,
+        plan.methods,
+        bench.device,
+        plan.map_method,
+        encoders=plan.encoders,
+        engine=plan.engine,
+    )
+
+
+def check_device(bench: Bench, store: CaseStore, filling: Any) -> None:
+    """Compare this worker's device with that of the store's first values, once: the same cases are computed again.
+
+    The largest difference is kept in the store, and the target's manifest repeats it. Raises `IndexMismatch` beyond
+    `TOLERANCE`: values of two devices would not be one index.
+    """
+    if str(store.path) in bench.checked:
+        return
+    known, kind = store.read_devices(), filling.device["kind"]
+    if kind not in known:
+        done = np.intersect1d(store.get_completed(), bench.workspace.catalogue.eligible_rows())[:BATCH]
+        difference = measure_difference(store, filling, done) if len(done) else 0.0
+        if difference > TOLERANCE:
+            raise IndexMismatch(
+                f"The embeddings of this {kind} differ from those that are stored by {difference:.1g} of their length, "
+                f"more than {TOLERANCE:g}; use the same device for all, or remove '{store.path}' and index anew."
+            )
+        store.note_device(kind, difference)
+    bench.checked.add(str(store.path))
+
+
+def measure_difference(store: CaseStore, filling: Any, rows: np.ndarray) -> float:
+    """The largest difference between stored values and those computed now: of one case and field, as a share of the
+    length of what is stored."""
+    computed = filling.compute(rows)
+    largest = 0.0
+    for name, values in computed.items():
+        stored = store.read(name, rows).astype(np.float64).reshape(len(rows), -1)
+        apart = np.linalg.norm(np.asarray(values, np.float64).reshape(len(rows), -1) - stored, axis=1)
+        largest = max(largest, float((apart / np.maximum(np.linalg.norm(stored, axis=1), 1e-9)).max()))
+    return largest

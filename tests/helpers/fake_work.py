@@ -1,0 +1,118 @@
+"""Shared work without networks: a case is described by its thumbnail, and what is computed is noted in a file.
+
+    python -m tests.helpers.fake_work WORKSPACE --silence 1 --pause 0.2
+
+is a worker of a process of its own that computes in this way, until no job is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.jobs import queue, units
+from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.store import CaseStore
+from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
+
+TARGET = "Effusion"
+
+
+class FakeFilling:
+    """As `retrieval.filling.Filling`. kind : of its device; off : added to every value, as another device might."""
+
+    pause, kind, off = 0.0, "cpu", 0.0
+
+    def __init__(self, workspace: Workspace):
+        self.workspace, self.device = workspace, {"kind": self.kind}
+        with workspace.lock("stores"):
+            path = TargetFiles(workspace, TARGET).store
+            self.store, _ = CaseStore.open_or_create(path, {"model": "thumbnails"}, {"cnn": ((64,), "float32")})
+
+    def make_room(self, count: int) -> None:
+        self.store.grow(count)
+
+    def list_lacking(self, rows: np.ndarray) -> np.ndarray:
+        return np.setdiff1d(rows, self.store.get_completed())
+
+    def compute(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        films = [read_case_radiograph(self.workspace, one).pixels for one in self.workspace.catalogue.cases(rows)]
+        small = [cv2.resize(one, (8, 8), interpolation=cv2.INTER_AREA).ravel() for one in films]
+        return {"cnn": np.array(small, np.float32) + self.off}
+
+    def fill(self, cases) -> int:
+        rows = np.array([case.row for case in cases], np.int64)
+        if len(rows):
+            note(self.workspace, "begun", rows)
+            time.sleep(self.pause)
+            self.store.write(rows, self.compute(rows))
+            note(self.workspace, "written", rows)
+        return len(rows)
+
+
+def note(workspace: Workspace, word: str, rows: np.ndarray) -> None:
+    with open(find_notes(workspace), "a") as file:
+        file.write(f"{word} {' '.join(map(str, rows))}\n")
+
+
+def find_notes(workspace: Workspace) -> Path:
+    return workspace.path.with_name(f"{workspace.path.name}.notes")
+
+
+def read_notes(workspace: Workspace, word: str) -> list[int]:
+    """The rows that were noted with a word, in the order of noting."""
+    file = find_notes(workspace)
+    lines = [line.split() for line in file.read_text().splitlines()] if file.is_file() else []
+    return [int(row) for first, *rows in lines if first == word for row in rows]
+
+
+def build(bench: units.Bench, plan: units.IndexPlan) -> None:
+    """A true index of Annoy over the thumbnails, recorded as an indexing records it."""
+    workspace, files = bench.workspace, TargetFiles(bench.workspace, TARGET)
+    store, catalogue = bench.open(plan).store, get_catalogue_sha256(bench.workspace)
+    rows = store.get_completed()
+    workspace.record_artefact(files.get_store_name(), {"path": store.seal()})
+    made_from = {"model": "thumbnails", "catalogue": catalogue}
+    vectors = store.view("cnn", rows)
+    index = Index.update(files.get_index("cnn"), vectors, rows, np.empty(0, np.int64), made_from, lambda *_: None)
+    facts = {"cnn": {"count": len(rows), "sha256": index.sha256}}
+    workspace.record_artefact(
+        files.name, {"catalogue": catalogue, "models": {"classifier": "thumbnails"}, "methods": facts, "order": 0}
+    )
+
+
+def use(patch) -> None:
+    """Let units of this process compute so. patch(object, name, value) puts a value in the place of another."""
+    opened: dict[Path, FakeFilling] = {}
+
+    def open_filling(bench: units.Bench, plan: units.IndexPlan) -> FakeFilling:
+        if bench.workspace.path not in opened:
+            opened[bench.workspace.path] = FakeFilling(bench.workspace)
+        return opened[bench.workspace.path]
+
+    patch(units.Bench, "open", open_filling)
+    patch(units, "build_indexes", build)
+    patch(queue, "build_indexes", build)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workspace")
+    parser.add_argument("--silence", type=float, default=30.0)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--wait", action="store_true")
+    given = parser.parse_args()
+    use(setattr)
+    FakeFilling.pause = given.pause
+    print(os.getpid(), flush=True)
+    queue.Queue(Workspace.open(given.workspace)).work(wait=given.wait, silence=given.silence)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Jobs: claimed once, ended once, also when a worker is killed; taken back; and no mixture of devices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from icbir_core.catalogue import Workspace
+from icbir_core.cli import main
+from icbir_core.database import find_engine
+from icbir_core.errors import IndexMismatch, WorkspaceError
+from icbir_core.jobs.queue import Queue
+from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
+from icbir_core.migrations import HEAD, read_revision
+from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.target_files import TargetFiles
+from tests.helpers import fake_work, fakes
+
+ROOT = Path(__file__).resolve().parents[3]
+PLAN = IndexPlan("Effusion")
+CASES = 20
+
+
+@pytest.fixture
+def workspace(database_url, tmp_path, monkeypatch) -> Workspace:
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    fake_work.use(monkeypatch.setattr)
+    return fakes.make_workspace(tmp_path / "w", CASES)
+
+
+def count_ends(workspace: Workspace) -> list[tuple[str, int]]:
+    """(task, how often it succeeded) of every job."""
+    query = text(
+        "SELECT task_name, count(*) FILTER (WHERE type = 'succeeded') FROM procrastinate_jobs j "
+        "JOIN procrastinate_events e ON e.job_id = j.id GROUP BY j.id, task_name ORDER BY j.id"
+    )
+    with find_engine(workspace.database_schema).connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def check_index(workspace: Workspace) -> None:
+    """Every case is in the index once, with the values that one process alone computes."""
+    filling = fake_work.FakeFilling(workspace)
+    ledger = filling.store._read_ledger()
+    rows = np.arange(CASES)
+    assert sorted(ledger) == list(rows), "nothing is written twice"
+    index = Index.open(TargetFiles(workspace, "Effusion").get_index("cnn"))
+    assert np.allclose(index.get_vectors(rows), filling.compute(rows)["cnn"], atol=1e-6)
+    assert filling.store.check() == CASES
+
+
+def test_one_worker_plans_fills_and_builds_and_each_job_ends_once(workspace):
+    queue = Queue(workspace)
+    assert queue.put_index(PLAN) and not queue.put_index(PLAN), "the same job waits already"
+    queue.work(wait=False, silence=4.0)
+    assert count_ends(workspace) == [("plan", 1), ("chunk", 1), ("chunk", 1), ("chunk", 1), ("build", 1)]
+    check_index(workspace)
+    assert queue.put_index(PLAN)
+    queue.work(wait=False, silence=4.0)
+    assert sorted(fake_work.read_notes(workspace, "written")) == list(range(CASES)), "a second run computes nothing"
+    found = queue.read_progress()
+    assert (found.done, found.total, found.failed) == (7, 7, 0)
+    queue.forget_ended()
+    assert queue.read_progress().total == 0
+    with find_engine(workspace.database_schema).connect() as connection:
+        assert read_revision(connection) == HEAD
+
+
+def test_jobs_are_taken_back_shown_and_refused_by_name(workspace, tmp_path, capsys, monkeypatch):
+    path = str(workspace.path)
+    assert main(["index", path, "--target", "Effusion", "--jobs", "gpu"]) == 0
+    assert main(["put-job", path, "train", path, "--target", "Effusion"]) == 0
+    assert main(["jobs", path]) == 0
+    assert "0 of 2 jobs done, 0 running, 2 waiting." in capsys.readouterr().out
+    assert Queue(workspace).read_progress().queues == {"commands": 1, "gpu": 1}
+    assert main(["jobs", path, "--cancel"]) == 0
+    assert "0 waiting, 2 taken back." in capsys.readouterr().out
+    assert main(["put-job", path, "remove", path, "case_001"]) == 1
+    assert "A job can be one of ingest, index, train, evaluate" in capsys.readouterr().err
+    ran: list[list[str]] = []
+    queue = Queue(workspace)
+    queue.put_command(["evaluate", path])
+    queue.work(["commands"], wait=False, silence=4.0, run_command=lambda words: ran.append(words) or 0)
+    assert ran == [["evaluate", path]] and queue.read_progress().done == 1
+    monkeypatch.delenv("ICBIR_DATABASE_URL")
+    with pytest.raises(WorkspaceError, match="Jobs need a workspace in a database server"):
+        Queue(fakes.make_workspace(tmp_path / "alone", 1))
+
+
+def test_values_of_two_devices_are_mixed_within_a_tolerance_only(workspace, monkeypatch):
+    list_chunks(bench := Bench(workspace), PLAN)
+    assert fill_chunk(bench, PLAN, 0) == 8 and bench.open(PLAN).store.read_devices() == {"cpu": 0.0}
+
+    def work_on(kind: str, off: float) -> int:
+        filling = fake_work.FakeFilling(workspace)
+        filling.device, filling.off = {"kind": kind}, off
+        monkeypatch.setattr(Bench, "open", lambda bench, plan: filling)
+        return fill_chunk(Bench(workspace), PLAN, 1)
+
+    with pytest.raises(IndexMismatch, match="embeddings of this gpu differ from those that are stored by 0.0"):
+        work_on("gpu", 0.05)
+    assert work_on("gpu", 1e-6) == 8
+    known = bench.open(PLAN).store.read_devices()
+    assert known["cpu"] == 0.0 and 1e-7 < known["gpu"] < 1e-5
+
+
+@pytest.mark.slow
+def test_the_jobs_of_a_killed_worker_go_to_another_and_end_once(workspace):
+    queue = Queue(workspace)
+    queue.put_index(PLAN)
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.helpers.fake_work", str(workspace.path), *words]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, text=True)
+
+    first = start("--pause", "60", "--silence", "2")
+    deadline = time.monotonic() + 120
+    while not fake_work.read_notes(workspace, "begun"):
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)  # with a job in its hands
+    first.wait()
+    assert queue.read_progress().running == 1
+    others = [start("--silence", "2", "--pause", "0.1") for _ in range(2)]
+    assert [one.wait(180) for one in others] == [0, 0]
+    assert count_ends(workspace) == [("plan", 1), ("chunk", 1), ("chunk", 1), ("chunk", 1), ("build", 1)]
+    check_index(workspace)
