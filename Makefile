@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help check-system install wheel test test-slow test-machines test-browser fuzz lint app chain screenshots reference clean
+.PHONY: help check-system install wheel test test-slow test-machines test-browser test-deployment fuzz lint app chain screenshots reference clean
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
@@ -44,6 +44,9 @@ test-machines: install ## the tests as other machines run them: instruction sets
 
 test-browser: install ## the tests in a real Chromium (Debian: apt-get install chromium)
 	$(PY) -m pytest -m browser tests/browser --timeout 600 $(PYTEST_ARGS)
+
+test-deployment: install ## replicas, workers, PostgreSQL, S3 and nginx on loopback
+	$(PY) -m pytest -m slow tests/integration/test_replicas.py tests/unit/jobs --timeout 1800 $(PYTEST_ARGS)
 
 wheel: install ## a wheel and a source archive into dist
 	$(PY) -m build --no-isolation

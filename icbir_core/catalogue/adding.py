@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from icbir_core.catalogue.copies import Kept
+from icbir_core.catalogue.film_places import FOLDER
 from icbir_core.catalogue.ingesting import record_catalogue
 from icbir_core.catalogue.storing import StoredFilm, find_doubts, find_kept, name_image
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import CatalogueError, WorkspaceError
-from icbir_core.files import sha256_of_file
+from icbir_core.files import sha256_of_bytes
 from icbir_core.findings import FindingState
-from icbir_core.radiograph import write_lossless
+from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.types import Query
 
 SOURCE = "added by a reader"
@@ -39,18 +40,18 @@ def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
         raise CatalogueError("The header says that text is burned into the picture; remove it first.")
     radiograph = replace(query.radiograph, view=proven.view)
     case_id = f"case-{workspace.hash_secretly(f'{SOURCE}:{radiograph.pixel_sha256}')}"
-    path = workspace.images / name_image(case_id)
+    path, data = f"{FOLDER}/{name_image(case_id)}", encode_lossless(radiograph)
     with workspace.lock("catalogue", seconds=2.0):
         if held := workspace.catalogue.find_film(radiograph.pixel_sha256, radiograph.stored_sha256, None):
             raise CatalogueError(f"The catalogue has this film already, as '{held.case_id}'.")
         try:
-            write_lossless(radiograph, path)
+            workspace.films.write(path, data)
         except OSError as error:
             raise WorkspaceError(f"The film cannot be stored ({error.strerror}); make room and add it again.") from None
         record = {
             "case_id": case_id,
-            "path": path.relative_to(workspace.path).as_posix(),
-            "sha256": sha256_of_file(path),
+            "path": path,
+            "sha256": sha256_of_bytes(data),
             "pixel_sha256": radiograph.pixel_sha256,
             "patient": query.patient,
             "view": proven.view,
@@ -69,7 +70,7 @@ def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
         stored = StoredFilm(case_id, record)
         kept = find_kept(workspace, stored, ())
         if isinstance(kept, Kept):
-            path.unlink(missing_ok=True)
+            workspace.films.delete(path)
             raise CatalogueError(f"The catalogue has this film already, as '{kept.case_id}'.")
         workspace.catalogue.add([(stored if kept is None else stored.with_doubt(kept)).record])
         record_catalogue(workspace)

@@ -73,7 +73,7 @@ def list_traces(workspace: Workspace, cases: Sequence[Case]) -> list[str]:
 def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
     """Take films and rows away. Killed at any point, the same call does the rest. Raises `CatalogueError`."""
     for case in cases:
-        (workspace.path / case.path).unlink(missing_ok=True)
+        workspace.films.delete(case.path)
         find_thumbnail(workspace, case).unlink(missing_ok=True)
     for name in (SKIPPED_FILE, DOUBTFUL_FILE):  # lists of the last ingest, which name files
         (workspace.path / name).unlink(missing_ok=True)

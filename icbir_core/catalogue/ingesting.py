@@ -257,7 +257,7 @@ class _Ingest:
 
     def _leave_out(self, stored: StoredFilm, kept: Kept) -> None:
         """A copy of a case: the film is taken out again, and remembered with the patients that it names."""
-        (self.workspace.path / stored.record["path"]).unlink(missing_ok=True)
+        self.workspace.films.delete(stored.record["path"])
         patient = stored.record["patient"]
         other = patient is not None and kept.patient is not None and patient != kept.patient
         copy = Copy(stored.case_id, kept.case_id, self.source, stored.record["source_bytes"], other)

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.copies import Kept
+from icbir_core.catalogue.film_places import FOLDER
 from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
 from icbir_core.catalogue.scrubbing import scrub_text
 from icbir_core.catalogue.selecting import give_reason_against_view
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge, WorkspaceError
-from icbir_core.files import PathLike, sha256_of_bytes, sha256_of_file
+from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.findings import FindingState
-from icbir_core.radiograph import assess_quality, read_radiograph, write_lossless
+from icbir_core.radiograph import assess_quality, read_radiograph
 from icbir_core.radiograph.same_picture import is_same_picture
 from icbir_core.radiograph.views import FRONTAL
+from icbir_core.radiograph.writing import encode_lossless
 from icbir_core.settings import ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
@@ -73,9 +75,9 @@ def store_film(
         return SkippedRow(raw.label, f"the file cannot be read ({error.strerror})")
     except Exception as error:  # whatever one odd file raises, it must not cost the others
         return SkippedRow(raw.label, f"the film cannot be read ({type(error).__name__}); export it again")
-    path = workspace.images / name_image(case_id)
+    path, data = f"{FOLDER}/{name_image(case_id)}", encode_lossless(radiograph)
     try:
-        write_lossless(radiograph, path)
+        workspace.films.write(path, data)
     except OSError as error:
         raise WorkspaceError(
             f"The film '{path}' cannot be written ({error.strerror}); make room and run the same command again."
@@ -85,8 +87,8 @@ def store_film(
         doubts.append("The table names another patient than the header: the table's is kept.")
     record = {
         "case_id": case_id,
-        "path": path.relative_to(workspace.path).as_posix(),
-        "sha256": sha256_of_file(path),
+        "path": path,
+        "sha256": sha256_of_bytes(data),
         "pixel_sha256": radiograph.pixel_sha256,
         "patient": patient,
         "view": view,
@@ -120,8 +122,8 @@ def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[Stored
     if held is None or held.same_pixels:
         return held
     try:
-        pictures = [read_radiograph(workspace.path / one).pixels for one in (path, stored.record["path"])]
-    except IcbirError:
+        pictures = [read_radiograph(workspace.films.read(one)).pixels for one in (path, stored.record["path"])]
+    except (IcbirError, OSError):
         return held
     if is_same_picture(*pictures):
         return held
@@ -138,10 +140,15 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
 
     Raises `WorkspaceError` if the file is missing or is not the one that was stored.
     """
-    path = workspace.path / case.path
-    if not path.is_file():
-        raise WorkspaceError(f"The film '{case.path}' of the case '{case.case_id}' is missing; restore it.")
-    radiograph = read_radiograph(path)
+    try:
+        data = workspace.films.read(case.path)
+    except (FileNotFoundError, IsADirectoryError):
+        text = f"The film '{case.path}' of the case '{case.case_id}' is missing; restore it."
+        raise WorkspaceError(text) from None
+    except OSError as error:
+        text = f"The film of the case '{case.case_id}' cannot be reached ({error.strerror}); try again later."
+        raise WorkspaceError(text) from None
+    radiograph = read_radiograph(data)
     if radiograph.sha256 != case.sha256:
         raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored; restore it.")
     return replace(

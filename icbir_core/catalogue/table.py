@@ -96,7 +96,7 @@ class Catalogue:
     def raise_revision(self) -> None:
         """Tell every process that shows the workspace that what its answers rest on is another now."""
         with self._door(), self._engine.begin() as connection:
-            _raise_revision(connection)
+            table_version.raise_revision(connection)
 
     def migrate(self) -> int:
         """Make the tables those of this version; returns the version that they had."""

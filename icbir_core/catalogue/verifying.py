@@ -14,7 +14,7 @@ from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import IcbirError
-from icbir_core.files import PARTIAL_MARK, PathLike, reading_own, sha256_of_file
+from icbir_core.files import PathLike, reading_own, sha256_of_bytes
 from icbir_core.plurals import count_of
 from icbir_core.types import Case, Progress
 
@@ -135,7 +135,7 @@ def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
         for batch in workspace.catalogue.iterate(include_removed=True):
             kept = [case for case in batch if case.path]  # an erased case has no film
             done += len(batch) - len(kept)
-            hashes = workers.map(lambda case: _hash_film(workspace, case), kept)
+            hashes = workers.map(lambda case: hash_film(workspace, case), kept)
             for case, found in zip(kept, hashes, strict=True):
                 stored.add(case.path)
                 if found is None:
@@ -144,16 +144,18 @@ def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
                     changed.append(case.case_id)
                 done += 1
                 progress(done, total, "")
-    films = (file for file in workspace.images.iterdir() if PARTIAL_MARK not in file.name)
-    strays = sorted(file.name for file in films if f"{workspace.images.name}/{file.name}" not in stored)
+    strays = sorted(path.partition("/")[2] for path in workspace.films.list_paths() if path not in stored)
     yield _judge("films", missing, f"{total} films present", "missing", "restore them from a copy")
     yield _judge("hashes", changed, f"{total - len(missing)} films unchanged", "changed", "restore them from a copy")
     yield _judge("strays", strays, "every stored film has its row", "without a row", "run the cut-short ingest again")
 
 
-def _hash_film(workspace: Workspace, case: Case) -> str | None:
-    path = workspace.path / case.path
-    return sha256_of_file(path) if path.is_file() else None
+def hash_film(workspace: Workspace, case: Case) -> str | None:
+    """SHA-256 of the film of a case as it lies there now; None where it is missing."""
+    try:
+        return sha256_of_bytes(workspace.films.read(case.path))
+    except FileNotFoundError:
+        return None
 
 
 def _judge(name: str, found: list[str], praise: str, fault: str, advice: str) -> Check:

@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from icbir_core.catalogue.film_places import FilmPlace, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.database import draw_schema, is_database_named
 from icbir_core.errors import ManifestMismatch, WorkspaceError
@@ -28,12 +29,15 @@ from icbir_core.files import (
     write_bytes_atomically,
     write_json_atomically,
 )
+from icbir_core.settings import get_environment
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 CATALOGUE = "catalogue.db"
 DATABASE = "database"
 """The manifest's key for the schema of a workspace whose catalogue and ratings lie in a database server."""
+FILMS = "films"
+"""The manifest's key for the address of the films, where they lie outside the folder."""
 SALT = "patients.salt"
 _SEARCHED = ("catalogue", "index")
 """Kinds of artefacts that a search rests on: where one is recorded, pages that run learn of it by the revision."""
@@ -60,7 +64,7 @@ class Workspace:
     @classmethod
     def create(cls, path: PathLike) -> Workspace:
         """Make a workspace in a new or empty folder; a folder that already is one is opened. Where `ICBIR_DATABASE_URL`
-        is set, a new one keeps its catalogue and ratings there.
+        is set, a new one keeps its catalogue and ratings there; where `ICBIR_FILMS` is, its films below that URL.
 
         Raises `WorkspaceError` if the folder holds other files.
         """
@@ -78,6 +82,8 @@ class Workspace:
                 manifest: dict[str, Any] = {"format": FORMAT, "created": _now(), "artefacts": {}}
                 if is_database_named():
                     manifest[DATABASE] = draw_schema()
+                if url := get_environment("FILMS"):
+                    manifest[FILMS] = draw_place(url)
                 write_json_atomically(path / MANIFEST, manifest)
         return cls.open(path)
 
@@ -105,6 +111,11 @@ class Workspace:
     def models(self) -> Path:
         """Folder of the classifier and its card."""
         return self.path / "models"
+
+    @cached_property
+    def films(self) -> FilmPlace:
+        """Where the stored films lie."""
+        return open_films(self.path, str(self.read_manifest().get(FILMS, "")))
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icbir_core.cli.conventions import DeviceOption, JsonOption, WorkspaceArgument, emit, say, split_names
+from icbir_core.cli import conventions as cli
 
 if TYPE_CHECKING:
     from icbir_core.jobs.queue import Queue
@@ -34,11 +34,11 @@ def open_queue(workspace: Path) -> Queue:
 
 
 def worker(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     queue: Annotated[
         str | None, typer.Option(help="Queues to take jobs from, with commas (default: all), such as index or gpu.")
     ] = None,
-    device: DeviceOption = "auto",
+    device: cli.DeviceOption = "auto",
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End once no job is left.")] = False,
     silence: Annotated[
         float, typer.Option(min=1.0, help="Seconds without a sign of life after which another worker counts as dead.")
@@ -48,15 +48,15 @@ def worker(
     from icbir_core.cli import main
 
     opened = open_queue(workspace)
-    say("Waiting for jobs; Ctrl-C ends it after the one that runs.")
-    opened.work(split_names(queue) or None, device, not until_empty, silence, main)
+    cli.say("Waiting for jobs; Ctrl-C ends it after the one that runs.")
+    opened.work(cli.split_names(queue) or None, device, not until_empty, silence, main)
 
 
 def jobs(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take back every job that waits.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Delete the records of jobs that ended.")] = False,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """How far the jobs of a workspace are."""
     opened = open_queue(workspace)
@@ -67,15 +67,15 @@ def jobs(
     text = f"{found.done} of {found.total} jobs done, {found.running} running, {found.waiting} waiting"
     text += f", {found.failed} failed" if found.failed else ""
     text += f", {found.cancelled} taken back" if found.cancelled else ""
-    emit(asdict(found) | {"taken_back": taken}, f"{text}.", as_json)
+    cli.emit(asdict(found) | {"taken_back": taken}, f"{text}.", as_json)
 
 
 def put_job(
-    workspace: WorkspaceArgument,
+    workspace: cli.WorkspaceArgument,
     words: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="Such as: train WORKSPACE --target Effusion")],
     queue: Annotated[str, typer.Option(help="Queue of the job; before the command.")] = "commands",
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Let a worker run ingest, index, train or evaluate. Each goes on where a killed worker left it."""
     fresh = open_queue(workspace).put_command(words, queue)
-    emit({"put": fresh}, "It waits for a worker." if fresh else "The same job waits already.", as_json)
+    cli.emit({"put": fresh}, "It waits for a worker." if fresh else "The same job waits already.", as_json)

@@ -13,7 +13,7 @@ from icbir_core.cli import conventions as cli
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands to the application."""
-    for command in (backup, restore_backup, migrate, repair, move_to_database):
+    for command in (backup, restore_backup, migrate, repair, move_to_database, move_films):
         app.command()(command)
 
 
@@ -103,3 +103,17 @@ def move_to_database(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption =
     report = move(Workspace.open(workspace))
     text = f"{report.cases} cases and {report.ratings} ratings lie in the schema {report.schema} now."
     cli.emit(asdict(report), text, as_json)
+
+
+def move_films(
+    workspace: cli.WorkspaceArgument,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Such as s3://bucket/films; rights by its own variables.")],
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Move the films to a place that several machines reach by a URL. Stop the pages and make a backup first."""
+    from icbir_core.catalogue import Workspace
+    from icbir_core.keeping.moving import move_films as move
+
+    with cli.progress_bar("films") as progress:
+        moved = move(Workspace.open(workspace), url, progress)
+    cli.emit({"films": moved}, f"{moved} films lie at '{url}' now, each compared with its hash.", as_json)

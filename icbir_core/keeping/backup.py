@@ -15,13 +15,14 @@ from typing import Any
 
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
-from icbir_core.catalogue.workspace import CATALOGUE, MANIFEST, SALT, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, FILMS, MANIFEST, SALT, Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
     PathLike,
     read_json,
     reading_own,
+    sha256_of_bytes,
     sha256_of_file,
     write_bytes_atomically,
     write_json_atomically,
@@ -75,7 +76,14 @@ def back_up(
         for name in _LOG:
             _copy_log(workspace.path / name, aside)
         with workspace.lock("manifest"):
-            write_bytes_atomically(aside / MANIFEST, (workspace.path / MANIFEST).read_bytes())
+            manifest = workspace.read_manifest()
+            outside = bool(manifest.pop(FILMS, ""))  # a copy holds its films itself
+            if outside:
+                write_json_atomically(aside / MANIFEST, manifest)
+            else:
+                write_bytes_atomically(aside / MANIFEST, (workspace.path / MANIFEST).read_bytes())
+        if outside:
+            _copy_films(workspace, aside)
         done = {CATALOGUE, RATINGS, FOLDERS_FILE, HEAD, MANIFEST, *_LOG}
         others = [name for name in _list_files(workspace.path) if name not in done]
         _copy_files(workspace.path, aside, others, link, progress)
@@ -174,6 +182,17 @@ def _copy_databases(workspace: Workspace, aside: Path) -> None:
         store = RatingsStore.open(aside / RATINGS)
         store.move_head()
         store.close()
+
+
+def _copy_films(workspace: Workspace, aside: Path) -> None:
+    """Films that lie at a URL, each compared with the hash of its row."""
+    for batch in workspace.catalogue.iterate(include_removed=True):
+        for case in (one for one in batch if one.path):
+            with reading_own(f"The film of the case '{case.case_id}'"):
+                data = workspace.films.read(case.path)
+            if sha256_of_bytes(data) != case.sha256:
+                raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")
+            write_bytes_atomically(aside / case.path, data)
 
 
 def _copy_log(path: Path, aside: Path) -> None:

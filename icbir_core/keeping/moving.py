@@ -9,14 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, MetaData, create_engine, func, insert, select, text
 
 from icbir_core.catalogue import schema as catalogue_schema
+from icbir_core.catalogue.film_places import LocalFilms, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
-from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, MANIFEST, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, Workspace
 from icbir_core.database import draw_schema, find_engine, reaching
 from icbir_core.errors import WorkspaceError
-from icbir_core.files import write_json_atomically
+from icbir_core.files import reading_own, sha256_of_bytes, write_json_atomically
 from icbir_core.keeping.backup import RATINGS
 from icbir_core.study import schema as ratings_schema
 from icbir_core.study.store import RatingsStore
+from icbir_core.types import Progress
 
 MOVED = ".moved"
 """Added to the name of a file whose content lies in the database server now."""
@@ -60,6 +62,34 @@ def move_to_database(workspace: Workspace) -> MoveReport:
             if (workspace.path / name).is_file():
                 (workspace.path / name).rename(workspace.path / f"{name}{MOVED}")
     return MoveReport(schema, count, ratings)
+
+
+def move_films(workspace: Workspace, url: str, progress: Progress | None = None) -> int:
+    """Copy every film to a place below a URL, read each back and compare its hash, and only then say so in the manifest
+    and delete the films of the folder; how many. Killed before, the workspace is as it was.
+
+    Raises `WorkspaceError` where films lie at a URL already, cannot be written, or are not those that were stored.
+    """
+    if not isinstance(workspace.films, LocalFilms):
+        raise WorkspaceError("The films of this workspace lie outside its folder already.")
+    address = draw_place(url)
+    place, moved, total = open_films(workspace.path, address), 0, workspace.catalogue.count(include_removed=True)
+    with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
+        for batch in workspace.catalogue.iterate(include_removed=True):
+            for case in (one for one in batch if one.path):
+                with reading_own(f"The film of the case '{case.case_id}'"):
+                    place.write(case.path, workspace.films.read(case.path))
+                    found = sha256_of_bytes(place.read(case.path))
+                if found != case.sha256:
+                    raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")
+                moved += 1
+                if progress is not None:
+                    progress(moved, total, "")
+        with workspace.lock("manifest"):
+            write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {FILMS: address})
+        for path in workspace.films.list_paths():
+            workspace.films.delete(path)
+    return moved
 
 
 def _move_ratings(workspace: Workspace, schema: str) -> int:

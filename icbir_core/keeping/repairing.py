@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from icbir_core.catalogue.film_places import LocalFilms
 from icbir_core.catalogue.table import Catalogue
-from icbir_core.catalogue.verifying import Check, check_database, guard, list_artefacts
+from icbir_core.catalogue.verifying import Check, check_database, guard, hash_film, list_artefacts
 from icbir_core.catalogue.workspace import CATALOGUE, MANIFEST, SALT, Workspace
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file
@@ -218,12 +219,15 @@ def _mend_films(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
     done: list[Mended] = []
     for batch in workspace.catalogue.iterate(include_removed=True) if copy else ():
         for case in batch:
-            file = workspace.path / case.path
-            if not case.path or (file.is_file() and sha256_of_file(file) == case.sha256):
+            if not case.path or hash_film(workspace, case) == case.sha256:
                 continue
             source = copy.find(case.path) if copy else None
             if source is not None and sha256_of_file(source) == case.sha256:
-                done.append(_restore(workspace.path, case.path, source, "films"))
+                if isinstance(workspace.films, LocalFilms):
+                    done.append(_restore(workspace.path, case.path, source, "films"))
+                else:
+                    workspace.films.write(case.path, source.read_bytes())
+                    done.append(Mended("films", f"'{case.path}' came back out of the copy"))
     return done
 
 

@@ -9,12 +9,14 @@ import shutil
 import sqlite3
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph, read_query, storing
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph, read_query
+from icbir_core.catalogue.film_places import LocalFilms
 from icbir_core.catalogue.storing import name_image
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
@@ -234,14 +236,14 @@ def test_doubtful_films_are_added_and_listed_and_other_files_counted(workspace, 
 
 def fill_disk_at(monkeypatch, name: str) -> None:
     """The disk is full when the film of that name is to be written."""
-    real = storing.write_lossless
+    real = LocalFilms.write
 
-    def write(radiograph, path):
-        if path.name == name:
+    def write(films, path, data):
+        if Path(path).name == name:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(radiograph, path)
+        real(films, path, data)
 
-    monkeypatch.setattr(storing, "write_lossless", write)
+    monkeypatch.setattr(LocalFilms, "write", write)
 
 
 def test_a_run_that_goes_on_lists_the_doubtful_films_of_the_one_before(workspace, mixed, monkeypatch):

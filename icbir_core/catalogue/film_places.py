@@ -1,0 +1,126 @@
+"""Where the stored films of a workspace lie: in its folder, or at any place that fsspec reaches by a URL, such as S3.
+
+Whoever reads a film compares it with the hash of its row, so that a place which gives another file is found at every
+read. Rights for a place come from its own environment variables, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL; the
+workspace's manifest names the address alone.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from icbir_core.errors import WorkspaceError
+from icbir_core.files import PARTIAL_MARK, write_bytes_atomically
+
+FOLDER = "images"
+"""Within the workspace, and the first part of every film's path in the catalogue, wherever it lies."""
+_URL = re.compile(r"[a-z][a-z0-9+]*://[^@?#\s]+")
+
+
+class FilmPlace(Protocol):
+    """Keeps films under the paths that the catalogue names, "images/NAME.png"."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Keep a film, whole or not at all. Raises OSError."""
+
+    def read(self, path: str) -> bytes:
+        """A film's bytes. Raises FileNotFoundError where it is missing, another OSError where it cannot be reached."""
+
+    def delete(self, path: str) -> None:
+        """Keep a film no longer; nothing where it is not there. Raises OSError."""
+
+    def list_paths(self) -> list[str]:
+        """The paths of all films that are there. Raises OSError."""
+
+
+class LocalFilms:
+    """Films in the workspace's own folder."""
+
+    def __init__(self, workspace: Path):
+        self.workspace = workspace
+
+    def write(self, path: str, data: bytes) -> None:
+        write_bytes_atomically(self.workspace / path, data)
+
+    def read(self, path: str) -> bytes:
+        return (self.workspace / path).read_bytes()
+
+    def delete(self, path: str) -> None:
+        (self.workspace / path).unlink(missing_ok=True)
+
+    def list_paths(self) -> list[str]:
+        names = (file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name)
+        return [f"{FOLDER}/{name}" for name in names]
+
+
+class RemoteFilms:
+    """Films below a URL. Raises `WorkspaceError` where the packages for it are missing or the URL is none."""
+
+    def __init__(self, url: str):
+        try:
+            from fsspec.core import url_to_fs
+
+            self._files, self._base = url_to_fs(check_url(url))
+        except (ImportError, ModuleNotFoundError):
+            raise WorkspaceError("Films at a URL need further packages; run `pip install icbir[objects]`.") from None
+        except ValueError:
+            raise WorkspaceError(f"Films cannot lie at '{url}'; give a URL such as s3://bucket/films.") from None
+
+    def write(self, path: str, data: bytes) -> None:
+        with _reaching(path):
+            self._files.makedirs(self._find(path).rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(self._find(path), data)
+
+    def read(self, path: str) -> bytes:
+        with _reaching(path):
+            found: Any = self._files.cat_file(self._find(path))
+            return bytes(found)
+
+    def delete(self, path: str) -> None:
+        with _reaching(path):
+            if self._files.exists(self._find(path)):
+                self._files.rm_file(self._find(path))
+
+    def list_paths(self) -> list[str]:
+        with _reaching(FOLDER):
+            self._files.invalidate_cache()
+            folder = self._find(FOLDER)
+            if not self._files.exists(folder):
+                return []
+            return [f"{FOLDER}/{str(one).rpartition('/')[2]}" for one in self._files.ls(folder, detail=False)]
+
+    def _find(self, path: str) -> str:
+        return f"{self._base}/{path}"
+
+
+def check_url(url: str) -> str:
+    """The URL itself, without a slash at its end. Raises `WorkspaceError` for what is none, or holds a password."""
+    if not _URL.fullmatch(url):
+        raise WorkspaceError(f"Films cannot lie at '{url}'; give a URL such as s3://bucket/films, without a password.")
+    return url.rstrip("/")
+
+
+def draw_place(url: str) -> str:
+    """An address below `url` that no other workspace has."""
+    return f"{check_url(url)}/icbir-{secrets.token_hex(6)}"
+
+
+def open_films(workspace: Path, url: str) -> FilmPlace:
+    """The films of a workspace: below `url`, or in its folder where that is ""."""
+    return RemoteFilms(url) if url else LocalFilms(workspace)
+
+
+@contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """Whatever a file system raises becomes an OSError, as from a disk."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(5, f"the place of the films does not answer ({type(error).__name__})", path) from error
