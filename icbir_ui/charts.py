@@ -11,18 +11,16 @@ import plotly.graph_objects as go
 from icbir_core.evaluation.figure_words import describe_figure, write_out
 from icbir_core.findings import FindingState
 from icbir_core.types import Case
-
-COLOURS = {"present": "#e0b872", "absent": "#7fb2cc", "unknown": "#5a6570"}
-QUIET, LINE, ACCENT = "#97a3b0", "#262c34", "#7fb2cc"
+from icbir_ui.theme import find_colour
 
 
 def _style(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)", font={"color": QUIET, "size": 12}, showlegend=False, bargap=0.35,
+        plot_bgcolor="rgba(0,0,0,0)", font={"color": find_colour("quiet"), "size": 12}, showlegend=False, bargap=0.35,
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=LINE, zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=LINE, zeroline=False, automargin=True)
+    figure.update_xaxes(gridcolor=find_colour("line"), zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=find_colour("line"), zeroline=False, automargin=True)
     return figure
 
 
@@ -40,7 +38,7 @@ def draw_counts(counts: Mapping[str, int]) -> go.Figure:
     names = sorted(counts, key=lambda name: counts[name])
     values = [counts[name] for name in names]
     figure = go.Figure(go.Bar(
-        x=values, y=[write_out(name) for name in names], orientation="h", marker_color=ACCENT,
+        x=values, y=[write_out(name) for name in names], orientation="h", marker_color=find_colour("accent"),
         text=[f"{value:,}" for value in values],
         textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:,}<extra></extra>",
     ))  # fmt: skip
@@ -55,7 +53,7 @@ def draw_ages(ages: Sequence[int]) -> go.Figure:
     counts, edges = np.histogram(ages, bins=np.arange(0, 111, 10))
     labels = [f"{int(low)}" for low in edges[:-1]]
     figure = go.Figure(
-        go.Bar(x=labels, y=counts, marker_color=ACCENT, hovertemplate="from %{x}: %{y:,}<extra></extra>")
+        go.Bar(x=labels, y=counts, marker_color=find_colour("accent"), hovertemplate="from %{x}: %{y:,}<extra></extra>")
     )
     figure = _style(figure, 230)
     figure.update_xaxes(title={"text": "years, from", "font": {"size": 11}}, type="category")
@@ -63,7 +61,7 @@ def draw_ages(ages: Sequence[int]) -> go.Figure:
 
 
 def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query: np.ndarray | None = None) -> go.Figure:
-    """Embeddings in the plane, coloured by the state of a finding, the query as a white cross."""
+    """Embeddings in the plane, coloured by the state of a finding, the query as a cross."""
     groups: dict[str, list[int]] = {name: [] for name in ("unknown", "absent", "present")}
     for number, case in enumerate(cases):
         state = case.findings.get(finding, FindingState.UNKNOWN)
@@ -75,15 +73,15 @@ def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query:
             figure.add_trace(kind(
                 x=points[members, 0], y=points[members, 1], mode="markers",
                 name=write_out(f"{finding} {name} ({len(members):,})"),
-                marker={"size": 6, "color": COLOURS[name], "opacity": 0.75},
+                marker={"size": 6, "color": find_colour(name), "opacity": 0.75},
                 customdata=[cases[number].case_id for number in members],
                 text=[write_out(cases[number].case_id) for number in members], hovertemplate="%{text}<extra></extra>",
             ))  # fmt: skip
     if query is not None:
-        figure.add_trace(go.Scatter(
-            x=[query[0]], y=[query[1]], mode="markers", name="query", hovertemplate="query<extra></extra>",
-            marker={"size": 15, "symbol": "cross", "color": "#ffffff", "line": {"color": "#0b0d10", "width": 1.5}},
-        ))  # fmt: skip
+        cross: dict[str, Any] = {"size": 15, "symbol": "cross", "color": find_colour("strong")}
+        cross["line"] = {"color": find_colour("ground"), "width": 1.5}
+        place: dict[str, Any] = {"x": [query[0]], "y": [query[1]], "mode": "markers", "name": "query", "marker": cross}
+        figure.add_trace(go.Scatter(**place, hovertemplate="query<extra></extra>"))
     figure = _style(figure, 430)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.02, "x": 0}, dragmode="lasso")
     figure.update_xaxes(showticklabels=False, showgrid=False)

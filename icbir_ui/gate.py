@@ -22,6 +22,7 @@ from icbir_core.pacs.opening import StudyRequest
 from icbir_core.server_settings import ServerSettings
 from icbir_ui import links
 from icbir_ui.metrics import CONTENT_TYPE, write_metrics
+from icbir_ui.theme import SCRIPT
 
 Message = MutableMapping[str, Any]
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -106,13 +107,14 @@ class Gate:
         elif scope["method"] == "GET" and (moved := self._find_place(scope, path)):
             await _send(guarded, 303, [*moved, (b"cache-control", b"no-store"), (b"content-length", b"0")])
         else:
-            await self._app(scope, receive, self._give_secret(scope, guarded))
+            if asks := _asks_for_a_page(scope):  # unpacked, so that a line can be put into it
+                scope["headers"] = [one for one in scope["headers"] if one[0].lower() != b"accept-encoding"]
+            await self._app(scope, receive, _put_first(self._give_secret(scope, guarded)) if asks else guarded)
 
     def _give_secret(self, scope: Scope, send: Send) -> Send:
         """With a page, a browser that has no secret of its own gets one: it opens the films that its reader keeps."""
-        asks = scope["method"] == "GET" and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
         held = SECRET.fullmatch(_read_cookie(scope, links.KEPT_COOKIE))
-        if held or not asks or read_keeping_rules().mode == "off":
+        if held or read_keeping_rules().mode == "off":
             return send
         # Without a time: it goes with the browser. Lax and not strict, or a link of the PACS would exchange it.
         cookie = f"{links.KEPT_COOKIE}={secrets.token_hex(32)}; Path=/; HttpOnly; SameSite=Lax"
@@ -183,6 +185,34 @@ class Gate:
 
         request: Any = HTTPConnection(scope)
         return bool(_get_cookie_value_from_request(request, USER_COOKIE_NAME))
+
+
+def _asks_for_a_page(scope: Scope) -> bool:
+    return scope["method"] == "GET" and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+
+
+def _put_first(send: Send) -> Send:
+    """What a page must know before its program runs, put into its head: which theme the browser chose."""
+    held: dict[str, Any] = {}
+
+    async def putting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
+            if message["status"] == 200 and kinds and kinds[0].startswith(b"text/html"):
+                held.update(start=message, body=b"")
+                return
+        elif "start" in held:
+            held["body"] += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            body = held["body"].replace(b"<head>", b"<head>" + SCRIPT.encode(), 1)
+            headers = [one for one in held["start"]["headers"] if one[0].lower() != b"content-length"]
+            headers.append((b"content-length", str(len(body)).encode()))
+            await send({**held.pop("start"), "headers": headers})
+            message = {**message, "body": body}
+        await send(message)
+
+    return putting
 
 
 def _is_among(client: tuple[str, int] | None, addresses: tuple[str, ...]) -> bool:

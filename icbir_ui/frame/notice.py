@@ -20,6 +20,7 @@ from icbir_ui.frame.signing_in import sign_out
 from icbir_ui.keeping import forget_kept
 from icbir_ui.shared import open_service
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
+from icbir_ui.theme import SWITCH, make_switch
 
 COOKIE = "icbir_reader"
 DAYS = 30
@@ -101,7 +102,7 @@ def show_foot() -> None:
     """The line under every page: the notice, and under whose pseudonym ratings are stored."""
     with st.container(key="foot", horizontal=True, vertical_alignment="center"):
         said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>'
-        st.html(said + _BACK, width="content", unsafe_allow_javascript=True)
+        st.html(said + make_switch() + _BACK + SWITCH, width="content", unsafe_allow_javascript=True)
         if not state.get(Key.ACCEPTED):
             return
         if _find_signed_in():

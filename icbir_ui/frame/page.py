@@ -21,16 +21,20 @@ from icbir_ui.pacs.sender import resume_sending
 from icbir_ui.search.address import describe_search, restore_search, write_search
 from icbir_ui.search.kept import follow_films
 from icbir_ui.shared import GRACE, open_service, open_workspace
+from icbir_ui.theme import write_variables
 
-STYLE = """<style>
+STYLE = (
+    "<style>"
+    + write_variables(":root")
+    + """
 .stMainBlockContainer { padding: 4.6rem 1.5rem 1rem; max-width: none; }
-.stAppHeader { background: #0b0d10; border-bottom: 1px solid #1b2129; }
+.stAppHeader { background: var(--icbir-ground); border-bottom: 1px solid var(--icbir-line); }
 [data-testid="stHeaderLogo"], .stLogo { height: 1.8rem; }
-[data-testid^="stBaseButton-primary"] { color: #0b0d10; font-weight: 600; }
+[data-testid^="stBaseButton-primary"] { color: var(--icbir-on-accent); font-weight: 600; }
 .st-key-upload_first [data-testid="stFileUploaderDropzone"] { min-height: 8rem; align-items: center; }
 [data-testid="stFullScreenFrame"]:has(.stImage) [data-testid="stElementToolbar"] { display: none; }
 [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]) { display: none; }
-.stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: #0b0d10; }
+.stMultiSelect [data-tag], .stMultiSelect [data-tag] * { color: var(--icbir-on-accent); }
 .stApp:has(.st-key-search_room) .stMainBlockContainer { padding: 4rem .7rem 0; }
 .st-key-search_room { min-height: 2rem; flex-wrap: wrap; }
 .st-key-search_room button { min-height: 2rem; padding: 0 .7rem; }
@@ -45,24 +49,34 @@ STYLE = """<style>
 }
 .stApp:has(.st-key-search_room) .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .3rem; }
 .stApp:has(.st-key-search_room) .st-key-foot {
-  position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: #0b0d10;
+  position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: var(--icbir-ground);
 }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
-.st-key-foot { border-top: 1px solid #1b2129; margin-top: 1.2rem; padding-top: .5rem; color: #97a3b0; }
+.st-key-foot {
+  border-top: 1px solid var(--icbir-line); margin-top: 1.2rem; padding-top: .5rem; color: var(--icbir-quiet);
+}
 .st-key-foot :is(.icbir-foot, button p) { font-size: .8rem; }
-.st-key-foot button { color: #97a3b0; min-height: 0; padding: 0; }
-.icbir-quiet { color: #97a3b0; font-size: .9rem; margin: 0; }
+#icbir-theme {
+  border: 0; background: none; cursor: pointer; font: inherit; font-size: .8rem; padding: 0; margin-left: 1.2rem;
+  color: var(--icbir-quiet); text-decoration: underline;
+}
+.icbir-foot { display: inline; }
+.st-key-foot button { color: var(--icbir-quiet); min-height: 0; padding: 0; }
+.icbir-quiet { color: var(--icbir-quiet); font-size: .9rem; margin: 0; }
 .icbir-said { font-size: .95rem; margin: 0; }
 .icbir-facts { border-collapse: collapse; font-size: .9rem; }
-.icbir-facts :is(th, td) { text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid #1b2129; }
-.icbir-facts th { color: #97a3b0; font-weight: 400; white-space: nowrap; }
+.icbir-facts :is(th, td) {
+  text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid var(--icbir-line);
+}
+.icbir-facts th { color: var(--icbir-quiet); font-weight: 400; white-space: nowrap; }
 .st-key-to_come, .st-key-remembered { display: none; }
 [class*="st-key-tile_"] { position: relative; padding-bottom: 3.2rem; }
 [class*="st-key-tile_"] .stElementContainer:has(.stButton) { position: absolute; inset: 0; height: 100%; }
 [class*="st-key-tile_"] :is(.stButton, .stButton > div) { height: 100%; }
 [class*="st-key-tile_"] button { height: 100%; background: transparent; align-items: flex-end; }
 </style>"""
+)
 
 
 def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from icbir_ui.theme import write_variables
+
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     "unpacking", "films", "geometry", "turning", "canvas_painter", "webgl_painter", "panes", "measuring", "marks",
@@ -23,4 +25,5 @@ def read_script() -> str:
 @cache
 def read_style() -> str:
     """The style sheet; it lives inside the component's shadow root."""
-    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
+    sheets = [(STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
+    return "\n".join([write_variables(".viewer"), *sheets])

@@ -269,6 +269,9 @@ def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page,
     assert [one.score for one in stored] == [4, 2], "two quick answers are two ratings"
 
 
+GROUND = "(wanted) => getComputedStyle(document.querySelector('.stApp')).backgroundColor === wanted"
+
+
 def test_every_page_opens_and_compare_steps_by_arrows(page, served):
     address, _ = served
     accept(page, address)
@@ -280,6 +283,16 @@ def test_every_page_opens_and_compare_steps_by_arrows(page, served):
     page.locator(f'.full [data-pane="{first[0]}"]').wait_for(timeout=TIME)
     page.keyboard.press("ArrowRight")
     page.locator(f'.full [data-pane="{first[1]}"]').wait_for(timeout=TIME)
+    page.get_by_text("Four together").click()
+    page.locator(f'.board [data-pane="{first[3]}"]').wait_for(timeout=TIME)
+    boxes = [page.locator(f'.board [data-pane="{name}"] .film').bounding_box() for name in ("query", *first[:4])]
+    assert all(box["y"] + box["height"] <= page.viewport_size["height"] for box in boxes), "in one screen"
+    assert boxes[0]["height"] > 1.9 * boxes[1]["height"] and boxes[1]["x"] > boxes[0]["x"] + boxes[0]["width"]
+    page.locator("#icbir-theme").click()
+    page.wait_for_function(GROUND, arg="rgb(246, 247, 249)", timeout=TIME)
+    page.locator(".full [data-pane=query]").wait_for(timeout=TIME)
+    page.locator("#icbir-theme", has_text="Dark screen").click()
+    page.wait_for_function(GROUND, arg="rgb(11, 13, 16)", timeout=TIME)
     for name in ("Rate", "Results", "Catalogue", "About", "Search"):
         page.get_by_role("link", name=name, exact=True).first.click()
         page.wait_for_url(re.compile(f"/{name.lower()}" if name != "Search" else r":\d+/(\?|$)"), timeout=TIME)
