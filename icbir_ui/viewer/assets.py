@@ -10,7 +10,7 @@ from icbir_ui.theme import write_variables
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     "unpacking", "films", "geometry", "turning", "canvas_painter", "webgl_painter", "panes", "measuring", "marks",
-    "bench", "pointer", "saving", "region", "strip", "room", "keyboard", "viewer",
+    "bench", "pointer", "saving", "region", "strip", "room", "second", "keyboard", "viewer",
 )  # fmt: skip
 STYLES = ("viewer", "room")
 HTML = '<div class="viewer" tabindex="-1"></div>'

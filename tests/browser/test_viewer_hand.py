@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -255,3 +256,30 @@ def test_a_click_does_not_take_a_box_of_the_keyboard(page):
         page.keyboard.press("b")
         page.mouse.click(*middle(page, 0))
         assert page.evaluate("window.states.decisions") is None
+
+
+def test_a_second_window_shows_the_film_in_focus_and_follows_it(page):
+    films = make_films()
+    with make_harness(films) as harness:
+        open_harness(page, harness)
+        page.evaluate("() => { const m = root.viewer.memory; m.preset = 'full'; m.overlay = false; }")
+        with page.expect_popup() as opened:
+            page.locator("[data-act=second]").click()
+        second = opened.value
+        second.wait_for_function("document.body?.textContent.includes('Case 0')", timeout=10_000)
+        assert "orientation unverified" in second.inner_text("body") and second.url == "about:blank"
+        for key, film in (("2", films[1]), ("1", films[0])):
+            page.keyboard.press(key)
+            second.wait_for_function(f"document.body.textContent.includes('Case {int(key) - 1}')", timeout=10_000)
+            grey = second.evaluate(
+                """() => { const c = document.querySelector('canvas'), side = Math.min(c.width, c.height);
+                  const pen = c.getContext('2d'), [x, y] = [c.width, c.height].map(one => (one - side) / 2);
+                  const data = pen.getImageData(x, y, side, side).data;
+                  return [side, Array.from(data).filter((_, at) => at % 4 === 0)]; }"""
+            )
+            large = np.reshape(np.array(grey[1], np.float32), (grey[0], grey[0]))
+            shown = cv2.resize(large, film.shape[::-1], interpolation=cv2.INTER_AREA).ravel()
+            assert np.corrcoef(shown, film.ravel())[0, 1] > 0.9 and grey[0] > 600, "the film itself, drawn large"
+        page.evaluate("() => root.viewer.close()")
+        assert second.evaluate("document.querySelector('canvas').width") == 1, "nothing stays without its page"
+        assert not second.inner_text("body").strip()

@@ -26,6 +26,7 @@ const ICONS = {
   reset: "M5 8a8 8 0 1 1-1 6M5 3v5h5",
   more: "M5 12h.01M12 12h.01M19 12h.01",
   save: "M12 3v12M7 11l5 5 5-5M4 20h16",
+  second: "M3 5h12v9H3zM9 17h12V9",
   measure: "M3 15L15 3l6 6L9 21zM7 11l2 2M10 8l3 3M13 5l2 2",
   play: "M7 4l12 8-12 8z",
   turn: "M19 8a8 8 0 1 0 1 6M20 3v5h-5",
@@ -105,7 +106,7 @@ function buildToolbar(act) {
     element("span", { class: "group overlay" }, button("overlay", "Heat map (O)"), button("more", "How the heat map is drawn"),
       element("span", { class: "fly" }, button("contour", "Contour or fill (C)"), slider("opacity", "Opacity"), slider("threshold", "Threshold"),
         element("span", { class: "legend" }))),
-    element("span", { class: "group end" }, button("save", "Save the current picture as PNG"), button("help", "Keys (?)")));
+    element("span", { class: "group end" }, button("second", "Second window: the film in focus, for another monitor"), button("save", "Save the current picture as PNG"), button("help", "Keys (?)")));
 }
 
 function buildHelp() {

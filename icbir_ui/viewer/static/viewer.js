@@ -44,6 +44,7 @@ class Viewer {
     this.stop.abort();
     this.observer.disconnect();
     clearInterval(this.playing);
+    this.clearSecond();
   }
 
   update(component) {
@@ -165,6 +166,7 @@ class Viewer {
       painted++;
     }
     this.paintLarge(tables);
+    this.paintSecond(tables);
     this.showBench();
     if (painted) this.frames.push(performance.now() - started);
     if (this.frames.length > 600) this.frames.splice(0, 300);
@@ -292,6 +294,7 @@ class Viewer {
       this.turn(pane, "upright");
     } else if (name === "alone") this.showAlone(pane);
     else if (name === "save") savePicture(this);
+    else if (name === "second") this.openSecond();
     else if (name === "more") this.toolbar.classList.toggle("open");
     else if (name === "help") this.help.open ? this.help.close() : this.help.showModal();
     if (name === "loupe" && !memory.loupe) this.lens.hidden = true;
@@ -347,7 +350,7 @@ class Viewer {
   }
 }
 
-Object.assign(Viewer.prototype, KEYBOARD, REGION, ROOM, TURNING, MARKING, BENCH);
+Object.assign(Viewer.prototype, KEYBOARD, REGION, ROOM, TURNING, MARKING, BENCH, SECOND);
 
 export default function (component) {
   const parent = component.parentElement;
