@@ -21,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from icbir_core.catalogue import IngestOptions, Workspace
+from icbir_core.evaluation import scoring
 from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout, find_allowed
 from icbir_core.evaluation.methods import find_method, measure_distances, measure_euclidean, rank_cases
 from icbir_core.evaluation.metrics import jaccard_grades
 from icbir_core.evaluation.page import make_plain, show_interval, show_number
-from icbir_core.evaluation import scoring
 from icbir_core.evaluation.statistics import group_patients
 from icbir_core.evaluation.vectors import VectorSource
 

@@ -101,7 +101,9 @@ def write_card(manifest: dict, path: Path) -> str:
         cells = []
         for key in ("auroc_among_findings", "auroc"):
             score = manifest[key + end][name]
-            cells.append("–" if score["value"] is None else f"{score['value']:.2f} [{score['low']:.2f}, {score['high']:.2f}]")
+            cells.append(
+                "–" if score["value"] is None else f"{score['value']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+            )
         rows.append(f"| {name} | {cells[0]} | {cells[1]} | {manifest['auroc' + end][name]['present']} |")
     return "\n".join([
         f"# {manifest['title']}", "", f"**{manifest['weakness']}**", "",
