@@ -13,14 +13,7 @@ import numpy as np
 import streamlit as st
 
 from icbir_core.errors import IcbirError
-from icbir_core.keeping.kept_films import (
-    SECRET,
-    KeptFilm,
-    KeptFilms,
-    find_kept_folder,
-    read_keeping_rules,
-    sweep_kept,
-)
+from icbir_core.keeping.kept_films import SECRET, KeptFilm, KeptFilms, find_kept_folder, read_keeping_rules, sweep_kept
 from icbir_core.radiograph.levels import levels_to_pixels, pixels_to_levels
 from icbir_core.types import Query, Radiograph
 from icbir_ui import access, shared

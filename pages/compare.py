@@ -9,17 +9,7 @@ from icbir_ui import films, shared, state
 from icbir_ui.catalogue.outside import choose_other_film, show_beside, show_outside
 from icbir_ui.catalogue.saving import offer_saving
 from icbir_ui.choices import show_choice
-from icbir_ui.compare.showing import (
-    CLASS_MAP,
-    FOUR,
-    NONE,
-    ONE,
-    PAIR_MAP,
-    Comparison,
-    find_place,
-    show_comparison,
-    step,
-)
+from icbir_ui.compare.showing import CLASS_MAP, FOUR, NONE, ONE, PAIR_MAP, Comparison, find_place, show_comparison, step
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import passing_word, run_page
 from icbir_ui.search import gate

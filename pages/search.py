@@ -17,15 +17,7 @@ from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_
 from icbir_ui.pacs.opening import show_opening
 from icbir_ui.search import beside, gate, ratings, refining
 from icbir_ui.search.answer import make_answer
-from icbir_ui.search.asking import (
-    NO_MAP,
-    compute_maps,
-    get_trail,
-    is_known,
-    search,
-    show_loading,
-    viewer_options,
-)
+from icbir_ui.search.asking import NO_MAP, compute_maps, get_trail, is_known, search, show_loading, viewer_options
 from icbir_ui.search.controls import choose_settings
 from icbir_ui.search.panes import QUERY_PANE, hit_panes, query_pane
 from icbir_ui.search.welcome import offer_films, open_asked, show_welcome, show_word

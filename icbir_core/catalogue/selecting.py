@@ -8,15 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from icbir_core.catalogue.layouts import (
-    LAYOUTS,
-    IngestOptions,
-    LayoutRow,
-    RawCase,
-    Remark,
-    SkippedRow,
-    read_rows,
-)
+from icbir_core.catalogue.layouts import LAYOUTS, IngestOptions, LayoutRow, RawCase, Remark, SkippedRow, read_rows
 from icbir_core.catalogue.layouts.fields import FRONTAL, describe_columns, read_loose_table
 from icbir_core.errors import CatalogueError
 from icbir_core.types import UNKNOWN

@@ -15,13 +15,7 @@ from icbir_core.catalogue import table_version
 from icbir_core.catalogue.copies import Copies, Copy, Kept
 from icbir_core.catalogue.filtering import narrow
 from icbir_core.catalogue.listing import Listing
-from icbir_core.catalogue.schema import (
-    CASES,
-    DEFAULTS,
-    OTHER_PATIENTS,
-    VERSION,
-    VOCABULARY,
-)
+from icbir_core.catalogue.schema import CASES, DEFAULTS, OTHER_PATIENTS, VERSION, VOCABULARY
 from icbir_core.catalogue.table_hashes import hash_cases, hash_rest
 from icbir_core.catalogue.text_index import find_fault, make_text_index, mend_text_index
 from icbir_core.database import find_engine, make_schema

@@ -12,12 +12,7 @@ from icbir_core.errors import EvaluationError
 from icbir_core.evaluation.controls import CONTROL_MAPS
 from icbir_core.evaluation.films import FilmSet, collect_catalogue, collect_layout
 from icbir_core.evaluation.methods import find_method, list_default_methods, require_methods
-from icbir_core.evaluation.protocols import (
-    EvaluationResult,
-    evaluate_held_out,
-    evaluate_paper,
-    evaluate_simulated,
-)
+from icbir_core.evaluation.protocols import EvaluationResult, evaluate_held_out, evaluate_paper, evaluate_simulated
 from icbir_core.evaluation.retraining import SUFFIX, retrain
 from icbir_core.evaluation.vectors import VectorSource
 from icbir_core.files import PathLike

@@ -16,14 +16,7 @@ from icbir_core.evaluation.controls import CONTROL_MAPS, make_control
 from icbir_core.evaluation.films import FilmSet
 from icbir_core.evaluation.retraining import SUFFIX
 from icbir_core.files import PathLike, read_arrays, reading_own, write_bytes_atomically
-from icbir_core.retrieval.methods import (
-    ENCODERS,
-    FEATURES,
-    REDUCED,
-    SALIENCY_FEATURES,
-    SEARCH_METHODS,
-    SearchMethod,
-)
+from icbir_core.retrieval.methods import ENCODERS, FEATURES, REDUCED, SALIENCY_FEATURES, SEARCH_METHODS, SearchMethod
 from icbir_core.retrieval.side_by_side import name_field
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import get_encoder_store

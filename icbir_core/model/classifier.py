@@ -18,11 +18,7 @@ from icbir_core.model.backbones import name_backbone
 from icbir_core.model.calibration import Calibration
 from icbir_core.model.device import compile_network
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
-from icbir_core.model.network import (
-    build_network,
-    load_matching_weights,
-    read_named_weights,
-)
+from icbir_core.model.network import build_network, load_matching_weights, read_named_weights
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.settings import InputSettings
 

@@ -20,12 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from icbir_core.errors import (
-    MultiFrameError,
-    RadiographError,
-    RadiographTooLarge,
-    UndecodableTransferSyntax,
-)
+from icbir_core.errors import MultiFrameError, RadiographError, RadiographTooLarge, UndecodableTransferSyntax
 from icbir_core.plurals import count_of
 from icbir_core.radiograph.codestream import JPEG, JPEG_LOSSLESS, OTHER, DeclaredFrame, has_whole_headers
 from icbir_core.radiograph.colour import read_palette, read_rgb

@@ -25,14 +25,7 @@ from pydicom.uid import (
 )
 
 from icbir_core.errors import RadiographError
-from icbir_core.radiograph.codestream import (
-    JPEG,
-    JPEG_2000,
-    JPEG_LOSSLESS,
-    JPEG_LS,
-    DeclaredFrame,
-    read_declared_frame,
-)
+from icbir_core.radiograph.codestream import JPEG, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, DeclaredFrame, read_declared_frame
 from icbir_core.radiograph.pixel_format import LUMA_CHROMA, PixelFormat
 
 DAMAGED = "The pixel data are damaged; export the film again."

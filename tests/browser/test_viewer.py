@@ -10,15 +10,7 @@ import numpy as np
 import pytest
 
 from icbir_core.radiograph.overlay import OverlayStyle, render_overlay
-from tests.browser.viewer_page import (
-    SIDE,
-    make_films,
-    make_harness,
-    make_map,
-    open_harness,
-    read,
-    show_exactly,
-)
+from tests.browser.viewer_page import SIDE, make_films, make_harness, make_map, open_harness, read, show_exactly
 
 pytestmark = pytest.mark.browser
 

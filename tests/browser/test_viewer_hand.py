@@ -6,15 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.viewer_page import (
-    drag,
-    make_films,
-    make_harness,
-    make_map,
-    middle,
-    open_harness,
-    read,
-)
+from tests.browser.viewer_page import drag, make_films, make_harness, make_map, middle, open_harness, read
 
 pytestmark = pytest.mark.browser
 
