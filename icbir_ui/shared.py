@@ -71,8 +71,8 @@ def open_ratings() -> RatingsStore:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _open_folders(target: str) -> FolderStore:
-    return FolderStore.open(target)
+def _open_folders(target: str, schema: str = "") -> FolderStore:
+    return FolderStore.open(target, schema)
 
 
 def open_folders() -> FolderStore:
@@ -81,7 +81,7 @@ def open_folders() -> FolderStore:
     if "://" in (named := get_environment("RATINGS") or ""):
         return _open_folders(named)
     open_workspace().check_is_there()
-    return _open_folders(str(find_workspace_path() / FOLDERS_FILE))
+    return _open_folders(str(find_workspace_path() / FOLDERS_FILE), open_workspace().database_schema)
 
 
 def open_retriever(workspace: Workspace) -> Retriever:

@@ -1,6 +1,6 @@
 """Cases that readers save: named folders in their own order, with the reader's note on each case.
 
-One SQLite file beside the catalogue (or the database of the ratings, where that has a URL). A folder is its owner's; a
+One SQLite file beside the catalogue, or tables beside it where it lies in a database server. A folder is its owner's; a
 colleague who has its link may look into it once the owner shares it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from icbir_core.database import find_engine, hold_alone, make_schema
 from icbir_core.errors import AccessRefused, CatalogueError
 from icbir_core.files import PathLike, reading_own
 
@@ -76,13 +77,21 @@ class FolderStore:
         self._engine = engine
 
     @classmethod
-    def open(cls, target: PathLike) -> FolderStore:
-        """The store at a file's path (made if missing) or at a database URL.
+    def open(cls, target: PathLike, schema: str = "") -> FolderStore:
+        """The store at a file's path (made if missing) or at a database URL. schema : of a workspace in the database
+        server that `ICBIR_DATABASE_URL` names, whose folders lie there; those of a file at the path move there.
 
         Raises `CatalogueError` for a file that a newer version of this program wrote, or that is damaged.
         """
         text = os.fspath(target)
         is_url = "://" in text
+        if schema:
+            store = cls(find_engine(schema))
+            with _door():
+                make_schema(store._engine, schema)
+            if Path(text).is_file():
+                store._take_in(Path(text))
+            return store
         store = cls(sa.create_engine(text if is_url else f"sqlite:///{Path(text).resolve()}", pool_pre_ping=is_url))
         if store._engine.dialect.name == "sqlite":
             sa.event.listen(store._engine, "connect", _prepare)
@@ -97,6 +106,22 @@ class FolderStore:
             if connection.dialect.name == "sqlite" and version < VERSION:
                 connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
         return store
+
+    def _take_in(self, file: Path) -> None:
+        """Move what a file holds into empty tables; the file stays with the ending `.moved`."""
+        former = FolderStore.open(file)
+        try:
+            with former._look() as reading, self._change() as connection:
+                hold_alone(connection)  # of two servers that start at once, one moves it
+                held = connection.execute(sa.select(sa.func.count()).select_from(FOLDERS)).scalar_one()
+                if file.is_file() and not held:
+                    for table in (FOLDERS, SAVED):
+                        if rows := [dict(row) for row in reading.execute(sa.select(table)).mappings()]:
+                            connection.execute(sa.insert(table), rows)
+        finally:
+            former.close()
+        with suppress(FileNotFoundError):
+            file.rename(file.with_name(f"{file.name}.moved"))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -20,8 +20,15 @@ NOTE = "looks like a Ghon focus"
 
 
 @pytest.fixture
-def store(tmp_path):
-    opened = FolderStore.open(tmp_path / FOLDERS_FILE)
+def place(either_database, tmp_path):
+    """Opens the folders once more, where they lie: in a file, or in the database server."""
+    schema = "icbir_folders" if either_database == "postgresql" else ""
+    return lambda: FolderStore.open(tmp_path / FOLDERS_FILE, schema)
+
+
+@pytest.fixture
+def store(place):
+    opened = place()
     yield opened
     opened.close()
 
@@ -106,9 +113,9 @@ def test_a_folder_has_a_name(store, name):
         store.make_folder("anna", name)
 
 
-def test_windows_that_save_at_once_lose_nothing(tmp_path, store, folder):
+def test_windows_that_save_at_once_lose_nothing(place, store, folder):
     def save(number: int) -> None:
-        own = FolderStore.open(tmp_path / FOLDERS_FILE)
+        own = place()
         own.save(folder.folder_id, "anna", f"case_{number}")
         own.close()
 
@@ -138,14 +145,31 @@ def test_copies_migration_and_verify_know_them(tmp_path):
     assert checks["catalogue.db"] and not checks[FOLDERS_FILE]
 
 
-def test_a_newer_file_is_refused(tmp_path, store):
+def test_folders_of_a_file_move_into_the_database_once(tmp_path, database_url, monkeypatch):
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    former = FolderStore.open(tmp_path / FOLDERS_FILE)
+    made = former.make_folder("anna", "teaching")
+    former.save(made.folder_id, "anna", "case_001", NOTE)
+    former.close()
+    for _ in range(2):
+        store = FolderStore.open(tmp_path / FOLDERS_FILE, "icbir_folders")
+        assert [one.note for one in store.list_cases(made.folder_id, "anna")] == [NOTE]
+    assert not (tmp_path / FOLDERS_FILE).exists() and (tmp_path / f"{FOLDERS_FILE}.moved").is_file()
+
+
+def test_a_newer_file_is_refused(tmp_path):
+    FolderStore.open(tmp_path / FOLDERS_FILE).close()
     with closing(sqlite3.connect(tmp_path / FOLDERS_FILE)) as database:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(CatalogueError, match="newer version"):
         FolderStore.open(tmp_path / FOLDERS_FILE)
 
 
-def test_an_erased_case_is_in_no_byte_of_the_folders(tmp_path, store, folder):
+def test_an_erased_case_is_in_no_byte_of_the_folders(tmp_path):
+    store = FolderStore.open(tmp_path / FOLDERS_FILE)
+    folder = store.make_folder("anna", "teaching")
+    for name in ("one", "two", "three"):
+        store.save(folder.folder_id, "anna", name)
     store.save(folder.folder_id, "anna", "patient_17", NOTE)
     store.save(store.make_folder("ben", "his").folder_id, "ben", "patient_17", "his note")
     store.close()
