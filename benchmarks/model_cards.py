@@ -187,6 +187,13 @@ def write_prediction_card(path: Path) -> None:
     for name in sorted(card["findings"]):
         cells = [format_score(card[key + end][name]) for _, end in parts for _, key in kinds]
         lines.append(f"| {name} | {' | '.join(cells)} | {tell_counts(whole[name])} |")
+    if "search_at_chance" in card:
+        lines += [
+            "",
+            "A search was not shown to find more cases than chance (`benchmarks/encoders.py --part test`):",
+            "",
+        ]
+        lines += [f"- `{name}`: {', '.join(found)}" for name, found in card["search_at_chance"].items()]
     lines += ["", *tabulate_calibration(card), *USE.splitlines()]
     path.with_suffix(".md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 

@@ -107,7 +107,8 @@ def main() -> None:
     if given.part == "tune":
         told = describe_logits(logits["mean of both"], labels, predictor.findings, patients)
         facts = {f"{key}_tune" if key.startswith(("auroc", "share")) else key: value for key, value in told.items()}
-        card |= facts
+        kept = json.loads(path.read_text(encoding="utf-8")).get("search_at_chance") if path.is_file() else None
+        card |= facts | ({"search_at_chance": kept} if kept else {})
     else:
         card = json.loads(path.read_text(encoding="utf-8"))
         card |= describe_spectrum(logits["mean of both"], labels, predictor.findings, patients)

@@ -236,6 +236,7 @@ class Ranking:
     base_rate : part of the eligible cases with known state that carry the target finding, or None. base_rates : the
     same of every finding of the catalogue whose state is known in a case.
     percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
+    at_chance : on films that no network saw, this search found cases of the target no more often than chance.
     timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes (no
     "index" where none had a say). copies : names of cases that were left out because they show the query's own picture.
 
@@ -263,6 +264,7 @@ class Ranking:
     versions: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     base_rates: Mapping[str, float] = field(default_factory=dict)
+    at_chance: bool = False
     copies: tuple[str, ...] = ()
 
     def as_record(self) -> dict[str, Any]:

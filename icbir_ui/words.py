@@ -12,6 +12,7 @@ from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
 
 _SEXES = {"M": "male", "F": "female"}
 AT_CHANCE = "not shown to be better than chance on films that the networks never saw"
+SEARCH_AT_CHANCE = "On films that the networks never saw, this search found cases of {} no more often than chance."
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
 SIMULATED = "These neighbours are simulated films."
@@ -129,6 +130,8 @@ def describe_cautions(ranking: Ranking) -> list[str]:
     cautions = [FAR_AWAY.format(searched)] if is_far(ranking) else []
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
         cautions.append(SIMULATED)
+    if ranking.at_chance:
+        cautions.append(SEARCH_AT_CHANCE.format(ranking.target))
     if ranking.copies:
         cautions.append(f"Left out, because it shows this very film: {', '.join(ranking.copies)}.")
     return cautions

@@ -216,7 +216,7 @@ def describe_ranking(ranking: Ranking, timings_ms: dict[str, float]) -> dict[str
         }
     told = ranking.prediction or Prediction({})
     prediction = {name: round(value, 6) for name, value in told.probabilities.items()}
-    by = {"predicted_by": list(told.networks), "at_chance": list(told.at_chance)}
+    by = {"predicted_by": list(told.networks), "at_chance": list(told.at_chance), "search_at_chance": ranking.at_chance}
     timings = {stage: round(value, 3) for stage, value in timings_ms.items()}
     return {"query": ranking.query, "prediction": prediction, **by, **record, "timings_ms": timings}
 
@@ -239,6 +239,8 @@ def format_ranking(ranking: Ranking) -> str:
         lines.append(
             f"  {ranking.target} is present in {ranking.base_rate:.0%} of the eligible cases whose state is known"
         )
+    if ranking.at_chance:
+        lines.append(f"  On films that the networks never saw, this found {ranking.target} no more often than chance.")
     if any(hit.case.source == "simulated" for hit in ranking.hits):
         lines.append("  These cases are simulated films, not patients; `fetch nih`, then `ingest`, brings real ones.")
     if ranking.copies:

@@ -88,6 +88,11 @@ class Predictor:
             found += [name] if known and known[0] <= CHANCE else []
         return tuple(found)
 
+    def searches_at_chance(self, method: str, finding: str) -> bool:
+        """Whether a search by that method was not shown to find cases of the finding more often than chance, on films
+        that none of the networks had seen. False where it was never measured."""
+        return finding in self.card.get("search_at_chance", {}).get(method, ())
+
     def compute_logits(self, features: Sequence[np.ndarray]) -> np.ndarray:
         """The mean of the networks' logits, float64 (N, F). features : (N, D) of the classifier, then of each of
         `encoders`."""

@@ -210,6 +210,7 @@ class Retriever:
                 "refinement": list(trail.describe()),
             },
             base_rates=base_rates,
+            at_chance=opened.models.predictor.searches_at_chance(basis.method.name, target),
             copies=tuple(self.workspace.catalogue.get_row(int(row)).case_id for row in own.copies),
         )
 

@@ -89,6 +89,14 @@ def test_a_finding_at_chance_is_named_by_the_harder_number(networks, among, whol
     assert Predictor(networks[0], networks[1:], card).at_chance == (("Effusion",) if weak else ())
 
 
+def test_a_search_at_chance_is_known_by_method_and_finding(networks):
+    known = {"search_at_chance": {"encoders_centred": ["Effusion"]}}
+    predictor = Predictor(networks[0], networks[1:], make_card(networks) | known)
+    assert predictor.searches_at_chance("encoders_centred", "Effusion")
+    assert not predictor.searches_at_chance("encoders_centred", "Cardiomegaly")
+    assert not predictor.searches_at_chance("cnn", "Effusion")
+
+
 def test_the_card_that_comes_with_the_program_names_its_networks():
     starter = json.loads((STARTER_DIRECTORY / "starter_classifier.json").read_text())
     card = read_card(starter["sha256"])

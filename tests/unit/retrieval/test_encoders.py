@@ -36,6 +36,7 @@ from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_files import verify_stores
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
+from icbir_ui.words import SEARCH_AT_CHANCE, describe_cautions
 from tests.helpers.small_workspace import CASES, FINDINGS, ingest_films, make_encoder
 
 METHOD = "encoders_centred"
@@ -119,6 +120,7 @@ def test_the_networks_of_a_card_predict_together_and_each_runs_once(indexed, mod
     hashes = {CLASSIFIER: models.classifier.sha256, "other": other.sha256}
     point, fit = {"Effusion": 0.2}, {"Effusion": {"temperature": 0.7, "offset": -1.0, "fitted": True}}
     card = {"findings": list(FINDINGS), "networks": hashes, "calibration": fit, "operating_points": point}
+    card["search_at_chance"] = {METHOD: ["Effusion"]}
     predictor = Predictor(models.classifier, [other], card)
     together = replace(models, encoders=(other,), together=predictor)
     monkeypatch.setattr(opened_target, "load_models", lambda *_: together)
@@ -130,6 +132,8 @@ def test_the_networks_of_a_card_predict_together_and_each_runs_once(indexed, mod
     expected = 1 / (1 + np.exp(-logits[0] / 0.7 + 1.0))
     assert ranking.prediction.probabilities["Effusion"] == pytest.approx(expected, abs=1e-5)
     assert dict(ranking.prediction.operating_points) == point and len(ranking.prediction.networks) == 2
+    assert ranking.at_chance and SEARCH_AT_CHANCE.format("Effusion") in describe_cautions(ranking)
+    assert not retriever.search(query, SearchSettings(target="Cardiomegaly")).at_chance
     assert ranking.versions["prediction"] == predictor.sha256 != ranking.versions["model"]
     assert retriever.map_of(query).network == models.classifier.title, "the map says whose it is"
     alone = Retriever.open(indexed)
