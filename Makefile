@@ -36,7 +36,7 @@ install: $(VENV)/installed ## makes .venv with the pinned packages and this proj
 test: install ## the tests, on all cores (PYTEST_ARGS: more words for pytest)
 	$(PY) -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-test-slow: install ## the tests that take minutes each
+test-slow: install ## the tests that take long: a wheel, whole jobs, other networks
 	$(PY) -m pytest -m slow --timeout 1800 $(PYTEST_ARGS)
 
 test-machines: install ## the tests as other machines run them: instruction sets, one thread, another order

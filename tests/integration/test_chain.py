@@ -14,7 +14,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import pytest
 
@@ -24,8 +23,9 @@ from icbir_core.phantom import write_simulated
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.store import LEDGER, CaseStore
-from icbir_ui import shared
 
+# Each step has quick tests of its own: tests/unit/training, tests/unit/retrieval and test_open_server.py.
+pytestmark = pytest.mark.slow
 FILMS = 48
 
 
@@ -163,21 +163,3 @@ def ask(path: Path, films: Path, folder: Path, capsys) -> None:
     assert main(["query", str(path), str(known), "--filter", "colour=blue"]) == 1
     assert "colour=blue" in capsys.readouterr().err
     assert main(["verify", str(path)]) == 0
-
-
-def test_an_open_server_follows_an_ingest_and_an_index(indexed, tmp_path, monkeypatch):
-    path = tmp_path / "served"
-    shutil.copytree(indexed[0], path)
-    monkeypatch.setenv("ICBIR_WORKSPACE", str(path))
-    monkeypatch.setenv("ICBIR_DEVICE", "cpu")
-    monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # the service replaces it
-    service = shared.open_service()
-    assert len(service.retriever.get_target().get_index("cnn").rows) == FILMS
-    more = write_simulated(tmp_path / "more", 2, 900, size=96)
-    command = ["ingest", str(path), "--layout", "folder", "--images", str(more / "images")]
-    assert main([*command, "--labels", str(more / "labels.csv")]) == 0
-    assert shared.open_service() is service and "Effusion" in service.describe_lag()
-    assert main(["index", str(path), "--device", "cpu"]) == 0
-    followed = shared.open_service()
-    assert len(followed.retriever.get_target().get_index("cnn").rows) == FILMS + 2 and followed.describe_lag() == ""
-    assert len(service.retriever.get_target().get_index("cnn").rows) == FILMS, "what still runs keeps what it had"

@@ -12,9 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
+from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
+from icbir_core.model.classifier import Classifier
 from icbir_core.model.published import find_published
 from icbir_core.phantom import write_simulated
+from icbir_core.pipeline import fetch_model
 from icbir_core.retrieval.retriever import Retriever
 from tests.helpers.torch_writer import draw_xrayvision, write_torch_file
 
@@ -72,6 +75,8 @@ def workspace(films, fetch) -> Path:
     return Path(path)
 
 
+# A whole DenseNet-121; the conversion, the search and the place of a film that was cut have quick tests of their own.
+@pytest.mark.slow
 def test_fetch_index_query_explain(films, fetch, workspace, tmp_path, capsys):
     images = films / "images"
     fetched = run(capsys, *fetch)  # again: nothing changes
@@ -89,6 +94,7 @@ def test_fetch_index_query_explain(films, fetch, workspace, tmp_path, capsys):
         assert not values[:, : SIDE // 2 - 2].any() and not values[:, -SIDE // 2 + 2 :].any()
 
 
+@pytest.mark.slow
 def test_the_map_of_a_case_that_was_cut_lies_on_its_whole_film(workspace):
     retriever = Retriever.open(workspace)
     cases = {case.case_id: case for case in retriever.workspace.catalogue.cases()}
@@ -107,11 +113,21 @@ def test_another_file_than_before_is_refused(tmp_path, capsys):
     assert "SHA-256" in capsys.readouterr().err
 
 
-def test_a_workspace_with_a_network_of_its_own_keeps_it(workspace, tmp_path, capsys):
-    file = write_torch_file(tmp_path / "x.pt", draw_xrayvision(1))
+@pytest.mark.parametrize("kind", ["trained here", "published"])
+def test_a_workspace_with_a_network_of_its_own_keeps_it(tmp_path, capsys, monkeypatch, kind):
+    """A trained one is seen before anything is read, another published one once the file is converted."""
+    workspace, file = tmp_path / "w", tmp_path / "x.pt"
+    file.write_bytes(b"of no network")
+    own = Workspace.create(workspace).models / "classifier.keras"
+    own.write_bytes(b"its own")
+    card = {"findings": ["Mass"], "input": {"size": 64}, "sha256": "0" * 64, "network": "densenet_small", "format": 1}
+    own.with_suffix(".json").write_text(json.dumps(card | ({"published": {}} if kind == "published" else {})))
+    other = Classifier(lambda: None, card | {"sha256": "1" * 64})
+    if kind == "published":
+        monkeypatch.setattr(fetch_model, "convert_published", lambda *_: other)
     words = ["fetch", "model", "all", "--to", str(tmp_path), "--file", str(file), "--workspace", str(workspace)]
     assert main(words) != 0
-    assert "of its own" in capsys.readouterr().err
+    assert "of its own" in capsys.readouterr().err and own.read_bytes() == b"its own"
 
 
 def test_what_belongs_to_models_only_is_said(tmp_path, capsys):
