@@ -16,6 +16,7 @@ from icbir_core.model.classifier import Classifier
 from icbir_core.model.encoders import Encoder
 from icbir_core.model.network import build_network, named_weights
 from icbir_core.phantom import simulate_film
+from tests.helpers.tiny_network import tiny_networks
 
 SIZE, CASES = 64, 30
 FINDINGS = ("Effusion", "Cardiomegaly")
@@ -24,7 +25,8 @@ FINDINGS = ("Effusion", "Cardiomegaly")
 def make_classifier(findings: tuple[str, ...], seed: int, **more) -> Classifier:
     """A small network with random weights that are not trivial (also the batch normalisations'), and a manifest."""
     keras.utils.set_random_seed(seed)
-    model = build_network("densenet_small", len(findings), SIZE)
+    with tiny_networks():
+        model = build_network("densenet_small", len(findings), SIZE)
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

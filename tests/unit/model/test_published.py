@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.findings import KNOWN_FINDINGS
+from icbir_core.model import xrayvision
 from icbir_core.model.classifier import Classifier
+from icbir_core.model.network import build_network
 from icbir_core.model.published import convert_published, find_published, list_published
 from icbir_core.model.xrayvision import build_from_weights, convert_weights, name_layer, share_grey
 from icbir_core.radiograph.network_input import fit_to_network, standardise
@@ -33,6 +35,13 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def network(weights) -> keras.Model:
     return build_from_weights(weights, ROWS)
+
+
+@pytest.fixture(scope="module")
+def derived(weights) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A film and every layer of their network for it."""
+    film = make_film()
+    return film, derive(weights, film)
 
 
 def derive(weights: dict[str, np.ndarray], film: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,9 +98,8 @@ def make_film(seed: int = 1) -> np.ndarray:
     return np.kron(rough, np.ones((1, 8, 8, 1), np.float32))
 
 
-def test_every_layer_gives_the_same_numbers(weights, network):
-    film = make_film()
-    assert compare(network, film, derive(weights, film)) == 120 + 121 + 2
+def test_every_layer_gives_the_same_numbers(network, derived):
+    assert compare(network, *derived) == 120 + 121 + 2
 
 
 def test_the_shares_of_grey_leave_no_constant():
@@ -124,19 +132,18 @@ def test_names_of_the_vocabulary_and_operating_points():
         find_published("resnet50-res512-all")
 
 
-def test_only_named_outputs_are_kept_and_the_manifest_says_what_it_is(tmp_path, weights):
+def test_only_named_outputs_are_kept_and_the_manifest_says_what_it_is(tmp_path, weights, derived):
     file = write_torch_file(tmp_path / "chex.pt", weights)
     made = convert_published(find_published("chex"), file, tmp_path / "m" / "chex.keras")
     loaded = Classifier.load(tmp_path / "m" / "chex.keras")
-    film = make_film()
+    film, expected = derived
     logits, features = loaded.compute((film[..., 0] / 1024 + 1) / 2)
-    expected = derive(weights, film)
     rows = [0, 1, 3, 4, 7, 8, 10, 14, 15, 16, 17]
     np.testing.assert_allclose(logits, expected["classifier"][:, rows], atol=1e-3)
     np.testing.assert_allclose(features, expected["features"], atol=1e-3)
     assert loaded.findings[4] == "Effusion" and loaded.operating_points["Effusion"] == pytest.approx(0.27212676)
     assert loaded.input_settings == InputSettings(224, equalise=False, crop=True)
-    np.testing.assert_allclose(loaded.predict((film[..., 0] / 1024 + 1) / 2), 1 / (1 + np.exp(-logits)), atol=1e-6)
+    np.testing.assert_allclose(loaded.calibrate(logits), 1 / (1 + np.exp(-logits)), atol=1e-6)
     card = (tmp_path / "m" / "chex.md").read_text()
     for part in ("CheXpert", "Apache-2.0", "2111.00595", made.manifest["published"]["sha256"], "Lung Lesion"):
         assert part in card
@@ -147,8 +154,15 @@ def test_only_named_outputs_are_kept_and_the_manifest_says_what_it_is(tmp_path, 
         convert_published(find_published("chex"), other, tmp_path / "m" / "chex.keras")
 
 
+@pytest.fixture(scope="module")
+def spare() -> keras.Model:
+    """A network that arrays are put into until one does not fit."""
+    return build_network("densenet121", len(ROWS), 224)
+
+
 @pytest.mark.parametrize("change", ["missing", "shape", "other", "colour"])
-def test_a_file_of_another_network_is_refused(weights, change):
+def test_a_file_of_another_network_is_refused(weights, change, spare, monkeypatch):
+    monkeypatch.setattr(xrayvision, "build_network", lambda *_: spare)
     changed = dict(weights)
     if change == "missing":
         del changed["features.denseblock3.denselayer5.conv2.weight"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 
 import keras
@@ -38,6 +39,7 @@ from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from icbir_ui.words import SEARCH_AT_CHANCE, describe_cautions
 from tests.helpers.small_workspace import CASES, FINDINGS, ingest_films, make_encoder
+from tests.helpers.tiny_network import tiny_networks
 
 METHOD = "encoders_centred"
 
@@ -215,6 +217,13 @@ def test_without_encoders_the_method_is_left_out_or_refused(copied, models):
     assert METHOD not in index_workspace(copied, models=alone).indexes
     with pytest.raises(WorkspaceError, match="compares the features of encoders, and this workspace has none"):
         index_workspace(copied, methods=[METHOD], models=alone)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Also the networks that are read from a file."""
+    with tiny_networks():
+        yield
 
 
 @pytest.fixture(scope="module")

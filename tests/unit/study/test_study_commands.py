@@ -13,14 +13,15 @@ from icbir_core.study.exchange import save_study
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 
 
-@pytest.fixture
-def read_workspace(tmp_path, make_study, true_similarity):
-    """A workspace with a study that three simulated readers have answered."""
-    workspace = Workspace.create(tmp_path / "here")
-    store, study = open_store(workspace), make_study(queries=4, stages=1)
+@pytest.fixture(scope="module")
+def read_workspace(tmp_path_factory, make_known_study, true_similarity):
+    """A workspace with a study that three simulated readers have answered; no test here changes it."""
+    workspace = Workspace.create(tmp_path_factory.mktemp("read") / "here")
+    store, study = open_store(workspace), make_known_study(queries=4, stages=1)
     save_study(store, study)
     for seed in range(3):
         simulate_reader(store, study, f"simulated-{seed}", ReaderModel(), true_similarity, seed)
+    store.close()
     return workspace.path
 
 
