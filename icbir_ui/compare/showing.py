@@ -49,7 +49,7 @@ class Comparison:
 
 def find_place(count: int, four: bool) -> int:
     """The place of the case in view among `count`, or of the first of the four that it belongs to."""
-    place = min(state.get(Key.COMPARED_PLACE, 0), count - 1)
+    place: int = min(state.get(Key.COMPARED_PLACE, 0), count - 1)
     return place - place % TOGETHER if four else place
 
 
