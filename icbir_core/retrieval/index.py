@@ -22,18 +22,9 @@ import numpy as np
 
 from icbir_core.errors import IndexMismatch, RetrievalError
 from icbir_core.files import PathLike
+from icbir_core.retrieval import index_files
 from icbir_core.retrieval.annoy_trees import METRIC, TreeSource, choose_trees, find_directions, load_trees, propose
 from icbir_core.retrieval.exact import compute_squared_norms, find_nearest, measure_distances, order_nearest
-from icbir_core.retrieval.index_files import (
-    FORMAT,
-    Selection,
-    adopt_file,
-    check_files,
-    copy_vectors,
-    make_aside,
-    open_index,
-    publish_manifest,
-)
 from icbir_core.retrieval.probes import RECALL_TARGET
 from icbir_core.retrieval.proposing import ProposingIndex
 from icbir_core.retrieval.search_index import MERGE_SHARE, Eligible, Found
@@ -189,8 +180,8 @@ class Index(ProposingIndex):
         if len(np.unique(rows)) != len(rows):
             raise IndexMismatch("A catalogue row stands twice; give every row one vector.")
         directory = Path(directory)
-        with make_aside(directory) as aside:
-            copy_vectors(vectors, rows, aside / "vectors.npy", progress)
+        with index_files.make_aside(directory) as aside:
+            index_files.copy_vectors(vectors, rows, aside / "vectors.npy", progress)
             mapped = np.load(aside / "vectors.npy", mmap_mode="r")
             norms = compute_squared_norms(mapped)
             np.save(aside / "rows.npy", rows)
@@ -200,7 +191,7 @@ class Index(ProposingIndex):
                 np.save(aside / "projection.npy", source.projection)
             choice = choose_trees(source, aside / "trees.ann", seed, recall_target, progress=progress)
             manifest = choice.recall.as_dict() | {
-                "format": FORMAT,
+                "format": index_files.FORMAT,
                 "kind": "annoy",
                 "metric": METRIC,
                 "dimension": int(vectors.shape[1]),
@@ -211,12 +202,12 @@ class Index(ProposingIndex):
                 "reach": choice.reach,
                 "made_from": dict(made_from),
                 "files": {
-                    Path(name).stem: adopt_file(directory, aside / name)
+                    Path(name).stem: index_files.adopt_file(directory, aside / name)
                     for name in MERGED_FILES
                     if (aside / name).exists()
                 },
             }
-        return cls(directory, publish_manifest(directory, manifest))
+        return cls(directory, index_files.publish_manifest(directory, manifest))
 
     @classmethod
     def update(
@@ -241,16 +232,16 @@ class Index(ProposingIndex):
         tail = kept[~np.isin(rows[kept], merged)]
         dead = np.isin(merged, removed).sum() + (~np.isin(merged, rows)).sum()
         if former is None or max(len(tail), dead) > MERGE_SHARE * len(merged) or (~np.isin(merged, rows)).any():
-            return cls.build(directory, Selection(vectors, kept), rows[kept], made_from, progress=progress)
+            return cls.build(directory, index_files.Selection(vectors, kept), rows[kept], made_from, progress=progress)
         manifest = dict(former.manifest) | {"count": len(merged) + len(tail), "made_from": dict(made_from)}
         files = {name: entry for name, entry in manifest["files"].items() if not name.startswith("tail_")}
         if len(tail):
-            with make_aside(directory) as aside:
-                copy_vectors(Selection(vectors, tail), rows[tail], aside / "tail_vectors.npy")
+            with index_files.make_aside(directory) as aside:
+                index_files.copy_vectors(index_files.Selection(vectors, tail), rows[tail], aside / "tail_vectors.npy")
                 np.save(aside / "tail_rows.npy", rows[tail])
-                files |= {name: adopt_file(directory, aside / f"{name}.npy") for name in TAIL_NAMES}
+                files |= {name: index_files.adopt_file(directory, aside / f"{name}.npy") for name in TAIL_NAMES}
         manifest["files"] = files
-        return cls(directory, publish_manifest(directory, manifest))
+        return cls(directory, index_files.publish_manifest(directory, manifest))
 
     @classmethod
     def open(cls, directory: PathLike, expected: Mapping[str, str] | None = None) -> Index:
@@ -260,7 +251,9 @@ class Index(ProposingIndex):
         no manifest, the metric, a hash, a file's size, shape or content is not what the manifest says.
         """
         facts = {"kind": "annoy", "metric": METRIC}
-        return open_index(Path(directory), facts, expected or {}, lambda found: cls._open_files(Path(directory), found))
+        return index_files.open_index(
+            Path(directory), facts, expected or {}, lambda found: cls._open_files(Path(directory), found)
+        )
 
     @classmethod
     def _open_files(cls, directory: Path, manifest: Mapping[str, Any]) -> Index:
@@ -277,4 +270,4 @@ class Index(ProposingIndex):
 
     def verify(self) -> None:
         """Hash every file, whatever its size. Raises `IndexMismatch`."""
-        check_files(self.directory, self.manifest, None)
+        index_files.check_files(self.directory, self.manifest, None)

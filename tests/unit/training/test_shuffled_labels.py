@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -25,14 +24,8 @@ from icbir_core.saliency.checks import CheckRow, to_plain
 from icbir_core.settings import InputSettings
 from icbir_core.training import shuffled_labels, side_networks
 from icbir_core.training.shuffled_labels import ShuffleOptions, check_shuffled_labels, shuffle_labels
-from tests.helpers.tiny_network import tiny_networks
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """What a network learns is not asked here, so a tiny one does."""
-    with tiny_networks():
-        yield
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 
 @pytest.fixture(scope="module")

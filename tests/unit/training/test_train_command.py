@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -17,16 +16,9 @@ from icbir_core.model.training import TrainingResult
 from icbir_core.retrieval.model_choice import load_models
 from icbir_core.retrieval.target_files import list_trained_targets
 from icbir_core.training import both_stages
-from tests.helpers.tiny_network import tiny_networks
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--epochs", "2", "--batch-size", "8"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """What a network learns is not asked here, so a tiny one does."""
-    with tiny_networks():
-        yield
 
 
 @pytest.fixture(scope="module")
