@@ -8,6 +8,7 @@ own folders stay where they are, for who looks into a failure.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A whole collection walks over all modules that the tests have loaded, a third of a second each time.
+gc.set_threshold(700, 10, 100)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
 os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="icbir-tests-")
 os.chmod(tempfile.tempdir, 0o711)  # a database server that a test starts runs as another account
