@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.jobs import queue, units
+from icbir_core.jobs import cluster, queue, units
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
@@ -99,6 +99,7 @@ def use(patch) -> None:
     patch(units.Bench, "open", open_filling)
     patch(units, "build_indexes", build)
     patch(queue, "build_indexes", build)
+    patch(cluster, "build_indexes", build)
 
 
 def main() -> None:

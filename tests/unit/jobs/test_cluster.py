@@ -13,8 +13,6 @@ from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.target_files import TargetFiles
 from tests.helpers import fake_work, fakes
 
-pytestmark = pytest.mark.slow  # a scheduler and its worker start and end, which a busy machine takes long for
-
 
 def test_a_cluster_computes_what_is_lacking_and_only_that(tmp_path, monkeypatch):
     fake_work.use(monkeypatch.setattr)
