@@ -15,47 +15,47 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from icbir_core.errors import WorkspaceError
-from icbir_core.files import PARTIAL_MARK, write_bytes_atomically
+from icbir_core.files import PARTIAL_MARK, PathLike, write_bytes_atomically
 
 FOLDER = "images"
-"""Within the workspace, and the first part of every film's path in the catalogue, wherever it lies."""
+"""Within the workspace, and the first part of every film's name in the catalogue, wherever it lies."""
 _URL = re.compile(r"[a-z][a-z0-9+]*://[^@?#\s]+")
 
 
 class FilmPlace(Protocol):
-    """Keeps films under the paths that the catalogue names, "images/NAME.png"."""
+    """Keeps films under the names that the catalogue gives them within a workspace, "images/NAME.png"."""
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> None:
         """Keep a film, whole or not at all. Raises OSError."""
 
-    def read(self, path: str) -> bytes:
+    def read(self, name: str) -> bytes:
         """A film's bytes. Raises FileNotFoundError where it is missing, another OSError where it cannot be reached."""
 
-    def delete(self, path: str) -> None:
+    def delete(self, name: str) -> None:
         """Keep a film no longer; nothing where it is not there. Raises OSError."""
 
-    def list_paths(self) -> list[str]:
-        """The paths of all films that are there. Raises OSError."""
+    def list_names(self) -> list[str]:
+        """The names of all films that are there. Raises OSError."""
 
 
 class LocalFilms:
     """Films in the workspace's own folder."""
 
-    def __init__(self, workspace: Path):
-        self.workspace = workspace
+    def __init__(self, workspace: PathLike):
+        self.workspace = Path(workspace)
 
-    def write(self, path: str, data: bytes) -> None:
-        write_bytes_atomically(self.workspace / path, data)
+    def write(self, name: str, data: bytes) -> None:
+        write_bytes_atomically(self.workspace / name, data)
 
-    def read(self, path: str) -> bytes:
-        return (self.workspace / path).read_bytes()
+    def read(self, name: str) -> bytes:
+        return (self.workspace / name).read_bytes()
 
-    def delete(self, path: str) -> None:
-        (self.workspace / path).unlink(missing_ok=True)
+    def delete(self, name: str) -> None:
+        (self.workspace / name).unlink(missing_ok=True)
 
-    def list_paths(self) -> list[str]:
-        names = (file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name)
-        return [f"{FOLDER}/{name}" for name in names]
+    def list_names(self) -> list[str]:
+        found = (file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name)
+        return [f"{FOLDER}/{one}" for one in found]
 
 
 class RemoteFilms:
@@ -71,22 +71,22 @@ class RemoteFilms:
         except ValueError:
             raise WorkspaceError(f"Films cannot lie at '{url}'; give a URL such as s3://bucket/films.") from None
 
-    def write(self, path: str, data: bytes) -> None:
-        with _reaching(path):
-            self._files.makedirs(self._find(path).rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(self._find(path), data)
+    def write(self, name: str, data: bytes) -> None:
+        with _reaching(name):
+            self._files.makedirs(self._find(name).rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(self._find(name), data)
 
-    def read(self, path: str) -> bytes:
-        with _reaching(path):
-            found: Any = self._files.cat_file(self._find(path))
+    def read(self, name: str) -> bytes:
+        with _reaching(name):
+            found: Any = self._files.cat_file(self._find(name))
             return bytes(found)
 
-    def delete(self, path: str) -> None:
-        with _reaching(path):
-            if self._files.exists(self._find(path)):
-                self._files.rm_file(self._find(path))
+    def delete(self, name: str) -> None:
+        with _reaching(name):
+            if self._files.exists(self._find(name)):
+                self._files.rm_file(self._find(name))
 
-    def list_paths(self) -> list[str]:
+    def list_names(self) -> list[str]:
         with _reaching(FOLDER):
             self._files.invalidate_cache()
             folder = self._find(FOLDER)
@@ -94,8 +94,8 @@ class RemoteFilms:
                 return []
             return [f"{FOLDER}/{str(one).rpartition('/')[2]}" for one in self._files.ls(folder, detail=False)]
 
-    def _find(self, path: str) -> str:
-        return f"{self._base}/{path}"
+    def _find(self, name: str) -> str:
+        return f"{self._base}/{name}"
 
 
 def check_url(url: str) -> str:
@@ -110,17 +110,17 @@ def draw_place(url: str) -> str:
     return f"{check_url(url)}/icbir-{secrets.token_hex(6)}"
 
 
-def open_films(workspace: Path, url: str) -> FilmPlace:
+def open_films(workspace: PathLike, url: str) -> FilmPlace:
     """The films of a workspace: below `url`, or in its folder where that is ""."""
     return RemoteFilms(url) if url else LocalFilms(workspace)
 
 
 @contextmanager
-def _reaching(path: str) -> Iterator[None]:
+def _reaching(name: str) -> Iterator[None]:
     """Whatever a file system raises becomes an OSError, as from a disk."""
     try:
         yield
     except OSError:
         raise
     except Exception as error:
-        raise OSError(5, f"the place of the films does not answer ({type(error).__name__})", path) from error
+        raise OSError(5, f"the place of the films does not answer ({type(error).__name__})", name) from error

@@ -144,7 +144,7 @@ def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
                     changed.append(case.case_id)
                 done += 1
                 progress(done, total, "")
-    strays = sorted(path.partition("/")[2] for path in workspace.films.list_paths() if path not in stored)
+    strays = sorted(path.partition("/")[2] for path in workspace.films.list_names() if path not in stored)
     yield _judge("films", missing, f"{total} films present", "missing", "restore them from a copy")
     yield _judge("hashes", changed, f"{total - len(missing)} films unchanged", "changed", "restore them from a copy")
     yield _judge("strays", strays, "every stored film has its row", "without a row", "run the cut-short ingest again")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from typing import Any
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import WorkspaceError
+from icbir_core.files import PathLike
 from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
 from icbir_core.types import Progress
 
@@ -48,9 +50,10 @@ def index_on_cluster(
     return done
 
 
-def fill_there(path: str, plan: dict[str, Any], chunk: int, device: str) -> int:
+def fill_there(path: PathLike, plan: dict[str, Any], chunk: int, device: str) -> int:
     """What a worker of the cluster does; its networks are loaded once."""
     with _TURN:
-        if (path, device) not in _BENCHES:
-            _BENCHES[path, device] = Bench(Workspace.open(path), device)
-        return fill_chunk(_BENCHES[path, device], IndexPlan.from_dict(plan), chunk)
+        key = (os.fspath(path), device)
+        if key not in _BENCHES:
+            _BENCHES[key] = Bench(Workspace.open(path), device)
+        return fill_chunk(_BENCHES[key], IndexPlan.from_dict(plan), chunk)

@@ -87,7 +87,7 @@ def move_films(workspace: Workspace, url: str, progress: Progress | None = None)
                     progress(moved, total, "")
         with workspace.lock("manifest"):
             write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {FILMS: address})
-        for path in workspace.films.list_paths():
+        for path in workspace.films.list_names():
             workspace.films.delete(path)
     return moved
 

@@ -34,7 +34,7 @@ def test_a_workspace_whose_films_lie_at_a_url(films, tmp_path, monkeypatch):
     made = Workspace.create(tmp_path / "w")
     ingest(made, IngestOptions("folder", films))
     workspace = Workspace.open(made.path)
-    assert not list(workspace.images.iterdir()) and len(workspace.films.list_paths()) == 3
+    assert not list(workspace.images.iterdir()) and len(workspace.films.list_names()) == 3
     assert workspace.catalogue.sha256() == local.catalogue.sha256() and find_faults(workspace) == []
     case = workspace.catalogue.get("film_1")
     assert (read_case_radiograph(workspace, case).pixels == read_case_radiograph(local, case).pixels).all()
@@ -42,7 +42,7 @@ def test_a_workspace_whose_films_lie_at_a_url(films, tmp_path, monkeypatch):
     back_up(workspace, tmp_path / "copy")
     restore_backup(tmp_path / "copy", tmp_path / "again")
     again = Workspace.open(tmp_path / "again")
-    assert len(again.films.list_paths()) == 3 and find_faults(again) == [], "a copy holds its films itself"
+    assert len(again.films.list_names()) == 3 and find_faults(again) == [], "a copy holds its films itself"
     assert main(["move-films", str(again.path), f"file://{tmp_path}/other"]) == 0
     assert find_faults(Workspace.open(again.path)) == [] and not list(again.images.iterdir())
     assert main(["move-films", str(again.path), f"file://{tmp_path}/other"]) == 1
@@ -58,7 +58,7 @@ def test_a_workspace_whose_films_lie_at_a_url(films, tmp_path, monkeypatch):
         read_case_radiograph(workspace, case)
     workspace.films.write(case.path, whole)
     erase_from_workspace(workspace, plan_erasure(workspace, ["film_1"], []))
-    assert len(workspace.films.list_paths()) == 2 and not stored.exists()
+    assert len(workspace.films.list_names()) == 2 and not stored.exists()
 
 
 def test_an_address_that_is_none_or_tells_a_password_is_refused(tmp_path):
