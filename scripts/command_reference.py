@@ -39,7 +39,9 @@ def describe_commands() -> str:
 def _describe(name: str, command: Any) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
-    usage = " ".join(["icbir", name, *(one.metavar or one.name.upper() for one in arguments), "[options]"])
+    words = [one.metavar or one.name.upper() for one in arguments]
+    words.insert(len(words) if command.context_settings.get("allow_interspersed_args", True) else 0, "[options]")
+    usage = " ".join(["icbir", name, *words])
     lines = [f"## {name}", "", " ".join(command.help.split()), "", f"    {usage}", "", "| | |", "|---|---|"]
     lines += [f"| {one.metavar or one.name.upper()} | {_say_help(one)} |" for one in arguments]
     lines += [

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands to the application."""
     for command in (worker, jobs):
         app.command()(command)
-    app.command("put-job", context_settings={"ignore_unknown_options": True})(put_job)
+    app.command("put-job", context_settings={"allow_interspersed_args": False})(put_job)
 
 
 def open_queue(workspace: Path) -> Queue:
@@ -73,9 +73,12 @@ def jobs(
 def put_job(
     workspace: cli.WorkspaceArgument,
     words: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="Such as: train WORKSPACE --target Effusion")],
-    queue: Annotated[str, typer.Option(help="Queue of the job; before the command.")] = "commands",
+    queue: Annotated[str, typer.Option(help="Queue of the job.")] = "commands",
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Let a worker run ingest, index, train or evaluate. Each goes on where a killed worker left it."""
+    """Let a worker run ingest, index, train or evaluate. Each goes on where a killed worker left it. Options of put-job
+    stand before WORKSPACE; what stands after it is the job's."""
+    if words[0].startswith("-"):
+        raise typer.BadParameter(f"{words[0]} stands before WORKSPACE; after it comes the command.")
     fresh = open_queue(workspace).put_command(words, queue)
     cli.emit({"put": fresh}, "It waits for a worker." if fresh else "The same job waits already.", as_json)

@@ -27,6 +27,11 @@ def vector_server(postgres) -> Postgres:
     return postgres
 
 
+def create_empty_database(server: Postgres) -> str:
+    """The URL of an empty database of a name that none had: a fixture may be set up more than once in a session."""
+    return server.create_database(f"test_{os.urandom(6).hex()}")
+
+
 @pytest.fixture
 def vector_url(vector_server, database_url) -> str:
     """The URL of an empty database of the test's own, on a server with pgvector."""
@@ -36,7 +41,7 @@ def vector_url(vector_server, database_url) -> str:
 @pytest.fixture
 def database_url(postgres) -> str:
     """The URL of an empty database of the test's own."""
-    return postgres.create_database(f"test_{os.urandom(6).hex()}")
+    return create_empty_database(postgres)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -85,6 +85,11 @@ def test_jobs_are_taken_back_shown_and_refused_by_name(workspace, tmp_path, caps
     assert "0 waiting, 2 taken back." in capsys.readouterr().out
     assert main(["put-job", path, "remove", path, "case_001"]) == 1
     assert "A job can be one of ingest, index, train, evaluate" in capsys.readouterr().err
+    assert main(["put-job", path, "--queue", "gpu", "train", path]) == 1
+    assert "--queue stands before WORKSPACE" in capsys.readouterr().err
+    assert main(["put-job", "--queue", "gpu", path, "train", path, "--device", "cuda"]) == 0
+    assert Queue(workspace).read_progress().queues == {"gpu": 1}
+    assert Queue(workspace).cancel() == 1
     ran: list[list[str]] = []
     queue = Queue(workspace)
     queue.put_command(["evaluate", path])

@@ -10,6 +10,7 @@ from icbir_core.retrieval import vector_index
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.vector_index import VectorIndex
+from tests.helpers.postgres import create_empty_database
 
 MADE_FROM = {"model": "m" * 64, "catalogue": "c" * 64}
 DIMENSION, NUMBER = 24, 3000
@@ -32,7 +33,7 @@ def engine(request):
         return
     server = request.getfixturevalue("vector_server")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ICBIR_DATABASE_URL", server.create_database("engines"))
+        patch.setenv("ICBIR_DATABASE_URL", create_empty_database(server))
         patch.setattr(vector_index, "SAMPLE", 50)
         yield VectorIndex
 
