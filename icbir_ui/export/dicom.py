@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -78,17 +78,21 @@ def show_dicom(
     # One name for all results of a film: a click is not lost where a window that she left changes the result meanwhile.
     if st.button("Send to PACS", width="stretch", disabled=parcel is not None, key=f"send_{film.key[:12]}"):
         with st.spinner("Making the objects …"):
-            parcel = _put(sender, make, made, about)
+            parcel = send_objects(sender, make, made, about)
     if parcel is not None:
         _show_progress(sender, parcel)
 
 
-def _put(sender: Sender, make: Any, made: datetime, about: list[Subject]) -> str | None:
-    """The name of the parcel that was put into the outbox; None where that went wrong, which is told."""
+def send_objects(sender: Sender, make: Callable[[], ResultObjects], made: datetime, about: list[Subject]) -> str | None:
+    """Put what `make` returns into the outbox, once the reader's right to send was asked and the sending recorded.
+
+    made : when the result was first shown; about : what the record names. Returns the name of the parcel; None where it
+    went wrong, which the page tells.
+    """
     try:
         access.require(Right.SEND)
         access.record(Action.SENT, *about)
-        objects: ResultObjects = make()
+        objects = make()
         parcel = sender.outbox.put(objects.objects)
     except Exception as error:
         st.warning(escape_markdown(explain(error)))

@@ -21,8 +21,7 @@ from icbir_core.pacs.sending import Sent, send_waiting
 from icbir_core.pacs.storing_web import WebCarrier
 from icbir_core.settings import PacsSettings
 from tests.helpers.search_results import make_result
-
-PATIENCE = 30.0
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +58,6 @@ def count_arrivals(orthanc) -> int:
     return sum(one["ChangeType"] == "NewInstance" for one in orthanc.ask("/changes?limit=1000")["Changes"])
 
 
-def wait_until(there) -> None:
-    end = time.monotonic() + PATIENCE
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_the_archive_returns_each_object_byte_for_byte(empty_archive, outbox, objects):
     assert send_waiting(outbox, name_web(empty_archive).get_opener()) == Sent(sent=3)
     assert read_stored(empty_archive) == {one.sop_instance: one.data for one in objects}
@@ -99,7 +91,7 @@ def test_an_archive_that_is_killed_in_the_middle_gets_everything_once_it_is_back
     sender.start()
     wait_until(lambda: SendState.BEGUN in [one.state for parcel in outbox.list_parcels() for one in parcel.objects])
     empty_archive.kill()
-    sender.join(PATIENCE)
+    sender.join(30)
     assert outcome[0].sent == 0 and outcome[0].waiting == 1 and "PACS" in outcome[0].word
     empty_archive.start()
     outbox.retry()

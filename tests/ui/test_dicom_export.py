@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 
 import cv2
@@ -21,6 +20,7 @@ from icbir_ui.export import dicom
 from icbir_ui.pacs import sender
 from tests.helpers import fakes
 from tests.helpers.search_results import make_film
+from tests.helpers.waiting import wait_until
 from tests.unit.pacs.test_outbox import FakeCarrier, make_objects
 
 PACS = "dicom://PACS@127.0.0.1:104"
@@ -49,13 +49,6 @@ def search_with(make_page, monkeypatch):
 def list_labels(page) -> list[str]:
     buttons = [one.proto.label for one in page.app.get("download_button")]
     return buttons + [button.label for button in page.app.button]
-
-
-def wait_until(there) -> None:
-    end = time.monotonic() + 30
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_nothing_of_it_is_there_until_the_operator_says_so(search_with):

@@ -61,16 +61,19 @@ def test_a_reader_looks_through_renames_and_removes_her_folder_and_undoes_it(fol
     assert list_rows(page) == ["case_000", "case_003", "case_004"]
 
 
-def test_rows_are_ordered_taken_out_and_brought_back(folder, workspace, monkeypatch):
-    monkeypatch.setattr(part.access, "get_person", lambda: Person("tester", Role.READER, signed_in=True))
+def test_rows_are_ordered_taken_out_and_brought_back(folder, workspace, monkeypatch, open_page):
     taken = {}
-    monkeypatch.setattr(part.state, "put", taken.__setitem__)
     store = shared.open_folders()
-    part.react(workspace, store, folder, "up", "case_004")
-    assert list_saved(folder) == ["case_000", "case_004", "case_003"]
-    part.react(workspace, store, folder, "out", "case_000")
+    with monkeypatch.context() as patch:
+        patch.setattr(part.access, "get_person", lambda: Person("tester", Role.READER, signed_in=True))
+        patch.setattr(part.state, "put", taken.__setitem__)
+        part.react(workspace, store, folder, "up", "case_004")
+        assert list_saved(folder) == ["case_000", "case_004", "case_003"]
+        part.react(workspace, store, folder, "out", "case_000")
     assert list_saved(folder) == ["case_004", "case_003"] and taken["taken_out"] == (folder.folder_id, "case_000")
-    part._bring_back(store, folder.folder_id, "tester", "case_000")
+    page = open_page("catalogue")
+    page.app.session_state["taken_out"] = taken["taken_out"]
+    page.turn_to("Folders").press("Undo: bring the case back")
     assert list_saved(folder) == ["case_000", "case_004", "case_003"]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from icbir_core.catalogue import Workspace, record_catalogue
+from icbir_core.catalogue.workspace import MANIFEST
 from icbir_core.cli import main
 from icbir_core.errors import WorkspaceError
 from icbir_core.radiograph.writing import write_lossless
@@ -78,15 +81,26 @@ def test_a_case_that_another_process_takes_out_leaves_the_answers(indexed):
     assert shared.open_service() is service and not service.knows("question")
 
 
+def write_with_old_dates(manifest: Path, change: Callable[[], None]) -> None:
+    """Change the manifest as a shared folder shows it that still knows its former length, dates and number."""
+    former, held = manifest.stat(), manifest.with_name("held")
+    os.link(manifest, held)
+    change()
+    held.write_bytes(manifest.read_bytes())
+    os.replace(held, manifest)
+    os.utime(manifest, ns=(former.st_atime_ns, former.st_mtime_ns))
+    assert manifest.stat()[:8] == former[:8], "the test shows something else"
+
+
 def test_the_revision_tells_of_an_index_that_another_machine_built(either_database, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "open_retriever", fakes.FakeRetriever)
     made = fakes.make_workspace(tmp_path / "w", 2)
     record_catalogue(made)
     index(made, "Effusion")
-    monkeypatch.setattr(shared, "_stamp_manifest", lambda workspace: (0, 0, 0))  # a shared folder that shows old dates
     service = shared.SearchService(Workspace.open(made.path))
-    service._answers["question"] = "answer"
+    service.ask("question", lambda retriever: "answer")
     assert not service.outdated and service.knows("question")
-    index(Workspace.open(made.path), "Effusion", "another")
+    write_with_old_dates(made.path / MANIFEST, lambda: index(Workspace.open(made.path), "Effusion", "c"))
     assert service.outdated and not service.knows("question")
 
 

@@ -152,7 +152,7 @@ def test_the_archive_asks_for_its_rights(signed, workspace, monkeypatch):
         jobs.start_opening(workspace, StudyRequest("1.2.3"))
     with pytest.raises(AccessRefused, match="search the archive"):
         jobs.start_finding(StudyQuery())
-    assert dicom._put(None, lambda: pytest.fail("nothing may be made"), None, []) is None
+    assert dicom.send_objects(None, lambda: pytest.fail("nothing may be made"), None, []) is None
     assert [(one.action, one.details["right"]) for one in open_audit(workspace).entries()] == [
         ("refused", "open_study"), ("refused", "search_archive"), ("refused", "send"),
     ]  # fmt: skip

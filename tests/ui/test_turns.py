@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
-import time
+from collections.abc import Callable
 
 import pytest
 
 from icbir_core.errors import ServerBusy
 from icbir_core.server_settings import QueueLimits
 from icbir_ui import turns
-from icbir_ui.turns import Turns
+from icbir_ui.turns import Turns, describe_queue
+from tests.helpers.waiting import wait_until
 
 
 class Crowd:
@@ -20,7 +22,7 @@ class Crowd:
         self.turns, self.order, self.errors, self.go_on = Turns(limits), [], {}, threading.Event()
         self.threads: list[threading.Thread] = []
 
-    def ask(self, reader: str, name: str) -> None:
+    def ask(self, reader: str, name: str, tell: Callable[[str], None] = lambda word: None) -> None:
         """Ask in a thread, and return once the question is in the queue, is computed or was refused."""
         before = self.turns.length
 
@@ -31,17 +33,14 @@ class Crowd:
 
         def run():
             try:
-                assert self.turns.ask(reader, compute)[0] == name
+                assert self.turns.ask(reader, compute, tell)[0] == name
             except ServerBusy as error:
                 self.errors[name] = str(error)
 
         thread = threading.Thread(target=run)
         thread.start()
         self.threads.append(thread)
-        end = time.monotonic() + 20
-        while not (self.order and self.turns.length > before) and name not in [*self.order, *self.errors]:
-            assert time.monotonic() < end
-            time.sleep(0.002)
+        wait_until(lambda: (self.order and self.turns.length > before) or name in [*self.order, *self.errors], 20)
 
     def finish(self) -> list[str]:
         self.go_on.set()
@@ -62,26 +61,23 @@ def test_each_reader_comes_in_turn_however_much_another_asked():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_count_before_is_what_comes_before(seed):
-    """Re-derived slowly: the order in which the questions are computed in the end."""
-    import random
-
-    draw, crowd, counted = random.Random(seed), Crowd(), {}
+def test_the_count_before_is_what_comes_before(seed, monkeypatch):
+    """Each who waits is told her place in the order in which the questions are computed in the end."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.002)
+    draw, crowd, told = random.Random(seed), Crowd(), {}
     for number in range(draw.randint(2, 12)):
-        crowd.ask(draw.choice("abc"), f"q{number}")
-    with crowd.turns._lock:
-        questions = [(one, held) for held in crowd.turns._waiting.values() for one in held]
-        counted = {id(one): crowd.turns._count_before(one) for one, _ in questions}
-    order: list[int] = []
-    queues = {name: list(held) for name, held in crowd.turns._waiting.items()}
-    while queues:
-        name = next(iter(queues))
-        held = queues.pop(name)
-        order.append(id(held.pop(0)))
-        if held:
-            queues[name] = held
-    assert [counted[one] for one in order] == list(range(1, len(order) + 1))
-    crowd.finish()
+        name = f"q{number}"
+        told[name] = []
+        crowd.ask(draw.choice("abc"), name, told[name].append)
+    try:
+        for words in list(told.values())[1:]:  # the first is being computed, and is told nothing
+            words.clear()
+            # two words, since the first may be of before the last question came
+            wait_until(lambda words=words: len(words) > 1, 5)
+        places = {name: words[-1] for name, words in told.items() if words}
+    finally:
+        first, *others = crowd.finish()
+    assert first == "q0" and places == {name: describe_queue(place) for place, name in enumerate(others, start=1)}
 
 
 def test_a_question_that_would_wait_too_long_is_refused_at_once():

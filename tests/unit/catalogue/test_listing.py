@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from icbir_core.catalogue import Workspace
+from icbir_core.catalogue import Workspace, table
 from icbir_core.catalogue.erasing import erase_from_catalogue
 from icbir_core.catalogue.listing import ListFilter, Order
 from icbir_core.catalogue.schema import VERSION
@@ -180,7 +180,7 @@ def test_a_page_of_a_large_catalogue_reads_its_own_rows_alone(tmp_path, monkeypa
     made = Workspace.create(tmp_path / "w").catalogue
     made.add([make_record(number) for number in range(2000)])
     read: list[int] = []
-    make = made.listing._make_cases
-    monkeypatch.setattr(made.listing, "_make_cases", lambda records: read.append(len(records)) or make(records))
+    make = table.Case
+    monkeypatch.setattr(table, "Case", lambda **values: read.append(values["row"]) or make(**values))
     assert np.array_equal([one.case.row for one in made.listing.read_page(None, 1000, 20)], np.arange(999, 979, -1))
-    assert read == [20]
+    assert read == list(range(999, 979, -1))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from icbir_core.catalogue import Catalogue
 from icbir_core.catalogue.copies import Copy
 from icbir_core.catalogue.schema import VERSION
+from icbir_core.database import find_engine
 from icbir_core.errors import CatalogueError, DatabaseAway, FilterError
 from icbir_core.findings import FindingState
 from icbir_core.settings import SearchFilter
@@ -237,8 +238,8 @@ def test_workspaces_in_one_database_know_nothing_of_each_other(database_url, mon
 
 def test_a_newer_catalogue_in_a_database_is_refused_and_one_that_is_away_is_told(database_url, monkeypatch):
     monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
-    made = Catalogue("catalogue", schema="icbir_one")
-    with made._engine.begin() as connection:
+    Catalogue("catalogue", schema="icbir_one")
+    with find_engine("icbir_one").begin() as connection:
         connection.exec_driver_sql("UPDATE state SET number = 99 WHERE name = 'version'")
     with pytest.raises(CatalogueError, match="newer version"):
         Catalogue("catalogue", schema="icbir_one")

@@ -21,6 +21,7 @@ from icbir_core.jobs.queue import Queue
 from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
 from icbir_core.migrations import HEAD, read_revision
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.store import LEDGER
 from icbir_core.retrieval.target_files import TargetFiles
 from tests.helpers import fake_work, fakes
 
@@ -49,7 +50,7 @@ def count_ends(workspace: Workspace) -> list[tuple[str, int]]:
 def check_index(workspace: Workspace) -> None:
     """Every case is in the index once, with the values that one process alone computes."""
     filling = fake_work.FakeFilling(workspace)
-    ledger = filling.store._read_ledger()
+    ledger = np.fromfile(filling.store.path / LEDGER, "<i8")
     rows = np.arange(CASES)
     assert sorted(ledger) == list(rows), "nothing is written twice"
     index = Index.open(TargetFiles(workspace, "Effusion").get_index("cnn"))

@@ -96,14 +96,15 @@ def test_a_copy_taken_back_is_the_same_workspace(workspace, tmp_path, link):
 def test_readers_rate_while_it_is_copied(workspace, tmp_path, monkeypatch):
     """Ratings come at the worst time: after the databases were copied."""
     store = RatingsStore.open(workspace.path / "ratings.db")
-    copy = keeping._copy_databases
+    move = RatingsStore.move_head
 
-    def copy_and_rate(*given):
-        copy(*given)
-        store.add(make_rating(50))
-        open_audit(workspace).record("reader", Action.RATED)
+    def move_and_rate(moved):
+        move(moved)
+        if moved is not store:  # it is the copy, whose databases are whole with this
+            store.add(make_rating(50))
+            open_audit(workspace).record("reader", Action.RATED)
 
-    monkeypatch.setattr(keeping, "_copy_databases", copy_and_rate)
+    monkeypatch.setattr(RatingsStore, "move_head", move_and_rate)
     stop = threading.Event()
 
     def rate() -> None:

@@ -29,6 +29,14 @@ def open_kept(folder: Path, secret: str = SECRET, reader: str = "anna", **rules)
     return KeptFilms(folder, secret, reader, replace(KeepingRules(), **rules))
 
 
+def keep_and_find(kept: KeptFilms, film: KeptFilm) -> Path:
+    """The file in which a film is kept that was not before."""
+    before = set(kept.folder.glob("*"))
+    kept.keep(film)
+    (path,) = set(kept.folder.iterdir()) - before
+    return path
+
+
 def test_a_film_and_what_was_done_with_it_come_back(tmp_path):
     kept, films = open_kept(tmp_path), [make_film(1), make_film(2)]
     for film in (*films, films[0]):
@@ -78,14 +86,12 @@ def test_neither_another_browser_nor_another_reader_opens_it(tmp_path):
 @pytest.mark.parametrize("place", [0, 10, 25, -1])
 def test_a_byte_that_was_changed_is_a_film_that_is_left_out(tmp_path, place):
     kept = open_kept(tmp_path)
-    kept.keep(make_film(1))
-    kept.keep(make_film(2))
-    first = kept._find("film1")
+    first, second = (keep_and_find(kept, make_film(number)) for number in (1, 2))
     data = bytearray(first.read_bytes())
     data[place] ^= 1
     first.write_bytes(data)
     assert [one.name for one in kept.read_films()] == ["film2"]
-    first.write_bytes(kept._find("film2").read_bytes())
+    first.write_bytes(second.read_bytes())
     assert [one.name for one in kept.read_films()] == ["film2"], "a file under another's name is none"
     first.write_bytes(b"")
     assert len(kept.read_films()) == 1
@@ -105,8 +111,7 @@ def test_its_time_ends_whatever_the_clock_of_the_file_says(tmp_path, monkeypatch
 def test_a_sweep_takes_what_is_over_and_what_a_crash_left_and_nothing_else(tmp_path):
     kept, rules, now = open_kept(tmp_path), KeepingRules(hours=2.0), time.time()
     for number, age in ((1, 7300), (2, 7100)):
-        kept.keep(make_film(number))
-        os.utime(kept._find(f"film{number}"), (now - age, now - age))
+        os.utime(keep_and_find(kept, make_film(number)), (now - age, now - age))
     half = kept.folder / "x.1234.partial"
     half.write_bytes(b"half a film")
     os.utime(half, (now - 400, now - 400))
@@ -126,8 +131,8 @@ def test_what_is_kept_is_bounded(tmp_path):
     size = make_film().levels.nbytes
     kept = open_kept(tmp_path, own_bytes=int(2.5 * size))
     for number in range(4):
-        kept.keep(make_film(number))
-        os.utime(kept._find(f"film{number}"), (number + 1, number + 1))
+        path = keep_and_find(kept, make_film(number))
+        os.utime(path, (number + 1, number + 1))
     assert [one.name for one in kept.read_films()] == ["film2", "film3"], "the oldest give way"
     with pytest.raises(WorkspaceError, match="keep no more"):
         kept.keep(make_film(9, 400))

