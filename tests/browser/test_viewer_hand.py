@@ -273,5 +273,15 @@ def test_a_second_window_shows_the_film_in_focus_and_follows_it(page):
             shown = cv2.resize(large, film.shape[::-1], interpolation=cv2.INTER_AREA).ravel()
             assert np.corrcoef(shown, film.ravel())[0, 1] > 0.9 and grey[0] > 600, "the film itself, drawn large"
         page.evaluate("() => root.viewer.close()")
-        assert second.evaluate("document.querySelector('canvas').width") == 1, "nothing stays without its page"
-        assert not second.inner_text("body").strip()
+        resize_and_wait = (
+            "() => new Promise(done => { window.dispatchEvent(new Event('resize')); setTimeout(done, 300); })"
+        )
+        for _ in range(2):
+            assert second.evaluate("document.querySelector('canvas').width") == 1, "nothing stays without its page"
+            assert not second.inner_text("body").strip(), "nor comes back when the window is made larger"
+            second.evaluate(resize_and_wait)
+        page.evaluate("() => { const { data } = root.viewer; root.viewer = null; window.start(data); }")
+        second.wait_for_function("document.body.textContent.includes('Case 0')", timeout=10_000)
+        second.evaluate("() => { document.querySelector('canvas').width = 1; }")
+        second.evaluate(resize_and_wait)
+        assert second.evaluate("document.querySelector('canvas').width") > 600, "the next viewer follows the window"

@@ -19,9 +19,15 @@ const SECOND = {
     page.head.replaceChildren(style);
     page.body.replaceChildren(canvas, words);
     SECOND_STORE.held = { window: opened, canvas, words, painter: new CanvasPainter() };
-    opened.addEventListener("resize", () => this.repaint());
+    this.followSecond();
     window.addEventListener("pagehide", () => opened.close());
     this.repaint();
+  },
+
+  followSecond() {
+    // A new viewer on the page goes on in the window that an earlier one opened; a closed viewer hears of it no more.
+    const { held } = SECOND_STORE;
+    if (held && !held.window.closed) held.window.addEventListener("resize", () => this.repaint(), { signal: this.stop.signal });
   },
 
   clearSecond() {
@@ -35,7 +41,7 @@ const SECOND = {
   paintSecond(tables) {
     // The case that is shown large, else the film that is chosen, else the first.
     const { held: second } = SECOND_STORE;
-    if (!second || second.window.closed) return;
+    if (this.stop.signal.aborted || !second || second.window.closed) return;
     const pane = this.panes.find((one) => one.key === this.shown?.key) ?? this.pane(), { canvas, words } = second;
     const ratio = second.window.devicePixelRatio || 1, place = canvas.getBoundingClientRect(), context = canvas.getContext("2d");
     const rect = { left: 0, top: 0, width: Math.max(1, Math.round(place.width * ratio)), height: Math.max(1, Math.round(place.height * ratio)) };

@@ -37,6 +37,7 @@ class Viewer {
     bindPointer(this, options);
     this.bindLarge(options);
     window.addEventListener("resize", () => this.arrangeRoom(), options);
+    this.followSecond();
   }
 
   close() {
@@ -44,6 +45,7 @@ class Viewer {
     this.stop.abort();
     this.observer.disconnect();
     clearInterval(this.playing);
+    this.panes = [];
     this.clearSecond();
   }
 
@@ -106,6 +108,7 @@ class Viewer {
     if (pane.fault) return void (word.textContent = pane.fault);
     try {
       const [film, map] = await Promise.all([loadFilm(pane.film, true), pane.map ? loadFilm(pane.map, false) : null]);
+      if (this.stop.signal.aborted) return;  // the film came after its reader had gone
       pane.source = film;
       if (map) pane.mapSteps = { ...stepMap(map, film, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
       this.showTurned(pane);
@@ -119,14 +122,14 @@ class Viewer {
 
   guard() {
     // Answers wait for the films: none is taken for a film that was never on the screen. True where they may be given.
-    if (!this.data?.guard) return true;
+    if (!this.data?.guard || this.stop.signal.aborted) return true;
     const held = document.querySelector(this.data.guard), ready = held !== null && this.panes.every((pane) => pane.pixels);
     held?.toggleAttribute("inert", !ready);
     return ready;
   }
 
   repaint() {
-    if (this.pending) return;
+    if (this.pending || this.stop.signal.aborted) return;
     this.pending = requestAnimationFrame(() => {
       this.pending = 0;
       this.paint();
