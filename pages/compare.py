@@ -74,7 +74,7 @@ def draw() -> None:
     words = of if four else f" · {describe_hit(ranking, hit)}{of}"
     columns[0].markdown(f"**{named} of {len(ids)}**{escape_markdown(words)}")
     if cautions := describe_cautions(ranking):
-        st.markdown(f":orange[{' '.join(cautions)}]")
+        st.markdown(f":orange[{escape_markdown(' '.join(cautions))}]")
     if find_method(ranking.method).part:
         st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION.name else "what is seen of one finding"))
     for column, by, label, key in ((3, -1, "◀ Previous", "Left arrow"), (4, 1, "Next ▶", "Right arrow")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sqlite3
@@ -10,6 +11,7 @@ import zipfile
 import pytest
 
 from icbir_ui.errors import escape_markdown
+from tests.helpers import fakes
 
 PICTURE = "![x](http:&#47;&#47;192.0.2.1&#47;a.png)"
 
@@ -66,6 +68,17 @@ def test_the_name_of_a_case_is_text(workspace, open_page):
     assert_plain(page.press("Remove"), f"{PICTURE} is removed")
     page.widget("text_input", "case_to_remove").set_value("[nobody](http://192.0.2.1)")
     assert_plain(page.run(), "[nobody](http://192.0.2.1)")
+
+
+@pytest.mark.parametrize("name", [PICTURE, "a]b.png", "x$1 and y$2"])
+def test_the_names_of_copies_are_text_on_the_page_compare(name, open_page, monkeypatch):
+    search = fakes.FakeRetriever.search
+    monkeypatch.setattr(
+        fakes.FakeRetriever, "search", lambda *given: dataclasses.replace(search(*given), copies=(name,))
+    )
+    page = open_page("compare", film="effusion_1", case="case_003")
+    assert_plain(page, f"very film: {name}")
+    assert any(one.value.startswith(":orange[") and one.value.endswith(r"\.]") for one in page.app.markdown)
 
 
 def test_the_name_of_a_demonstration_film_is_text(workspace, open_page):
