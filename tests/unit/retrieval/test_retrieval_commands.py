@@ -15,7 +15,7 @@ import pytest
 
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
-from icbir_core.cli.retrieval_commands import describe_ranking, format_ranking
+from icbir_core.cli.rankings import describe_ranking, format_ranking
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.types import Case, Hit, Prediction, Ranking
