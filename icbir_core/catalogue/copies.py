@@ -40,6 +40,15 @@ class Copy:
         return f"{COPY_OF} '{self.kept}'" + (told if self.other_patient else "")
 
 
+class Held(NamedTuple):
+    """What ingest asks of a case that is there: its source, the bytes of its original file, and what was doubted of it
+    (None if nothing was, or if it is removed)."""
+
+    source: str
+    size: int | None
+    doubt: str | None
+
+
 class Kept(NamedTuple):
     """A case that holds a film: its name, its patient (hashed), and whether its grey levels or stored values are the
     same."""

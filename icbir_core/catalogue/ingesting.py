@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue import layouts
-from icbir_core.catalogue.copies import COPY_OF, Copy, Kept
+from icbir_core.catalogue.copies import COPY_OF, Copy, Held, Kept
 from icbir_core.catalogue.layouts.text_files import describe_code_page
 from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
-from icbir_core.catalogue.table import Held
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.files import remove_partial_files, write_bytes_atomically
 from icbir_core.plurals import count_of

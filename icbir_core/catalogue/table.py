@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
 
 from icbir_core.catalogue import table_version
-from icbir_core.catalogue.copies import Copies, Copy, Kept
+from icbir_core.catalogue.copies import Copies, Copy, Held, Kept
 from icbir_core.catalogue.filtering import narrow
 from icbir_core.catalogue.listing import Listing
 from icbir_core.catalogue.schema import CASES, DEFAULTS, OTHER_PATIENTS, VERSION, VOCABULARY
@@ -31,15 +31,6 @@ LOCK_SECONDS = 30.0
 T = TypeVar("T")
 _ORDER = {name: place for place, name in enumerate(KNOWN_FINDINGS)}
 _NUMBERS = {state.value: state.as_number() for state in FindingState}
-
-
-class Held(NamedTuple):
-    """What ingest asks of a case that is there: its source, the bytes of its original file, and what was doubted of it
-    (None if nothing was, or if it is removed)."""
-
-    source: str
-    size: int | None
-    doubt: str | None
 
 
 class Catalogue:
