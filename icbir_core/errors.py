@@ -68,6 +68,14 @@ class DatabaseAway(WorkspaceBusy):
     """The database server does not answer; the same call may succeed later."""
 
 
+class FilmsAway(WorkspaceBusy):
+    """The place of the films does not answer; the same call may succeed later."""
+
+
+class FilmLost(WorkspaceError):
+    """A stored film is missing, or is not the one that was stored."""
+
+
 class ManifestMismatch(WorkspaceError):
     """An artefact was made from something else than what is there now."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from icbir_core.catalogue.copies import Kept
@@ -44,10 +45,7 @@ def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
     with workspace.lock("catalogue", seconds=2.0):
         if held := workspace.catalogue.find_film(radiograph.pixel_sha256, radiograph.stored_sha256, None):
             raise CatalogueError(f"The catalogue has this film already, as '{held.case_id}'.")
-        try:
-            workspace.films.write(path, data)
-        except OSError as error:
-            raise WorkspaceError(f"The film cannot be stored ({error.strerror}); make room and add it again.") from None
+        workspace.films.write(path, data)
         record = {
             "case_id": case_id,
             "path": path,
@@ -68,7 +66,12 @@ def add_film(workspace: Workspace, query: Query, proven: ProvenFilm) -> str:
             "stored_sha256": radiograph.stored_sha256,
         }
         stored = StoredFilm(case_id, record)
-        kept = find_kept(workspace, stored, ())
+        try:
+            kept = find_kept(workspace, stored, ())
+        except WorkspaceError:
+            with suppress(WorkspaceError):  # the first error is the one to tell
+                workspace.films.delete(path)
+            raise
         if isinstance(kept, Kept):
             workspace.films.delete(path)
             raise CatalogueError(f"The catalogue has this film already, as '{kept.case_id}'.")

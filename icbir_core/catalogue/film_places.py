@@ -7,6 +7,8 @@ workspace's manifest names the address alone.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from icbir_core.errors import WorkspaceError
+from icbir_core.errors import FilmLost, FilmsAway, IcbirError, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, write_bytes_atomically
 
 FOLDER = "images"
@@ -23,19 +25,22 @@ _URL = re.compile(r"[a-z][a-z0-9+]*://[^@?#\s]+")
 
 
 class FilmPlace(Protocol):
-    """Keeps films under the names that the catalogue gives them within a workspace, "images/NAME.png"."""
+    """Keeps films under the names that the catalogue gives them within a workspace, "images/NAME.png".
+
+    Every call raises `FilmsAway` where the place does not answer, and `WorkspaceError` where it refuses or is full.
+    """
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep a film, whole or not at all. Raises OSError."""
+        """Keep a film, whole or not at all."""
 
     def read(self, name: str) -> bytes:
-        """A film's bytes. Raises FileNotFoundError where it is missing, another OSError where it cannot be reached."""
+        """A film's bytes. Raises `FilmLost` where it is missing."""
 
     def delete(self, name: str) -> None:
-        """Keep a film no longer; nothing where it is not there. Raises OSError."""
+        """Keep a film no longer; nothing where it is not there."""
 
     def list_names(self) -> list[str]:
-        """The names of all films that are there. Raises OSError."""
+        """The names of all films that are there."""
 
 
 class LocalFilms:
@@ -45,16 +50,20 @@ class LocalFilms:
         self.workspace = Path(workspace)
 
     def write(self, name: str, data: bytes) -> None:
-        write_bytes_atomically(self.workspace / name, data)
+        with _reaching(name):
+            write_bytes_atomically(self.workspace / name, data)
 
     def read(self, name: str) -> bytes:
-        return (self.workspace / name).read_bytes()
+        with _reaching(name):
+            return (self.workspace / name).read_bytes()
 
     def delete(self, name: str) -> None:
-        (self.workspace / name).unlink(missing_ok=True)
+        with _reaching(name):
+            (self.workspace / name).unlink(missing_ok=True)
 
     def list_names(self) -> list[str]:
-        found = (file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name)
+        with _reaching(FOLDER):
+            found = [file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name]
         return [f"{FOLDER}/{one}" for one in found]
 
 
@@ -117,10 +126,25 @@ def open_films(workspace: PathLike, url: str) -> FilmPlace:
 
 @contextmanager
 def _reaching(name: str) -> Iterator[None]:
-    """Whatever a file system raises becomes an OSError, as from a disk."""
+    """The one door to the films: whatever a file system raises becomes an error of ours in one sentence, which never
+    holds the driver's own text, since that may name a host or a key."""
     try:
         yield
-    except OSError:
+    except IcbirError:
         raise
     except Exception as error:
-        raise OSError(5, f"the place of the films does not answer ({type(error).__name__})", name) from error
+        raise _name_error(error, f"The film '{name}'" if name != FOLDER else "The folder of the films") from error
+
+
+def _name_error(error: Exception, what: str) -> WorkspaceError:
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, FileNotFoundError | IsADirectoryError):
+        return FilmLost(f"{what} is missing; restore it.")
+    if isinstance(error, PermissionError) or "Credential" in type(error).__name__:  # as botocore calls it
+        return WorkspaceError(f"{what} cannot be reached (no right); check the rights to the place of the films.")
+    if number == errno.EROFS:
+        return WorkspaceError(f"{what} cannot be written (read-only); check the place of the films.")
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return WorkspaceError(f"There is no space left for {what[0].lower()}{what[1:]}; make room and try again.")
+    reason = os.strerror(number) if number else type(error).__name__
+    return FilmsAway(f"{what} cannot be reached ({reason}); try again later.")

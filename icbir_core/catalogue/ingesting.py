@@ -17,6 +17,7 @@ from icbir_core.catalogue.layouts.text_files import describe_code_page
 from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.errors import FilmLost
 from icbir_core.files import remove_partial_files, write_bytes_atomically
 from icbir_core.plurals import count_of
 from icbir_core.settings import FILM_LIMITS, ReadLimits
@@ -238,11 +239,18 @@ class _Ingest:
 
     def _collect(self) -> None:
         result = self.pending[0].result()
-        self.pending.popleft()
         if isinstance(result, layouts.SkippedRow):
+            self.pending.popleft()
             self._skip(result.item, result.reason)
             return
-        kept = find_kept(self.workspace, result, self.records)
+        try:
+            kept = find_kept(self.workspace, result, self.records)
+        except FilmLost as error:  # what it may be a copy of must come back first; the next run asks again
+            self.pending.popleft()
+            self.workspace.films.delete(result.record["path"])
+            self._skip(result.label, f"it cannot be compared with the case of its identifier: {error}")
+            return
+        self.pending.popleft()
         if isinstance(kept, Kept):
             self._leave_out(result, kept)
             return

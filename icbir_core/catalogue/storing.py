@@ -15,7 +15,7 @@ from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
 from icbir_core.catalogue.scrubbing import scrub_text
 from icbir_core.catalogue.selecting import give_reason_against_view
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge, WorkspaceError
+from icbir_core.errors import FilmLost, RadiographError, RadiographTooLarge, WorkspaceError
 from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.findings import FindingState
 from icbir_core.radiograph import assess_quality, read_radiograph
@@ -76,12 +76,7 @@ def store_film(
     except Exception as error:  # whatever one odd file raises, it must not cost the others
         return SkippedRow(raw.label, f"the film cannot be read ({type(error).__name__}); export it again")
     path, data = f"{FOLDER}/{name_image(case_id)}", encode_lossless(radiograph)
-    try:
-        workspace.films.write(path, data)
-    except OSError as error:
-        raise WorkspaceError(
-            f"The film '{path}' cannot be written ({error.strerror}); make room and run the same command again."
-        ) from error
+    workspace.films.write(path, data)
     patient, header_patient = workspace.hash_patient(raw.patient), workspace.hash_patient(raw.header_patient)
     if _contradict(raw, options):
         doubts.append("The table names another patient than the header: the table's is kept.")
@@ -110,21 +105,26 @@ def store_film(
 
 def find_kept(workspace: Workspace, stored: StoredFilm, waiting: Sequence[StoredFilm]) -> Kept | str | None:
     """The case that holds the film already, in the catalogue or among those that wait for it, by the same grey levels,
-    stored values or instance; None if there is none; a sentence if another picture bears the film's instance."""
+    stored values or instance; None if there is none; a sentence if another picture bears the film's instance.
+
+    Raises `FilmLost` where the pictures cannot be compared because one is lost, `WorkspaceError` where one cannot be
+    reached: whether the film is a copy is not known then.
+    """
     film = [stored.record[name] for name in _SAME_FILM]
     found = (_find_waiting(waiting, name, value) for name, value in zip(_SAME_FILM, film, strict=True))
     way, same = next(((name, one) for name, one in zip(_SAME_FILM, found, strict=True) if one is not None), ("", None))
     held = workspace.catalogue.find_film(*film)
     if same is not None and (held is None or (way != "instance" and not held.same_pixels)):
-        held, path = Kept(same["case_id"], same["patient"], way != "instance"), same["path"]
-    elif held is not None:
-        path = workspace.catalogue.get(held.case_id).path
+        held = Kept(same["case_id"], same["patient"], way != "instance")
     if held is None or held.same_pixels:
         return held
-    try:
-        pictures = [read_radiograph(workspace.films.read(one)).pixels for one in (path, stored.record["path"])]
-    except (IcbirError, OSError):
-        return held
+    if same is None or same["case_id"] != held.case_id:
+        case = workspace.catalogue.get(held.case_id)
+        same = {"case_id": case.case_id, "path": case.path, "sha256": case.sha256}
+    pictures = [
+        _read_stored(workspace, one["path"], one["sha256"], f"The film of the case '{one['case_id']}'").pixels
+        for one in (same, stored.record)
+    ]
     if is_same_picture(*pictures):
         return held
     return f"The header gives it the identifier of the case '{held.case_id}', which shows another picture."
@@ -138,19 +138,11 @@ def _find_waiting(waiting: Sequence[StoredFilm], name: str, value: str | None) -
 def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
     """The stored film of a case, with the view, age, sex and verified orientation of its row.
 
-    Raises `WorkspaceError` if the file is missing or is not the one that was stored.
+    Raises `FilmLost` if the file is missing or is not the one that was stored, `WorkspaceError` if it cannot be
+    reached.
     """
-    try:
-        data = workspace.films.read(case.path)
-    except (FileNotFoundError, IsADirectoryError):
-        text = f"The film '{case.path}' of the case '{case.case_id}' is missing; restore it."
-        raise WorkspaceError(text) from None
-    except OSError as error:
-        text = f"The film of the case '{case.case_id}' cannot be reached ({error.strerror}); try again later."
-        raise WorkspaceError(text) from None
-    radiograph = read_radiograph(data)
-    if radiograph.sha256 != case.sha256:
-        raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored; restore it.")
+    what = f"The film '{case.path}' of the case '{case.case_id}'"
+    radiograph = _read_stored(workspace, case.path, case.sha256, what)
     return replace(
         radiograph, view=case.view, age=case.age, sex=case.sex, orientation_verified=case.orientation_verified
     )
@@ -165,6 +157,16 @@ def read_case_shape(workspace: Workspace, case: Case) -> tuple[int, int]:
     if len(head) < 24 or not head.startswith(b"\x89PNG"):
         raise WorkspaceError(f"The film '{case.path}' of the case '{case.case_id}' cannot be read; restore it.")
     return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
+
+
+def _read_stored(workspace: Workspace, name: str, sha256: str, what: str) -> Radiograph:
+    try:
+        data = workspace.films.read(name)
+    except FilmLost:
+        raise FilmLost(f"{what} is missing; restore it.") from None
+    if sha256_of_bytes(data) != sha256:
+        raise FilmLost(f"{what} is not the one that was stored; restore it.")
+    return read_radiograph(data)
 
 
 def measure_file(file: PathLike) -> int | None:

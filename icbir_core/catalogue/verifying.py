@@ -13,7 +13,7 @@ from pathlib import Path
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
-from icbir_core.errors import IcbirError
+from icbir_core.errors import FilmLost, IcbirError
 from icbir_core.files import PathLike, reading_own, sha256_of_bytes
 from icbir_core.plurals import count_of
 from icbir_core.types import Case, Progress
@@ -154,7 +154,7 @@ def hash_film(workspace: Workspace, case: Case) -> str | None:
     """SHA-256 of the film of a case as it lies there now; None where it is missing."""
     try:
         return sha256_of_bytes(workspace.films.read(case.path))
-    except FileNotFoundError:
+    except FilmLost:
         return None
 
 

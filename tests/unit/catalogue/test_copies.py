@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,9 @@ import pytest
 from pydicom import dcmread
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_query
+from icbir_core.catalogue.film_places import LocalFilms
 from icbir_core.catalogue.workspace import SALT
+from icbir_core.errors import FilmsAway
 from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.same_picture import is_same_picture
@@ -254,3 +257,39 @@ def test_pngs_of_one_film_under_two_names(workspace, tmp_path):
     report = ingest(workspace, IngestOptions("folder", tmp_path / "films", private=True))
     ((item, reason),) = report.skipped
     assert item == "file 2" and reason.startswith("a copy of the case 'case-")
+
+
+def write_twice(folder: Path) -> IngestOptions:
+    """The same picture with other grey levels in a second file of the same identifier."""
+    first = write_dicom(folder / "a.dcm", seed=1, SOPInstanceUID=UID, PatientID="P0")
+    dataset = dcmread(first)
+    dataset.PixelData = (dataset.pixel_array // 2 + 3).astype(dataset.pixel_array.dtype).tobytes()
+    dataset.PatientID = "P1"
+    dataset.save_as(folder / "b.dcm")
+    return IngestOptions("folder", folder)
+
+
+def test_a_film_that_cannot_be_compared_is_no_copy_and_is_tried_again(workspace, tmp_path, monkeypatch):
+    options = write_twice(tmp_path / "archive")
+    ingest(workspace, replace(options, limit=1))
+    (case,) = workspace.catalogue.cases()
+    stored = workspace.path / case.path
+
+    def refuse(place, name):
+        raise FilmsAway(f"The film '{name}' cannot be reached (Busy); try again later.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFilms, "read", refuse)
+        with pytest.raises(FilmsAway, match="try again later"):
+            ingest(workspace, options)
+    whole = stored.read_bytes()
+    for left in (None, write_film(tmp_path / "other.png", seed=9).read_bytes()):
+        stored.unlink() if left is None else stored.write_bytes(left)
+        ((name, reason),) = ingest(workspace, options).skipped
+        assert name == "b" and "cannot be compared with the case of its identifier" in reason
+        assert not workspace.catalogue.copies.find(["b"]) and find_excluded(workspace, "P1") == set()
+        assert workspace.catalogue.count() == 1 and not (workspace.images / "b.png").exists()
+    stored.write_bytes(whole)
+    assert ingest(workspace, options).skipped == [
+        ("b", "a copy of the case 'a', under another patient; a search with a film of either leaves that case out")
+    ]

@@ -9,14 +9,20 @@ import shutil
 import sqlite3
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest, ingesting, read_case_radiograph, read_query
-from icbir_core.catalogue.film_places import LocalFilms
+from icbir_core.catalogue import (
+    IngestOptions,
+    Workspace,
+    film_places,
+    ingest,
+    ingesting,
+    read_case_radiograph,
+    read_query,
+)
 from icbir_core.catalogue.storing import name_image
 from icbir_core.errors import CatalogueError, WorkspaceError
 from icbir_core.files import sha256_of_file
@@ -236,14 +242,14 @@ def test_doubtful_films_are_added_and_listed_and_other_files_counted(workspace, 
 
 def fill_disk_at(monkeypatch, name: str) -> None:
     """The disk is full when the film of that name is to be written."""
-    real = LocalFilms.write
+    real = film_places.write_bytes_atomically
 
-    def write(films, path, data):
-        if Path(path).name == name:
+    def write(path, data):
+        if path.name == name:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(films, path, data)
+        real(path, data)
 
-    monkeypatch.setattr(LocalFilms, "write", write)
+    monkeypatch.setattr(film_places, "write_bytes_atomically", write)
 
 
 def test_a_run_that_goes_on_lists_the_doubtful_films_of_the_one_before(workspace, mixed, monkeypatch):
@@ -291,7 +297,7 @@ def test_only_one_ingest_at_a_time(workspace, data_set):
 
 def test_a_full_disk_is_told_and_nothing_done_is_lost(workspace, data_set, monkeypatch):
     fill_disk_at(monkeypatch, "2.png")
-    with pytest.raises(WorkspaceError, match=r"No space left on device\); make room and run the same command again"):
+    with pytest.raises(WorkspaceError, match="no space left for the film 'images/2.png'; make room and try again"):
         ingest(workspace, data_set)
     assert [case.case_id for case in workspace.catalogue.cases()] == ["0", "1"]
     monkeypatch.undo()
