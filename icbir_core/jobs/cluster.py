@@ -32,6 +32,7 @@ def index_on_cluster(
     except ModuleNotFoundError:
         raise WorkspaceError("Dask is not installed; run `pip install icbir[dask]`.") from None
     bench = Bench(workspace, device)
+    plan = bench.settle(plan)
     chunks, tell, done = list_chunks(bench, plan), progress or (lambda done, total, text: None), 0
     if chunks:
         try:
@@ -51,7 +52,7 @@ def index_on_cluster(
 
 
 def fill_there(path: PathLike, plan: dict[str, Any], chunk: int, device: str) -> int:
-    """What a worker of the cluster does; its networks are loaded once."""
+    """What a worker of the cluster does; its networks are loaded once for each planning."""
     with _TURN:
         key = (os.fspath(path), device)
         if key not in _BENCHES:

@@ -190,8 +190,9 @@ class Queue:
         self._app.task(name=_COMMAND, retry=again)(self._run)
 
     async def _plan(self, plan: dict[str, Any], queue: str) -> None:
-        chunks = await asyncio.to_thread(list_chunks, self._bench, IndexPlan.from_dict(plan))
-        target = plan["target"] or ""
+        settled = await asyncio.to_thread(self._bench.settle, IndexPlan.from_dict(plan))
+        chunks = await asyncio.to_thread(list_chunks, self._bench, settled)
+        plan, target = settled.as_dict(), settled.target
         made = [self._make(_CHUNK, queue, f"chunk {target} {one}", {"plan": plan, "chunk": one}) for one in chunks]
         made.append(self._make(_BUILDING, queue, f"build {target}", {"plan": plan}, priority=-1))
         for job in made:

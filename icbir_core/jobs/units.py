@@ -7,7 +7,7 @@ stopped, and one that ran already computes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ class IndexPlan:
     """What is to be indexed, as plain values that travel with a job.
 
     target : None for the workspace's first; methods, encoders : names, None for all that can be; engine : what holds
-    the vectors; map_method : of the maps.
+    the vectors; map_method : of the maps. stores : the marks of the stores that the planner found, which change with
+    the networks; empty before it.
     """
 
     target: str | None = None
@@ -34,6 +35,7 @@ class IndexPlan:
     encoders: tuple[str, ...] | None = None
     engine: str | None = None
     map_method: str = "deep_taylor"
+    stores: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -59,14 +61,29 @@ class Bench:
     checked: set[str] = field(default_factory=set)
 
     def open(self, plan: IndexPlan) -> Any:
-        """The plan's stores and networks, `retrieval.index_workspace.Filling`; loaded once."""
-        if plan not in self._opened:
-            from icbir_core.retrieval.filling import Asked, open_filling
-
+        """The plan's stores and networks, `retrieval.filling.Filling`; loaded once, and again when another process has
+        made one of the stores anew."""
+        found = self._opened.get(plan)
+        if found is None or not all(store.is_current() for store in found.stores):
             self._opened.clear()  # networks of one plan at a time
-            asked = Asked(plan.target, plan.methods, plan.encoders)
-            self._opened[plan] = open_filling(self.workspace, asked, plan.map_method, self.device)
-        return self._opened[plan]
+            found = self._opened[plan] = self.load(plan)
+        return found
+
+    def load(self, plan: IndexPlan) -> Any:
+        """The plan's stores and networks, read now."""
+        from icbir_core.retrieval.filling import Asked, open_filling
+
+        asked = Asked(plan.target, plan.methods, plan.encoders)
+        return open_filling(self.workspace, asked, plan.map_method, self.device)
+
+    def settle(self, plan: IndexPlan) -> IndexPlan:
+        """The plan with its target and the marks of its stores. The networks are read anew: they may have been trained
+        since this process read them."""
+        self._opened.clear()
+        found = self.open(replace(plan, stores=()))
+        settled = replace(plan, target=found.target, stores=tuple(store.mark for store in found.stores))
+        self._opened = {settled: found}
+        return settled
 
 
 def list_chunks(bench: Bench, plan: IndexPlan) -> list[int]:

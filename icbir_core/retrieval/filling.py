@@ -206,6 +206,12 @@ class Filling:
     ):
         self.workspace, self.store, self.device = workspace, store, device
         self._work = _list_work(embedder, store, sides)
+        self.target = embedder.target
+
+    @property
+    def stores(self) -> tuple[CaseStore, ...]:
+        """Of the target and of the encoders beside it."""
+        return tuple(one.store for one in self._work)
 
     def make_room(self, count: int) -> None:
         """Let every store hold so many cases, so that no worker needs to."""

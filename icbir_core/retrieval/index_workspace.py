@@ -119,10 +119,11 @@ def _index(
     identity = name_identity(models, map_method)
     embedder = models.make_embedder(map_method)
     existed = files.store.exists()
-    store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
-    already = len(store.get_completed())
     encoders = models.encoders if any(method.needs_encoders for method in methods) else ()
-    sides = open_encoder_stores(workspace, encoders)
+    with workspace.lock("stores"):  # a worker may make them too
+        store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
+        sides = open_encoder_stores(workspace, encoders)
+    already = len(store.get_completed())
     unreadable = embed_catalogue(workspace, embedder, store, progress, sides)
     rows = store.get_completed()
     if len(rows) == 0:

@@ -9,7 +9,9 @@ When all is written the store is sealed: hashes say later whether a chunk is sti
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -81,7 +83,8 @@ class CaseStore:
         group = zarr.open_group(str(aside), mode="w", zarr_format=3)
         for name, (shape, kind) in fields.items():
             group.create_array(name, shape=(0, *shape), chunks=(BATCH, *shape), dtype=kind)
-        group.attrs.update({"identity": dict(identity), "fields": list(fields), "format": FORMAT})
+        facts: Any = {"identity": dict(identity), "fields": list(fields), "format": FORMAT}
+        group.attrs.update(facts | {"made": secrets.token_hex(8)})
         os.replace(aside, path)
         return cls.open(path, identity)
 
@@ -103,6 +106,19 @@ class CaseStore:
     def identity(self) -> dict[str, str]:
         """What the values were made by."""
         return _read_texts(self._group, "identity")
+
+    @property
+    def mark(self) -> str:
+        """A hash that no other store has, nor the one that is made anew in its place: of its identity and a random
+        number of its making."""
+        return hashlib.sha256(json.dumps(self._group.attrs.asdict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def is_current(self) -> bool:
+        """Whether what lies at the path is still the store that was opened: another process may have made it anew."""
+        try:
+            return CaseStore.open(self.path).mark == self.mark
+        except IndexMismatch:
+            return False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,6 +172,8 @@ class CaseStore:
     def _check_is_there(self) -> None:
         if not (self.path / "zarr.json").is_file():
             raise IndexMismatch(f"'{self.path}' is gone; connect its drive again and run the index command again.")
+        if not self.is_current():
+            raise IndexMismatch(f"'{self.path}' was made anew by another process; run the index command again.")
 
     def grow(self, count: int) -> None:
         """Let every array hold at least `count` cases. Of several processes one at a time: an array that is given a

@@ -25,15 +25,17 @@ TARGET = "Effusion"
 
 
 class FakeFilling:
-    """As `retrieval.filling.Filling`. kind : of its device; off : added to every value, as another device might."""
+    """As `retrieval.filling.Filling`. kind : of its device; off : added to every value, as another device might, or
+    other networks. model : the name of the networks."""
 
-    pause, kind, off = 0.0, "cpu", 0.0
+    pause, kind, off, model, target = 0.0, "cpu", 0.0, "thumbnails", TARGET
 
     def __init__(self, workspace: Workspace):
-        self.workspace, self.device = workspace, {"kind": self.kind}
+        self.workspace, self.device, self.off = workspace, {"kind": self.kind}, self.off  # as networks stay in memory
         with workspace.lock("stores"):
             path = TargetFiles(workspace, TARGET).store
-            self.store, _ = CaseStore.open_or_create(path, {"model": "thumbnails"}, {"cnn": ((64,), "float32")})
+            self.store, _ = CaseStore.open_or_create(path, {"model": self.model}, {"cnn": ((64,), "float32")})
+        self.stores = (self.store,)
 
     def make_room(self, count: int) -> None:
         self.store.grow(count)
@@ -89,14 +91,7 @@ def build(bench: units.Bench, plan: units.IndexPlan) -> None:
 
 def use(patch) -> None:
     """Let units of this process compute so. patch(object, name, value) puts a value in the place of another."""
-    opened: dict[Path, FakeFilling] = {}
-
-    def open_filling(bench: units.Bench, plan: units.IndexPlan) -> FakeFilling:
-        if bench.workspace.path not in opened:
-            opened[bench.workspace.path] = FakeFilling(bench.workspace)
-        return opened[bench.workspace.path]
-
-    patch(units.Bench, "open", open_filling)
+    patch(units.Bench, "load", lambda bench, plan: FakeFilling(bench.workspace))
     patch(units, "build_indexes", build)
     patch(queue, "build_indexes", build)
     patch(cluster, "build_indexes", build)

@@ -155,8 +155,16 @@ def make_radiograph(seed: int, shape: tuple[int, int] = (180, 160)) -> Radiograp
 def make_workspace(folder: Path, count: int = 14) -> Workspace:
     """A workspace of drawn films with a demonstration query."""
     workspace = Workspace.create(folder)
+    add_films(workspace, range(count))
+    (workspace.path / "queries").mkdir(exist_ok=True)
+    write_lossless(make_radiograph(100), workspace.path / "queries" / "effusion_1.png")
+    return workspace
+
+
+def add_films(workspace: Workspace, numbers: Sequence[int]) -> None:
+    """Add drawn films, a case each."""
     names, records = ("Effusion", "Cardiomegaly", "No Finding"), []
-    for number in range(count):
+    for number in numbers:
         name = f"case_{number:03d}"
         path = workspace.images / f"{name}.png"
         write_lossless(make_radiograph(number), path)
@@ -171,9 +179,6 @@ def make_workspace(folder: Path, count: int = 14) -> Workspace:
             "report": "Drawn for a test." if number == 1 else None,
         })  # fmt: skip
     workspace.catalogue.add(records)
-    (workspace.path / "queries").mkdir(exist_ok=True)
-    write_lossless(make_radiograph(100), workspace.path / "queries" / "effusion_1.png")
-    return workspace
 
 
 def make_study(workspace: Workspace, name: str = "pilot", queries: int | Sequence[str] = 2, **changes) -> Study:

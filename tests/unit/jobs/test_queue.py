@@ -21,7 +21,7 @@ from icbir_core.jobs.queue import Queue
 from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
 from icbir_core.migrations import HEAD, read_revision
 from icbir_core.retrieval.index import Index
-from icbir_core.retrieval.store import LEDGER
+from icbir_core.retrieval.store import LEDGER, CaseStore
 from icbir_core.retrieval.target_files import TargetFiles
 from tests.helpers import fake_work, fakes
 
@@ -73,6 +73,32 @@ def test_one_worker_plans_fills_and_builds_and_each_job_ends_once(workspace):
     assert queue.read_progress().total == 0
     with find_engine(workspace.database_schema).connect() as connection:
         assert read_revision(connection) == HEAD
+
+
+def test_a_worker_that_goes_on_computes_with_the_networks_that_lie_there_now(workspace, monkeypatch):
+    queue, other = Queue(workspace), Bench(workspace)
+
+    def index() -> CaseStore:
+        assert queue.put_index(PLAN)
+        queue.work(wait=False, silence=4.0)
+        return CaseStore.open(TargetFiles(workspace, "Effusion").store)
+
+    index()
+    former = other.open(PLAN)  # of a second worker
+    monkeypatch.setattr(fake_work.FakeFilling, "model", "trained anew")
+    monkeypatch.setattr(fake_work.FakeFilling, "off", 0.5)
+    assert index().identity == {"model": "trained anew"}
+    fakes.add_films(workspace, range(CASES, CASES + 8))
+    store, rows = index(), np.arange(CASES + 8)
+    expected = fake_work.FakeFilling(workspace).compute(rows)["cnn"]
+    assert np.allclose(store.read("cnn", rows), expected, atol=1e-6)
+    with pytest.raises(IndexMismatch, match="was made anew by another process"):
+        former.store.write(rows[:8], former.compute(rows[:8]))
+    fakes.add_films(workspace, range(CASES + 8, CASES + 10))
+    assert fill_chunk(other, PLAN, 3) == 2
+    rows = np.arange(CASES + 10)
+    expected = fake_work.FakeFilling(workspace).compute(rows)["cnn"]
+    assert np.allclose(store.read("cnn", rows), expected, atol=1e-6)
 
 
 def test_jobs_are_taken_back_shown_and_refused_by_name(workspace, tmp_path, capsys, monkeypatch):
