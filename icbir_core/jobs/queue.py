@@ -8,6 +8,8 @@ sign of life for `SILENCE` seconds is taken for dead, and the job goes to anothe
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -82,8 +84,8 @@ class Queue:
     # Putting
 
     def put_index(self, plan: IndexPlan, queue: str = INDEX_QUEUE) -> bool:
-        """Let workers index; False where the same target waits to be planned already."""
-        return self._put(_PLANNING, queue, f"index {plan.target or ''}", plan=plan.as_dict(), queue=queue)
+        """Let workers index; False where the same indexing waits in this queue already."""
+        return self._put(_PLANNING, queue, f"index {_hash(plan, queue)}", plan=plan.as_dict(), queue=queue)
 
     def put_command(self, words: Sequence[str], queue: str = COMMAND_QUEUE) -> bool:
         """Let a worker run one of `COMMANDS`, which go on where they were interrupted; False where the same command
@@ -192,9 +194,9 @@ class Queue:
     async def _plan(self, plan: dict[str, Any], queue: str) -> None:
         settled = await asyncio.to_thread(self._bench.settle, IndexPlan.from_dict(plan))
         chunks = await asyncio.to_thread(list_chunks, self._bench, settled)
-        plan, target = settled.as_dict(), settled.target
-        made = [self._make(_CHUNK, queue, f"chunk {target} {one}", {"plan": plan, "chunk": one}) for one in chunks]
-        made.append(self._make(_BUILDING, queue, f"build {target}", {"plan": plan}, priority=-1))
+        plan, once = settled.as_dict(), _hash(settled, queue)
+        made = [self._make(_CHUNK, queue, f"chunk {once} {one}", {"plan": plan, "chunk": one}) for one in chunks]
+        made.append(self._make(_BUILDING, queue, f"build {once}", {"plan": plan}, priority=-1))
         for job in made:
             with suppress(exceptions.AlreadyEnqueued):  # of an earlier plan, which was killed in the middle
                 await self._app.job_manager.defer_job_async(job)
@@ -219,3 +221,8 @@ class Queue:
             raise JobFailed(f"'{words[0]}' is no command for a job.")
         if status := self._run_command(words):
             raise JobFailed(f"`icbir {words[0]}` ended with status {status}; its output stands in the worker's log.")
+
+
+def _hash(plan: IndexPlan, queue: str) -> str:
+    """Of all that was asked for, and of the queue: two indexings that differ in anything are both done."""
+    return hashlib.sha256(json.dumps([plan.as_dict(), queue], sort_keys=True).encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_a_worker_that_goes_on_computes_with_the_networks_that_lie_there_now(wor
     rows = np.arange(CASES + 10)
     expected = fake_work.FakeFilling(workspace).compute(rows)["cnn"]
     assert np.allclose(store.read("cnn", rows), expected, atol=1e-6)
+
+
+def test_indexings_that_differ_in_anything_are_all_done(workspace):
+    queue = Queue(workspace)
+    plans = (PLAN, replace(PLAN, methods=("cnn",)), replace(PLAN, encoders=("other",)), replace(PLAN, engine="annoy"))
+    assert all(queue.put_index(one, name) for one in plans for name in ("index", "gpu"))
+    assert not queue.put_index(plans[1]) and queue.read_progress().queues == {"index": 4, "gpu": 4}
+    queue.work(wait=False, silence=4.0)
+    assert [task for task, _ in count_ends(workspace)].count("build") == 8
+    check_index(workspace)
 
 
 def test_jobs_are_taken_back_shown_and_refused_by_name(workspace, tmp_path, capsys, monkeypatch):
