@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,51 @@ def test_the_container_runs_as_nobody_special_and_needs_sign_in(capsys):
     assert main(["app", "--help"]) == 0
     listed = capsys.readouterr().out
     assert all(word in listed for word in re.findall(r'"(--[a-z-]+)"', text))
+
+
+def test_the_image_of_the_replicas_has_the_extras_that_they_need():
+    services = read_compose()["services"]
+    ours = [one for one in services.values() if one["image"] == "icbir-replicas"]
+    assert len(ours) == 4
+    known = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    written = re.search(r'^RUN .*pip install --no-cache-dir ("\S+")$', (DEPLOY / "Containerfile").read_text(), re.M)
+    for service in ours:
+        build = service["build"]
+        context = DEPLOY / "replicas" / build["context"]
+        assert (context / "pyproject.toml").is_file() and (context / build["dockerfile"]).is_file()
+        extras = build["args"]["EXTRAS"]
+        assert {"postgresql", "objects"} <= set(extras.split(",")) <= set(known)
+        assert expand(written[1], EXTRAS=extras) == f"/source[{extras}]"
+    assert expand(written[1], EXTRAS="") == expand(written[1]) == "/source", "the image of one process has none"
+
+
+def test_the_proxy_of_the_replicas_asks_each_of_them(tmp_path):
+    services = read_compose()["services"]
+    proxy = services["proxy"]
+    shell, option, script = proxy["command"]
+    mounted = dict(volume.split(":")[:2] for volume in proxy["volumes"])
+    script = script.replace("${SITE}", "films.hospital.example").replace("exec nginx -g 'daemon off;'", "true")
+    script = script.replace(mounted["./nginx.conf"], str(DEPLOY / "replicas" / "nginx.conf"))
+    subprocess.run([shell, option, script.replace("/etc/nginx/conf.d", str(tmp_path))], check=True)
+    made = (tmp_path / "default.conf").read_text()
+    asked = re.findall(r"^ +server (\S+) max_fails", made, re.M)
+    assert asked == ["first:8501", "second:8501"] and {one.split(":")[0] for one in asked} <= set(services)
+    assert "server_name films.hospital.example;" in made and "127.0.0.1" not in made
+
+
+def test_secrets_beside_the_replicas_enter_neither_image_nor_repository():
+    ignored = (DEPLOY.parent / ".gitignore").read_text().splitlines()
+    for name in ("database.password", "shared.env", "server.toml", "tls/"):
+        assert f"/deploy/replicas/{name}" in ignored
+        assert name.rstrip("/") in (DEPLOY / "replicas" / "README.md").read_text()
+    assert "deploy/replicas" in (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+
+
+def read_compose() -> dict:
+    return pytest.importorskip("yaml").safe_load((DEPLOY / "replicas" / "compose.yaml").read_text())
+
+
+def expand(word: str, **variables: str) -> str:
+    """A word of a shell script as the shell reads it."""
+    found = subprocess.run(["sh", "-c", f"printf %s {word}"], env=variables, check=True, capture_output=True, text=True)
+    return found.stdout
