@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from icbir_core.catalogue.film_places import FilmPlace, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.database import draw_schema, is_database_named
-from icbir_core.errors import ManifestMismatch, WorkspaceError
+from icbir_core.errors import ManifestMismatch, WorkspaceBusy, WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
     PathLike,
@@ -139,7 +139,7 @@ class Workspace:
 
     @contextmanager
     def lock(self, name: str, seconds: float = 30.0) -> Iterator[None]:
-        """Hold the lock `name` for the block. Raises `WorkspaceError` if another process holds it for `seconds`.
+        """Hold the lock `name` for the block. Raises `WorkspaceBusy` if another process holds it for `seconds`.
 
         The operating system frees the lock of a killed process.
         """
@@ -147,7 +147,7 @@ class Workspace:
             with FileLock(self.path / f".{name}.lock", timeout=seconds):
                 yield
         except Timeout:
-            raise WorkspaceError(
+            raise WorkspaceBusy(
                 f"Another process is writing to '{self.path}' ({name}), and there can be only one; wait for it to end."
             ) from None
 

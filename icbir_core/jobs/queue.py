@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from icbir_core.catalogue import Workspace
 from icbir_core.database import find_engine, get_driver_address, reaching
-from icbir_core.errors import WorkspaceError
+from icbir_core.errors import WorkspaceBusy, WorkspaceError
 from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
 
 INDEX_QUEUE = "index"
@@ -184,7 +184,7 @@ class Queue:
     # What the jobs do
 
     def _register(self) -> None:
-        later = procrastinate.RetryStrategy(wait=1, retry_exceptions={NotYet})
+        later = procrastinate.RetryStrategy(wait=1, retry_exceptions={NotYet, WorkspaceBusy})
         again = procrastinate.RetryStrategy(max_attempts=TRIES, wait=2)
         self._app.task(name=_PLANNING, retry=again)(self._plan)
         self._app.task(name=_CHUNK, retry=again)(self._fill)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,23 @@ def test_indexings_that_differ_in_anything_are_all_done(workspace):
     assert not queue.put_index(plans[1]) and queue.read_progress().queues == {"index": 4, "gpu": 4}
     queue.work(wait=False, silence=4.0)
     assert [task for task, _ in count_ends(workspace)].count("build") == 8
+    check_index(workspace)
+
+
+def test_a_build_waits_while_another_indexing_holds_the_workspace(workspace, monkeypatch):
+    tried, held = [], ExitStack()
+    held.enter_context(workspace.lock("index"))
+
+    def build(bench: Bench, plan: IndexPlan) -> None:
+        tried.append(plan.target)
+        with held, bench.workspace.lock("index", seconds=0.1):
+            fake_work.build(bench, plan)
+
+    monkeypatch.setattr("icbir_core.jobs.queue.build_indexes", build)
+    queue = Queue(workspace)
+    queue.put_index(PLAN)
+    queue.work(wait=False, silence=4.0)
+    assert len(tried) == 2 and queue.read_progress().failed == 0
     check_index(workspace)
 
 
