@@ -16,6 +16,9 @@ Progress = Callable[[int, int, str], None]
 UNKNOWN = "unknown"
 # The views that can be asked for; other projections keep their own name.
 VIEWS: tuple[str, ...] = ("PA", "AP", "LATERAL")
+NOT_SHOWN = "not shown to be better than chance"
+"""Said of a prediction or a search wherever its interval holds chance: that it is no better is not known."""
+SEARCH_NOT_SHOWN = f"On films that the networks never saw, this search was {NOT_SHOWN} for {{}}."
 DIGITS = 6
 """Significant decimal digits that a 32-bit number holds."""
 
@@ -176,6 +179,11 @@ class Prediction:
         """Which networks predict, for a reader; "" where it is not known."""
         return describe_networks(self.networks)
 
+    @property
+    def caution(self) -> str:
+        """For which findings nothing is shown, as a phrase; "" where there is none."""
+        return f"{NOT_SHOWN} for {', '.join(self.at_chance)}" if self.at_chance else ""
+
 
 def describe_networks(networks: Sequence[str]) -> str:
     """Titles of networks whose mean is taken as one phrase."""
@@ -236,7 +244,8 @@ class Ranking:
     base_rate : part of the eligible cases with known state that carry the target finding, or None. base_rates : the
     same of every finding of the catalogue whose state is known in a case.
     percentile : per hit, the share of the catalogue's own nearest-neighbour distances that are smaller (0 … 1).
-    at_chance : on films that no network saw, this search found cases of the target no more often than chance.
+    at_chance : on films that no network saw, this search was not shown to find cases of the target more often than
+    chance.
     timings_ms : by stage; versions : "model", "saliency_model", "catalogue", "index" hashes (no
     "index" where none had a say). copies : names of cases that were left out because they show the query's own picture.
 

@@ -8,11 +8,10 @@ from icbir_core.findings import FindingState
 from icbir_core.retrieval.methods import FINDING, REGION
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.settings import SearchFilter
-from icbir_core.types import UNKNOWN, Case, Hit, Radiograph, Ranking
+from icbir_core.types import NOT_SHOWN, SEARCH_NOT_SHOWN, UNKNOWN, Case, Hit, Radiograph, Ranking
 
 _SEXES = {"M": "male", "F": "female"}
-AT_CHANCE = "not shown to be better than chance on films that the networks never saw"
-SEARCH_AT_CHANCE = "On films that the networks never saw, this search found cases of {} no more often than chance."
+AT_CHANCE = f"{NOT_SHOWN} on films that the networks never saw"
 FAR = 0.99
 FAR_AWAY = "Far from {}: even the nearest case is no close match."
 SIMULATED = "These neighbours are simulated films."
@@ -131,7 +130,7 @@ def describe_cautions(ranking: Ranking) -> list[str]:
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
         cautions.append(SIMULATED)
     if ranking.at_chance:
-        cautions.append(SEARCH_AT_CHANCE.format(ranking.target))
+        cautions.append(SEARCH_NOT_SHOWN.format(ranking.target))
     if ranking.copies:
         cautions.append(f"Left out, because it shows this very film: {', '.join(ranking.copies)}.")
     return cautions

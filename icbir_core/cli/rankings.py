@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from icbir_core.types import Prediction
+from icbir_core.types import SEARCH_NOT_SHOWN, Prediction
 
 if TYPE_CHECKING:
     from icbir_core.types import Ranking
@@ -36,7 +36,7 @@ def format_ranking(ranking: Ranking) -> str:
         f"{ranking.query}",
         f"  predicted: {predicted}",
         *([f"  by {told.source}"] if told.source else []),
-        *([f"  not shown to be better than chance for {', '.join(told.at_chance)}"] if told.at_chance else []),
+        *([f"  {told.caution}"] if told.caution else []),
         f"  {ranking.method} for {ranking.target}, {ranking.metric} distance, {ranking.route} search, "
         f"{ranking.eligible} of {ranking.total} cases eligible",
     ]
@@ -45,7 +45,7 @@ def format_ranking(ranking: Ranking) -> str:
             f"  {ranking.target} is present in {ranking.base_rate:.0%} of the eligible cases whose state is known"
         )
     if ranking.at_chance:
-        lines.append(f"  On films that the networks never saw, this found {ranking.target} no more often than chance.")
+        lines.append(f"  {SEARCH_NOT_SHOWN.format(ranking.target)}")
     if any(hit.case.source == "simulated" for hit in ranking.hits):
         lines.append("  These cases are simulated films, not patients; `fetch nih`, then `ingest`, brings real ones.")
     if ranking.copies:

@@ -193,7 +193,7 @@ def _tabulate_findings(found: EncoderComparison) -> tuple[list[str], list[list[s
 
 
 def summarise(found: EncoderComparison) -> list[str]:
-    """What was found in plain sentences, favourable or not: findings that no encoder finds better than chance first."""
+    """What was found in plain sentences, favourable or not: findings for which none is shown to beat chance first."""
     lines = []
     weak = [
         name

@@ -127,8 +127,8 @@ def _draw_head(result: SearchResult) -> np.ndarray:
 def _draw_foot(result: SearchResult) -> np.ndarray:
     prediction = result.ranking.prediction
     ordered = sorted(prediction.probabilities.items(), key=lambda one: -one[1]) if prediction else []
-    weak = prediction.at_chance if prediction else ()
-    shown = ", ".join(f"{name} {value:.2f}{' (at chance)' if name in weak else ''}" for name, value in ordered)
+    shown = ", ".join(f"{name} {value:.2f}" for name, value in ordered)
+    shown += f"; {prediction.caution}" if prediction and prediction.caution else ""
     source = f" by {prediction.source}" if prediction and prediction.source else ""
     versions = ", ".join(f"{name} {value[:12]}" for name, value in result.versions)
     return _draw_lines(

@@ -12,7 +12,7 @@ from icbir_core import __version__
 from icbir_core.pacs import codes
 from icbir_core.pacs.object_frame import MANUFACTURER, MODEL, DicomObject, describe_frame, finish_object
 from icbir_core.pacs.result import RESEARCH, MapRegion, Measurement, SearchResult, find_map_regions
-from icbir_core.types import Hit
+from icbir_core.types import NOT_SHOWN, Hit
 
 TITLE = f"ICBIR findings and cases. {RESEARCH}"
 _COMMENT = Code("121106", "DCM", "Comment")
@@ -190,7 +190,7 @@ class _ReportWriter:
         parameters += [f"method={ranking.method}", f"metric={ranking.metric}", f"route={ranking.route}"]
         told = ranking.prediction
         parameters += [f"predicted by={told.source}"] if told and told.source else []
-        parameters += [f"not better than chance={', '.join(told.at_chance)}"] if told and told.at_chance else []
+        parameters += [f"{NOT_SHOWN}={', '.join(told.at_chance)}"] if told and told.at_chance else []
         return self._sr.AlgorithmIdentification("ICBIR", __version__, parameters)
 
 

@@ -70,5 +70,5 @@ def explain_neighbours(share: NeighbourShare) -> str:
         told += f", {format_share(share.base_rate)} of the eligible cases do"
     between = f"{format_share(share.low)} to {format_share(share.high)}"
     return f"{told}. So few neighbours speak for a share of {between}: " + (
-        "more than the catalogue's." if share.beyond_chance else "no more than chance."
+        "more than the catalogue's." if share.beyond_chance else "not shown to be more than the catalogue's."
     )

@@ -55,7 +55,7 @@ def test_one_line_says_what_the_neighbours_carry_against_the_catalogue(searched)
     assert set(told) == {"Effusion", "Cardiomegaly", "No Finding"}
     first = searched.data["answer"]["findings"][0]
     assert first["share"].endswith(" % of the catalogue") and not first["beyond"]
-    assert told["Cardiomegaly"]["share"].startswith("3 of 8, 36 %") and "no more than chance" in first["title"]
+    assert told["Cardiomegaly"]["share"].startswith("3 of 8, 36 %") and "not shown to be more" in first["title"]
     assert told["Effusion"]["askable"] and not told["No Finding"]["askable"]
     assert searched.data["answer"]["eligible"] == "14 of 14 cases eligible"
     captions = [(pane["badge"], pane["heading"], pane["short"]) for pane in searched.data["panes"][1:]]

@@ -125,7 +125,7 @@ function buildBars(bars, ask) {
       element("span", { class: "name" }, bar.name),
       element("span", { class: "track" }, element("span", { class: "fill", style: `width:${(100 * (bar.place ?? bar.value)).toFixed(1)}%` }),
         middle ? element("span", { class: "mark" }) : null),
-      element("span", { class: "value" }, bar.weak ? element("span", { class: "weak" }, "chance") : null, bar.value.toFixed(2)));
+      element("span", { class: "value" }, bar.weak ? element("span", { class: "weak" }, "chance?") : null, bar.value.toFixed(2)));
   }));
 }
 

@@ -12,7 +12,7 @@ function buildAnswer(data, send, play) {
   if (!answer) return [];
   const findings = answer.findings.map((one) => {
     const title = { title: one.title, class: one.beyond ? "finding" : "finding chance" };
-    const words = [element("strong", {}, one.name), ` ${one.share}`, one.beyond ? null : element("span", { class: "mark" }, "chance")];
+    const words = [element("strong", {}, one.name), ` ${one.share}`, one.beyond ? null : element("span", { class: "mark" }, "chance?")];
     return one.askable
       ? element("button", { type: "button", ...title, "data-finding": one.name, "aria-pressed": String(one.asked), onclick: () => send("finding", { pane: "query", finding: one.name }) }, ...words)
       : element("span", title, ...words);

@@ -29,6 +29,7 @@ from icbir_core.pacs.result import RESEARCH, Note, find_map_regions
 from icbir_core.pacs.result_objects import BURNED_IN, make_result_objects, pack_objects
 from icbir_core.pacs.source_header import read_source_header
 from icbir_core.radiograph import read_radiograph
+from icbir_core.types import NOT_SHOWN
 from tests.helpers.search_results import MADE, make_film, make_map, make_ranking, make_result
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
@@ -134,6 +135,18 @@ def test_the_same_result_gives_the_same_bytes_and_another_moment_other_uids():
     assert not {one.sop_instance for one in first} & {
         one.sop_instance for one in make_result_objects(make_result(region=None)).objects
     }
+
+
+def test_a_finding_that_is_not_shown_to_be_told_is_named_in_report_and_picture(result):
+    ranking = make_ranking()
+    ranking = replace(ranking, prediction=replace(ranking.prediction, at_chance=("Effusion", "Cardiomegaly")))
+    before, made = (
+        {one.kind: one.data for one in make_result_objects(given).objects}
+        for given in (result, make_result(ranking=ranking))
+    )
+    assert f"{NOT_SHOWN}=Effusion, Cardiomegaly".encode() in made["report"] and b"chance" not in before["report"]
+    pictures = [pydicom.dcmread(io.BytesIO(one["capture"])).pixel_array for one in (before, made)]
+    assert len({picture.tobytes() for picture in pictures}) == 2
 
 
 def read_groups(report: Dataset) -> dict[str, dict]:

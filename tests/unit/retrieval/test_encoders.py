@@ -36,8 +36,8 @@ from icbir_core.retrieval.pair_explanation import FilmPair, explain_pair
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.retrieval.target_files import verify_stores
 from icbir_core.settings import SearchSettings
-from icbir_core.types import Query
-from icbir_ui.words import SEARCH_AT_CHANCE, describe_cautions
+from icbir_core.types import SEARCH_NOT_SHOWN, Query
+from icbir_ui.words import describe_cautions
 from tests.helpers.small_workspace import CASES, FINDINGS, ingest_films, make_encoder
 from tests.helpers.tiny_network import tiny_networks
 
@@ -134,7 +134,7 @@ def test_the_networks_of_a_card_predict_together_and_each_runs_once(indexed, mod
     expected = 1 / (1 + np.exp(-logits[0] / 0.7 + 1.0))
     assert ranking.prediction.probabilities["Effusion"] == pytest.approx(expected, abs=1e-5)
     assert dict(ranking.prediction.operating_points) == point and len(ranking.prediction.networks) == 2
-    assert ranking.at_chance and SEARCH_AT_CHANCE.format("Effusion") in describe_cautions(ranking)
+    assert ranking.at_chance and SEARCH_NOT_SHOWN.format("Effusion") in describe_cautions(ranking)
     assert not retriever.search(query, SearchSettings(target="Cardiomegaly")).at_chance
     assert ranking.versions["prediction"] == predictor.sha256 != ranking.versions["model"]
     assert retriever.map_of(query).network == models.classifier.title, "the map says whose it is"

@@ -18,7 +18,7 @@ from icbir_core.cli import main
 from icbir_core.cli.rankings import describe_ranking, format_ranking
 from icbir_core.findings import FindingState
 from icbir_core.retrieval.retriever import Retriever
-from icbir_core.types import Case, Hit, Prediction, Ranking
+from icbir_core.types import NOT_SHOWN, Case, Hit, Prediction, Ranking
 
 STATES = {"Effusion": FindingState.PRESENT, "Mass": FindingState.ABSENT, "Nodule": FindingState.UNCERTAIN}
 
@@ -62,6 +62,14 @@ def test_table_of_a_ranking_speaks_plainly():
     assert "9 of 10 cases eligible" in text and "very close" in text
     assert "30% of the eligible cases" in text and "simulated" not in text
     assert "simulated films, not patients" in format_ranking(make_ranking("simulated"))
+
+
+def test_what_is_not_shown_is_said_and_not_that_it_is_no_better():
+    made = make_ranking("nih")
+    unproven = replace(made, at_chance=True, prediction=Prediction({"Effusion": 0.75}, at_chance=("Mass", "Nodule")))
+    text = format_ranking(unproven)
+    assert f"\n  {NOT_SHOWN} for Mass, Nodule\n" in text and f"this search was {NOT_SHOWN} for Effusion." in text
+    assert "chance" not in format_ranking(made) and text.count("chance") == 2
 
 
 @pytest.mark.parametrize("extra", [[], ["--json"]])
