@@ -36,6 +36,9 @@ class FilmPlace(Protocol):
     def read(self, name: str) -> bytes:
         """A film's bytes. Raises `FilmLost` where it is missing."""
 
+    def read_head(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of a film, fewer where it has no more. Raises `FilmLost` where it is missing."""
+
     def delete(self, name: str) -> None:
         """Keep a film no longer; nothing where it is not there."""
 
@@ -56,6 +59,10 @@ class LocalFilms:
     def read(self, name: str) -> bytes:
         with _reaching(name):
             return (self.workspace / name).read_bytes()
+
+    def read_head(self, name: str, size: int) -> bytes:
+        with _reaching(name), open(self.workspace / name, "rb") as file:
+            return file.read(size)
 
     def delete(self, name: str) -> None:
         with _reaching(name):
@@ -88,6 +95,11 @@ class RemoteFilms:
     def read(self, name: str) -> bytes:
         with _reaching(name):
             found: Any = self._files.cat_file(self._find(name))
+            return bytes(found)
+
+    def read_head(self, name: str, size: int) -> bytes:
+        with _reaching(name):
+            found: Any = self._files.cat_file(self._find(name), start=0, end=size)
             return bytes(found)
 
     def delete(self, name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,9 +150,7 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
 def read_case_shape(workspace: Workspace, case: Case) -> tuple[int, int]:
     """Rows and columns of the stored film of a case, from the head of its file. Raises `WorkspaceError` if the file
     cannot be read or is no PNG."""
-    head = b""
-    with suppress(OSError), open(workspace.path / case.path, "rb") as file:
-        head = file.read(24)
+    head = workspace.films.read_head(case.path, 24)
     if len(head) < 24 or not head.startswith(b"\x89PNG"):
         raise WorkspaceError(f"The film '{case.path}' of the case '{case.case_id}' cannot be read; restore it.")
     return int.from_bytes(head[20:24]), int.from_bytes(head[16:20])

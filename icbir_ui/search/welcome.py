@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,9 +14,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.catalogue.listing import Order
+from icbir_core.catalogue.storing import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.errors import RadiographError
+from icbir_core.errors import RadiographError, WorkspaceError
 from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.types import Case
 from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain, shielded
@@ -31,14 +35,26 @@ SHOWN = 12
 COLUMNS = 6
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """A film that is offered. name, title : of its button; film, changed : as of `_make_thumbnail`."""
+
+    name: str
+    title: str
+    film: str
+    changed: float
+    read: Callable[[], np.ndarray]
+
+
 @st.cache_resource(max_entries=200, show_spinner=False)
-def _make_thumbnail(path: str, changed: float) -> str | None:
+def _make_thumbnail(film: str, changed: float, _read: Callable[[], np.ndarray]) -> str | None:
     """A small picture as a data address: one that Streamlit serves is gone when a click cuts the page short.
 
-    changed : when the file was, so that one that is mended is read again. None for a file that is no film.
+    film : what names it; changed : when the file was, so that one that is mended is read again. None for a file that
+    is no film.
     """
     try:
-        pixels = read_radiograph(Path(path)).pixels
+        pixels = _read()
     except RadiographError:
         return None
     side = min(pixels.shape)
@@ -97,13 +113,14 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
         show_keeping()
         offer_kept()
     titles = films.title_demonstration(workspace)
-    queries = _draw_thumbnails([(path.stem, titles[path.stem], path) for path in films.list_demonstration(workspace)])
+    queries = _draw_thumbnails(
+        _make_query_tile(path, titles[path.stem]) for path in films.list_demonstration(workspace)
+    )
     offered = queries
     if not offered:
         rows = np.linspace(0, max(count - 1, 0), min(count, COLUMNS)).astype(int)
         pages = (workspace.catalogue.listing.read_page(None, int(row), 1, Order.OLDEST) for row in rows)
-        shown = [one.case for page in pages for one in page]
-        offered = _draw_thumbnails([(case.case_id, case.case_id, workspace.path / case.path) for case in shown])
+        offered = _draw_thumbnails(_make_case_tile(workspace, one.case) for page in pages for one in page)
     if offered:
         st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")
         for number, (name, title, picture) in enumerate(offered):
@@ -119,14 +136,23 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
         show_viewer([], ViewerOptions(), "viewer_to_come")
 
 
-def _draw_thumbnails(named: list[tuple[str, str, Path]]) -> list[tuple[str, str, str]]:
-    """(name, title, picture) of the first of these films; a file that is none is left out while the others stay."""
+def _make_query_tile(path: Path, title: str) -> _Tile:
+    return _Tile(path.stem, title, str(path), path.stat().st_mtime, lambda: read_radiograph(path).pixels)
+
+
+def _make_case_tile(workspace: Workspace, case: Case) -> _Tile:
+    return _Tile(case.case_id, case.case_id, case.sha256, 0.0, lambda: read_case_radiograph(workspace, case).pixels)
+
+
+def _draw_thumbnails(tiles: Iterable[_Tile]) -> list[tuple[str, str, str]]:
+    """(name, title, picture) of the first of these films; one that is none is left out while the others stay."""
     drawn: list[tuple[str, str, str]] = []
-    for name, title, path in named:
+    for tile in tiles:
         if len(drawn) == SHOWN:
             break
-        if path.is_file() and (picture := _make_thumbnail(str(path), path.stat().st_mtime)):
-            drawn.append((name, title, picture))
+        with suppress(WorkspaceError):  # lost or out of reach: asked again with the next run
+            if picture := _make_thumbnail(tile.film, tile.changed, tile.read):
+                drawn.append((tile.name, tile.title, picture))
     return drawn
 
 

@@ -8,6 +8,7 @@ import zipfile
 import pytest
 import streamlit as st
 
+from icbir_core.keeping.moving import move_films
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import films, shared
 from tests.helpers import fakes
@@ -18,7 +19,10 @@ def list_films(page) -> list[str]:
     return [film.entry for film in page.app.session_state["films"].values()]
 
 
-def test_without_demonstration_films_the_catalogue_offers_cases(workspace, open_page):
+@pytest.mark.parametrize("place", ["the folder", "a URL"])
+def test_without_demonstration_films_the_catalogue_offers_cases(workspace, open_page, tmp_path, place):
+    if place == "a URL":
+        move_films(workspace, f"file://{tmp_path}/store")
     next((workspace.path / "queries").glob("*.png")).unlink()
     page = open_page("search")
     assert "a case of the catalogue" in page.text()

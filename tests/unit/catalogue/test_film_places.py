@@ -6,6 +6,7 @@ import pytest
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
 from icbir_core.catalogue.film_places import RemoteFilms, check_url
+from icbir_core.catalogue.storing import read_case_shape
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.errors import WorkspaceError
@@ -37,7 +38,9 @@ def test_a_workspace_whose_films_lie_at_a_url(films, tmp_path, monkeypatch):
     assert not list(workspace.images.iterdir()) and len(workspace.films.list_names()) == 3
     assert workspace.catalogue.sha256() == local.catalogue.sha256() and find_faults(workspace) == []
     case = workspace.catalogue.get("film_1")
-    assert (read_case_radiograph(workspace, case).pixels == read_case_radiograph(local, case).pixels).all()
+    pixels = read_case_radiograph(workspace, case).pixels
+    assert (pixels == read_case_radiograph(local, case).pixels).all()
+    assert read_case_shape(workspace, case) == pixels.shape
 
     back_up(workspace, tmp_path / "copy")
     restore_backup(tmp_path / "copy", tmp_path / "again")
