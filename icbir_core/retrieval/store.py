@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,14 @@ import zarr
 from filelock import FileLock
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.files import PathLike, read_json, reading_own, write_bytes_atomically, write_json_atomically
+from icbir_core.files import PathLike, read_json, write_bytes_atomically, write_json_atomically
+from icbir_core.retrieval.seal import ADVICE, Seal, hash_bytes, read_seal, reading_store, write_seal
 from icbir_core.types import Progress
 
 BATCH = 8
 LEDGER = "ledger.int64"
-HASHES = "chunks.sha256"
 FORMAT = 1
 DEVICES = "devices.json"
-_ADVICE = "run the index command again, or restore it from a copy"
-
-
-def reading_store(path: PathLike) -> AbstractContextManager[None]:
-    """The door through which a store is read: whatever is raised in it becomes an `IndexMismatch`."""
-    return reading_own(f"'{Path(path).name}'", IndexMismatch, _ADVICE)
 
 
 class CaseStore:
@@ -61,7 +54,7 @@ class CaseStore:
             found = _read_texts(group, "identity")
             lacking = [name for name in _read_names(group) if name not in group]
         if lacking:
-            raise IndexMismatch(f"'{path.name}' lacks the field '{lacking[0]}'; {_ADVICE}.")
+            raise IndexMismatch(f"'{path.name}' lacks the field '{lacking[0]}'; {ADVICE}.")
         if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
             wanted = dict(identity or {})
             differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)] or ["format"]
@@ -218,17 +211,13 @@ class CaseStore:
         """Record what was written since the last seal, and nothing else, so that an older hash is never made to fit a
         chunk that was damaged; returns the file of the hashes: of the ledger and the arrays' headers, then one a chunk.
         """
-        ledger, (sealed, _, _, hashes) = self._read_ledger(), self._read_seal()
-        chunks = np.unique(ledger[sealed:] // BATCH)
+        ledger, former = self._read_ledger(), read_seal(self.path)
+        chunks = np.unique(ledger[former.rows :] // BATCH)
         grown = np.zeros((int(ledger.max(initial=-1)) // BATCH + 1, 32), np.uint8)
-        grown[: len(hashes)] = hashes
+        grown[: len(former.chunks)] = former.chunks
         for chunk in chunks:
             grown[chunk] = np.frombuffer(self._hash_chunk(int(chunk)), np.uint8)
-        head = len(ledger).to_bytes(8, "little") + _hash(ledger.tobytes()) + self._hash_headers()
-        path = self.path / HASHES
-        if not path.is_file() or path.read_bytes() != head + grown.tobytes():
-            write_bytes_atomically(path, head + grown.tobytes())
-        return path
+        return write_seal(self.path, Seal(len(ledger), hash_bytes(ledger.tobytes()), self._hash_headers(), grown))
 
     def check(self, progress: Progress | None = None) -> int:
         """Hash every sealed chunk again; returns how many cases were looked at. Chunks that a killed run has written to
@@ -251,22 +240,21 @@ class CaseStore:
         _, changed = self._find_changed()
         if not changed:
             return 0
-        ledger, (sealed, _, headers_hash, hashes) = self._read_ledger(), self._read_seal()
+        ledger, former = self._read_ledger(), read_seal(self.path)
         kept = ~np.isin(ledger // BATCH, changed)
-        proved = ledger[:sealed][kept[:sealed]].tobytes()
+        proved = ledger[: former.rows][kept[: former.rows]]
         for chunk in changed:
             for name in self.names:
                 self._find_chunk(name, chunk).unlink(missing_ok=True)
         write_bytes_atomically(self._ledger, ledger[kept].tobytes())
-        head = (len(proved) // 8).to_bytes(8, "little") + _hash(proved) + headers_hash
-        write_bytes_atomically(self.path / HASHES, head + hashes.tobytes())
+        write_seal(self.path, former._replace(rows=len(proved), ledger=hash_bytes(proved.tobytes())))
         return len(np.unique(ledger[~kept]))
 
     def _find_changed(self, progress: Progress | None = None) -> tuple[np.ndarray, list[int]]:
         """(the chunks that were looked at, those of them that are not what was sealed)."""
-        ledger, (sealed, rows_hash, headers_hash, hashes) = self._read_ledger(), self._read_seal()
+        ledger, (sealed, rows_hash, headers_hash, hashes) = self._read_ledger(), read_seal(self.path)
         advice = f"remove '{self.path}' and run the index command, or restore it from a copy"
-        if len(ledger) < sealed or _hash(ledger[:sealed].tobytes()) != rows_hash:
+        if len(ledger) < sealed or hash_bytes(ledger[:sealed].tobytes()) != rows_hash:
             raise IndexMismatch(f"The ledger of {sealed} cases has changed since it was sealed; {advice}.")
         if len(ledger) == sealed and self._hash_headers() != headers_hash:
             raise IndexMismatch(f"The headers of the arrays have changed since they were sealed; {advice}.")
@@ -278,18 +266,6 @@ class CaseStore:
             if progress is not None:
                 progress(done, len(chunks), "maps and embeddings")
         return chunks, changed
-
-    def _read_seal(self) -> tuple[int, bytes, bytes, np.ndarray]:
-        """(rows sealed, hash of the ledger, hash of the headers, hashes uint8 (chunks, 32)); nothing sealed: 0 rows."""
-        path = self.path / HASHES
-        with reading_store(self.path):
-            data = path.read_bytes() if path.is_file() else b""
-        if not data:
-            return 0, _hash(b""), b"", np.zeros((0, 32), np.uint8)
-        if len(data) < 72 or len(data) % 32 != 8:
-            raise IndexMismatch(f"'{path}' is cut short; restore it from a copy.")
-        hashes = np.frombuffer(data, np.uint8, offset=72).reshape(-1, 32)
-        return int.from_bytes(data[:8], "little"), data[8:40], data[40:72], hashes
 
     def _hash_chunk(self, number: int) -> bytes:
         """Of one chunk of every field; one that holds zeros alone has no file."""
@@ -310,7 +286,7 @@ class CaseStore:
     def _hash_headers(self) -> bytes:
         files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]
         with reading_store(self.path):
-            return _hash(b"\0".join(file.read_bytes() for file in files))
+            return hash_bytes(b"\0".join(file.read_bytes() for file in files))
 
     def read(self, name: str, rows: np.ndarray) -> np.ndarray:
         """The values (R, …) of a field for the given rows, in their order."""
@@ -367,7 +343,3 @@ def _read_texts(group: zarr.Group, name: str) -> dict[str, str]:
     """A dictionary of texts among a group's attributes; empty where there is none."""
     found: Any = group.attrs.get(name, {})
     return {str(key): str(value) for key, value in found.items()}
-
-
-def _hash(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()

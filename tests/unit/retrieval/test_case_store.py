@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from icbir_core.errors import IndexMismatch, RetrievalError
-from icbir_core.retrieval.store import HASHES, LEDGER, CaseStore
+from icbir_core.retrieval.seal import HASHES
+from icbir_core.retrieval.store import LEDGER, CaseStore
 
 FIELDS = {"maps": ((16, 16), "float16"), "embedding": ((32,), "float32")}
 IDENTITY = {"model": "a", "map_method": "deep_taylor"}
