@@ -88,9 +88,15 @@ class Predictor:
             found += [name] if known and known[0] <= CHANCE else []
         return tuple(found)
 
-    def searches_at_chance(self, method: str, finding: str) -> bool:
+    def searches_at_chance(self, method: str, finding: str, compared: Sequence[Encoder] = ()) -> bool:
         """Whether a search by that method was not shown to find cases of the finding more often than chance, on films
-        that none of the networks had seen. False where it was never measured."""
+        that none of the networks had seen. False where it was never measured, also with other networks than the card's.
+
+        compared : the encoders whose features the search compares beside the classifier's.
+        """
+        others = {name: sha256 for name, sha256 in self.card.get("networks", {}).items() if name != CLASSIFIER}
+        if compared and {one.name: one.sha256 for one in compared} != others:
+            return False
         return finding in self.card.get("search_at_chance", {}).get(method, ())
 
     def compute_logits(self, features: Sequence[np.ndarray]) -> np.ndarray:

@@ -210,7 +210,9 @@ class Retriever:
                 "refinement": list(trail.describe()),
             },
             base_rates=base_rates,
-            at_chance=opened.models.predictor.searches_at_chance(basis.method.name, target),
+            at_chance=opened.models.predictor.searches_at_chance(
+                basis.method.name, target, opened.models.encoders if basis.method.needs_encoders else ()
+            ),
             copies=tuple(self.workspace.catalogue.get_row(int(row)).case_id for row in own.copies),
         )
 

@@ -97,6 +97,17 @@ def test_a_search_at_chance_is_known_by_method_and_finding(networks):
     assert not predictor.searches_at_chance("cnn", "Effusion")
 
 
+def test_a_search_by_networks_that_were_never_measured_is_not_said_to_be_at_chance(networks):
+    classifier, encoder = networks
+    predictor = Predictor(
+        classifier, [encoder], make_card(networks, search_at_chance={"encoders_centred": ["Effusion"]})
+    )
+    asked = ("encoders_centred", "Effusion")
+    assert predictor.searches_at_chance(*asked, [encoder])
+    for compared in ([encoder, make_encoder("further", 4)], [make_encoder("other", 4)], [replace(encoder, name="b")]):
+        assert not predictor.searches_at_chance(*asked, compared)
+
+
 def test_the_card_that_comes_with_the_program_names_its_networks():
     starter = json.loads((STARTER_DIRECTORY / "starter_classifier.json").read_text())
     card = read_card(starter["sha256"])

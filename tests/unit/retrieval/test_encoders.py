@@ -136,6 +136,9 @@ def test_the_networks_of_a_card_predict_together_and_each_runs_once(indexed, mod
     assert dict(ranking.prediction.operating_points) == point and len(ranking.prediction.networks) == 2
     assert ranking.at_chance and SEARCH_NOT_SHOWN.format("Effusion") in describe_cautions(ranking)
     assert not retriever.search(query, SearchSettings(target="Cardiomegaly")).at_chance
+    with monkeypatch.context() as patched:
+        patched.setitem(predictor.card, "networks", hashes | {"other": "0" * 64})
+        assert not retriever.search(query).at_chance, "of such networks nothing is known"
     assert ranking.versions["prediction"] == predictor.sha256 != ranking.versions["model"]
     assert retriever.map_of(query).network == models.classifier.title, "the map says whose it is"
     alone = Retriever.open(indexed)
