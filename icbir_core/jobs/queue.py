@@ -196,7 +196,8 @@ class Queue:
         chunks = await asyncio.to_thread(list_chunks, self._bench, settled)
         plan, once = settled.as_dict(), _hash(settled, queue)
         made = [self._make(_CHUNK, queue, f"chunk {once} {one}", {"plan": plan, "chunk": one}) for one in chunks]
-        made.append(self._make(_BUILDING, queue, f"build {once}", {"plan": plan}, priority=-1))
+        values = {"plan": plan, "chunks": f"chunk {once} %"}
+        made.append(self._make(_BUILDING, queue, f"build {once}", values, priority=-1))
         for job in made:
             with suppress(exceptions.AlreadyEnqueued):  # of an earlier plan, which was killed in the middle
                 await self._app.job_manager.defer_job_async(job)
@@ -209,10 +210,13 @@ class Queue:
     def _fill(self, plan: dict[str, Any], chunk: int) -> None:
         fill_chunk(self._bench, IndexPlan.from_dict(plan), chunk)
 
-    def _build(self, plan: dict[str, Any]) -> None:
-        open_chunks = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = :task AND status IN ('todo', 'doing')"
+    def _build(self, plan: dict[str, Any], chunks: str = "chunk %") -> None:
+        """chunks : what the names of the plan's own chunk jobs are like; only these are waited for."""
+        left = text(
+            "SELECT count(*) FROM procrastinate_jobs WHERE queueing_lock LIKE :chunks AND status IN ('todo', 'doing')"
+        )
         with find_engine(self.workspace.database_schema).connect() as connection:
-            if connection.execute(text(open_chunks), {"task": _CHUNK}).scalar_one():
+            if connection.execute(left, {"chunks": chunks}).scalar_one():
                 raise NotYet
         build_indexes(self._bench, IndexPlan.from_dict(plan))
 

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -127,6 +128,29 @@ def test_a_build_waits_while_another_indexing_holds_the_workspace(workspace, mon
     queue.put_index(PLAN)
     queue.work(wait=False, silence=4.0)
     assert len(tried) == 2 and queue.read_progress().failed == 0
+    check_index(workspace)
+
+
+def test_a_build_waits_for_the_chunks_of_its_own_plan_alone(workspace, monkeypatch):
+    queue = Queue(workspace)
+
+    def fill_and_leave(*values) -> int:
+        """What is left waits in a queue that nobody serves."""
+        with find_engine(workspace.database_schema).begin() as connection:
+            connection.execute(text("UPDATE procrastinate_jobs SET queue_name = 'nobody' WHERE status = 'todo'"))
+        return fill_chunk(*values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("icbir_core.jobs.queue.fill_chunk", fill_and_leave)
+        queue.put_index(PLAN, "first")
+        queue.work(["first"], wait=False, silence=4.0)
+    queue.put_index(replace(PLAN, methods=("cnn",)), "second")
+    unending = Timer(100, Queue(workspace).cancel)
+    unending.start()
+    queue.work(["second"], wait=False, silence=4.0)
+    unending.cancel()
+    found = queue.read_progress()
+    assert found.queues == {"nobody": 3} and found.cancelled == 0
     check_index(workspace)
 
 
