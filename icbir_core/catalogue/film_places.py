@@ -12,16 +12,19 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from icbir_core.errors import FilmLost, FilmsAway, IcbirError, WorkspaceError
-from icbir_core.files import PARTIAL_MARK, PathLike, write_bytes_atomically
+from icbir_core.files import PARTIAL_MARK, PathLike, remove_partial_files, write_bytes_atomically
 
 FOLDER = "images"
 """Within the workspace, and the first part of every film's name in the catalogue, wherever it lies."""
 _URL = re.compile(r"[a-z][a-z0-9+]*://[^@?#\s]+")
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+"""Where an object appears when all of it is there. Elsewhere a film is written under another name first."""
 
 
 class FilmPlace(Protocol):
@@ -44,6 +47,9 @@ class FilmPlace(Protocol):
 
     def list_names(self) -> list[str]:
         """The names of all films that are there."""
+
+    def remove_partial(self) -> None:
+        """Remove what a killed writer left; nobody may write meanwhile."""
 
 
 class LocalFilms:
@@ -73,6 +79,10 @@ class LocalFilms:
             found = [file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name]
         return [f"{FOLDER}/{one}" for one in found]
 
+    def remove_partial(self) -> None:
+        with _reaching(FOLDER):
+            remove_partial_files(self.workspace / FOLDER)
+
 
 class RemoteFilms:
     """Films below a URL. Raises `WorkspaceError` where the packages for it are missing or the URL is none."""
@@ -82,6 +92,7 @@ class RemoteFilms:
             from fsspec.core import url_to_fs
 
             self._files, self._base = url_to_fs(check_url(url))
+            self._writes_whole = url.partition("://")[0] in _OBJECT_STORES
         except (ImportError, ModuleNotFoundError):
             raise WorkspaceError("Films at a URL need further packages; run `pip install icbir[objects]`.") from None
         except ValueError:
@@ -89,8 +100,20 @@ class RemoteFilms:
 
     def write(self, name: str, data: bytes) -> None:
         with _reaching(name):
-            self._files.makedirs(self._find(name).rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(self._find(name), data)
+            path = self._find(name)
+            folder, _, last = path.rpartition("/")
+            self._files.makedirs(folder, exist_ok=True)
+            if self._writes_whole:
+                self._files.pipe_file(path, data)
+                return
+            aside = f"{folder}/.{secrets.token_hex(6)}{PARTIAL_MARK}.{last}"
+            try:
+                self._files.pipe_file(aside, data)
+                self._files.mv(aside, path)
+            except BaseException:
+                with suppress(Exception):  # the first error is the one to tell
+                    self._files.rm_file(aside)
+                raise
 
     def read(self, name: str) -> bytes:
         with _reaching(name):
@@ -103,17 +126,25 @@ class RemoteFilms:
             return bytes(found)
 
     def delete(self, name: str) -> None:
-        with _reaching(name):
-            if self._files.exists(self._find(name)):
-                self._files.rm_file(self._find(name))
+        with _reaching(name), suppress(FileNotFoundError):
+            self._files.rm_file(self._find(name))
 
     def list_names(self) -> list[str]:
+        return [name for name in self._list_all() if PARTIAL_MARK not in name]
+
+    def remove_partial(self) -> None:
+        for name in () if self._writes_whole else self._list_all():
+            if PARTIAL_MARK in name:
+                self.delete(name)
+
+    def _list_all(self) -> list[str]:
         with _reaching(FOLDER):
             self._files.invalidate_cache()
-            folder = self._find(FOLDER)
-            if not self._files.exists(folder):
+            try:
+                found = [str(one).rpartition("/")[2] for one in self._files.ls(self._find(FOLDER), detail=False)]
+            except FileNotFoundError:  # before the first film
                 return []
-            return [f"{FOLDER}/{str(one).rpartition('/')[2]}" for one in self._files.ls(folder, detail=False)]
+        return [f"{FOLDER}/{one}" for one in found if one]
 
     def _find(self, name: str) -> str:
         return f"{self._base}/{name}"

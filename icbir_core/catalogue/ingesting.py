@@ -18,7 +18,7 @@ from icbir_core.catalogue.selecting import count_rows, select_rows
 from icbir_core.catalogue.storing import StoredFilm, find_kept, measure_file, store_film
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import FilmLost
-from icbir_core.files import remove_partial_files, write_bytes_atomically
+from icbir_core.files import write_bytes_atomically
 from icbir_core.plurals import count_of
 from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.tables import read_table, write_table
@@ -86,7 +86,7 @@ def ingest(
     Raises `CatalogueError` if the data set is not as its layout says, `WorkspaceError` if another ingest is running.
     """
     with workspace.lock("catalogue", seconds=2.0):
-        remove_partial_files(workspace.images)
+        workspace.films.remove_partial()
         report = _Ingest(workspace, options, progress or _be_silent, limits).run()
         _write_list(workspace, options, SKIPPED_FILE, report.skipped)
         _write_list(workspace, options, DOUBTFUL_FILE, report.doubtful)

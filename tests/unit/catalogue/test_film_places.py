@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
+from fsspec import register_implementation
+from fsspec.implementations.local import LocalFileSystem
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
 from icbir_core.catalogue.film_places import RemoteFilms, check_url
 from icbir_core.catalogue.storing import read_case_shape
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
-from icbir_core.errors import WorkspaceError
+from icbir_core.errors import FilmsAway, WorkspaceError
 from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.pipeline.erasing import erase_from_workspace, plan_erasure
 from icbir_core.radiograph.writing import write_lossless
 from tests.helpers import fakes
+
+
+class FaultyFiles(LocalFileSystem):
+    """A disk at a URL; what it raises before the call that `fault` names. As fsspec says, `exists` is False then."""
+
+    protocol = "faulty"
+    fault: ClassVar[tuple[str, Exception] | None] = None
+
+    def _try(self, call: str) -> None:
+        if self.fault is not None and self.fault[0] in (call, "all"):
+            raise self.fault[1]
+
+    def exists(self, path, **more):
+        return self.fault is None and super().exists(path, **more)
+
+    def pipe_file(self, path, value, **more):
+        super().pipe_file(path, value[: len(value) // 2])
+        self._try("pipe_file")
+        super().pipe_file(path, value, **more)
+
+    def cat_file(self, path, **more):
+        self._try("cat_file")
+        return super().cat_file(path, **more)
+
+    def rm_file(self, path):
+        self._try("rm_file")
+        super().rm_file(path)
+
+    def ls(self, path, **more):
+        self._try("ls")
+        return super().ls(path, **more)
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    """Films at a place that can be made to fail by `monkeypatch.setattr(FaultyFiles, "fault", …)`."""
+    register_implementation("faulty", FaultyFiles, clobber=True)
+    place = RemoteFilms(f"faulty://{tmp_path}/far")
+    place.write("images/a.png", b"whole")
+    return place
 
 
 @pytest.fixture
@@ -69,3 +113,33 @@ def test_an_address_that_is_none_or_tells_a_password_is_refused(tmp_path):
         with pytest.raises(WorkspaceError, match="Films cannot lie at"):
             RemoteFilms(wrong)
     assert check_url("s3://bucket/films/") == "s3://bucket/films"
+
+
+def test_what_cannot_be_deleted_is_told_and_what_is_gone_is_not(faulty, monkeypatch):
+    monkeypatch.setattr(FaultyFiles, "fault", ("all", PermissionError("Access Denied")))
+    with pytest.raises(WorkspaceError, match="'images/a.png' cannot be reached .no right"):
+        faulty.delete("images/a.png")
+    with pytest.raises(WorkspaceError, match="^The folder of the films cannot be reached .no right"):
+        faulty.list_names()
+    monkeypatch.undo()
+    assert faulty.read("images/a.png") == b"whole"
+    for _ in range(2):
+        faulty.delete("images/a.png")
+    assert faulty.list_names() == []
+
+
+def test_a_film_is_written_whole_or_not_at_all(faulty, tmp_path, monkeypatch):
+    monkeypatch.setattr(FaultyFiles, "fault", ("pipe_file", OSError(16, "Slow down: host-7.example")))
+    for name in ("images/a.png", "images/b.png"):
+        with pytest.raises(FilmsAway, match=r"cannot be reached \(Device or resource busy\); try again later"):
+            faulty.write(name, b"other film")
+    monkeypatch.setattr(FaultyFiles, "fault", ("all", OSError(16, "Slow down")))
+    with pytest.raises(FilmsAway):  # nor can what was begun be taken away
+        faulty.write("images/b.png", b"other film")
+    monkeypatch.undo()
+    assert faulty.read("images/a.png") == b"whole" and faulty.list_names() == ["images/a.png"]
+    assert len(list((tmp_path / "far" / "images").iterdir())) == 2
+    faulty.remove_partial()
+    assert [file.name for file in (tmp_path / "far" / "images").iterdir()] == ["a.png"]
+    faulty.write("images/a.png", b"other film")
+    assert faulty.read("images/a.png") == b"other film" and faulty.list_names() == ["images/a.png"]
