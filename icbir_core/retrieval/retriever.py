@@ -151,7 +151,7 @@ class Retriever:
         very close to the query and shows the same picture, compressed, scaled, windowed or inverted. trail : refinement
         steps; after a region or a finding the whole film's method has no say, and the ranking names "region" or
         "finding" as its method. Raises `UnknownNameError` for a method that is not indexed or a finding that the
-        classifier does not know, `FilterError` if no case is eligible, `RetrievalError` for a top_k below 1.
+        classifier does not know, `FilterError` if the filter leaves no case, `RetrievalError` for a top_k below 1.
         """
         settings, trail = settings or SearchSettings(), trail or RefinementTrail()
         if settings.top_k < 1:
@@ -242,12 +242,19 @@ class Retriever:
     def _find_eligible(
         self, settings: SearchSettings, opened: OpenedTarget, basis: RankingBasis, own: OwnFilms
     ) -> Eligible:
-        """The cases that pass the filter and are not the query's own. Raises `FilterError` if there is none."""
+        """The cases that pass the filter and are not the query's own. Raises `FilterError` if the filter leaves none,
+        `RetrievalError` if there is no other reason than that all are its own, or removed."""
         filtered = None if settings.filter.empty else self.workspace.catalogue.eligible_rows(settings.filter)
         eligible = opened.find_eligible(basis.index.rows, filtered, own.list_rows())
-        if len(eligible.rows) == 0:
-            raise FilterError(f"The filter leaves none of {eligible.total} eligible cases; loosen it.")
-        return eligible
+        if len(eligible.rows):
+            return eligible
+        if eligible.total == 0:
+            raise RetrievalError("Every case is removed; restore some, or add others.")
+        if filtered is None:
+            raise RetrievalError("Every case shows this very film or another of its patient; add other cases.")
+        if len(opened.find_eligible(basis.index.rows, filtered).rows):
+            raise FilterError("Every case that the filter leaves shows this very film or its patient; loosen it.")
+        raise FilterError(f"The filter leaves none of {eligible.total} eligible cases; loosen it.")
 
     # ---------------------------------------------------------------------------------------------- refinement
 

@@ -105,6 +105,27 @@ def test_filters_and_base_rate(retriever, queries, indexed):
         retriever.search(queries[0], SearchSettings(filter=SearchFilter.parse("age=119")))
 
 
+def test_where_only_the_film_itself_and_its_patient_are_left_no_filter_is_blamed(retriever, queries, indexed):
+    own = queries[4]
+    mine, others = ([one.case_id for one in queries if (one.patient == own.patient) is same] for same in (True, False))
+    own_view = SearchSettings(filter=SearchFilter(view=indexed.catalogue.get(own.case_id).view))
+    try:
+        for case_id in others:
+            indexed.catalogue.remove(case_id)
+        with pytest.raises(RetrievalError, match="very film or another of its patient; add") as told:
+            retriever.search(own)
+        assert not isinstance(told.value, FilterError) and len(mine) == 2
+        with pytest.raises(FilterError, match="that the filter leaves shows this very film"):
+            retriever.search(own, own_view)
+        for case_id in mine:
+            indexed.catalogue.remove(case_id)
+        with pytest.raises(RetrievalError, match="Every case is removed"):
+            retriever.search(own, own_view)
+    finally:
+        for case_id in (*others, *mine):
+            indexed.catalogue.restore(case_id)
+
+
 def test_a_removed_case_is_gone_at_once_and_can_come_back(retriever, queries, indexed):
     first = retriever.search(queries[7]).hits[0].case.case_id
     indexed.catalogue.remove(first)
