@@ -35,8 +35,9 @@ def train_each_finding(
     """The classifier, unless the stage is "saliency", then a saliency classifier for the target and for each other
     finding of the classifier with at least `FEWEST` cases; the manifests, "classifier" and by finding.
 
-    A killed run goes on when called again alike: a saliency classifier of this classifier and catalogue is not trained
-    again. Raises `TrainingError` for the stage "classifier", and as `train_workspace`.
+    A killed run goes on when called again alike: a saliency classifier of this classifier and catalogue, made with the
+    same recipe, network and seed, is not trained again. Raises `TrainingError` for the stage "classifier", and as
+    `train_workspace`.
     """
     if options.stage == "classifier":
         raise TrainingError("The stage classifier trains no search for a finding; leave --each-finding or --stage out.")
@@ -47,17 +48,24 @@ def train_each_finding(
     target = options.outputs[0]
     others = [name for name in classifier["findings"] if name not in (target, NO_FINDING)]
     for finding in (target, *find_frequent(workspace, others)):
-        if _is_current(workspace, finding, classifier["sha256"]):
-            continue
         chosen = replace(options, target=finding, findings=(), stage="saliency")
+        if _is_current(workspace, chosen, classifier["sha256"]):
+            continue
         manifests[finding] = train_workspace(workspace, chosen, progress, log)["saliency"]
     return manifests
 
 
-def _is_current(workspace: Workspace, finding: str, classifier: str) -> bool:
-    """Whether the finding has a saliency classifier, made from this classifier and the catalogue as it is."""
-    path = TargetFiles(workspace, finding).saliency_classifier
+def _is_current(workspace: Workspace, options: TrainingOptions, classifier: str) -> bool:
+    """Whether the target has a saliency classifier, made from this classifier and catalogue with these options.
+
+    Its input is the classifier's, and its start the classifier, whatever the options say.
+    """
+    path = TargetFiles(workspace, options.target).saliency_classifier
     if not (path.is_file() and manifest_path(path).is_file()):
         return False
     manifest = read_manifest(path)
+    training = manifest.get("training", {})
+    made_by = (manifest.get("network"), training.get("recipe"), training.get("seed"))
+    if made_by != (options.network, options.recipe.as_dict(), options.seed):
+        return False
     return manifest.get("classifier") == classifier and manifest.get("catalogue") == workspace.catalogue.sha256()

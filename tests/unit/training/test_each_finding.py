@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -51,7 +52,9 @@ def trained(films, monkeypatch) -> list[tuple[str, str]]:
         facts = {"findings": list(NAMES), "input": {}, "sha256": "a" * 64, "network": "densenet_small", "format": 1}
         if options.stage == "saliency":
             path = TargetFiles(workspace, options.target).saliency_classifier
-            facts |= {"classifier": "a" * 64, "catalogue": workspace.catalogue.sha256()}
+            training = {"recipe": options.recipe.as_dict(), "seed": options.seed}
+            facts |= {"classifier": "a" * 64, "catalogue": workspace.catalogue.sha256(), "training": training}
+            facts["network"] = options.network
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"weights")
         path.with_suffix(".json").write_text(json.dumps(facts))
@@ -86,6 +89,20 @@ def test_a_second_run_trains_what_is_missing_or_of_another_classifier(films, tra
     assert list(train_each_finding(films, make_options(stage="saliency"))) == ["Edema"] and trained == [
         ("saliency", "Edema")
     ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"recipe": replace(find_recipe("default"), epochs=3)}, {"seed": 1}, {"network": "densenet_small"}],
+    ids=lambda one: next(iter(one)),
+)
+def test_a_second_run_with_other_options_trains_every_finding_again(films, trained, changed):
+    train_each_finding(films, make_options())
+    del trained[:]
+    other = replace(make_options(stage="saliency"), **changed)
+    assert list(train_each_finding(films, other)) == ["Effusion", "Cardiomegaly", "Edema"]
+    assert train_each_finding(films, other) == {} and len(trained) == 3
+    assert train_each_finding(films, replace(other, weights="none")) == {}, "its start is the classifier"
 
 
 def test_the_classifier_alone_has_no_search_for_a_finding(films, trained):
