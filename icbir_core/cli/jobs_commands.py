@@ -67,7 +67,8 @@ def jobs(
     text = f"{found.done} of {found.total} jobs done, {found.running} running, {found.waiting} waiting"
     text += f", {found.failed} failed" if found.failed else ""
     text += f", {found.cancelled} taken back" if found.cancelled else ""
-    cli.emit(asdict(found) | {"taken_back": taken}, f"{text}.", as_json)
+    lines = [f"{text}.", *(f"  Failed: {reason}" for reason in found.reasons)]
+    cli.emit(asdict(found) | {"taken_back": taken}, "\n".join(lines), as_json)
 
 
 def put_job(

@@ -15,6 +15,7 @@ from icbir_core.retrieval.methods import ENGINES, SEARCH_METHODS
 if TYPE_CHECKING:
     from icbir_core.catalogue import Workspace
     from icbir_core.jobs.units import IndexPlan
+    from icbir_core.retrieval.index_report import IndexReport
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.types import Query, Ranking
 
@@ -82,14 +83,17 @@ def index(
             encoders=named,
             engine=engine,
         )
+    _tell_report(report, as_json)
+
+
+def _tell_report(report: IndexReport, as_json: bool) -> None:
+    """Print what an indexing did; raises `typer.Exit` where something was left out."""
     if report.starter:
         cli.say("This workspace has no models of its own: the starter models were used. `train` makes its own.")
     if report.started_anew:
         cli.say("The models have changed: all maps and embeddings were computed anew.")
-    for case_id, reason in report.unreadable:
-        cli.say(f"Not indexed: {case_id}: {reason}")
-    for name, reason in report.failed:
-        cli.say(f"Not indexed by {name}: {reason}")
+    for line in report.left_out:
+        cli.say(line)
     lines = [f"{report.target}: {report.embedded} cases embedded, {report.already} there before."]
     for method, facts in report.indexes.items():
         tail = f" ({facts['tail']} in the tail)" if facts["tail"] else ""
@@ -108,7 +112,7 @@ def index(
         "failed": [{"method": name, "reason": reason} for name, reason in report.failed],
     }
     cli.emit(result, "\n".join(lines), as_json)
-    if report.unreadable or report.failed:
+    if report.left_out:
         raise typer.Exit(1)
 
 
@@ -126,8 +130,8 @@ def _index_elsewhere(
 
     assert dask is not None
     with cli.progress_bar("index", "chunk") as progress:
-        computed = index_on_cluster(workspace, plan, dask, device, progress)
-    cli.emit({"embedded": computed}, f"{computed} cases embedded, and the indexes built.", as_json)
+        report = index_on_cluster(workspace, plan, dask, device, progress)
+    _tell_report(report, as_json)
 
 
 def query(

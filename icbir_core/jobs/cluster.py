@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import PathLike
 from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
+from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.types import Progress
 
 _BENCHES: dict[tuple[str, str], Bench] = {}
@@ -21,9 +23,9 @@ PATIENCE = 30.0
 
 def index_on_cluster(
     workspace: Workspace, plan: IndexPlan, address: str, device: str = "auto", progress: Progress | None = None
-) -> int:
+) -> IndexReport:
     """Compute on the cluster whose scheduler answers at `address` what the stores lack, then build the indexes here;
-    how many cases were computed. The cluster's machines share the workspace's folder under the same path.
+    what was done. The cluster's machines share the workspace's folder under the same path.
 
     A chunk whose worker is lost is computed by another. Raises `WorkspaceError` where the cluster cannot be reached.
     """
@@ -33,7 +35,9 @@ def index_on_cluster(
         raise WorkspaceError("Dask is not installed; run `pip install icbir[dask]`.") from None
     bench = Bench(workspace, device)
     plan = bench.settle(plan)
-    chunks, tell, done = list_chunks(bench, plan), progress or (lambda done, total, text: None), 0
+    opened = bench.open(plan)
+    already = len(opened.stores[0].get_completed())
+    chunks, tell = list_chunks(bench, plan), progress or (lambda done, total, text: None)
     if chunks:
         try:
             client = distributed.Client(address, timeout=PATIENCE)
@@ -45,10 +49,11 @@ def index_on_cluster(
                 client.submit(fill_there, str(workspace.path), values, one, device, pure=False) for one in chunks
             ]
             for number, ended in enumerate(distributed.as_completed(waiting), start=1):
-                done += ended.result()
+                ended.result()
                 tell(number, len(chunks), "chunks")
-    build_indexes(bench, plan)
-    return done
+    report = build_indexes(bench, plan)
+    embedded = report.already + report.embedded - already
+    return replace(report, embedded=embedded, already=already, started_anew=opened.started_anew or report.started_anew)
 
 
 def fill_there(path: PathLike, plan: dict[str, Any], chunk: int, device: str) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from sqlalchemy import text
 
 from icbir_core.catalogue import Workspace
 from icbir_core.database import find_engine, get_driver_address, reaching
-from icbir_core.errors import WorkspaceBusy, WorkspaceError
+from icbir_core.errors import IcbirError, WorkspaceBusy, WorkspaceError
 from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
 
 INDEX_QUEUE = "index"
@@ -36,6 +37,7 @@ _SWEEP = """
     UPDATE procrastinate_jobs SET status = 'todo', attempts = attempts + 1, scheduled_at = now(), worker_id = NULL
     WHERE id = %(id)s AND status = 'doing' AND (worker_id IS NULL OR worker_id IN (
         SELECT id FROM procrastinate_workers WHERE last_heartbeat < now() - make_interval(secs => %(silence)s)))"""
+_NOTE = "UPDATE procrastinate_jobs SET args = args || jsonb_build_object('reason', %(reason)s::text) WHERE id = %(id)s"
 _OPEN = ("todo", "doing")
 _PLANNING, _CHUNK, _BUILDING, _COMMAND = "plan", "chunk", "build", "command"
 
@@ -50,7 +52,8 @@ class JobFailed(WorkspaceError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the work stands. done, waiting, running, failed, cancelled : jobs; queues : waiting ones by queue."""
+    """How far the work stands. done, waiting, running, failed, cancelled : jobs; queues : waiting ones by queue;
+    reasons : why jobs failed, ten at most."""
 
     done: int
     waiting: int
@@ -58,6 +61,7 @@ class Progress:
     failed: int
     cancelled: int
     queues: dict[str, int]
+    reasons: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -113,9 +117,19 @@ class Queue:
             for queue, status, number in connection.execute(query):
                 counts[status] += number
                 queues[queue] += number if status == "todo" else 0
+            failed = "SELECT DISTINCT args->>'reason' FROM procrastinate_jobs WHERE status = 'failed' LIMIT 10"
+            reasons = [one for one in connection.execute(text(failed)).scalars() if one]
         stopped = counts["cancelled"] + counts["aborted"]
         waiting = {name: number for name, number in sorted(queues.items()) if number}
-        return Progress(counts["succeeded"], counts["todo"], counts["doing"], counts["failed"], stopped, waiting)
+        return Progress(
+            counts["succeeded"],
+            counts["todo"],
+            counts["doing"],
+            counts["failed"],
+            stopped,
+            waiting,
+            tuple(sorted(reasons)),
+        )
 
     def cancel(self) -> int:
         """Take back every job that waits; how many. What a worker has begun, eight films at most, it ends."""
@@ -186,10 +200,23 @@ class Queue:
     def _register(self) -> None:
         later = procrastinate.RetryStrategy(wait=1, retry_exceptions={NotYet, WorkspaceBusy})
         again = procrastinate.RetryStrategy(max_attempts=TRIES, wait=2)
-        self._app.task(name=_PLANNING, retry=again)(self._plan)
-        self._app.task(name=_CHUNK, retry=again)(self._fill)
-        self._app.task(name=_BUILDING, retry=later)(self._build)
-        self._app.task(name=_COMMAND, retry=again)(self._run)
+        for name, retry, work in (
+            (_PLANNING, again, self._plan), (_CHUNK, again, self._fill), (_BUILDING, later, self._build),
+            (_COMMAND, again, self._run),
+        ):  # fmt: skip
+            self._app.task(name=name, retry=retry, pass_context=True)(self._note_failure(work))
+
+    def _note_failure(self, work: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
+        """The task that does the work of a job, and keeps with the job why it failed."""
+
+        async def do(context: procrastinate.JobContext, reason: str = "", **values: Any) -> None:
+            try:
+                await (work(**values) if inspect.iscoroutinefunction(work) else asyncio.to_thread(work, **values))
+            except IcbirError as error:
+                await self._app.connector.execute_query_async(_NOTE, id=context.job.id, reason=str(error))
+                raise
+
+        return do
 
     async def _plan(self, plan: dict[str, Any], queue: str) -> None:
         settled = await asyncio.to_thread(self._bench.settle, IndexPlan.from_dict(plan))
@@ -218,7 +245,10 @@ class Queue:
         with find_engine(self.workspace.database_schema).connect() as connection:
             if connection.execute(left, {"chunks": chunks}).scalar_one():
                 raise NotYet
-        build_indexes(self._bench, IndexPlan.from_dict(plan))
+        report = build_indexes(self._bench, IndexPlan.from_dict(plan))
+        if out := report.left_out:
+            more = f" And {len(out) - 5} more." if len(out) > 5 else ""
+            raise JobFailed(f"{report.target} is indexed without: {' '.join(out[:5])}{more}")
 
     def _run(self, words: list[str]) -> None:
         if words[0] not in COMMANDS or self._run_command is None:

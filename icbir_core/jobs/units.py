@@ -14,6 +14,7 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch
+from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 TOLERANCE = 1e-3
@@ -107,12 +108,12 @@ def fill_chunk(bench: Bench, plan: IndexPlan, chunk: int) -> int:
     return int(filling.fill(bench.workspace.catalogue.cases(filling.list_lacking(rows))))
 
 
-def build_indexes(bench: Bench, plan: IndexPlan) -> None:
-    """Build or update the indexes of a plan whose chunks are done; what one of them left is computed first. Raises as
-    `retrieval.index_workspace`."""
+def build_indexes(bench: Bench, plan: IndexPlan) -> IndexReport:
+    """Build or update the indexes of a plan whose chunks are done; what one of them left is computed first. Returns and
+    raises as `retrieval.index_workspace`."""
     from icbir_core.retrieval.index_workspace import index_workspace
 
-    index_workspace(
+    return index_workspace(
         bench.workspace,
         plan.target,
         plan.methods,

@@ -198,8 +198,10 @@ def _read_images(
 class Filling:
     """The stores of one target and of the encoders beside it, with what computes their values.
 
-    device : what computes, as in a manifest.
+    device : what computes, as in a manifest. started_anew : earlier values were made by other networks, and dropped.
     """
+
+    started_anew = False
 
     def __init__(
         self, workspace: Workspace, embedder: Embedder, store: CaseStore, sides: Sides, device: dict[str, Any]
@@ -249,5 +251,8 @@ def open_filling(workspace: Workspace, asked: Asked, map_method: str, device: st
     encoders = models.encoders if any(method.needs_encoders for method in methods) else ()
     with workspace.lock("stores"):  # of two workers, one makes what is missing
         path = TargetFiles(workspace, models.target).store
-        store, _ = CaseStore.open_or_create(path, name_identity(models, map_method), embedder.fields)
-        return Filling(workspace, embedder, store, open_encoder_stores(workspace, encoders), chosen)
+        existed = path.exists()
+        store, new = CaseStore.open_or_create(path, name_identity(models, map_method), embedder.fields)
+        found = Filling(workspace, embedder, store, open_encoder_stores(workspace, encoders), chosen)
+        found.started_anew = existed and new
+        return found

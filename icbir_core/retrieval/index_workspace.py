@@ -4,7 +4,7 @@ case."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from icbir_core.retrieval.filling import (
     name_identity,
     open_encoder_stores,
 )
+from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.methods import ENCODERS, FEATURES, PGVECTOR, SEARCH_METHODS, SearchMethod, calling
 from icbir_core.retrieval.model_choice import Models
 from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
@@ -39,27 +40,6 @@ from icbir_core.retrieval.target_files import (
     get_encoder_store_name,
 )
 from icbir_core.types import Progress
-
-
-@dataclass(frozen=True)
-class IndexReport:
-    """What an indexing did.
-
-    embedded, already : cases computed in this run, and before it. unreadable : (case_id, reason) of stored films
-    that could not be read; they are not in the index. started_anew : earlier values were made by other models and were
-    dropped. starter : the starter models were used. device : what computed, as in the manifest. indexes : per method
-    count, trees, search_k and recall at 10. failed : (method, reason) of methods of installed packages.
-    """
-
-    target: str
-    embedded: int
-    already: int
-    starter: bool
-    started_anew: bool
-    unreadable: tuple[tuple[str, str], ...] = ()
-    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    device: dict[str, Any] = field(default_factory=dict)
-    failed: tuple[tuple[str, str], ...] = ()
 
 
 def index_workspace(

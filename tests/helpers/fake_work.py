@@ -18,17 +18,19 @@ import numpy as np
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.jobs import cluster, queue, units
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
 
 TARGET = "Effusion"
+UNTOLD = {"tail": 0, "recall_at_10": 1.0}
 
 
 class FakeFilling:
     """As `retrieval.filling.Filling`. kind : of its device; off : added to every value, as another device might, or
     other networks. model : the name of the networks."""
 
-    pause, kind, off, model, target = 0.0, "cpu", 0.0, "thumbnails", TARGET
+    pause, kind, off, model, target, started_anew = 0.0, "cpu", 0.0, "thumbnails", TARGET, False
 
     def __init__(self, workspace: Workspace):
         self.workspace, self.device, self.off = workspace, {"kind": self.kind}, self.off  # as networks stay in memory
@@ -74,7 +76,7 @@ def read_notes(workspace: Workspace, word: str) -> list[int]:
     return [int(row) for first, *rows in lines if first == word for row in rows]
 
 
-def build(bench: units.Bench, plan: units.IndexPlan) -> None:
+def build(bench: units.Bench, plan: units.IndexPlan) -> IndexReport:
     """A true index of Annoy over the thumbnails, recorded as an indexing records it."""
     workspace, files = bench.workspace, TargetFiles(bench.workspace, TARGET)
     store, catalogue = bench.open(plan).store, get_catalogue_sha256(bench.workspace)
@@ -87,6 +89,7 @@ def build(bench: units.Bench, plan: units.IndexPlan) -> None:
     workspace.record_artefact(
         files.name, {"catalogue": catalogue, "models": {"classifier": "thumbnails"}, "methods": facts, "order": 0}
     )
+    return IndexReport(TARGET, 0, len(rows), False, False, indexes={"cnn": facts["cnn"] | UNTOLD})
 
 
 def use(patch) -> None:

@@ -24,6 +24,7 @@ from icbir_core.jobs.queue import Queue
 from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
 from icbir_core.migrations import HEAD, read_revision
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import LEDGER, CaseStore
 from icbir_core.retrieval.target_files import TargetFiles
 from tests.helpers import fake_work, fakes
@@ -118,10 +119,10 @@ def test_a_build_waits_while_another_indexing_holds_the_workspace(workspace, mon
     tried, held = [], ExitStack()
     held.enter_context(workspace.lock("index"))
 
-    def build(bench: Bench, plan: IndexPlan) -> None:
+    def build(bench: Bench, plan: IndexPlan) -> IndexReport:
         tried.append(plan.target)
         with held, bench.workspace.lock("index", seconds=0.1):
-            fake_work.build(bench, plan)
+            return fake_work.build(bench, plan)
 
     monkeypatch.setattr("icbir_core.jobs.queue.build_indexes", build)
     queue = Queue(workspace)
@@ -129,6 +130,22 @@ def test_a_build_waits_while_another_indexing_holds_the_workspace(workspace, mon
     queue.work(wait=False, silence=4.0)
     assert len(tried) == 2 and queue.read_progress().failed == 0
     check_index(workspace)
+
+
+def test_a_job_says_what_it_could_not_index(workspace, monkeypatch, capsys):
+    def build(bench: Bench, plan: IndexPlan) -> IndexReport:
+        films = tuple((f"case_{number:03d}", "The file is gone.") for number in range(7))
+        return replace(fake_work.build(bench, plan), unreadable=films)
+
+    monkeypatch.setattr("icbir_core.jobs.queue.build_indexes", build)
+    queue = Queue(workspace)
+    queue.put_index(PLAN)
+    queue.work(wait=False, silence=4.0)
+    assert queue.read_progress().failed == 1
+    assert main(["jobs", str(workspace.path)]) == 0
+    told = capsys.readouterr().out
+    assert "Failed: Effusion is indexed without: Not indexed: case_000: The file is gone." in told
+    assert "And 2 more." in told and "case_005" not in told
 
 
 def test_a_build_waits_for_the_chunks_of_its_own_plan_alone(workspace, monkeypatch):
