@@ -349,20 +349,21 @@ def title_demonstration(workspace: Workspace) -> dict[str, str]:
 
 
 def open_named(workspace: Workspace, name: str) -> Film | None:
-    """The demonstration query or the catalogue case of that name, made current; None if there is none."""
+    """The demonstration query or the catalogue case of that name, made current; None if there is none.
+
+    Raises `IcbirError` for a film that is there by its row and cannot be had.
+    """
     for path in list_demonstration(workspace):
         if path.stem == name:
             called = title_demonstration(workspace)[name]
             film = make_film(read_query(workspace, name, path), "demonstration", called=called)
             break
     else:
-        try:
-            case = workspace.catalogue.get(name)
-            query = Query(name, read_case_radiograph(workspace, case), case.patient, case.case_id)
-            film = make_film(query, "catalogue")
-            access.record_once(Action.SAW, access.name_film(film))
-        except IcbirError:
+        if not workspace.catalogue.find_identifiers([name]) or not (case := workspace.catalogue.get(name)).path:
             return None
+        query = Query(name, read_case_radiograph(workspace, case), case.patient, case.case_id)
+        film = make_film(query, "catalogue")
+        access.record_once(Action.SAW, access.name_film(film))
     choose(film)
     return film
 

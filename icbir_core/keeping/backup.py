@@ -188,8 +188,7 @@ def _copy_films(workspace: Workspace, aside: Path) -> None:
     """Films that lie at a URL, each compared with the hash of its row."""
     for batch in workspace.catalogue.iterate(include_removed=True):
         for case in (one for one in batch if one.path):
-            with reading_own(f"The film of the case '{case.case_id}'"):
-                data = workspace.films.read(case.path)
+            data = workspace.films.read(case.path)
             if sha256_of_bytes(data) != case.sha256:
                 raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")
             write_bytes_atomically(aside / case.path, data)

@@ -30,6 +30,13 @@ def test_without_demonstration_films_the_catalogue_offers_cases(workspace, open_
     assert page.data["panes"][0]["key"] == "query" and len(page.case_ids) == 8 and "case_000" not in page.case_ids
 
 
+def test_a_case_whose_film_cannot_be_had_is_not_said_to_be_unknown(workspace, open_page):
+    case = workspace.catalogue.get("case_000")
+    (workspace.path / case.path).unlink()
+    page = open_page("search", film="case_000")
+    assert f"The film '{case.path}' of the case 'case_000' is missing; restore it." in page.text()
+
+
 def test_upload_without_ending_gives_results(open_page):
     page = open_page("search")
     page.app.file_uploader[0].set_value(

@@ -143,3 +143,25 @@ def test_a_film_is_written_whole_or_not_at_all(faulty, tmp_path, monkeypatch):
     assert [file.name for file in (tmp_path / "far" / "images").iterdir()] == ["a.png"]
     faulty.write("images/a.png", b"other film")
     assert faulty.read("images/a.png") == b"other film" and faulty.list_names() == ["images/a.png"]
+
+
+def test_verify_and_ingest_tell_a_place_that_is_away_or_refuses(films, tmp_path, monkeypatch):
+    register_implementation("faulty", FaultyFiles, clobber=True)
+    monkeypatch.setenv("ICBIR_FILMS", f"faulty://{tmp_path}/far")
+    workspace = Workspace.create(tmp_path / "w")
+    ingest(workspace, IngestOptions("folder", films))
+    for fault, said in (
+        (TimeoutError(), "cannot be reached (TimeoutError); try again later."),
+        (PermissionError("Forbidden"), "cannot be reached (no right); check the rights to the place of the films."),
+    ):
+        monkeypatch.setattr(FaultyFiles, "fault", ("all", fault))
+        assert find_faults(workspace) == [f"films: The film 'images/film_0.png' {said}"]
+        with pytest.raises(WorkspaceError, match="cannot be reached"):
+            back_up(workspace, tmp_path / "copy")
+        with pytest.raises(WorkspaceError, match="cannot be reached"):
+            erase_from_workspace(workspace, plan_erasure(workspace, ["film_0"], []))
+        write_lossless(fakes.make_radiograph(9), films / "film_9.png")
+        with pytest.raises(WorkspaceError, match="cannot be reached"):
+            ingest(workspace, IngestOptions("folder", films))
+    monkeypatch.setattr(FaultyFiles, "fault", None)
+    assert ingest(workspace, IngestOptions("folder", films)).added == 1 and find_faults(workspace) == []
