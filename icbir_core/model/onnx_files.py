@@ -41,7 +41,7 @@ def hash_external_files(path: PathLike) -> dict[str, str]:
         if not model.graph.node:
             raise ValueError("no graph")
     own = {function.domain for function in model.functions}  # what the file defines of standard operators
-    named = {node.domain for graph in _walk_graphs(model) for node in graph.node}
+    named = {one.domain for one in _walk(model) if isinstance(one, onnx.NodeProto)}
     foreign = sorted((named | {one.domain for one in model.opset_import}) - own - set(DOMAINS))
     if foreign:
         raise ModelError(
@@ -50,8 +50,8 @@ def hash_external_files(path: PathLike) -> dict[str, str]:
         )
     folder = path.parent.resolve()
     found: dict[str, str] = {}
-    for tensor in _walk_tensors(model):
-        for entry in tensor.external_data:
+    for tensor in _walk(model):
+        for entry in tensor.external_data if isinstance(tensor, onnx.TensorProto) else ():
             if entry.key != "location":
                 continue
             beside = folder / entry.value
@@ -63,27 +63,16 @@ def hash_external_files(path: PathLike) -> dict[str, str]:
     return found
 
 
-def _walk_graphs(model: Any) -> Iterator[Any]:
-    """The graph, the functions, and every graph inside one of their nodes."""
-    waiting = [model.graph, *model.functions]
+def _walk(model: Any) -> Iterator[Any]:
+    """The model and every message inside it, wherever the format lets one stand: graphs in nodes, functions, tensors of
+    sparse ones, of attributes, of a training."""
+    waiting = [model]
     while waiting:
-        graph = waiting.pop()
-        yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                waiting += [attribute.g] if attribute.HasField("g") else []
-                waiting += attribute.graphs
-
-
-def _walk_tensors(model: Any) -> Iterator[Any]:
-    for graph in _walk_graphs(model):
-        yield from getattr(graph, "initializer", ())
-        for sparse in getattr(graph, "sparse_initializer", ()):
-            yield from (sparse.values, sparse.indices)
-        for node in graph.node:
-            for attribute in node.attribute:
-                yield from ([attribute.t] if attribute.HasField("t") else [])
-                yield from attribute.tensors
+        message = waiting.pop()
+        yield message
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting += [value] if hasattr(value, "ListFields") else value
 
 
 class OnnxNetwork:

@@ -14,6 +14,7 @@ from icbir_core.cli import main
 from icbir_core.errors import ManifestMismatch, ModelError, SaliencyError, UnknownNameError
 from icbir_core.model.encoders import load_encoder
 from icbir_core.model.foreign import FilmForm, ForeignNetwork
+from icbir_core.model.onnx_files import hash_external_files
 from icbir_core.pipeline.install_encoder import install_encoder
 from icbir_core.retrieval import model_choice, opened_target
 from icbir_core.retrieval.model_choice import Models
@@ -155,6 +156,39 @@ def test_a_graph_that_wants_more_than_its_folder_and_standard_operators_is_refus
     file = tiny.write_onnx(tmp_path / "evil.onnx", **graph)
     with pytest.raises(ModelError, match=words):
         install_encoder("evil", file, files / "onnx.json", workspace)
+
+
+def give_node_sparse(model, tensor, part):
+    node = model.graph.node.add(op_type="Constant", output=["sparse"])
+    getattr(node.attribute.add(name="sparse_value", type=11).sparse_tensor, part).CopyFrom(tensor)
+
+
+def give_node_sparse_list(model, tensor, part):
+    function = model.functions.add(name="f", domain="own").node.add(op_type="f", domain="own")
+    getattr(function.attribute.add(name="many", type=12).sparse_tensors.add(), part).CopyFrom(tensor)
+
+
+def give_graph_sparse(model, tensor, part):
+    getattr(model.graph.sparse_initializer.add(), part).CopyFrom(tensor)
+
+
+def give_training(model, tensor, part):
+    model.training_info.add().algorithm.initializer.add().CopyFrom(tensor)
+
+
+@pytest.mark.parametrize("part", ["values", "indices"])
+@pytest.mark.parametrize("give", [give_node_sparse, give_node_sparse_list, give_graph_sparse, give_training])
+def test_weights_outside_the_folder_are_found_wherever_a_tensor_may_stand(tmp_path, give, part):
+    onnx = pytest.importorskip("onnx")
+    file = tiny.write_onnx(tmp_path / "evil.onnx")
+    assert hash_external_files(file) == {}
+    model = onnx.load(str(file))
+    tensor = onnx.TensorProto(data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../weights.bin")
+    give(model, tensor, part)
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="from outside its folder"):
+        hash_external_files(file)
 
 
 def test_a_link_out_of_the_folder_and_a_file_that_is_no_graph_are_refused(workspace, tmp_path, files):
