@@ -37,6 +37,7 @@ class Action(StrEnum):
     RESTORED = "restored"
     ERASED = "erased"
     REPAIRED = "repaired"
+    MOVED = "moved"
     EXPORTED = "exported"
     IMPORTED = "imported"
     MADE_STUDY = "made_study"

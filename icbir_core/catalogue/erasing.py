@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from icbir_core.catalogue import text_index
+from icbir_core.catalogue.film_places import LocalFilms
 from icbir_core.catalogue.ingesting import DOUBTFUL_FILE, SKIPPED_FILE
 from icbir_core.catalogue.layouts import LAYOUTS
 from icbir_core.catalogue.thumbnails import find_thumbnail
@@ -73,7 +74,8 @@ def list_traces(workspace: Workspace, cases: Sequence[Case]) -> list[str]:
 def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
     """Take films and rows away. Killed at any point, the same call does the rest. Raises `CatalogueError`."""
     for case in cases:
-        workspace.films.delete(case.path)
+        for place in (workspace.films, LocalFilms(workspace.path)):  # a move that was cut short leaves films there
+            place.delete(case.path)
         find_thumbnail(workspace, case).unlink(missing_ok=True)
     for name in (SKIPPED_FILE, DOUBTFUL_FILE):  # lists of the last ingest, which name files
         (workspace.path / name).unlink(missing_ok=True)

@@ -76,7 +76,9 @@ class LocalFilms:
 
     def list_names(self) -> list[str]:
         with _reaching(FOLDER):
-            found = [file.name for file in (self.workspace / FOLDER).iterdir() if PARTIAL_MARK not in file.name]
+            folder = self.workspace / FOLDER
+            files = folder.iterdir() if folder.is_dir() else ()
+            found = [file.name for file in files if PARTIAL_MARK not in file.name]
         return [f"{FOLDER}/{one}" for one in found]
 
     def remove_partial(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from icbir_core.catalogue.film_places import LocalFilms
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.ingesting import WORKERS
 from icbir_core.catalogue.workspace import SALT, Workspace
@@ -147,6 +148,9 @@ def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
     strays = sorted(path.partition("/")[2] for path in workspace.films.list_names() if path not in stored)
     yield _judge("films", missing, f"{total} films present", "missing", "restore them from a copy")
     yield _judge("hashes", changed, f"{total - len(missing)} films unchanged", "changed", "restore them from a copy")
+    if not isinstance(workspace.films, LocalFilms):
+        left = sorted(name.partition("/")[2] for name in LocalFilms(workspace.path).list_names())
+        yield _judge("left", left, "no film in the folder", "still in the folder", "run move-films again")
     yield _judge("strays", strays, "every stored film has its row", "without a row", "run the cut-short ingest again")
 
 

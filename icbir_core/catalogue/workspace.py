@@ -60,6 +60,7 @@ class Workspace:
     def __init__(self, path: PathLike):
         # absolute at once: an artefact's path is either below it or relative to it, never to the current folder
         self.path = Path(path).absolute()
+        self._films: tuple[tuple[int, int, int], str, FilmPlace] | None = None
 
     @classmethod
     def create(cls, path: PathLike) -> Workspace:
@@ -112,10 +113,19 @@ class Workspace:
         """Folder of the classifier and its card."""
         return self.path / "models"
 
-    @cached_property
+    @property
     def films(self) -> FilmPlace:
-        """Where the stored films lie."""
-        return open_films(self.path, str(self.read_manifest().get(FILMS, "")))
+        """Where the stored films lie: a process that runs follows them when they are moved."""
+        try:
+            found = (self.path / MANIFEST).stat()
+            state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:
+            state = (0, 0, 0)  # reading it says what is the matter
+        if self._films is None or self._films[0] != state:
+            address = str(self.read_manifest().get(FILMS, ""))
+            same = self._films is not None and self._films[1] == address
+            self._films = (state, address, self._films[2] if same and self._films else open_films(self.path, address))
+        return self._films[2]
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from icbir_core.cli import conventions as cli
+from icbir_core.plurals import count_of
 
 
 def register(app: typer.Typer) -> None:
@@ -96,11 +97,14 @@ def repair(
 
 
 def move_to_database(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption = False) -> None:
-    """Move catalogue and ratings into the server of ICBIR_DATABASE_URL. Stop the pages and make a backup first."""
+    """Move catalogue and ratings into the server of ICBIR_DATABASE_URL. Make a backup and stop all pages, workers and
+    receivers of the workspace first."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.moving import move_to_database as move
 
     report = move(Workspace.open(workspace))
+    facts = {"cases": report.cases, "ratings": report.ratings}
+    cli.record_audit(Workspace.open(workspace), "moved", ("folder", report.schema), **facts)
     text = f"{report.cases} cases and {report.ratings} ratings lie in the schema {report.schema} now."
     cli.emit(asdict(report), text, as_json)
 
@@ -110,10 +114,18 @@ def move_films(
     url: Annotated[str, typer.Argument(metavar="URL", help="Such as s3://bucket/films; rights by its own variables.")],
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Move the films to a place that several machines reach by a URL. Stop the pages and make a backup first."""
+    """Move the films to a place that several machines reach by a URL, or end a move that was cut short. Make a backup
+    and stop all pages, workers and receivers of the workspace first."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.moving import move_films as move
 
+    opened = Workspace.open(workspace)
     with cli.progress_bar("films") as progress:
-        moved = move(Workspace.open(workspace), url, progress)
-    cli.emit({"films": moved}, f"{moved} films lie at '{url}' now, each compared with its hash.", as_json)
+        report = move(opened, url, progress)
+    cli.record_audit(opened, "moved", ("folder", report.address), films=report.films, deleted=report.deleted)
+    text = f"{count_of(report.films, 'film')} copied to '{report.address}' and compared with the hashes; "
+    text += f"{report.deleted} deleted in the folder."
+    if report.left:
+        text += f" The folder still holds {count_of(report.left, 'file')} that no case stored; look"
+        text += " there, then delete by hand."
+    cli.emit(asdict(report), text, as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,15 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, func, insert
 from icbir_core.catalogue import schema as catalogue_schema
 from icbir_core.catalogue.film_places import LocalFilms, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
+from icbir_core.catalogue.verifying import hash_film
 from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, Workspace
 from icbir_core.database import draw_schema, find_engine, reaching
 from icbir_core.errors import WorkspaceError
-from icbir_core.files import reading_own, sha256_of_bytes, write_json_atomically
+from icbir_core.files import sha256_of_bytes, write_json_atomically
 from icbir_core.keeping.backup import RATINGS
 from icbir_core.study import schema as ratings_schema
 from icbir_core.study.store import RatingsStore
-from icbir_core.types import Progress
+from icbir_core.types import Case, Progress
 
 MOVED = ".moved"
 """Added to the name of a file whose content lies in the database server now."""
@@ -35,6 +36,17 @@ class MoveReport:
     schema: str
     cases: int
     ratings: int
+
+
+@dataclass(frozen=True)
+class FilmsMoved:
+    """What was moved. films : copied and compared; address : where all films lie now; deleted : of the folder; left :
+    files in the folder that are no film of a case as it was stored."""
+
+    films: int
+    address: str
+    deleted: int
+    left: int
 
 
 def move_to_database(workspace: Workspace) -> MoveReport:
@@ -64,32 +76,51 @@ def move_to_database(workspace: Workspace) -> MoveReport:
     return MoveReport(schema, count, ratings)
 
 
-def move_films(workspace: Workspace, url: str, progress: Progress | None = None) -> int:
+def move_films(workspace: Workspace, url: str, progress: Progress | None = None) -> FilmsMoved:
     """Copy every film to a place below a URL, read each back and compare its hash, and only then say so in the manifest
-    and delete the films of the folder; how many. Killed before, the workspace is as it was.
+    and delete the films of the folder. Killed before that, the workspace is as it was; killed after it, a second call
+    deletes what was left. Nobody may write to the workspace meanwhile: no page, worker or receiver.
 
-    Raises `WorkspaceError` where films lie at a URL already, cannot be written, or are not those that were stored.
+    Raises `WorkspaceError` where films lie at a URL already and none is left in the folder, cannot be written, or are
+    not those that were stored.
     """
-    if not isinstance(workspace.films, LocalFilms):
+    local, address = LocalFilms(workspace.path), str(workspace.read_manifest().get(FILMS, ""))
+    if address and not local.list_names():
         raise WorkspaceError("The films of this workspace lie outside its folder already.")
-    address = draw_place(url)
-    place, moved, total = open_films(workspace.path, address), 0, workspace.catalogue.count(include_removed=True)
+    films, total = 0, workspace.catalogue.count(include_removed=True)
     with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
-        for batch in workspace.catalogue.iterate(include_removed=True):
-            for case in (one for one in batch if one.path):
-                with reading_own(f"The film of the case '{case.case_id}'"):
-                    place.write(case.path, workspace.films.read(case.path))
-                    found = sha256_of_bytes(place.read(case.path))
-                if found != case.sha256:
+        if not address:
+            address = draw_place(url)
+            place = open_films(workspace.path, address)
+            for case in _list_with_film(workspace):
+                place.write(case.path, local.read(case.path))
+                if sha256_of_bytes(place.read(case.path)) != case.sha256:
                     raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")
-                moved += 1
+                films += 1
                 if progress is not None:
-                    progress(moved, total, "")
-        with workspace.lock("manifest"):
-            write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {FILMS: address})
-        for path in workspace.films.list_names():
-            workspace.films.delete(path)
-    return moved
+                    progress(films, total, "")
+            with workspace.lock("manifest"):
+                write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {FILMS: address})
+        deleted = _delete_left(workspace, local)
+    return FilmsMoved(films, address, deleted, len(local.list_names()))
+
+
+def _list_with_film(workspace: Workspace) -> Iterator[Case]:
+    batches = workspace.catalogue.iterate(include_removed=True)
+    return (case for batch in batches for case in batch if case.path)  # an erased case has none
+
+
+def _delete_left(workspace: Workspace, local: LocalFilms) -> int:
+    """Delete the films of the folder that lie at the URL, each compared with its row at both places; how many."""
+    left, deleted = set(local.list_names()), 0
+    for case in _list_with_film(workspace) if left else ():
+        if case.path not in left or sha256_of_bytes(local.read(case.path)) != case.sha256:
+            continue
+        if hash_film(workspace, case) != case.sha256:
+            raise WorkspaceError(f"The film of the case '{case.case_id}' is at the URL not as it was stored.")
+        local.delete(case.path)
+        deleted += 1
+    return deleted
 
 
 def _move_ratings(workspace: Workspace, schema: str) -> int:

@@ -205,7 +205,7 @@ def test_a_replica_and_a_worker_that_are_killed_cost_a_reload_and_nothing_else(
     monkeypatch.setenv("STREAMLIT_SERVER_COOKIE_SECRET", "of these tests alone")
     workspace = fakes.make_workspace(tmp_path / "w", CASES)
     record_catalogue(workspace)
-    assert move_films(workspace, store) == CASES
+    assert move_films(workspace, store).films == CASES
     workspace = Workspace.open(workspace.path)
 
     Queue(workspace).put_index(IndexPlan("Effusion"))

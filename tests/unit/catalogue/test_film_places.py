@@ -8,13 +8,15 @@ import pytest
 from fsspec import register_implementation
 from fsspec.implementations.local import LocalFileSystem
 
+from icbir_core.audit.log import open_audit
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
-from icbir_core.catalogue.film_places import RemoteFilms, check_url
+from icbir_core.catalogue.film_places import LocalFilms, RemoteFilms, check_url
 from icbir_core.catalogue.storing import read_case_shape
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.errors import FilmsAway, WorkspaceError
 from icbir_core.keeping.backup import back_up, restore_backup
+from icbir_core.keeping.moving import move_films
 from icbir_core.pipeline.erasing import erase_from_workspace, plan_erasure
 from icbir_core.radiograph.writing import write_lossless
 from tests.helpers import fakes
@@ -113,6 +115,35 @@ def test_an_address_that_is_none_or_tells_a_password_is_refused(tmp_path):
         with pytest.raises(WorkspaceError, match="Films cannot lie at"):
             RemoteFilms(wrong)
     assert check_url("s3://bucket/films/") == "s3://bucket/films"
+
+
+def test_a_move_that_was_cut_short_is_ended_by_a_second_one(films, tmp_path, monkeypatch, capsys):
+    workspace = Workspace.create(tmp_path / "w")
+    ingest(workspace, IngestOptions("folder", films))
+    running = Workspace.open(workspace.path)
+    case = running.catalogue.get("film_2")
+    assert isinstance(running.films, LocalFilms)
+
+    def stop(place, name):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFilms, "delete", stop)
+        with pytest.raises(KeyboardInterrupt):
+            move_films(workspace, f"file://{tmp_path}/store")
+    assert len(list(workspace.images.iterdir())) == 3
+    assert find_faults(running)[0].startswith("left: 3 films still in the folder (film_0.png, ")
+    assert read_case_radiograph(running, case).sha256 == case.sha256 and isinstance(running.films, RemoteFilms)
+    erase_from_workspace(running, plan_erasure(running, ["film_0"], []))
+    assert not (workspace.images / "film_0.png").exists()
+    (workspace.images / "film_1.png").write_bytes(b"other")
+    assert main(["move-films", str(workspace.path), f"file://{tmp_path}/elsewhere"]) == 0
+    (address,) = (tmp_path / "store").iterdir()
+    said = capsys.readouterr().out
+    assert f"'file://{address}'" in said and "1 deleted in the folder" in said and "still holds 1 file that" in said
+    assert [file.name for file in workspace.images.iterdir()] == ["film_1.png"]
+    assert not (tmp_path / "elsewhere").exists()
+    assert [one.details for one in open_audit(running).entries()] == [{"films": 0, "deleted": 1}]
 
 
 def test_what_cannot_be_deleted_is_told_and_what_is_gone_is_not(faulty, monkeypatch):
