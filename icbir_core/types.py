@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.findings import FindingState
+from icbir_core.plurals import join_words
 
 Progress = Callable[[int, int, str], None]
 """progress(done, total, text), called while something long is computed; a total of 0 means "not known"."""
@@ -187,7 +188,13 @@ class Prediction:
 
 def describe_networks(networks: Sequence[str]) -> str:
     """Titles of networks whose mean is taken as one phrase."""
-    return "".join(networks) if len(networks) < 2 else f"the mean of {' and '.join(networks)}"
+    return "".join(networks) if len(networks) < 2 else f"the mean of {join_words(networks)}"
+
+
+def describe_copies(copies: Sequence[str]) -> str:
+    """Which cases a search left out as copies of the query's film, in a sentence."""
+    shows = "it shows" if len(copies) == 1 else "they show"
+    return f"Left out, because {shows} this very film: {', '.join(copies)}."
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from icbir_core.findings import FindingState
 from icbir_core.retrieval.methods import FINDING, REGION
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.settings import SearchFilter
-from icbir_core.types import NOT_SHOWN, SEARCH_NOT_SHOWN, UNKNOWN, Case, Hit, Radiograph, Ranking
+from icbir_core.types import NOT_SHOWN, SEARCH_NOT_SHOWN, UNKNOWN, Case, Hit, Radiograph, Ranking, describe_copies
 
 _SEXES = {"M": "male", "F": "female"}
 AT_CHANCE = f"{NOT_SHOWN} on films that the networks never saw"
@@ -132,5 +132,5 @@ def describe_cautions(ranking: Ranking) -> list[str]:
     if ranking.at_chance:
         cautions.append(SEARCH_NOT_SHOWN.format(ranking.target))
     if ranking.copies:
-        cautions.append(f"Left out, because it shows this very film: {', '.join(ranking.copies)}.")
+        cautions.append(describe_copies(ranking.copies))
     return cautions

@@ -70,7 +70,7 @@ def draw() -> None:
     shown = show_choice(columns[2].segmented_control, "Map", offered, key=Key.COMPARE_MAP, help=HELP, required=True)
     asked = Comparison(service, workspace, film, ranking, place, four, shown, method)
     of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
-    named = f"Cases {hit.rank} to {asked.places[-1] + 1}" if four else f"Case {hit.rank}"
+    named = f"Cases {hit.rank} to {asked.places[-1] + 1}" if len(asked.places) > 1 else f"Case {hit.rank}"
     words = of if four else f" · {describe_hit(ranking, hit)}{of}"
     columns[0].markdown(f"**{named} of {len(ids)}**{escape_markdown(words)}")
     if cautions := describe_cautions(ranking):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from icbir_core.types import SEARCH_NOT_SHOWN, Prediction
+from icbir_core.types import SEARCH_NOT_SHOWN, Prediction, describe_copies
 
 if TYPE_CHECKING:
     from icbir_core.types import Ranking
@@ -49,7 +49,7 @@ def format_ranking(ranking: Ranking) -> str:
     if any(hit.case.source == "simulated" for hit in ranking.hits):
         lines.append("  These cases are simulated films, not patients; `fetch nih`, then `ingest`, brings real ones.")
     if ranking.copies:
-        lines.append(f"  left out, because it shows this very film: {', '.join(ranking.copies)}")
+        lines.append(f"  {describe_copies(ranking.copies)}")
     width = max((len(hit.case.case_id) for hit in ranking.hits), default=4)
     lines.append(f"  rank  {'case':<{width}}  distance  view     age  sex      findings")
     for number, hit in enumerate(ranking.hits):

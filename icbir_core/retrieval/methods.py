@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from icbir_core.errors import RetrievalError
 from icbir_core.plugins import SEARCH_GROUP, Registry
+from icbir_core.plurals import join_words
 from icbir_core.rounding import COARSE, SINGLE
 
 EUCLIDEAN = "euclidean"
@@ -171,5 +172,5 @@ def list_possible(saliency_classifier: bool, encoders: bool = False) -> tuple[st
 
 
 def list_titles(methods: Iterable[SearchMethod]) -> str:
-    """Titles for a sentence: "A or B"."""
-    return " or ".join(method.title for method in methods)
+    """Titles for a sentence: "A, B or C"."""
+    return join_words([method.title for method in methods], "or")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import ManifestMismatch, WorkspaceError
+from icbir_core.plurals import join_words
 from icbir_core.retrieval.target_files import TargetFiles, get_classifier_path, list_trained_targets
 
 if TYPE_CHECKING:
@@ -160,5 +161,5 @@ def require_models(models: Models, methods: Sequence[SearchMethod]) -> None:
     if needing and models.saliency_classifier is None:
         raise WorkspaceError(
             f"There is no saliency classifier for {models.target}; run the train command with "
-            f"--stage saliency, or leave out the method {' and '.join(needing)}."
+            f"--stage saliency, or leave out the method {join_words(needing)}."
         )

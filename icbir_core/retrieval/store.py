@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from icbir_core.errors import IndexMismatch, RetrievalError
 from icbir_core.files import PathLike, read_json, write_bytes_atomically, write_json_atomically
+from icbir_core.plurals import join_words
 from icbir_core.retrieval.seal import ADVICE, Seal, hash_bytes, read_seal, reading_store, write_seal
 from icbir_core.types import Progress
 
@@ -59,7 +60,7 @@ class CaseStore:
             wanted = dict(identity or {})
             differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)] or ["format"]
             raise IndexMismatch(
-                f"The embeddings were made with another {' and '.join(differing)}; run the index command again."
+                f"The embeddings were made with another {join_words(differing)}; run the index command again."
             )
         return cls(path, group)
 

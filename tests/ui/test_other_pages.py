@@ -65,6 +65,18 @@ def test_compare_shows_four_cases_together_and_steps_by_four(open_page):
     assert [pane["key"] for pane in compare.data["panes"]] == ["query", search.case_ids[3]] and compare.data["full"]
 
 
+def test_a_last_case_that_stands_alone_among_four_is_one_case(open_page):
+    search = open_page("search", film="effusion_1")
+    compare = open_compare(open_page, search)
+    for page in (search, compare):
+        page.app.session_state["count"] = 5
+    search.run()
+    compare.app.session_state["compared_place"] = 4
+    compare.app.session_state["compare_count"] = "Four together"
+    compare.run()
+    assert compare.case_ids == search.case_ids[4:] and "Case 5 of 5" in compare.text()
+
+
 def test_compare_after_a_region_search_offers_no_map_of_whole_films(open_page):
     search = open_page("search", film="effusion_1")
     search.decide("region", 1, pane="query", box=[20, 20, 60, 60])

@@ -72,6 +72,12 @@ def test_what_is_not_shown_is_said_and_not_that_it_is_no_better():
     assert "chance" not in format_ranking(made) and text.count("chance") == 2
 
 
+def test_one_copy_and_several_are_named_in_right_english():
+    one, two = (replace(make_ranking("nih"), copies=names) for names in (("a",), ("a", "b")))
+    assert "because it shows this very film: a." in format_ranking(one)
+    assert "because they show this very film: a, b." in format_ranking(two)
+
+
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_query_tells_what_the_quality_gate_doubts(tmp_path, monkeypatch, capsys, extra):
     cv2.imwrite(str(tmp_path / "film.png"), np.zeros((64, 64), np.uint8))
