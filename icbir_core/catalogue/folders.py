@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ SAVED = sa.Table(
     sa.Column("saved", sa.String(40), nullable=False),
     sa.Column("removed", sa.Boolean, nullable=False, default=False),
 )
+
+_TABLES = (FOLDERS, SAVED)
 
 
 @dataclass(frozen=True)
@@ -108,20 +111,29 @@ class FolderStore:
         return store
 
     def _take_in(self, file: Path) -> None:
-        """Move what a file holds into empty tables; the file stays with the ending `.moved`."""
-        former = FolderStore.open(file)
-        try:
-            with former._look() as reading, self._change() as connection:
-                hold_alone(connection)  # of two servers that start at once, one moves it
-                held = connection.execute(sa.select(sa.func.count()).select_from(FOLDERS)).scalar_one()
-                if file.is_file() and not held:
-                    for table in (FOLDERS, SAVED):
-                        if rows := [dict(row) for row in reading.execute(sa.select(table)).mappings()]:
-                            connection.execute(sa.insert(table), rows)
-        finally:
-            former.close()
-        with suppress(FileNotFoundError):
-            file.rename(file.with_name(f"{file.name}.moved"))
+        """Move what a file holds into empty tables; the file stays with the ending `.moved`. One that holds folders
+        which the tables lack stays as it is where they hold others."""
+        with self._change() as connection:
+            hold_alone(connection)  # of two servers that start at once, one moves it
+            if not file.is_file():
+                return
+            former = FolderStore.open(file)
+            try:
+                with former._look() as reading:
+                    rows = {one: [dict(row) for row in reading.execute(sa.select(one)).mappings()] for one in _TABLES}
+            finally:
+                former.close()
+            known = set(connection.execute(sa.select(FOLDERS.c.folder_id)).scalars())
+            if known and not {row["folder_id"] for row in rows[FOLDERS]} <= known:
+                return
+            for table, found in rows.items():
+                if found and not known:
+                    connection.execute(sa.insert(table), found)
+        # Only now, when the rows are there for good; a start that was cut short here is ended by the next one.
+        names = (f"{file.name}.moved{number or ''}" for number in count())
+        free = next(name for name in names if not file.with_name(name).exists())
+        with suppress(FileNotFoundError):  # the other server did it
+            file.rename(file.with_name(free))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +157,27 @@ def test_folders_of_a_file_move_into_the_database_once(tmp_path, database_url, m
         store = FolderStore.open(tmp_path / FOLDERS_FILE, "icbir_folders")
         assert [one.note for one in store.list_cases(made.folder_id, "anna")] == [NOTE]
     assert not (tmp_path / FOLDERS_FILE).exists() and (tmp_path / f"{FOLDERS_FILE}.moved").is_file()
+
+
+def test_a_file_that_is_not_taken_over_stays_and_no_moved_one_is_lost(tmp_path, database_url, monkeypatch):
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    file, moved = tmp_path / FOLDERS_FILE, tmp_path / f"{FOLDERS_FILE}.moved"
+    for owner in ("anna", "ben"):
+        former = FolderStore.open(file)
+        made = former.make_folder(owner, "teaching")
+        former.close()
+        if owner == "anna":
+            FolderStore.open(file, "icbir_folders").close()
+            good = shutil.copy(moved, tmp_path / "good")
+    store = FolderStore.open(file, "icbir_folders")
+    assert file.is_file() and [one.folder_id for one in FolderStore.open(file).list_folders("ben")] == [made.folder_id]
+    assert store.list_folders("ben") == [] and len(store.list_folders("anna")) == 1
+    for end in ("-wal", "-shm"):
+        (tmp_path / f"{FOLDERS_FILE}{end}").unlink(missing_ok=True)
+    shutil.copy(good, file)  # as after a start that was cut short before the file got its new name
+    assert len(FolderStore.open(file, "icbir_folders").list_folders("anna")) == 1
+    assert not file.exists() and moved.read_bytes() == Path(good).read_bytes()
+    assert (tmp_path / f"{FOLDERS_FILE}.moved1").is_file()
 
 
 def test_a_newer_file_is_refused(tmp_path):
