@@ -18,7 +18,7 @@ from icbir_core.annotation.records import FilmAnnotations
 from icbir_core.annotation.turning import Turn
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.radiograph.marks import draw_region, list_sides, write_sides
-from icbir_core.radiograph.overlay import OverlayStyle, attach_legend, render_overlay
+from icbir_core.radiograph.overlay import attach_legend, render_overlay
 from icbir_core.retrieval.methods import find_title
 from icbir_core.retrieval.refinement import Region
 from icbir_core.types import Radiograph, Ranking, SaliencyMap
@@ -138,12 +138,7 @@ def _draw(
     film = _encode(mark(np.repeat(np.rint(pixels * 255).astype(np.uint8)[..., None], 3, axis=2)))
     if found is None:
         return sides, film, None
-    style = OverlayStyle(
-        opacity=float(view.get("opacity", 0.45)),
-        threshold=float(view.get("threshold", maps.threshold)),
-        contour=bool(view.get("contour")),
-        signed=maps.signed,
-    )
+    style = maps.style_by(view)
     overlay = mark(render_overlay(pixels, found.values, style, maps.scale))
     return sides, film, _encode(attach_legend(overlay, style, maps.scale))
 

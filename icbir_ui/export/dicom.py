@@ -24,7 +24,6 @@ from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result, r
 from icbir_core.pacs.destination import read_destination
 from icbir_core.pacs.outbox import SendState
 from icbir_core.pacs.result_objects import BURNED_IN, ResultObjects, make_result_objects, pack_objects
-from icbir_core.radiograph.overlay import OverlayStyle
 from icbir_core.types import Ranking
 from icbir_ui import access, state
 from icbir_ui.annotations import get_annotations
@@ -133,12 +132,7 @@ def _make(
 ) -> ResultObjects:
     """The objects, with the reader's own windows, outside of the session. Raises `DicomExportError`."""
     panes, invert = view.get("panes") or {}, bool(view.get("invert"))
-    style = OverlayStyle(
-        opacity=float(view.get("opacity", 0.45)),
-        threshold=float(view.get("threshold", maps.threshold)),
-        contour=bool(view.get("contour")),
-        signed=maps.signed,
-    )
+    style = maps.style_by(view)
     title = describe_scale(maps, "films") if maps.title else ""
     drawn = DrawnMaps(maps.query, maps.cases, title, maps.scale, style)
 

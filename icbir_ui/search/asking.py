@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import streamlit as st
 from icbir_core.audit import Action
 from icbir_core.audit.entries import make_word
 from icbir_core.errors import IcbirError, ServerBusy
-from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, colour_table, shared_scale
+from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, OverlayStyle, colour_table, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, smooth_for_display
 from icbir_core.settings import SearchSettings
@@ -49,6 +49,15 @@ class Maps:
     threshold: float = 0.0
     identity: str = ""
     ends: tuple[str, str] = ("none", "most")
+
+    def style_by(self, view: Mapping[str, Any]) -> OverlayStyle:
+        """How the reader lays the maps over films. view : what the viewer tells; the rest stays as at first."""
+        return OverlayStyle(
+            opacity=float(view.get("opacity", ViewerOptions.opacity)),
+            threshold=float(view.get("threshold", self.threshold)),
+            contour=bool(view.get("contour")),
+            signed=self.signed,
+        )
 
 
 def get_trail() -> RefinementTrail:

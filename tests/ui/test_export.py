@@ -21,7 +21,7 @@ from reportlab.platypus import Paragraph
 
 from icbir_core.errors import WorkspaceError
 from icbir_core.radiograph.marks import REGION_COLOUR
-from icbir_core.radiograph.overlay import shared_scale
+from icbir_core.radiograph.overlay import OverlayStyle, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail, Region
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
@@ -34,6 +34,7 @@ from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
 from icbir_ui.search.asking import Maps
 from icbir_ui.state import NOTICE
+from icbir_ui.viewer import ViewerOptions
 from icbir_ui.words import FAR_AWAY, SIMULATED
 from tests.helpers import fakes
 
@@ -300,3 +301,10 @@ def test_a_long_text_of_a_case_is_printed_to_its_end(searched):
     words = "The lungs are clear. " * 190  # 4,000 letters, where it was once cut
     assert count_pages(words * 10) >= count_pages(words) + 5
     assert count_pages("\n".join(["The lungs are clear."] * 1000)) > 10
+
+
+def test_maps_are_laid_over_films_as_the_reader_chose_and_as_at_first_without_a_choice():
+    maps = Maps(None, {}, threshold=0.3, signed=True)
+    assert maps.style_by({}) == OverlayStyle(opacity=ViewerOptions.opacity, threshold=0.3, signed=True)
+    chosen = maps.style_by({"opacity": 0.9, "threshold": 0.1, "contour": True})
+    assert chosen == OverlayStyle(opacity=0.9, threshold=0.1, contour=True, signed=True)
