@@ -38,9 +38,9 @@ def hash_bytes(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def read_seal(store: Path) -> Seal:
+def read_seal(store: PathLike) -> Seal:
     """The seal of the store in a folder; of one that was never sealed, a seal of no rows. Raises `IndexMismatch`."""
-    path = store / HASHES
+    path = Path(store) / HASHES
     with reading_store(store):
         data = path.read_bytes() if path.is_file() else b""
     if not data:
@@ -51,9 +51,9 @@ def read_seal(store: Path) -> Seal:
     return Seal(int.from_bytes(data[:8], "little"), data[8:40], data[40:_HEAD], chunks)
 
 
-def write_seal(store: Path, seal: Seal) -> Path:
+def write_seal(store: PathLike, seal: Seal) -> Path:
     """Write a seal, unless that is the one which is there; returns its file."""
-    path = store / HASHES
+    path = Path(store) / HASHES
     data = seal.rows.to_bytes(8, "little") + seal.ledger + seal.headers + seal.chunks.tobytes()
     if not path.is_file() or path.read_bytes() != data:
         write_bytes_atomically(path, data)
