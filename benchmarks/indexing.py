@@ -16,7 +16,8 @@ import numpy as np
 from processor import describe_processor
 from retrieval_setting import describe_ratios, make_forward_pass, make_models, make_workspace, read_options, time_call
 
-from icbir_core.retrieval.filling import embed_catalogue
+from icbir_core.model.device import choose_device
+from icbir_core.retrieval.filling import Filling
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 
@@ -33,9 +34,10 @@ def main() -> None:
         for number in range(options.rounds):
             workspace = make_workspace(folder / f"w{number}", options.films, number * options.films, options.images)
             store = CaseStore.create(folder / f"s{number}.zarr", {}, embedder.fields)
+            filling = Filling(workspace, embedder, store, (), choose_device("auto").as_dict())
             batches = options.films // BATCH
             before = [time_call(lambda: forward(inputs)) for _ in range(2 * batches)]
-            spent = time_call(lambda ws=workspace, st=store: embed_catalogue(ws, embedder, st, lambda *_: None))
+            spent = time_call(lambda one=filling: one.fill_all(lambda *_: None))
             images = np.random.default_rng(number).random((BATCH, 224, 224), dtype="f4")
             alone = time_call(lambda im=images: embedder.embed(im))
             after = [time_call(lambda: forward(inputs)) for _ in range(2 * batches)]

@@ -1,4 +1,4 @@
-"""The unit of shared work: what is computed of the cases of one chunk of a store, written so that twice is once.
+"""The unit of shared work: what is computed of the cases of one chunk of a store. It may run twice.
 
 Workers of a queue and of a Dask cluster call the same function. It asks the store which of the chunk's cases it
 lacks, and a case enters the store's ledger after its values: so a unit that was killed is done again from where it
@@ -13,13 +13,8 @@ from typing import Any
 import numpy as np
 
 from icbir_core.catalogue import Workspace
-from icbir_core.errors import IndexMismatch
 from icbir_core.retrieval.index_report import IndexReport
-from icbir_core.retrieval.store import BATCH, CaseStore
-
-TOLERANCE = 1e-3
-"""Most by which the values of two devices may differ, as a share of the stored values' length. Rounding in another
-order gives a few millionths; half precision, in which maps are kept, half a thousandth."""
+from icbir_core.retrieval.store import BATCH
 
 
 @dataclass(frozen=True)
@@ -51,15 +46,11 @@ class IndexPlan:
 
 @dataclass(eq=False)
 class Bench:
-    """What a worker holds between two units: an open workspace, the networks of one plan, and its device.
-
-    checked : the stores for which this device was compared with the one that began them.
-    """
+    """What a worker holds between two units: an open workspace, the networks of one plan, and its device."""
 
     workspace: Workspace
     device: str = "auto"
     _opened: dict[IndexPlan, Any] = field(default_factory=dict)
-    checked: set[str] = field(default_factory=set)
 
     def open(self, plan: IndexPlan) -> Any:
         """The plan's stores and networks, `retrieval.filling.Filling`; loaded once, and again when another process has
@@ -102,7 +93,6 @@ def fill_chunk(bench: Bench, plan: IndexPlan, chunk: int) -> int:
     """Compute what the stores lack of one chunk's cases; how many cases were computed. Raises `IndexMismatch` where
     this device's values differ from those that the store's first device wrote."""
     filling = bench.open(plan)
-    check_device(bench, filling.store, filling)
     alive = bench.workspace.catalogue.eligible_rows()
     rows = alive[(alive >= chunk * BATCH) & (alive < (chunk + 1) * BATCH)]
     return int(filling.fill(bench.workspace.catalogue.cases(filling.list_lacking(rows))))
@@ -122,36 +112,3 @@ def build_indexes(bench: Bench, plan: IndexPlan) -> IndexReport:
         encoders=plan.encoders,
         engine=plan.engine,
     )
-
-
-def check_device(bench: Bench, store: CaseStore, filling: Any) -> None:
-    """Compare this worker's device with that of the store's first values, once: the same cases are computed again.
-
-    The largest difference is kept in the store, and the target's manifest repeats it. Raises `IndexMismatch` beyond
-    `TOLERANCE`: values of two devices would not be one index.
-    """
-    if str(store.path) in bench.checked:
-        return
-    known, kind = store.read_devices(), filling.device["kind"]
-    if kind not in known:
-        done = np.intersect1d(store.get_completed(), bench.workspace.catalogue.eligible_rows())[:BATCH]
-        difference = measure_difference(store, filling, done) if len(done) else 0.0
-        if difference > TOLERANCE:
-            raise IndexMismatch(
-                f"The embeddings of this {kind} differ from those that are stored by {difference:.1g} of their length, "
-                f"more than {TOLERANCE:g}; use the same device for all, or remove '{store.path}' and index anew."
-            )
-        store.note_device(kind, difference)
-    bench.checked.add(str(store.path))
-
-
-def measure_difference(store: CaseStore, filling: Any, rows: np.ndarray) -> float:
-    """The largest difference between stored values and those computed now: of one case and field, as a share of the
-    length of what is stored."""
-    computed = filling.compute(rows)
-    largest = 0.0
-    for name, values in computed.items():
-        stored = store.read(name, rows).astype(np.float64).reshape(len(rows), -1)
-        apart = np.linalg.norm(np.asarray(values, np.float64).reshape(len(rows), -1) - stored, axis=1)
-        largest = max(largest, float((apart / np.maximum(np.linalg.norm(stored, axis=1), 1e-9)).max()))
-    return largest

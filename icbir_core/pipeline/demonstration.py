@@ -260,6 +260,7 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
         raise WorkspaceError(f"'{assets / DATA}' is not the file that its manifest names; install again.")
 
     from icbir_core.radiograph.network_input import fit_to_network
+    from icbir_core.retrieval.devices import SHIPPED
     from icbir_core.retrieval.filling import open_encoder_stores
     from icbir_core.retrieval.methods import ENCODERS
     from icbir_core.retrieval.store import BATCH, CaseStore
@@ -309,4 +310,7 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
             if side_rows:
                 side.write(np.array(side_rows), {ENCODERS: np.array(side_features)})
         progress(cases[-1].row + 1, total, "shipped embeddings")
+    for one in (store, *(side for side, _, _ in sides)):
+        if one.has_values() and not one.read_devices():
+            one.note_device(SHIPPED, 0.0)
     return taken

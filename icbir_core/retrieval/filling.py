@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,6 +17,7 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.model.encoders import Encoder
 from icbir_core.radiograph.network_input import fit_to_network
+from icbir_core.retrieval.devices import Part, checking_device
 from icbir_core.retrieval.embedding import Embedder, Embeddings, describe_films
 from icbir_core.retrieval.methods import ENCODERS, SEARCH_METHODS, SearchMethod, list_possible
 from icbir_core.retrieval.model_choice import Models, load_with_encoders, require_models
@@ -69,16 +72,6 @@ def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Si
     return found
 
 
-def embed_catalogue(
-    workspace: Workspace, embedder: Embedder, store: CaseStore, progress: Progress, sides: Sides = ()
-) -> list[tuple[str, str]]:
-    """Embed every case that a store lacks; a film is read once for all of them.
-
-    Returns (case_id, reason) of the films that cannot be read, which are left out and tried again next time.
-    """
-    return _fill(workspace, _list_work(embedder, store, sides), progress, "embedding")
-
-
 def _list_work(embedder: Embedder, store: CaseStore, sides: Sides) -> list[_Work]:
     work = [_Work(store, embedder.classifier.input_settings, lambda rows, images: embedder.embed(images).to_fields())]
     return work + [_Work(side, encoder.input_settings, _make_describe(encoder)) for encoder, side in sides]
@@ -117,10 +110,15 @@ class _Work:
 
 
 def _fill(
-    workspace: Workspace, work: Sequence[_Work], progress: Progress, text: str, wanted: np.ndarray | None = None
+    workspace: Workspace,
+    work: Sequence[_Work],
+    progress: Progress,
+    text: str,
+    wanted: np.ndarray | None = None,
+    begin: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[tuple[str, str]]:
     """Write what each store lacks, eight cases at a time; the next eight films are decoded meanwhile. wanted : only
-    these rows. Returns (case_id, reason) of films that cannot be read."""
+    these rows. begin : in this block the first are computed. Returns (case_id, reason) of films that cannot be read."""
     count = workspace.catalogue.count(include_removed=True)
     known = [_mark(one.store.get_completed(), count) for one in work]
     length = max(len(one) for one in known)
@@ -140,9 +138,11 @@ def _fill(
             if waiting is not None:
                 rows, images, failed = waiting.result()
                 unreadable += failed
-                for one, marked in zip(work, known, strict=True):
-                    lacking = ~marked[rows]
-                    _write(one, rows[lacking], images[one.settings][lacking])
+                with begin():
+                    for one, marked in zip(work, known, strict=True):
+                        lacking = ~marked[rows]
+                        _write(one, rows[lacking], images[one.settings][lacking])
+                begin = nullcontext if len(rows) else begin
                 finished += len(rows)
                 progress(finished, total, text)
             waiting = following
@@ -226,19 +226,34 @@ class Filling:
         return np.sort(rows[~np.logical_and.reduce(done)])
 
     def fill(self, cases: list[Case]) -> int:
-        """Write what the stores lack of the cases of one chunk; how many could be read."""
+        """Write what the stores lack of the cases of one chunk; how many could be read. Raises as `checking_device`."""
         kinds = list(dict.fromkeys(one.settings for one in self._work))
         rows, images, _ = _read_images(self.workspace, cases, kinds)
-        for one in self._work:
-            lacking = ~np.isin(rows, one.store.get_completed())
-            _write(one, rows[lacking], images[one.settings][lacking])
+        if len(rows) == 0:
+            return 0
+        with self.check_device():
+            for one in self._work:
+                lacking = ~np.isin(rows, one.store.get_completed())
+                _write(one, rows[lacking], images[one.settings][lacking])
         return len(rows)
 
-    def compute(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The values of the target's own store for these cases, computed now."""
-        own = self._work[0]
-        found, images, _ = _read_images(self.workspace, self.workspace.catalogue.cases(rows), [own.settings])
-        return own.compute(found, images[own.settings])
+    def fill_all(self, progress: Progress) -> list[tuple[str, str]]:
+        """Write what the stores lack of every case. Returns (case_id, reason) of the films that cannot be read, which
+        are left out and tried again next time. Raises as `checking_device`."""
+        return _fill(self.workspace, self._work, progress, "embedding", begin=self.check_device)
+
+    def check_device(self) -> AbstractContextManager[None]:
+        """The block in which a chunk is filled, `retrieval.devices.checking_device`."""
+        return checking_device(self.workspace, self.device["kind"], self.parts)
+
+    @property
+    def parts(self) -> list[Part]:
+        """Each store with what computes its values."""
+        return [Part(one.store, partial(self._compute, one)) for one in self._work]
+
+    def _compute(self, work: _Work, rows: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        found, images, _ = _read_images(self.workspace, self.workspace.catalogue.cases(rows), [work.settings])
+        return found, work.compute(found, images[work.settings]) if len(found) else {}
 
 
 def open_filling(workspace: Workspace, asked: Asked, map_method: str, device: str) -> Filling:

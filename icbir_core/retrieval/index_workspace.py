@@ -15,12 +15,13 @@ from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre, CentredView
+from icbir_core.retrieval.devices import describe_mixture
 from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD
 from icbir_core.retrieval.filling import (
     Asked,
+    Filling,
     choose_models,
     describe_catalogue,
-    embed_catalogue,
     name_identity,
     open_encoder_stores,
 )
@@ -104,7 +105,8 @@ def _index(
         store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
         sides = open_encoder_stores(workspace, encoders)
     already = len(store.get_completed())
-    unreadable = embed_catalogue(workspace, embedder, store, progress, sides)
+    filling = Filling(workspace, embedder, store, sides, device)
+    unreadable = filling.fill_all(progress)
     rows = store.get_completed()
     if len(rows) == 0:
         raise WorkspaceError(f"None of the {len(unreadable)} films can be read; run the verify command.")
@@ -137,7 +139,8 @@ def _index(
                 raise
             failed.append((method.name, str(error)))
     progress(len(methods), len(methods), "indexed")
-    _record(files, models, map_method, catalogue_sha256, device, indexes)
+    noted = device | describe_mixture(filling.stores)
+    _record(files, models, map_method, catalogue_sha256, noted, indexes)
     return IndexReport(
         models.target,
         len(rows) - already,
@@ -274,14 +277,7 @@ def _record(
             "starter": models.starter,
             "map_method": map_method,
             "catalogue": catalogue_sha256,
-            "device": device | _describe_mixture(files.store),
+            "device": device,
             "made_from": origin,
         },
     )
-
-
-def _describe_mixture(store: Path) -> dict[str, Any]:
-    """Which kinds of device computed the values, each with the largest difference that was measured from the first, as
-    a share of their length; empty where it was one."""
-    known = CaseStore.open(store).read_devices()
-    return {"mixed": known} if len(known) > 1 else {}

@@ -181,16 +181,21 @@ class CaseStore:
                     target.resize((count, *target.shape[1:]))
 
     def read_devices(self) -> dict[str, float]:
-        """The kinds of device that computed the values of several workers, each with the largest difference from the
-        values of the first, as a share of their length; empty where one process computed them."""
+        """The kinds of device that computed the values, each with the largest difference from the values that were
+        there before it, as a share of their length; empty where values were written by an earlier edition."""
         path = self.path / DEVICES
         found = read_json(path) if path.is_file() else {}
         return {str(kind): float(value) for kind, value in found.items()}
 
-    def note_device(self, kind: str, difference: float) -> None:
-        """Remember that a kind of device computed here."""
+    def note_device(self, kind: str, difference: float, first: bool = False) -> None:
+        """Remember that a kind of device computed here. first : forget those that wrote nothing before they ended."""
         with self._hold_alone():
-            write_json_atomically(self.path / DEVICES, self.read_devices() | {kind: difference})
+            former = {} if first else self.read_devices()
+            write_json_atomically(self.path / DEVICES, former | {kind: difference})
+
+    def has_values(self) -> bool:
+        """Whether any case is whole."""
+        return self._ledger.is_file() and self._ledger.stat().st_size >= 8
 
     def _note(self, rows: np.ndarray) -> None:
         """Append rows to the ledger in one write; a partial record that a killed writer left is overwritten."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.jobs import cluster, queue, units
+from icbir_core.retrieval.devices import Part, checking_device
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import CaseStore
@@ -33,11 +34,12 @@ class FakeFilling:
     pause, kind, off, model, target, started_anew = 0.0, "cpu", 0.0, "thumbnails", TARGET, False
 
     def __init__(self, workspace: Workspace):
-        self.workspace, self.device, self.off = workspace, {"kind": self.kind}, self.off  # as networks stay in memory
+        self.workspace, self.kind, self.off = workspace, self.kind, self.off  # as networks stay in memory
         with workspace.lock("stores"):
             path = TargetFiles(workspace, TARGET).store
             self.store, _ = CaseStore.open_or_create(path, {"model": self.model}, {"cnn": ((64,), "float32")})
         self.stores = (self.store,)
+        self.parts = [Part(self.store, lambda rows: (rows, self.compute(rows)))]
 
     def make_room(self, count: int) -> None:
         self.store.grow(count)
@@ -55,7 +57,8 @@ class FakeFilling:
         if len(rows):
             note(self.workspace, "begun", rows)
             time.sleep(self.pause)
-            self.store.write(rows, self.compute(rows))
+            with checking_device(self.workspace, self.kind, self.parts):
+                self.store.write(rows, self.compute(rows))
             note(self.workspace, "written", rows)
         return len(rows)
 

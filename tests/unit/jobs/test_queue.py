@@ -19,10 +19,11 @@ from sqlalchemy import text
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
 from icbir_core.database import find_engine
-from icbir_core.errors import IndexMismatch, WorkspaceError
+from icbir_core.errors import IndexMismatch, WorkspaceBusy, WorkspaceError
 from icbir_core.jobs.queue import Queue
 from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
 from icbir_core.migrations import HEAD, read_revision
+from icbir_core.retrieval.devices import checking_device
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import LEDGER, CaseStore
@@ -197,21 +198,38 @@ def test_jobs_are_taken_back_shown_and_refused_by_name(workspace, tmp_path, caps
         Queue(fakes.make_workspace(tmp_path / "alone", 1))
 
 
-def test_values_of_two_devices_are_mixed_within_a_tolerance_only(workspace, monkeypatch):
+def work_as(workspace: Workspace, kind: str, off: float, chunk: int = 1) -> int:
+    """Fill a chunk as another kind of device, whose values are off by so much."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_work.FakeFilling, "kind", kind)
+        patch.setattr(fake_work.FakeFilling, "off", off)
+        return fill_chunk(Bench(workspace), PLAN, chunk)
+
+
+def test_values_of_two_devices_are_mixed_within_a_tolerance_only(workspace):
     list_chunks(bench := Bench(workspace), PLAN)
     assert fill_chunk(bench, PLAN, 0) == 8 and bench.open(PLAN).store.read_devices() == {"cpu": 0.0}
-
-    def work_on(kind: str, off: float) -> int:
-        filling = fake_work.FakeFilling(workspace)
-        filling.device, filling.off = {"kind": kind}, off
-        monkeypatch.setattr(Bench, "open", lambda bench, plan: filling)
-        return fill_chunk(Bench(workspace), PLAN, 1)
-
-    with pytest.raises(IndexMismatch, match="embeddings of this gpu differ from those that are stored by 0.0"):
-        work_on("gpu", 0.05)
-    assert work_on("gpu", 1e-6) == 8
+    for _ in range(2):
+        with pytest.raises(IndexMismatch, match="embeddings of this gpu differ from those that are stored by 0.0"):
+            work_as(workspace, "gpu", 0.05)
+    assert work_as(workspace, "gpu", 1e-6) == 8
     known = bench.open(PLAN).store.read_devices()
     assert known["cpu"] == 0.0 and 1e-7 < known["gpu"] < 1e-5
+
+
+def test_of_two_devices_at_an_empty_store_one_waits_and_compares(workspace, monkeypatch):
+    monkeypatch.setattr("icbir_core.retrieval.devices.PATIENCE", 0.1)
+    filling = fake_work.FakeFilling(workspace)
+    filling.store.note_device("another", 0.0)  # it was killed before it wrote
+    with checking_device(workspace, "cpu", filling.parts):
+        with pytest.raises(WorkspaceBusy):
+            work_as(workspace, "gpu", 0.05)
+        filling.store.write(np.arange(8), filling.compute(np.arange(8)))
+    with pytest.raises(IndexMismatch, match="embeddings of this gpu differ"):
+        work_as(workspace, "gpu", 0.05)
+    assert filling.store.read_devices() == {"cpu": 0.0}
+    with checking_device(workspace, "cpu", filling.parts):
+        assert work_as(workspace, "gpu", 1e-6) == 8, "with values in the store nobody waits"
 
 
 @pytest.mark.slow

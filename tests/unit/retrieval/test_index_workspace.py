@@ -13,22 +13,16 @@ from icbir_core.catalogue import Workspace, read_case_radiograph
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.errors import IndexMismatch, UnknownNameError, WorkspaceError
-from icbir_core.jobs.units import (
-    TOLERANCE,
-    Bench,
-    IndexPlan,
-    build_indexes,
-    fill_chunk,
-    list_chunks,
-    measure_difference,
-)
+from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
 from icbir_core.retrieval import filling, opened_target
+from icbir_core.retrieval.devices import TOLERANCE, measure_difference
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.neighbours import write_neighbours
 from icbir_core.retrieval.opened_target import OpenedTarget
 from icbir_core.retrieval.retriever import Retriever
+from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import TargetFiles, verify_stores
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
@@ -69,11 +63,29 @@ def test_units_of_work_in_any_order_give_the_index_of_one_run(copied, models, mo
     assert chunks == list(range(-(-CASES // 8)))
     assert sum(fill_chunk(bench, plan, one) for one in reversed(chunks)) == CASES
     assert list_chunks(bench, plan) == [] and fill_chunk(bench, plan, 0) == 0
-    assert measure_difference(bench.open(plan).store, bench.open(plan), np.arange(8)) < TOLERANCE
+    difference = measure_difference(copied, bench.open(plan).parts[0])
+    assert difference is not None and difference < TOLERANCE
     build_indexes(bench, plan)
     for name, index in former.items():
         found = Index.open(files.get_index(name)).get_vectors(index.rows)
         assert np.allclose(found, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_values_of_another_device_are_compared_before_an_indexing_adds_to_them(copied, tmp_path, models):
+    store = CaseStore.open(TargetFiles(copied, "Effusion").store)
+    assert list(store.read_devices().values()) == [0.0], "an indexing notes what computed"
+    ingest_films(copied, write_films(tmp_path / "more", range(700, 702)))
+    store.note_device("another", 0.0, first=True)
+    rows = np.arange(8)
+    stored = {name: store.read(name, rows) for name in store.names}
+    store.write(rows, {name: 1.1 * values for name, values in stored.items()})
+    with pytest.raises(IndexMismatch, match="differ from those that are stored by 0.09"):
+        index_workspace(copied, methods=["cnn"], models=models)
+    assert len(store.get_completed()) == CASES and list(store.read_devices()) == ["another"]
+    store.write(rows, stored)
+    report = index_workspace(copied, methods=["cnn"], models=models)
+    noted = copied.read_manifest()["artefacts"]["index:Effusion"]["device"]["mixed"]
+    assert report.embedded == 2 and noted["another"] == 0.0 and noted[report.device["kind"]] < TOLERANCE
 
 
 def test_vectors_in_a_database_rank_alike_and_leave_with_a_case_or_another_engine(
