@@ -31,6 +31,8 @@ BATCH = 8
 LEDGER = "ledger.int64"
 FORMAT = 1
 DEVICES = "devices.json"
+# Values are written before the ledger names them.
+_ENDED_EARLY = "If an indexing was ended early, run the index command again; otherwise"
 
 
 class CaseStore:
@@ -234,8 +236,8 @@ class CaseStore:
             first = changed[0] * BATCH
             raise IndexMismatch(
                 f"{len(changed)} of {len(chunks)} chunks of maps and embeddings have changed since they were indexed "
-                f"(first: catalogue rows {first} to {first + BATCH - 1}); run the repair command, or remove "
-                f"'{self.path}' and run the index command."
+                f"(first: catalogue rows {first} to {first + BATCH - 1}). {_ENDED_EARLY} run the repair command, or "
+                f"remove '{self.path}' and run the index command."
             )
         return int(np.isin(self.get_completed() // BATCH, chunks).sum())
 
@@ -263,7 +265,9 @@ class CaseStore:
         if len(ledger) < sealed or hash_bytes(ledger[:sealed].tobytes()) != rows_hash:
             raise IndexMismatch(f"The ledger of {sealed} cases has changed since it was sealed; {advice}.")
         if len(ledger) == sealed and self._hash_headers() != headers_hash:
-            raise IndexMismatch(f"The headers of the arrays have changed since they were sealed; {advice}.")
+            raise IndexMismatch(
+                f"The headers of the arrays have changed since they were sealed. {_ENDED_EARLY} {advice}."
+            )
         chunks = np.setdiff1d(ledger[:sealed] // BATCH, ledger[sealed:] // BATCH)
         changed = []
         for done, chunk in enumerate(chunks, start=1):
