@@ -129,7 +129,6 @@ def check_link(page, address: str, films, log) -> None:
     open_link(page, address, StudyInstanceUIDs=frontal.study)
     assert wait_until_painted(page, [frontal])[0] == name_pixels(frontal)
     for _ in look_at_others(page, prior, lateral):
-        page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=TIME)  # all films have come
         hers, other = page.evaluate(BOXES)
         assert hers["height"] >= 560 and other["height"] >= 480 and hers["width"] > 0.9 * other["width"]
         assert hers["left"] + hers["width"] < other["left"] and page.locator(".rest .pane").first.is_hidden()
@@ -147,6 +146,8 @@ def check_link(page, address: str, films, log) -> None:
 def look_at_others(page, prior, lateral):
     """Show the lateral and the prior from the strip one after the other, and yield while each stands there."""
     wait_until(page, lambda: page.locator("[data-strip]").count() == 2)
+    # Until all films have come the page is drawn anew, and may put another button under the pointer.
+    page.get_by_role("button", name="Stop").wait_for(state="detached", timeout=TIME)
     day = datetime.date.today() - datetime.timedelta(PRIOR_DAYS)
     for film, label in ((lateral, "Lateral"), (prior, f"Prior, {day}")):
         small = page.get_by_role("button", name=label)
