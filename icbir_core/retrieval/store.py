@@ -266,7 +266,8 @@ class CaseStore:
             raise IndexMismatch(f"The ledger of {sealed} cases has changed since it was sealed; {advice}.")
         if len(ledger) == sealed and self._hash_headers() != headers_hash:
             raise IndexMismatch(
-                f"The headers of the arrays have changed since they were sealed. {_ENDED_EARLY} {advice}."
+                "The headers of the arrays, or the devices noted beside them, have changed since they were sealed. "
+                f"{_ENDED_EARLY} {advice}."
             )
         chunks = np.setdiff1d(ledger[:sealed] // BATCH, ledger[sealed:] // BATCH)
         changed = []
@@ -295,6 +296,8 @@ class CaseStore:
 
     def _hash_headers(self) -> bytes:
         files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]
+        if (self.path / DEVICES).is_file():  # an earlier version noted none
+            files.append(self.path / DEVICES)
         with reading_store(self.path):
             return hash_bytes(b"\0".join(file.read_bytes() for file in files))
 
