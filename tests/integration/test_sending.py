@@ -142,7 +142,7 @@ def test_a_wrong_password_is_told_kept_and_never_written_down(empty_archive, out
     told = caplog.text + printed.out + printed.err
     for path in outbox.folder.rglob("*.json"):
         told += path.read_text()
-    for secret in ("not the word", empty_archive.password, "4711", "Doe", objects[0].sop_instance):
+    for secret in ("not the word", empty_archive.password, "19500102", "Doe^Jane", objects[0].sop_instance):
         assert secret not in told
 
 

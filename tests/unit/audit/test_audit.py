@@ -185,7 +185,7 @@ def test_names_of_cases_studies_and_folders_are_hashes(workspace):
     log = open_audit(workspace)
     log.record("reader 1", Action.SAW, *(Subject(kind, PLANTED) for kind in ("case", "study", "folder", "film")))
     held = log.path.read_text()
-    assert "SMITH" not in held and "1931" not in held
+    assert "SMITH" not in held and "1931-02-03" not in held
     assert log.name(Subject("case", PLANTED)) in held and log.name(Subject("study", PLANTED)) in held
 
 

