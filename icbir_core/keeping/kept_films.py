@@ -106,7 +106,8 @@ class KeptFilms:
         size = len(plain) + 64
         if size > self.rules.own_bytes or size + _measure(self.root) > self.rules.all_bytes:
             raise WorkspaceError("The server can keep no more films: this one is gone after a reload.")
-        for old in sorted(self.folder.glob(f"*{_FILM}"), key=lambda one: one.stat().st_mtime):
+        ages = {path: found.st_mtime for path, found in _list_files(self.folder) if path.name.endswith(_FILM)}
+        for old in sorted(ages, key=ages.__getitem__):
             if _measure(self.folder) + size <= self.rules.own_bytes:
                 break
             old.unlink(missing_ok=True)
@@ -186,11 +187,10 @@ def sweep_kept(root: PathLike, rules: KeepingRules, now: float | None = None) ->
     limit = (time.time() if now is None else now) - 3600 * rules.hours
     gone = 0
     for folder in (one for one in Path(root).glob("*") if one.is_dir() and _NAME.fullmatch(one.name)):
-        files = list(folder.iterdir())
-        for path in files:
+        for path, found in _list_files(folder):
             known = path.name == _STATE or path.name.endswith(_FILM)
             with suppress(OSError):
-                age = path.stat().st_mtime
+                age = found.st_mtime
                 if rules.mode == "off" or age <= limit or (not known and age <= limit + 3600 * rules.hours - _LATER):
                     path.unlink()
                     gone += 1
@@ -201,8 +201,14 @@ def sweep_kept(root: PathLike, rules: KeepingRules, now: float | None = None) ->
 
 def _measure(folder: Path) -> int:
     """Bytes of all files below a folder."""
-    return sum(entry.stat().st_size for root, _, names in os.walk(folder) for entry in _list(root, names))
+    return sum(found.st_size for _, found in _list_files(folder))
 
 
-def _list(root: str, names: list[str]) -> list[Path]:
-    return [path for path in (Path(root) / name for name in names) if path.is_file()]
+def _list_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """The files below a folder that are still there when each is looked at: those of other visits come and go."""
+    listed = []
+    for root, _, names in os.walk(folder):
+        for path in (Path(root) / name for name in names):
+            with suppress(FileNotFoundError):
+                listed.append((path, path.stat()))
+    return listed

@@ -67,7 +67,7 @@ def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Si
     found = []
     for one in encoders:
         path, fields = get_encoder_store(workspace, one.name), {ENCODERS: ((one.width,), "float32")}
-        path.parent.mkdir(exist_ok=True)
+        workspace.make_folder(path.parent)
         found.append((one, CaseStore.open_or_create(path, {"encoder": one.sha256}, fields)[0]))
     return found
 
@@ -88,7 +88,9 @@ def describe_catalogue(
     files = TargetFiles(workspace, embedder.target)
     identity = store.identity | {"method": method.name, "version": method.version}
     fields = {method.field: (method.shape, "float32")}
-    own, _ = CaseStore.open_or_create(files.get_own_store(method.name), identity, fields)
+    path = files.get_own_store(method.name)
+    workspace.make_folder(path.parent)
+    own, _ = CaseStore.open_or_create(path, identity, fields)
 
     def describe(rows: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
         embeddings = Embeddings.from_fields({name: store.read(name, rows) for name in store.names})

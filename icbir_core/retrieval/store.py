@@ -70,9 +70,13 @@ class CaseStore:
     def create(
         cls, path: PathLike, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
     ) -> CaseStore:
-        """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype)."""
+        """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype).
+
+        Raises `IndexMismatch` if the folder that it shall lie in is not there, or no longer is the same: zarr makes
+        every folder that is missing, also where a drive was lost and an empty folder stands in its place.
+        """
         path = Path(path)
-        aside = path.with_name(f".{path.name}.new")
+        aside, drive = path.with_name(f".{path.name}.new"), _name_folder(path.parent)
         for old in (aside, path):
             if old.exists():
                 shutil.rmtree(old)
@@ -82,6 +86,8 @@ class CaseStore:
         facts: Any = {"identity": dict(identity), "fields": list(fields), "format": FORMAT}
         group.attrs.update(facts | {"made": secrets.token_hex(8)})
         os.replace(aside, path)
+        if _name_folder(path.parent) != drive:
+            raise IndexMismatch(_describe_gone(path.parent))
         return cls.open(path, identity)
 
     @classmethod
@@ -122,7 +128,10 @@ class CaseStore:
         return _read_names(self._group)
 
     def _get(self, name: str) -> zarr.Array[Any]:
-        found = self._group[name]
+        try:
+            found = self._group[name]
+        except KeyError:
+            raise IndexMismatch(_describe_gone(self.path)) from None
         if not isinstance(found, zarr.Array):
             raise IndexMismatch(f"'{name}' in '{self.path}' is not an array; run the index command again.")
         return found
@@ -167,7 +176,7 @@ class CaseStore:
 
     def _check_is_there(self) -> None:
         if not (self.path / "zarr.json").is_file():
-            raise IndexMismatch(f"'{self.path}' is gone; connect its drive again and run the index command again.")
+            raise IndexMismatch(_describe_gone(self.path))
         if not self.is_current():
             raise IndexMismatch(f"'{self.path}' was made anew by another process; run the index command again.")
 
@@ -350,6 +359,19 @@ def _read_names(group: zarr.Group) -> tuple[str, ...]:
     if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
         raise ValueError("no names of fields")
     return tuple(found)
+
+
+def _name_folder(path: Path) -> tuple[int, int]:
+    """What tells a folder from another one of its name: its device and its number there."""
+    try:
+        found = path.stat()
+    except OSError:
+        raise IndexMismatch(_describe_gone(path)) from None
+    return found.st_dev, found.st_ino
+
+
+def _describe_gone(path: Path) -> str:
+    return f"'{path}' is gone; connect its drive again and run the index command again."
 
 
 def _read_texts(group: zarr.Group, name: str) -> dict[str, str]:

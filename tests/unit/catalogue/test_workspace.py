@@ -213,3 +213,16 @@ def test_left_over_partial_files_are_removed(tmp_path):
 def test_a_blank_patient_is_unknown_and_never_one_big_patient(workspace, text):
     assert workspace.hash_patient(text) is None
     assert workspace.hash_patient("0") and workspace.hash_patient("7") != workspace.hash_patient("8")
+
+
+def test_a_folder_made_where_the_drive_was_is_not_taken_for_one_of_the_workspace(tmp_path, monkeypatch):
+    workspace, make = Workspace.create(tmp_path / "workspace"), Path.mkdir
+
+    def lose_and_make(folder, *names, **options):
+        monkeypatch.setattr(Path, "mkdir", make)
+        workspace.path.rename(tmp_path / "away")
+        make(folder, *names, **options)
+
+    monkeypatch.setattr(Path, "mkdir", lose_and_make)
+    with pytest.raises(WorkspaceError, match="is not a workspace"):
+        workspace.target_directory("Effusion")

@@ -163,3 +163,18 @@ def test_a_setting_that_means_nothing_keeps_nothing(monkeypatch, mode, hours, ex
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
     found = read_keeping_rules()
     assert (found.mode, found.hours) == expected
+
+
+def test_files_that_go_while_they_are_looked_at_disturb_nobody(tmp_path, monkeypatch):
+    """Another visit writes its state aside and renames it, or its films are dropped."""
+    kept = open_kept(tmp_path)
+    kept.keep(make_film())
+    walk = os.walk
+
+    def walk_and_lose(folder):
+        for root, folders, names in walk(folder):
+            yield root, folders, [".state.0123.partial", *names]
+
+    monkeypatch.setattr(kept_films.os, "walk", walk_and_lose)
+    kept.keep(make_film(1))
+    assert kept.count() == 2 and sweep_kept(tmp_path, KeepingRules()) == 0

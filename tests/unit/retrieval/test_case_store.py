@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from icbir_core.errors import IndexMismatch, RetrievalError
 from icbir_core.retrieval.seal import HASHES
@@ -188,3 +189,21 @@ def test_what_is_written_where_a_drive_was_is_not_called_complete(tmp_path):
     store.path.rename(tmp_path / "away")
     with pytest.raises(IndexMismatch, match="is gone"):
         store.write(np.array([0]), {"cnn": np.zeros((1, 2), np.float32)})
+
+
+def test_no_store_is_begun_in_the_folder_that_stands_where_a_drive_was(tmp_path, monkeypatch):
+    """The drive goes while the store is made; zarr makes every folder that it misses."""
+    drive, away, place = tmp_path / "drive", tmp_path / "away", tmp_path / "drive" / "targets" / "store.zarr"
+    place.parent.mkdir(parents=True)
+    make = zarr.open_group
+
+    def lose_and_make(*names, **options):
+        drive.rename(away)
+        drive.mkdir()
+        return make(*names, **options)
+
+    monkeypatch.setattr(zarr, "open_group", lose_and_make)
+    with pytest.raises(IndexMismatch, match="is gone; connect its drive"):
+        CaseStore.create(place, {"model": "a"}, {"cnn": ((2,), "float32")})
+    with pytest.raises(IndexMismatch, match="is gone; connect its drive"):
+        CaseStore.create(away / "elsewhere" / "store.zarr", {"model": "a"}, {"cnn": ((2,), "float32")})
