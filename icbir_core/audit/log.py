@@ -1,4 +1,4 @@
-"""The log as a file that only grows: lines of JSON, each chained to the one before, and the head that knows the last.
+"""The log: lines of JSON that only grow in number, each chained to the one before, and the head that knows the last.
 
 The chain finds an entry that was changed, taken out or moved; the head, which is written after each entry, finds that
 the end was cut off. Both are keyed with the workspace's salt: who may write the files but not read the salt can forge
@@ -12,69 +12,63 @@ import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from icbir_core.audit.entries import FIRST, Action, Entry, Subject
+from icbir_core.audit.log_file import FindLine, LogFile
+from icbir_core.audit.log_table import LogTable
 from icbir_core.catalogue.verifying import Check, guard
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import AuditError, IcbirError, WorkspaceError
-from icbir_core.files import PathLike, read_json, reading_own, write_json_atomically
+from icbir_core.files import read_json, reading_own, write_json_atomically
 from icbir_core.settings import get_environment
 
 LOG = "audit.jsonl"
-_TAIL = 1 << 16
-_PATIENCE = 30.0
 _NAMED = 5
 
 
 class AuditLog:
-    """The audit log of one workspace. Safe for several threads and processes at once.
+    """The audit log of one workspace. Safe for several threads, processes and, in a database server, machines at once.
 
-    path : the file; the head lies beside it with the ending `.head`.
+    place : where its lines lie.
     """
 
-    def __init__(self, workspace: Workspace, path: PathLike):
-        self.workspace = workspace
-        self.path = Path(path)
-        self.head_path = self.path.with_suffix(".head")
+    def __init__(self, workspace: Workspace, place: LogFile | LogTable):
+        self.workspace, self.place = workspace, place
         self._turn = threading.Lock()
         self._key = "".join(workspace.hash_secretly(f"key {part} of the audit log") for part in range(4)).encode()
 
     def record(self, who: str, action: Action, *subjects: Subject, **details: int | str) -> Entry:
         """Write one entry and return it once it is on the disk. Raises `AuditError`, having written nothing."""
         named = tuple(self.name(one) for one in subjects)
-        # The threads of one process wait here for each other: the lock of a file is polled, and of many readers
-        # some were passed over until their patience ended.
-        with (
-            self._turn,
-            self._lock(),
-            reading_own(f"The audit log '{self.path.name}'", AuditError, "see `icbir audit verify`"),
-        ):
-            last, torn = self._read_end()
+        made: list[Entry] = []
+
+        def make(line: bytes | None, torn: int) -> bytes:
+            last = Entry.read(line) if line is not None else None
             if last is None:
                 self._tell_manifest()
             elif not last.is_sealed(self._key):
                 raise AuditError(
-                    f"The last entry of '{self.path.name}' is not as it was written; keep the file in another place "
-                    "with its head, and a new log begins."
+                    f"The last entry of the {self.place.title} is not as it was written; {self.place.advice}."
                 )
             more = details | ({"torn_bytes": torn} if torn else {})
             number, previous = (last.number + 1, last.digest) if last else (1, FIRST)
-            entry = Entry(number, _now(), who, action, named, more, previous).seal(self._key)
-            with open(self.path, "ab", opener=_open_private) as file:
-                if torn:  # a writer was killed in the middle of a line, which no head has ever named
-                    file.truncate(file.tell() - torn)
-                file.write(entry.write() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            self._write_head(entry)
+            made.append(Entry(number, _now(), who, action, named, more, previous).seal(self._key))
+            return made[-1].write()
+
+        # The threads of one process wait here for each other: the lock of a file is polled, and of many readers
+        # some were passed over until their patience ended.
+        with self._turn, reading_own(f"The {self.place.title}", AuditError, "see `icbir audit verify`"):
             self._check_place()
-        return entry
+            try:
+                self.place.append(make, lambda find: self._move_head(made[-1], find))
+            except Timeout:
+                raise AuditError("Another process holds the audit log; try again.") from None
+            self._check_place()
+        return made[-1]
 
     def name(self, subject: Subject) -> str:
         """How the log names a case, film, study, folder or account: its kind and 16 hexadecimal digits."""
@@ -90,7 +84,7 @@ class AuditLog:
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, the oldest first. Raises `AuditError` at a line that is none."""
-        for line in self._read_lines():
+        for line in self.place.read_lines():
             yield Entry.read(line)
 
     def verify(self, head: str = "") -> Iterator[Check]:
@@ -101,12 +95,12 @@ class AuditLog:
         yield from guard("audit", lambda: self._verify(head))
 
     def _verify(self, head: str) -> Iterator[Check]:
-        if not self.path.is_file() and not self.head_path.is_file():
+        if not self.place.is_begun() and not self.place.head_path.is_file():
             missing = "audit" in self.workspace.read_manifest()["artefacts"]
-            text = f"'{self.path.name}' is missing; restore it from a copy." if missing else "nothing recorded yet"
-            yield Check("audit", not missing and not head, text)
+            lost = f"The {self.place.title} is missing; restore it from a copy."
+            yield Check("audit", not missing and not head, lost if missing else "nothing recorded yet")
             return
-        faults, digests = self._walk()
+        faults, digests = self.walk(self.place.read_lines())
         if faults:
             more = f" … and {len(faults) - _NAMED} more." if len(faults) > _NAMED else ""
             yield Check("audit", False, " ".join(faults[:_NAMED]) + more)
@@ -126,12 +120,12 @@ class AuditLog:
                 return
         yield Check("audit", True, f"{len(digests)} entries in one chain; its head is {len(digests)}:{digests[-1]}")
 
-    def _walk(self) -> tuple[list[str], list[str]]:
-        """The faults of the chain, a sentence each, and the hashes of the entries in their order."""
+    def walk(self, lines: Iterable[bytes]) -> tuple[list[str], list[str]]:
+        """The faults of a chain of lines, a sentence each, and the hashes of the entries in their order."""
         faults: list[str] = []
         digests: list[str] = []
         number, previous = 0, FIRST
-        for place, line in enumerate(self._read_lines(), start=1):
+        for place, line in enumerate(lines, start=1):
             try:
                 entry = Entry.read(line)
             except AuditError:
@@ -148,32 +142,26 @@ class AuditLog:
             digests.append(entry.digest)
         return faults, digests
 
-    def _read_lines(self) -> Iterator[bytes]:
-        """Whole lines; one that a killed writer left without its end is no entry."""
-        with open(self.path, "rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line[:-1]
-
-    def _read_end(self) -> tuple[Entry | None, int]:
-        """The last entry, and how many bytes of an unfinished line follow it."""
-        if not self.path.is_file():
-            return None, 0
-        with open(self.path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL))
-            whole, _, torn = file.read().rpartition(b"\n")
-        return (Entry.read(whole.rpartition(b"\n")[2]) if whole else None), len(torn)
-
-    def _write_head(self, entry: Entry) -> None:
+    def _move_head(self, entry: Entry, find: FindLine) -> None:
+        """Let the head know an entry, unless it knows a later one, or one that the log has not: what was lost before is
+        not forgotten by going on."""
+        try:
+            number, _, digest = self._read_head().partition(":")
+            back = entry.number - int(number)
+            line = find(back) if back > 0 else None
+            if line is None or Entry.read(line).digest != digest:
+                return
+        except IcbirError:
+            if entry.number > 2:  # the first may have been written without its head, by one who was killed
+                return
         head = f"{entry.number}:{entry.digest}"
-        write_json_atomically(self.head_path, {"head": head, "seal": self._seal_head(head)}, mode=0o600)
+        write_json_atomically(self.place.head_path, {"head": head, "seal": self._seal_head(head)}, mode=0o600)
 
     def _read_head(self) -> str:
-        held = read_json(self.head_path)
+        held = read_json(self.place.head_path)
         head = str(held.get("head")) if isinstance(held, dict) else ""
         if not isinstance(held, dict) or not hmac.compare_digest(self._seal_head(head), str(held.get("seal"))):
-            raise AuditError(f"'{self.head_path.name}' is not as it was written; restore it from a copy.")
+            raise AuditError(f"'{self.place.head_path.name}' is not as it was written; restore it from a copy.")
         return head
 
     def _seal_head(self, head: str) -> str:
@@ -191,21 +179,22 @@ class AuditLog:
         except WorkspaceError as error:
             raise AuditError(f"Nothing can be recorded: {error}") from None
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        self._check_place()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path.with_name(f".{self.path.stem}.lock"), timeout=_PATIENCE):
-                yield
-        except Timeout:
-            raise AuditError("Another process holds the audit log; try again.") from None
-
 
 def open_audit(workspace: Workspace) -> AuditLog:
-    """The audit log of a workspace: `audit.jsonl` in it, or the file that `ICBIR_AUDIT` names. Raises `WorkspaceError`
-    without the workspace's salt."""
-    return AuditLog(workspace, get_environment("AUDIT") or workspace.path / LOG)
+    """The audit log of a workspace: the file that `ICBIR_AUDIT` names, else beside its catalogue, as `audit.jsonl` in
+    the folder or in the database server; a log of the folder moves there. Raises `WorkspaceError` without the
+    workspace's salt, and what reaching the database raises."""
+    named, file = get_environment("AUDIT"), LogFile(workspace.path / LOG)
+    if named or not workspace.database_schema:
+        return AuditLog(workspace, LogFile(named) if named else file)
+    table = LogTable(workspace.database_schema, file)
+    log = AuditLog(workspace, table)
+    if file.is_begun():
+        lines = list(file.read_lines())
+        if faults := log.walk(lines)[0]:
+            raise AuditError(f"The {file.title} does not move into the database. {faults[0]} So {file.advice}.")
+        table.take_in(lines)
+    return log
 
 
 def record_command(workspace: Workspace, action: Action, *subjects: Subject, **details: int | str) -> str:
@@ -216,10 +205,6 @@ def record_command(workspace: Workspace, action: Action, *subjects: Subject, **d
     except (IcbirError, OSError) as error:
         return f"Warning: this was not recorded in the audit log. {error}"
     return ""
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _now() -> str:

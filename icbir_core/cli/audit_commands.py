@@ -53,8 +53,9 @@ def show(
 
     log = open_audit(Workspace.open(workspace))
     wanted = {log.name(Subject(kind, name)) for kind, name in (("case", case), ("study", study)) if name}
-    entries = log.entries() if log.path.is_file() else iter(())
-    found = deque((one for one in entries if wanted <= set(one.subjects) and reader in ("", one.who)), maxlen=last)
+    found = deque(
+        (one for one in log.entries() if wanted <= set(one.subjects) and reader in ("", one.who)), maxlen=last
+    )
     lines = [
         " ".join([f"{one.number} {one.time} {one.who} {one.action}", *one.subjects,
                   *(f"{name}={value}" for name, value in one.details.items())])

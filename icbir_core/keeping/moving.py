@@ -60,9 +60,9 @@ def move_to_database(workspace: Workspace) -> MoveReport:
         raise WorkspaceError("This workspace lies in a database server already.")
     schema, file = draw_schema(), workspace.path / RATINGS
     with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
+        wanted = workspace.catalogue.sha256(), workspace.catalogue.sha256_of_rest()
         catalogue = Catalogue(workspace.path / CATALOGUE, schema)
         _copy(f"sqlite:///{workspace.path / CATALOGUE}", find_engine(schema), catalogue_schema.METADATA)
-        wanted = workspace.catalogue.sha256(), workspace.catalogue.sha256_of_rest()
         if (catalogue.sha256(), catalogue.sha256_of_rest()) != wanted:
             raise WorkspaceError("The catalogue in the database is not the one in the folder; nothing was changed.")
         ratings = _move_ratings(workspace, schema) if file.is_file() else 0

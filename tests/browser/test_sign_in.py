@@ -159,7 +159,7 @@ def test_two_readers_sign_in_and_out_and_share_nothing(signed, open_signed):
     first.get_by_role("button", name="Sign in").wait_for()
     entries = [(entry.who, str(entry.action)) for entry in open_audit(Workspace.open(workspace.path)).entries()]
     assert {(grace, "signed_in"), (ada, "signed_in"), (grace, "signed_out")} <= set(entries)
-    held = open_audit(Workspace.open(workspace.path)).path.read_text()
+    held = open_audit(Workspace.open(workspace.path)).place.path.read_text()
     assert "hospital.example" not in held and "sub-" not in held
 
 

@@ -46,8 +46,9 @@ def database_url(postgres) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def either_database(request, monkeypatch) -> str:
-    """Runs a test twice: a new workspace keeps what its readers share in its folder, and in a database server."""
+    """Runs a test twice: a new workspace keeps what its readers share in its folder, and in a schema of its own of the
+    server's first database, which is quicker than a database of its own."""
     monkeypatch.delenv("ICBIR_DATABASE_URL", raising=False)
     if request.param == "postgresql":
-        monkeypatch.setenv("ICBIR_DATABASE_URL", request.getfixturevalue("database_url"))
-    return request.param
+        monkeypatch.setenv("ICBIR_DATABASE_URL", request.getfixturevalue("postgres").get_url())
+    return str(request.param)

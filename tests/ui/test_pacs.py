@@ -106,7 +106,7 @@ def check_recorded(workspace, film, actions: list[str]) -> None:
     assert sorted(str(entry.action) for entry in entries) == sorted(actions)
     about = {subject for entry in entries if entry.action in ("opened", "saw") for subject in entry.subjects}
     assert {log.name(Subject("examination", film.study)), log.name(Subject("patient", film.patient))} <= about
-    held = log.path.read_text()
+    held = log.place.path.read_text()
     for text in (film.study, film.instance, film.patient, film.accession, "Simulated"):
         assert text not in held
 
@@ -207,7 +207,7 @@ def test_a_question_is_answered_in_pages(workspace, fake, films, open_page):
     entries = list(open_audit(workspace).entries())
     told = [entry.details.get("by") for entry in entries if entry.action == "asked_archive"]
     assert told == ["days", "received", "name", "name", "patient"]
-    held_text = open_audit(workspace).path.read_text()
+    held_text = open_audit(workspace).place.path.read_text()
     assert "simulated" not in held_text.lower() and films[0].patient not in held_text
 
 

@@ -13,6 +13,7 @@ import pytest
 from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.folders import FOLDERS_FILE, LONGEST_NOTE, VERSION, FolderStore, erase_from_folders
 from icbir_core.catalogue.verifying import verify_workspace
+from icbir_core.database import draw_schema
 from icbir_core.errors import AccessRefused, CatalogueError
 from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
@@ -24,7 +25,7 @@ NOTE = "looks like a Ghon focus"
 @pytest.fixture
 def place(either_database, tmp_path):
     """Opens the folders once more, where they lie: in a file, or in the database server."""
-    schema = "icbir_folders" if either_database == "postgresql" else ""
+    schema = draw_schema() if either_database == "postgresql" else ""
     return lambda: FolderStore.open(tmp_path / FOLDERS_FILE, schema)
 
 
