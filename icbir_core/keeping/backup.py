@@ -7,11 +7,13 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
@@ -37,6 +39,7 @@ RATINGS, HEAD = "ratings.db", "ratings.head"
 _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
 LOCKS = ("catalogue", "training", "index")
+_WRITING = ".writing.lock"
 _LEFT_OUT = (".lock", "-wal", "-shm", "-journal")
 
 
@@ -95,7 +98,8 @@ def back_up(
         counts = {"cases": opened.catalogue.count(include_removed=True), "ratings": _count_ratings(aside)}
         opened.catalogue.close()
         for left in (*aside.glob(".*.lock"), *aside.glob("*.db-*")):
-            left.unlink()
+            if left.name != _WRITING:
+                left.unlink()
         facts = {"format": FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"), **counts, "files": entries}
         write_json_atomically(aside / LIST, facts)
     return BackupReport(len(entries), sum(int(one["bytes"]) for one in entries.values()), **counts)
@@ -146,19 +150,26 @@ def read_backup(folder: PathLike) -> dict[str, Any]:
 
 @contextmanager
 def _written_aside(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside the one that is wanted, which takes its name once all of it is written."""
+    """A hidden folder beside the one that is wanted, which takes its name once all of it is written.
+
+    Its writer holds a lock in it, which the operating system frees when he is killed: what another one is writing at
+    this moment is not taken for what was left.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WorkspaceError(f"The folder '{folder}' has content; name a new one.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}.*{PARTIAL_MARK}"):  # of one that was cut short
-        shutil.rmtree(left, ignore_errors=True)
+        with suppress(Timeout, OSError), FileLock(left / _WRITING, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{PARTIAL_MARK}")
     try:
         aside.mkdir(mode=0o700)
-        yield aside
-        if folder.exists():
-            folder.rmdir()
-        os.replace(aside, folder)
+        with FileLock(aside / _WRITING, timeout=0):
+            yield aside
+            if folder.exists():
+                folder.rmdir()
+            os.replace(aside, folder)
+            (folder / _WRITING).unlink(missing_ok=True)
     except OSError as error:
         raise WorkspaceError(
             f"'{folder}' cannot be written ({error.strerror}); make room and check its rights."

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from icbir_core.errors import FetchError, UnknownNameError, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file, write_json_atomically
 from icbir_core.types import Progress
@@ -79,6 +81,21 @@ def fetch_data_set(
     files = _choose_files(known[data_set]["files"], parts)
     to = Path(to)
     to.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(to / ".fetch.lock", timeout=0):
+            return _fetch_all(files, base_url, to, progress, pause, unpack)
+    except Timeout:
+        raise FetchError(f"Another fetch writes into '{to}'; wait for it, or name another folder.") from None
+
+
+def _fetch_all(
+    files: Sequence[Mapping[str, Any]],
+    base_url: str | None,
+    to: Path,
+    progress: Progress | None,
+    pause: float,
+    unpack: bool,
+) -> list[FetchedFile]:
     record = _read_record(to)
     total, before = sum(entry.get("bytes", 0) for entry in files), 0
     fetched = []

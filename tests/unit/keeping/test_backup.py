@@ -141,6 +141,26 @@ def test_one_that_was_cut_short_leaves_nothing_of_its_name(workspace, tmp_path, 
     assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy"]
 
 
+def test_two_at_once_leave_each_other_alone(workspace, tmp_path, monkeypatch):
+    """The second begins while the first is at work, and does not take its folder for what a killed one left."""
+    hashed, tried = keeping.sha256_of_file, []
+
+    def begin_another(path):
+        if not tried:
+            tried.append(path)
+            with pytest.raises(WorkspaceError, match="are missing"):
+                restore_backup(tmp_path / "former", tmp_path / "copy")
+        return hashed(path)
+
+    back_up(workspace, tmp_path / "former")
+    (tmp_path / "former" / "manifest.json").unlink()
+    monkeypatch.setattr(keeping, "sha256_of_file", begin_another)
+    back_up(workspace, tmp_path / "copy")
+    assert tried and find_faults(tmp_path / "copy") == []
+    assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy"]
+    assert not list((tmp_path / "copy").rglob("*.lock"))
+
+
 def test_what_cannot_be_done_is_said(workspace, tmp_path):
     back_up(workspace, tmp_path / "copy")
     with pytest.raises(WorkspaceError, match="has content"):

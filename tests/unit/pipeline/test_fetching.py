@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
 from icbir_core.errors import FetchError, UnknownNameError
@@ -155,6 +156,12 @@ def test_a_server_without_ranges_sends_it_whole(server, tmp_path):
 def test_a_complete_partial_file_needs_no_more_bytes(server, tmp_path):
     (tmp_path / ".images_001.tar.gz.partial").write_bytes(server.files["images_001.tar.gz"])
     assert fetch(server, tmp_path)[1].state == "went on"
+
+
+def test_two_fetches_do_not_write_into_one_folder(server, tmp_path):
+    with FileLock(tmp_path / ".fetch.lock"), pytest.raises(FetchError, match="Another fetch writes into"):
+        fetch_data_set("nih", (1,), tmp_path, base_url=server.address)
+    assert not server.asked
 
 
 def test_a_second_run_downloads_nothing_and_checks_the_hash(server, tmp_path):
