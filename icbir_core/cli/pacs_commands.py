@@ -1,4 +1,4 @@
-"""Commands of the archive: write results as DICOM objects, and send those that wait."""
+"""Commands of the archive: write results as DICOM objects, send those that wait, and films without identifiers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     export.command(name="dicom")(export_dicom)
     app.add_typer(export, name="export")
     app.command()(send)
+    app.command()(deidentify)
 
 
 def export_dicom(
@@ -106,4 +107,52 @@ def send(
         lines.append(f"{count_of(outcome.found, 'object')} had arrived before.")
     cli.emit(vars(outcome) | {"damaged": damaged}, "\n".join(lines), as_json)
     if outcome.waiting or damaged:
+        raise typer.Exit(1)
+
+
+def deidentify(
+    workspace: cli.WorkspaceArgument,
+    films: Annotated[list[Path], typer.Argument(help="The films: DICOM files.")],
+    out: Annotated[Path, typer.Option(help="Folder for the films without identifiers.")],
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(help="Region to black out in each film: x,y,width,height in pixels. Again for each further one."),
+    ] = None,
+    looked: Annotated[
+        bool, typer.Option("--looked", help="Say that you have looked, and no text is burned into these films.")
+    ] = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Write DICOM films without identifiers, by the basic profile of PS3.15; exit 1 where a film was left out.
+
+    New UIDs are the same for the same workspace, so that the films of a study stay together. Each file is named by its
+    new UID.
+    """
+    from icbir_core.catalogue import Workspace
+    from icbir_core.deidentifying.film import Clearance, deidentify_film
+    from icbir_core.deidentifying.masking import Mask
+    from icbir_core.errors import IcbirError
+    from icbir_core.files import write_bytes_atomically
+    from icbir_core.plurals import count_of
+
+    opened = Workspace.open(workspace)
+    clearance = Clearance(tuple(Mask.parse(one) for one in mask or ()), looked)
+    written, refused = [], 0
+    for path in films:
+        try:
+            made = deidentify_film(path.read_bytes(), opened, clearance)
+        except (IcbirError, OSError) as error:
+            cli.say(f"{path}: {cli.describe_error(error)}")
+            refused += 1
+            continue
+        for sentence in made.warnings:
+            cli.say(f"{path}: {sentence}")
+        cli.record_audit(opened, "exported", ("film", made.pixel_sha256[:24]), format="deidentified")
+        target = out / f"{made.instance}.dcm"
+        write_bytes_atomically(target, made.data, 0o600)
+        written.append(str(target))
+    lines = [f"Written: {one}" for one in written]
+    lines += [f"{count_of(refused, 'film')} left out."] if refused else []
+    cli.emit({"written": written, "left_out": refused}, "\n".join(lines), as_json)
+    if refused:
         raise typer.Exit(1)

@@ -5,7 +5,8 @@ hostile bytes the native decoders below can end a process, hang or swell.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,13 +35,43 @@ class DecodedFilm:
     header: FilmHeader | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class StoredPicture:
+    """values : what a DICOM stores of its picture before any window or table, int8 … uint16, (H, W), or (H, W, 3) in
+    RGB. bits : that the header says hold a value. photometric : what the values mean, "MONOCHROME1", "MONOCHROME2",
+    "PALETTE COLOR" or "RGB".
+    """
+
+    values: np.ndarray
+    bits: int
+    photometric: str
+
+
 def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
     """The film in `data`, a PNG, JPEG or DICOM found by its content.
 
     Raises `RadiographError` or one of its kinds, in one line, and nothing else, whatever the parsers raise.
     """
-    try:
+    with _naming_errors():
         return _check(decode_unchecked(data, limits), limits)
+
+
+def decode_stored(data: bytes, limits: ReadLimits) -> StoredPicture:
+    """The stored values of a DICOM film. Raises as `decode_film`."""
+    with _naming_errors():
+        if not looks_like_dicom(data):
+            raise RadiographError("This is no DICOM film.")
+        from icbir_core.radiograph.dicom import parse_dicom, read_stored  # as below
+
+        values, pixel_format, _ = read_stored(parse_dicom(data, limits), limits)
+        photometric = pixel_format.photometric if pixel_format.samples == 1 else "RGB"
+        return StoredPicture(np.ascontiguousarray(values), pixel_format.stored, photometric)
+
+
+@contextmanager
+def _naming_errors() -> Iterator[None]:
+    try:
+        yield
     except UndecodableTransferSyntax as error:
         if not re.fullmatch(r"[0-9.]{1,64}", error.uid):
             raise RadiographError("The DICOM file names no transfer syntax; export the film again.") from None

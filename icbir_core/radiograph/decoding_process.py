@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import io
 import json
+import math
 import os
 import queue
 import signal
@@ -22,12 +23,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
 from icbir_core.errors import IcbirError, RadiographError, RadiographTooLarge
-from icbir_core.radiograph.decoding import DecodedFilm
+from icbir_core.radiograph.decoding import DecodedFilm, StoredPicture
 from icbir_core.radiograph.decoding_messages import LENGTHS, MAX_HEAD, OUT_OF_MEMORY, receive_exactly
 from icbir_core.settings import DecodingLimits, ReadLimits, count_decoders, get_environment
 from icbir_core.types import FilmHeader
@@ -41,6 +42,7 @@ _START_SECONDS = 120.0
 PROGRAM = ("-B", "-P", "-m", "icbir_core.radiograph.decoding_worker")
 
 
+_Answer = TypeVar("_Answer")
 _CPU_SIGNAL = getattr(signal, "SIGXCPU", 24)
 
 
@@ -81,6 +83,20 @@ class DecodingProcess:
 
         Raises `RadiographError` for what is no film, `DecoderDied` where the child did not survive it.
         """
+        return self._ask(data, limits, False, meanwhile, lambda head: self._receive_film(head["film"], limits))
+
+    def decode_stored(self, data: bytes, limits: ReadLimits) -> StoredPicture:
+        """The stored values in `data`, as `decode_stored` of the decoding gives them. Raises as `decode`."""
+        return self._ask(data, limits, True, None, lambda head: self._receive_stored(head["stored"], limits))
+
+    def _ask(
+        self,
+        data: bytes,
+        limits: ReadLimits,
+        stored: bool,
+        meanwhile: Callable[[], object] | None,
+        receive: Callable[[dict[str, Any]], _Answer],
+    ) -> _Answer:
         if not self._ready:
             self._wait_until_ready()
         late = threading.Event()
@@ -88,13 +104,13 @@ class DecodingProcess:
         watch.daemon = True
         watch.start()
         try:
-            self._send(data, limits)
+            self._send(data, limits, stored)
             if meanwhile is not None:
                 meanwhile()
             head = self._receive_head()
             if "error" in head:
                 raise _rebuild_error(head["error"])
-            return self._receive_film(head["film"], limits)
+            return receive(head)
         except (EOFError, OSError, KeyError, TypeError, ValueError):
             # Half an answer or a wrong one: the child is of no more use, whatever became of it.
             self.end()
@@ -141,11 +157,12 @@ class DecodingProcess:
         finally:
             watch.cancel()
 
-    def _send(self, data: bytes, limits: ReadLimits) -> None:
+    def _send(self, data: bytes, limits: ReadLimits, stored: bool) -> None:
         request = {
             "read": vars(limits),
             "processor_seconds": self.limits.allow_seconds(len(data)),
             "memory": self.limits.memory,
+            "stored": stored,
         }
         head = json.dumps(request).encode()
         for part in (LENGTHS.pack(len(head), len(data)) + head, data):
@@ -167,18 +184,31 @@ class DecodingProcess:
         rows, columns = described["shape"]
         if not (0 < rows * columns <= limits.max_pixels and self._body == 2 * rows * columns):
             raise ValueError
-        levels = np.empty((rows, columns), np.uint16)
-        view = levels.data.cast("B")
-        while len(view):
-            taken = cast(io.FileIO, self._output).readinto(view)
-            if not taken:
-                raise EOFError
-            view = view[taken:]
+        levels = self._receive_array((rows, columns), np.dtype(np.uint16))
         # JSON has no tuples.
         fields = {name: tuple(one) if isinstance(one, list) else one for name, one in described["fields"].items()}
         others = {name: described[name] for name in ("source_format", "stored_bits", "facts")}
         header = described["header"] and FilmHeader(**described["header"])
         return DecodedFilm(levels=levels, fields=fields, header=header, **others)
+
+    def _receive_stored(self, described: dict[str, Any], limits: ReadLimits) -> StoredPicture:
+        shape, kind = tuple(map(int, described["shape"])), np.dtype(str(described["kind"]))
+        size = math.prod(shape)
+        right = len(shape) in (2, 3) and shape[2:] in ((), (3,)) and kind.kind in "iu" and kind.itemsize <= 2
+        if not (right and 0 < size <= 3 * limits.max_pixels and self._body == size * kind.itemsize):
+            raise ValueError
+        values = self._receive_array(shape, kind)
+        return StoredPicture(values, int(described["bits"]), str(described["photometric"]))
+
+    def _receive_array(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
+        values = np.empty(shape, kind)
+        view = values.data.cast("B")
+        while len(view):
+            taken = cast(io.FileIO, self._output).readinto(view)
+            if not taken:
+                raise EOFError
+            view = view[taken:]
+        return values
 
 
 class DecodingPool:
@@ -194,6 +224,14 @@ class DecodingPool:
 
     def decode(self, data: bytes, limits: ReadLimits, meanwhile: Callable[[], object] | None = None) -> DecodedFilm:
         """The film in `data`. Raises `RadiographError` and nothing else."""
+        return self._lend(lambda child: child.decode(data, limits, meanwhile), len(data))
+
+    def decode_stored(self, data: bytes, limits: ReadLimits) -> StoredPicture:
+        """The stored values of the DICOM film in `data`. Raises `RadiographError` and nothing else."""
+        return self._lend(lambda child: child.decode_stored(data, limits), len(data))
+
+    def _lend(self, work: Callable[[DecodingProcess], _Answer], size: int) -> _Answer:
+        """What `work` makes of a child, once more with a fresh one where it may have died of an earlier film."""
         child = self._places.get()
         try:
             while True:
@@ -203,13 +241,13 @@ class DecodingPool:
                     child = self._start()
                 used = child.films > 0
                 try:
-                    return child.decode(data, limits, meanwhile)
+                    return work(child)
                 except DecoderDied as death:
                     # Begun now, so that the next film does not wait for it.
                     child = self._start()
                     # A used child may have died of what an earlier film left behind: a fresh one decides.
                     if not used or death.too_long:
-                        raise _explain_death(death, self.limits, len(data)) from None
+                        raise _explain_death(death, self.limits, size) from None
         except RadiographError:
             raise
         except BaseException:

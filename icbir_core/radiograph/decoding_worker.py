@@ -2,8 +2,9 @@
 
     python -m icbir_core.radiograph.decoding_worker
 
-Messages in: {"read": limits, "processor_seconds", "memory"} with the file's bytes. Messages out: {"film": …} with the
-levels, or {"error": …}; the first one is {"ready"}.
+Messages in: {"read": limits, "processor_seconds", "memory", "stored"} with the file's bytes. Messages out: {"film": …}
+with the levels, where "stored" is true {"stored": …} with the stored values, or {"error": …}; the first one is
+{"ready"}.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from icbir_core.errors import RadiographError
-from icbir_core.radiograph.decoding import DecodedFilm, decode_film
+from icbir_core.radiograph.decoding import DecodedFilm, decode_film, decode_stored
 from icbir_core.radiograph.decoding_messages import LENGTHS, OUT_OF_MEMORY, receive_exactly, send_message
 from icbir_core.settings import ReadLimits
 
@@ -36,18 +37,29 @@ def main() -> None:
         except EOFError:
             return
         _limit_film(head["processor_seconds"], head["memory"])
+        limits = ReadLimits(**head["read"])
         try:
-            film = decode_film(data, ReadLimits(**head["read"]))
+            answer, body = _answer_stored(data, limits) if head["stored"] else _answer_film(data, limits)
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except RadiographError as error:
             answer, body = {"error": _describe_error(error)}, memoryview(b"")
-        else:
-            answer, body = {"film": describe_film(film)}, np.ascontiguousarray(film.levels).data.cast("B")
         # From here on nothing foreign is computed; without memory no answer could be written.
         _lift_memory_limit()
         send_message(answers, answer, body)
         del data, body
+
+
+def _answer_film(data: bytes, limits: ReadLimits) -> tuple[dict[str, Any], memoryview]:
+    film = decode_film(data, limits)
+    return {"film": describe_film(film)}, np.ascontiguousarray(film.levels).data.cast("B")
+
+
+def _answer_stored(data: bytes, limits: ReadLimits) -> tuple[dict[str, Any], memoryview]:
+    picture = decode_stored(data, limits)
+    values = picture.values.astype(picture.values.dtype.newbyteorder("<"), copy=False)
+    described = {"shape": list(values.shape), "kind": values.dtype.str, "bits": int(picture.bits)}
+    return {"stored": {**described, "photometric": picture.photometric}}, values.data.cast("B")
 
 
 def _take_channels() -> tuple[BinaryIO, BinaryIO]:

@@ -44,10 +44,8 @@ _DECISIVE = ("Modality", "ViewPosition", "ViewCodeSequence", "PixelData")
 def read_dicom(dataset: Dataset, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str], dict[str, Any]]:
     """uint16 levels (H, W), stored bits, facts, and the header's fields of a `Radiograph`, of a data set as
     `parse_dicom` gives it."""
-    uid = _find_transfer_syntax(dataset)
-    merge_functional_groups(dataset)
-    pixel_format, frame = _check_header(dataset, uid, limits)
-    stored = decode_frame(frame, pixel_format)
+    stored, pixel_format, frame = read_stored(dataset, limits)
+    uid = dataset.file_meta.TransferSyntaxUID
     fields, facts = describe_header(dataset)
     facts["encoding"] = f"DICOM, {uid.name} ({uid})"
     if frame.count > 1:
@@ -61,6 +59,15 @@ def read_dicom(dataset: Dataset, limits: ReadLimits) -> tuple[np.ndarray, int, d
         fields["stored_sha256"] = hash_stored(stored)
         levels = apply_grey_pipeline(stored, dataset, pixel_format, facts)
     return levels, bits, facts, fields
+
+
+def read_stored(dataset: Dataset, limits: ReadLimits) -> tuple[np.ndarray, PixelFormat, EncodedFrame]:
+    """Stored values (H, W) or RGB (H, W, 3) of the first frame, before any window or table; how the header says that
+    they are stored, and the frame that held them."""
+    uid = _find_transfer_syntax(dataset)
+    merge_functional_groups(dataset)
+    pixel_format, frame = _check_header(dataset, uid, limits)
+    return decode_frame(frame, pixel_format), pixel_format, frame
 
 
 def parse_dicom(data: bytes, limits: ReadLimits) -> Dataset:

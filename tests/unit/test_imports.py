@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phantom": set(),
     "catalogue": {"radiograph"},
     "audit": {"catalogue"},
+    "deidentifying": {"annotation", "radiograph", "catalogue"},
     "model": {"radiograph"},
     "saliency": {"radiograph", "model"},
     "retrieval": {"radiograph", "catalogue", "model", "saliency"},

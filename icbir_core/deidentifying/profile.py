@@ -1,0 +1,67 @@
+"""What becomes of each attribute: the profile's own table (PS3.15, Table E.1-1) as the package dicom-anonymizer holds
+it, and a stricter rule for what that table does not name.
+
+The table covers attributes that are known to hold identifiers; others are kept by the standard. Here a film keeps of
+them only what can hold none or is needed to show it: numbers, codes, short labels and tables of grey. Free text, names,
+times, addresses and bytes that the table does not name are removed too.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import cache
+
+from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as table
+from pydicom.datadict import dictionary_has_tag
+from pydicom.tag import BaseTag
+
+EDITION = "2026c"
+PATIENT_ID = 0x00100020
+_REFERENCED_STUDY = 0x00081110
+_FREE = frozenset({"PN", "DA", "TM", "DT", "AE", "LT", "ST", "UT", "UC", "UR", "UN"})
+_BYTES = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW"})
+_GREY_TABLES = 0x0028
+_REMOVED_GROUPS = frozenset({0x0000, 0x0002, 0x0004, 0x7FE0})
+
+
+class Step(Enum):
+    """What is done with an attribute. The table's X, Z, D and U; KEEP keeps a value, and the items of a sequence with
+    their own attributes treated alike."""
+
+    REMOVE = auto()
+    EMPTY = auto()
+    REPLACE = auto()
+    NEW_UID = auto()
+    KEEP = auto()
+
+
+_TABLE = {
+    Step.REMOVE: (table.X_TAGS, table.X_D_TAGS, table.X_Z_D_TAGS),
+    Step.EMPTY: (table.Z_TAGS, table.Z_D_TAGS, table.X_Z_TAGS),
+    Step.REPLACE: (table.D_TAGS,),
+    Step.NEW_UID: (table.U_TAGS,),
+    Step.KEEP: (table.X_Z_U_STAR_TAGS,),
+}
+"""Where the table leaves a choice, the one that the classes of films (CR, DX, Secondary Capture) need: none of them
+requires an attribute with X/D or X/Z/D, nor a value where Z/D stands."""
+
+
+@cache
+def read_table() -> dict[int, Step]:
+    """Tag → step for every attribute of the table that belongs to no repeating group; those go whole (`find_step`)."""
+    found: dict[int, Step] = {}
+    for step, lists in _TABLE.items():
+        found |= {one[0] << 16 | one[1]: step for entries in lists for one in entries if len(one) == 2}
+    # A number is needed to keep a patient's films together; an empty sequence of studies is against the standard.
+    return found | {PATIENT_ID: Step.REPLACE, _REFERENCED_STUDY: Step.REMOVE}
+
+
+def find_step(tag: BaseTag, representation: str) -> Step:
+    """What the profile does with an attribute of this tag and value representation, wherever it stands."""
+    known = dictionary_has_tag(tag)  # of repeating groups none: overlays and curves go
+    if tag.is_private or tag.element == 0 or tag.group in _REMOVED_GROUPS or not known:
+        return Step.REMOVE
+    if (step := read_table().get(tag)) is not None:
+        return step
+    free = representation in _FREE or (representation in _BYTES and tag.group != _GREY_TABLES)
+    return Step.REMOVE if free else Step.KEEP
