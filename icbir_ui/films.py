@@ -59,8 +59,9 @@ class Film:
     query's name; file_name : of an upload, for the reader's own list alone, because it may name a patient; of a film
     from the archive its part and day. group : of films that were opened together, "" for a film on its own; part :
     what it is in its group, such as "lateral" or "prior"; day : of its study, where the archive says it.
-    source : its DICOM header, held where results may leave as DICOM objects; no_source : why there is none. doubts :
-    the kinds of its warnings (`QualityWarning`).
+    source : its DICOM header, held where results may leave as DICOM objects; no_source : why there is none. original :
+    its DICOM file, held with that; b"" of one that is far larger than its picture. doubts : the kinds of its warnings
+    (`QualityWarning`).
     """
 
     key: str
@@ -74,6 +75,7 @@ class Film:
     day: str = ""
     source: SourceHeader | None = field(default=None, repr=False)
     no_source: str = ""
+    original: bytes = field(default=b"", repr=False)
     doubts: tuple[str, ...] = ()
 
     @property
@@ -175,17 +177,19 @@ def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film
     warnings = tuple(one.text for one in report.warnings)
     film = replace(Film(query.radiograph.pixel_sha256, hold(query), warnings, origin), **more)
     film = replace(film, doubts=report.kinds)
-    return film if get_environment("RESULTS") in (None, "off") else replace(film, **_read_source(data))
+    return film if get_environment("RESULTS") in (None, "off") else replace(film, **_read_source(data, film.size))
 
 
-def _read_source(data: bytes) -> dict[str, Any]:
-    """The fields of a `Film` about the header that its results are sent with."""
+def _read_source(data: bytes, pixels: int) -> dict[str, Any]:
+    """The fields of a `Film` about the header that its results are sent with, and about its file."""
     from icbir_core.pacs.source_header import read_source_header  # brings the decoders: only where it is needed
 
     if not data:
         return {"no_source": "A film of the catalogue or of the demonstration has no patient to send a result of."}
     try:
-        return {"source": read_source_header(data)}
+        source = read_source_header(data)
+        # Such that the budget of pixels is one of bytes too: a film in colour has three a pixel, or twice as many.
+        return {"source": source, "original": data if len(data) <= 6 * pixels + (1 << 20) else b""}
     except IcbirError as error:
         return {"no_source": str(error)}
 

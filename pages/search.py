@@ -11,6 +11,7 @@ from icbir_core.retrieval.methods import find_method
 from icbir_ui import films, shared, state
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.controls import show_export
+from icbir_ui.export.deidentified import show_deidentified
 from icbir_ui.export.dicom import show_dicom
 from icbir_ui.films import case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_background
@@ -124,6 +125,7 @@ def draw() -> None:
     with export.popover("Export"):
         show_export(film, ranking, maps, workspace, view, describe_filter(settings.filter))
         show_dicom(film, ranking, maps, workspace, view, describe_filter(settings.filter))
+        show_deidentified(film, workspace)
     with about.popover("About this film"):
         show_background(film, workspace, ranking.target)
 
