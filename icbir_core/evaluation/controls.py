@@ -54,8 +54,7 @@ def shape_of_lungs(size: int) -> np.ndarray:
     """float32 (S, S) in [0, 1]: two upright ellipses where the lungs of a centred frontal film lie, edges smooth."""
     rows, columns = np.mgrid[0:size, 0:size] / (size - 1)
     fields = [np.sqrt(((columns - centre) / 0.16) ** 2 + ((rows - 0.47) / 0.33) ** 2) for centre in (0.30, 0.70)]
-    found: np.ndarray = (1 / (1 + np.exp((np.minimum(*fields) - 1) / 0.06))).astype(np.float32)
-    return found
+    return np.asarray((1 / (1 + np.exp((np.minimum(*fields) - 1) / 0.06))).astype(np.float32))
 
 
 def _draw_untrained(classifier: Classifier) -> Classifier:

@@ -208,5 +208,4 @@ def _draw_row(result: EvaluationResult, method: str, query: int, value: float) -
 def _draw_film(films: FilmSet, number: int, frame: int) -> np.ndarray:
     image = fit_to_network(films.read(number).pixels, InputSettings(size=_SHOWN, equalise=False))
     tile = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
-    found: np.ndarray = cv2.copyMakeBorder(tile, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=frame)
-    return found
+    return np.asarray(cv2.copyMakeBorder(tile, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=frame))

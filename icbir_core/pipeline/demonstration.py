@@ -158,8 +158,7 @@ def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
 def encode_maps(maps: np.ndarray) -> np.ndarray:
     """Maps in [−1, 1] as int8: the signed square root in 127 steps, fine near zero where most of a map lies."""
     maps = np.asarray(maps, dtype=np.float32)
-    found: np.ndarray = np.rint(127 * np.sign(maps) * np.sqrt(np.abs(maps))).astype(np.int8)
-    return found
+    return np.asarray(np.rint(127 * np.sign(maps) * np.sqrt(np.abs(maps))).astype(np.int8))
 
 
 def decode_maps(encoded: np.ndarray) -> np.ndarray:
@@ -261,14 +260,14 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
 
     from icbir_core.radiograph.network_input import fit_to_network
     from icbir_core.retrieval.devices import SHIPPED
-    from icbir_core.retrieval.filling import open_encoder_stores
+    from icbir_core.retrieval.filling import name_identity, open_encoder_stores
     from icbir_core.retrieval.methods import ENCODERS
     from icbir_core.retrieval.store import BATCH, CaseStore
     from icbir_core.retrieval.structural_similarity import reduce_images
     from icbir_core.retrieval.target_files import TargetFiles
 
     embedder = models.make_embedder(manifest["map_method"])
-    identity = models.identity | {"map_method": manifest["map_method"], "target": models.target}
+    identity = name_identity(models, manifest["map_method"])
     store, _ = CaseStore.open_or_create(TargetFiles(workspace, models.target).store, identity, embedder.fields)
     with np.load(assets / DATA, allow_pickle=False) as stored:
         values = {name: stored[name] for name in stored.files}

@@ -8,7 +8,14 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from icbir_core.errors import RadiographError
-from icbir_core.radiograph.dicom_header import get_numbers, get_text, get_texts, read_number, read_with_thousands
+from icbir_core.radiograph.dicom_header import (
+    get_items,
+    get_numbers,
+    get_text,
+    get_texts,
+    read_number,
+    read_with_thousands,
+)
 from icbir_core.radiograph.levels import MAX_LEVEL
 from icbir_core.radiograph.lookup_tables import BrokenTable, read_lookup_table
 from icbir_core.radiograph.pixel_format import PixelFormat
@@ -81,7 +88,7 @@ def _add_sign(word: int, bits: int) -> int:
 def _apply_rescale(table: np.ndarray, counted: np.ndarray, dataset: Dataset, facts: dict[str, str]) -> np.ndarray:
     """Modality table or rescale slope and intercept: float64. One that leaves a single value is ignored, and said."""
     seen = table[counted]
-    holders = _get_items(dataset, "ModalityLUTSequence")
+    holders = get_items(dataset, "ModalityLUTSequence")
     if holders:
         try:
             values = read_lookup_table(holders[0], seen.min(), seen.max()).look_up(table).astype(np.float64)
@@ -109,13 +116,6 @@ def _read_factor(dataset: Dataset, keyword: str, empty: float) -> float:
     return numbers[0] if numbers else empty
 
 
-def _get_items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    try:
-        return list(dataset.get(keyword) or [])
-    except Exception:  # a malformed sequence holds nothing
-        return []
-
-
 def _apply_window(values: np.ndarray, counted: np.ndarray, dataset: Dataset, facts: dict[str, str]) -> np.ndarray:
     """Rescaled values as display values in [0, 1] by the first table, else the first usable window, else min–max.
 
@@ -141,7 +141,7 @@ def _list_displays(
 
     refused : learns what cannot be used.
     """
-    holders, seen = _get_items(dataset, "VOILUTSequence"), values[counted]
+    holders, seen = get_items(dataset, "VOILUTSequence"), values[counted]
     for position, holder in enumerate(holders):
         try:
             table = read_lookup_table(holder, seen.min(), seen.max())

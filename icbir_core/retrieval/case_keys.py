@@ -36,27 +36,16 @@ class CaseKeys:
     @classmethod
     def read(cls, catalogue: Any) -> CaseKeys:
         """Read from a catalogue, batch by batch."""
-        rows: list[int] = []
-        patients: list[np.uint64] = []
-        pixels: list[np.uint64] = []
-        instances: list[np.uint64] = []
-        stored: list[np.uint64] = []
-        others: list[tuple[int, np.uint64]] = []
+        keys, others = [], []
         for batch in catalogue.iterate(batch=1024, include_removed=True):
-            rows.extend(case.row for case in batch)
-            patients.extend(shorten(case.patient) for case in batch)
-            pixels.extend(shorten(case.pixel_sha256) for case in batch)
-            instances.extend(shorten(case.instance) for case in batch)
-            stored.extend(shorten(case.stored_sha256) for case in batch)
-            others.extend((case.row, shorten(patient)) for case in batch for patient in case.other_patients)
-        return cls(
-            np.array(rows, np.int64),
-            np.array(patients, np.uint64),
-            np.array(pixels, np.uint64),
-            np.array(instances, np.uint64),
-            (np.array([row for row, _ in others], np.int64), np.array([one for _, one in others], np.uint64)),
-            np.array(stored, np.uint64),
-        )
+            for case in batch:
+                texts = (case.patient, case.pixel_sha256, case.instance, case.stored_sha256)
+                keys.append((case.row, *(shorten(text) for text in texts)))
+                others += [(case.row, shorten(patient)) for patient in case.other_patients]
+        rows, patients, pixels, instances, stored = np.array(keys, np.uint64).reshape(-1, 5).T.copy()
+        known_as = np.array(others, np.uint64).reshape(-1, 2).T.copy()
+        rows, where = rows.astype(np.int64), known_as[0].astype(np.int64)
+        return cls(rows, patients, pixels, instances, (where, known_as[1]), stored)
 
     def _place(self, row: int) -> int | None:
         place = int(np.searchsorted(self.rows, row))
@@ -70,8 +59,7 @@ class CaseKeys:
     def find_image(self, pixel_sha256: str, stored_sha256: str | None = None) -> np.ndarray:
         """Rows whose decoded grey levels, or stored values where they are known, are identical."""
         same = self.pixels == shorten(pixel_sha256)
-        found: np.ndarray = self.rows[same | (self.stored == shorten(stored_sha256)) if stored_sha256 else same]
-        return found
+        return np.asarray(self.rows[same | (self.stored == shorten(stored_sha256)) if stored_sha256 else same])
 
     def find_instance(self, instance: str | None) -> np.ndarray:
         """Rows that come from a DICOM instance (hashed text); empty for an unknown one."""

@@ -29,9 +29,15 @@ from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.methods import ENCODERS, FEATURES, PGVECTOR, SEARCH_METHODS, SearchMethod, calling
 from icbir_core.retrieval.model_choice import Models
 from icbir_core.retrieval.neighbours import measure_neighbours, read_neighbours, write_neighbours
-from icbir_core.retrieval.opened_target import name_centre_identity, name_origin
 from icbir_core.retrieval.search_index import StoredIndex, find_engine_name, find_index_class
-from icbir_core.retrieval.side_by_side import JoinedView, list_fields, name_centre, name_field
+from icbir_core.retrieval.side_by_side import (
+    JoinedView,
+    list_fields,
+    name_centre,
+    name_centre_identity,
+    name_field,
+    name_origin,
+)
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import (
     CLASSIFIER,
@@ -41,6 +47,10 @@ from icbir_core.retrieval.target_files import (
     get_encoder_store_name,
 )
 from icbir_core.types import Progress
+
+_REPORTED = (
+    "count", "kind", "trees", "search_k", "ef_search", "recall_at_10", "recall_at_10_between", "metric", "sha256"
+)  # fmt: skip
 
 
 def index_workspace(
@@ -210,18 +220,7 @@ def _build_index(place: _Place, cases: _Described, keys: CaseKeys, progress: Pro
             forget_folder(directory)
         distances = measure_neighbours(index, cases.vectors, cases.rows, cases.removed, keys, method.sample)
         write_neighbours(directory, index.sha256, distances)
-    names = (
-        "count",
-        "kind",
-        "trees",
-        "search_k",
-        "ef_search",
-        "recall_at_10",
-        "recall_at_10_between",
-        "metric",
-        "sha256",
-    )
-    return {name: index.manifest[name] for name in names if name in index.manifest} | {"tail": index.tail}
+    return {name: index.manifest[name] for name in _REPORTED if name in index.manifest} | {"tail": index.tail}
 
 
 def _find_current(place: _Place, cases: _Described) -> StoredIndex | None:

@@ -7,8 +7,8 @@ import logging
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,88 +17,35 @@ from cachetools import LRUCache
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IcbirError, IndexMismatch, RetrievalError, UnknownNameError
-from icbir_core.model.encoders import Encoder
 from icbir_core.radiograph.network_input import Box, fit_to_network
 from icbir_core.retrieval import finding_features, regions
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre
-from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, Embeddings, describe_films
-from icbir_core.retrieval.methods import FEATURES, FINDING, REGION, SEARCH_METHODS, SearchMethod, calling
+from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD, Embedder, describe_films
+from icbir_core.retrieval.filling import name_identity
+from icbir_core.retrieval.methods import FEATURES, FINDING, REGION, SEARCH_METHODS, calling
 from icbir_core.retrieval.model_choice import Models, load_beside, load_models
 from icbir_core.retrieval.neighbours import measure_part_neighbours, read_neighbours
 from icbir_core.retrieval.pair_explanation import FilmPair, PairExplanation, explain_pair
 from icbir_core.retrieval.part_index import PartIndex
-from icbir_core.retrieval.search_index import Eligible, SearchIndex, StoredIndex, find_index_class
-from icbir_core.retrieval.side_by_side import hash_encoders, join, list_fields, name_centre, name_field
+from icbir_core.retrieval.ranking_basis import QueryEmbedding, RankingBasis
+from icbir_core.retrieval.search_index import Eligible, StoredIndex, find_index_class
+from icbir_core.retrieval.side_by_side import (
+    hash_encoders,
+    join,
+    list_fields,
+    name_centre,
+    name_centre_identity,
+    name_field,
+    name_origin,
+)
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
 from icbir_core.settings import InputSettings
-from icbir_core.types import Prediction
 
 _SPATIAL_IN_MEMORY = 20_000
 _PARTS_KEPT = 64
 _PIECE = 1024
-
-
-def name_origin(
-    method: SearchMethod, centres: Mapping[str, Centre], encoders: Sequence[Encoder] = ()
-) -> dict[str, str]:
-    """What an index of that method is made from beside models and catalogue. centres : by the field."""
-    origin = {"method_version": method.version} if method.version else {}
-    if method.centred:
-        origin |= {
-            "centre" if field == FEATURES else f"centre of {field}": centres[field].sha256
-            for field in list_fields(method, encoders)
-        }
-    if not method.needs_encoders:
-        return origin
-    # all of them by one name as well: an index of more encoders holds the hashes of fewer too
-    return origin | dict(hash_encoders(encoders)) | {"encoders": ",".join(one.name for one in encoders)}
-
-
-@dataclass(frozen=True, eq=False)
-class QueryEmbedding:
-    """What is kept of a film that was searched with.
-
-    images : the film float32 (S, S) as each kind of input settings makes it, that of the classifier first; embeddings :
-    of this one film; prediction; timings_ms : of each stage. descriptors : by method, and beside : by encoder its
-    features (1, width) under its hash, what was asked for so far.
-    """
-
-    images: Mapping[InputSettings, np.ndarray]
-    embeddings: Embeddings
-    prediction: Prediction
-    timings_ms: Mapping[str, float]
-    descriptors: dict[str, np.ndarray] = field(default_factory=dict)
-    beside: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def encode(self, encoder: Encoder) -> np.ndarray:
-        """The film's features (1, width) by an encoder, computed once."""
-        if encoder.sha256 not in self.beside:
-            self.beside[encoder.sha256] = encoder.features(self.images[encoder.input_settings][None])
-        return self.beside[encoder.sha256]
-
-    @property
-    def image(self) -> np.ndarray:
-        """The classifier's input."""
-        return next(iter(self.images.values()))
-
-
-@dataclass(frozen=True, eq=False)
-class RankingBasis:
-    """By what a target's cases are ranked: by a method, or by a step of a search.
-
-    index : ranks. describe : a film's description, comparable with those of the index. measure_neighbours : distances
-    float64, ascending, of the catalogue's own cases to their nearest. versions : hashes of what an answer rests on.
-    locate : for a region, the box of the network's image that was compared in each case (description, rows → boxes).
-    """
-
-    method: SearchMethod
-    index: SearchIndex
-    describe: Callable[[QueryEmbedding], np.ndarray]
-    measure_neighbours: Callable[[], np.ndarray]
-    versions: Mapping[str, str]
-    locate: Callable[[np.ndarray, np.ndarray], list[Box]] | None = None
 
 
 def _add_encoders(workspace: Workspace, models: Models, entry: Mapping[str, Any], shared: Models | None) -> Models:
@@ -113,11 +60,6 @@ def _add_encoders(workspace: Workspace, models: Models, entry: Mapping[str, Any]
     if changed:
         raise IndexMismatch(f"The encoder {changed[0]} has changed since the indexing; run the index command.")
     return replace(models, encoders=tuple(loaded[name] for name in names))
-
-
-def name_centre_identity(field_name: str, encoders: Sequence[Encoder]) -> dict[str, str]:
-    """What the centre and the store of an encoder's field are made by."""
-    return {"encoder": next(one.sha256 for one in encoders if name_field(one.name) == field_name)}
 
 
 class OpenedTarget:
@@ -158,7 +100,7 @@ class OpenedTarget:
         models = load_models(workspace, target, shared)
         models = _add_encoders(workspace, models, entry, shared)
         map_method = entry.get("map_method", DEFAULT_MAP_METHOD)
-        identity = models.identity | {"map_method": map_method, "target": target}
+        identity = name_identity(models, map_method)
         store = CaseStore.open(files.store, identity)
         expected = models.identity | {"catalogue": catalogue}
         methods = [method for name, method in SEARCH_METHODS.items() if name in entry["methods"]]

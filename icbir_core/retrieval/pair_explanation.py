@@ -166,8 +166,7 @@ def share_distance(features: np.ndarray) -> np.ndarray:
     difference = means[0] - means[1]
     positions = features.shape[1] * features.shape[2]
     centred = features - means.mean(axis=0)
-    found: np.ndarray = np.stack([centred[0] @ difference, -(centred[1] @ difference)]) / positions
-    return found
+    return np.asarray(np.stack([centred[0] @ difference, -(centred[1] @ difference)]) / positions)
 
 
 def share_features(pair: FilmPair) -> SharedDistance:

@@ -29,8 +29,7 @@ def _average_onto(cells: int, grid: int) -> np.ndarray:
     low, high = np.arange(cells), np.arange(1, cells + 1)
     overlap = np.minimum(edges[1:, None], high) - np.maximum(edges[:-1, None], low)
     overlap = np.clip(overlap, 0, None)
-    found: np.ndarray = (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
-    return found
+    return np.asarray((overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 @lru_cache(maxsize=4)
@@ -39,8 +38,7 @@ def make_projection(channels: int) -> np.ndarray | None:
     if channels <= CHANNELS:
         return None
     generator = np.random.Generator(np.random.Philox(_SEED))
-    found: np.ndarray | None = (generator.standard_normal((channels, CHANNELS)) / np.sqrt(CHANNELS)).astype(np.float32)
-    return found
+    return np.asarray(generator.standard_normal((channels, CHANNELS)) / np.sqrt(CHANNELS), np.float32)
 
 
 def summarise_features(features: Any, einsum: Callable[..., Any] = np.einsum) -> Any:
@@ -69,8 +67,7 @@ def weigh_cells(box: Box, size: int) -> np.ndarray:
     weights = np.outer(down, across)
     if not np.isfinite(weights).all() or weights.sum() <= 0:
         raise RetrievalError("The region is empty; draw a box on the film.")
-    found: np.ndarray = (weights / weights.sum()).astype(np.float32)
-    return found
+    return np.asarray((weights / weights.sum()).astype(np.float32))
 
 
 def describe_region(spatial: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -20,9 +20,10 @@ from icbir_core.radiograph.network_input import Box, box_from_input, box_to_inpu
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.methods import SEARCH_METHODS, calling, list_titles
 from icbir_core.retrieval.neighbours import find_percentile
-from icbir_core.retrieval.opened_target import OpenedTarget, QueryEmbedding, RankingBasis
+from icbir_core.retrieval.opened_target import OpenedTarget
 from icbir_core.retrieval.own_films import OwnFilms
 from icbir_core.retrieval.pair_explanation import PairExplanation
+from icbir_core.retrieval.ranking_basis import QueryEmbedding, RankingBasis
 from icbir_core.retrieval.refinement import RefinementTrail, move_query
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.target_files import list_targets

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.model.encoders import Encoder
+from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.methods import ENCODERS, FEATURES, SearchMethod
 
 _PREFIX = "encoder/"
@@ -58,3 +59,24 @@ class JoinedView:
 def hash_encoders(encoders: Iterable[Encoder]) -> Mapping[str, str]:
     """Name → hash, for the manifests of what was made with them."""
     return {name_field(encoder.name): encoder.sha256 for encoder in encoders}
+
+
+def name_origin(
+    method: SearchMethod, centres: Mapping[str, Centre], encoders: Sequence[Encoder] = ()
+) -> dict[str, str]:
+    """What an index of that method is made from beside models and catalogue. centres : by the field."""
+    origin = {"method_version": method.version} if method.version else {}
+    if method.centred:
+        origin |= {
+            "centre" if field == FEATURES else f"centre of {field}": centres[field].sha256
+            for field in list_fields(method, encoders)
+        }
+    if not method.needs_encoders:
+        return origin
+    # all of them by one name as well: an index of more encoders holds the hashes of fewer too
+    return origin | dict(hash_encoders(encoders)) | {"encoders": ",".join(one.name for one in encoders)}
+
+
+def name_centre_identity(field_name: str, encoders: Sequence[Encoder]) -> dict[str, str]:
+    """What the centre and the store of an encoder's field are made by."""
+    return {"encoder": next(one.sha256 for one in encoders if name_field(one.name) == field_name)}

@@ -63,8 +63,7 @@ _WINDOW = _make_window()
 
 
 def _smooth(images: np.ndarray) -> np.ndarray:
-    found: np.ndarray = _WINDOW @ images @ _WINDOW.T
-    return found
+    return np.asarray(_WINDOW @ images @ _WINDOW.T)
 
 
 def describe_windows(reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,14 +87,12 @@ def compare_windows(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, v
     covariance = _smooth(np.asarray(reduced, np.float32) * query) - means * query_mean
     numerator = (2 * means * query_mean + _C1) * (2 * covariance + _C2)
     denominator = (means * means + query_mean * query_mean + _C1) * (variances + query_variance + _C2)
-    found: np.ndarray = numerator / denominator
-    return found
+    return np.asarray(numerator / denominator)
 
 
 def measure_distances(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """1 − SSIM float64 (N,) in [0, 2], 0 where it is only rounding; takes what `compare` takes."""
-    found: np.ndarray = np.maximum(clear_rounding(1.0 - compare(query, reduced, means, variances), 1.0), 0.0)
-    return found
+    return np.asarray(np.maximum(clear_rounding(1.0 - compare(query, reduced, means, variances), 1.0), 0.0))
 
 
 def measure_pairs(queries: np.ndarray, cases: np.ndarray) -> np.ndarray:

@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
-from icbir_core.saliency import rules
+from icbir_core.saliency import linear_maps, rules
 from icbir_core.saliency.deep_taylor import SHARED_RULES, read_rescaling
 from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, list_nodes
+from icbir_core.saliency.linear_maps import Weights
 from icbir_core.saliency.propagation import Propagation, Recipe
-from icbir_core.saliency.rules import Rule, Weights
+from icbir_core.saliency.rules import Rule
 
 METHOD = "lrp_composite"
 
@@ -48,12 +49,12 @@ def find_input_bounds(node: Node, nodes: list[Node]) -> tuple[np.ndarray, np.nda
 
 def read_folded(node: Node, nodes: list[Node]) -> Weights:
     """The linear map, kernel and bias of a convolution with the normalisation behind it folded into both."""
-    linear, kernel, bias = rules.read_linear(node.layer)
+    linear, kernel, bias = linear_maps.read_linear(node.layer)
     norm = find_following_norm(node, nodes)
     if norm is None:
         return linear, kernel, bias
-    scale, shift = rules.read_affine(norm.layer)
-    return linear, rules.scale_outputs(linear, kernel, scale), shift if bias is None else bias * scale + shift
+    scale, shift = linear_maps.read_affine(norm.layer)
+    return linear, linear_maps.scale_outputs(linear, kernel, scale), shift if bias is None else bias * scale + shift
 
 
 def _is_swappable(node: Node, nodes: list[Node]) -> Node | None:
@@ -70,7 +71,7 @@ def _read_convolution(node: Node, nodes: list[Node]) -> Rule:
         return rules.ZBox(*read_folded(node, nodes), *bounds)
     pool = _is_swappable(node, nodes)
     if pool is not None:
-        return rules.PooledConvolution(*rules.read_linear(node.layer), pool.layer)
+        return rules.PooledConvolution(*linear_maps.read_linear(node.layer), pool.layer)
     nonnegative = nodes[node.inputs[0]].nonnegative
     return rules.AlphaOneBetaZero(*read_folded(node, nodes), nonnegative=nonnegative, bias_part="positive")
 
@@ -85,7 +86,7 @@ RULES: Mapping[str, Recipe] = {
     **SHARED_RULES,
     "conv": _read_convolution,
     "depthwise": _read_convolution,
-    "dense": lambda node, nodes: rules.Epsilon(*rules.read_linear(node.layer)),
+    "dense": lambda node, nodes: rules.Epsilon(*linear_maps.read_linear(node.layer)),
     "relu": lambda node, nodes: rules.PassThrough(tf.nn.relu),
     "relu6": lambda node, nodes: rules.PassThrough(tf.nn.relu6),
     "average_pool": _read_average,

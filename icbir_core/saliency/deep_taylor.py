@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from icbir_core.errors import UnsupportedLayer
-from icbir_core.saliency import rules
+from icbir_core.saliency import linear_maps, rules
 from icbir_core.saliency.graph import Node, find_consumers, find_following_norm, is_merged_norm
 from icbir_core.saliency.propagation import Propagation, Recipe
 from icbir_core.saliency.rules import Rule
@@ -21,9 +21,9 @@ METHOD = "deep_taylor"
 def _read_kernel(node: Node, nodes: list[Node]) -> Rule:
     norm = None if node.kind == "dense" else find_following_norm(node, nodes)
     return rules.AlphaOneBetaZero(
-        *rules.read_linear(node.layer),
+        *linear_maps.read_linear(node.layer),
         nonnegative=nodes[node.inputs[0]].nonnegative,
-        following=None if norm is None else rules.read_affine(norm.layer),
+        following=None if norm is None else linear_maps.read_affine(norm.layer),
     )
 
 
@@ -41,7 +41,7 @@ def read_rescaling(node: Node) -> tuple[np.ndarray, np.ndarray]:
 
 SHARED_RULES: Mapping[str, Recipe] = {
     "batch_norm": lambda node, nodes: (
-        rules.PassThrough() if is_merged_norm(node, nodes) else rules.Affine(*rules.read_affine(node.layer))
+        rules.PassThrough() if is_merged_norm(node, nodes) else rules.Affine(*linear_maps.read_affine(node.layer))
     ),
     "max_pool": lambda node, nodes: rules.WinnerTakesAll(node.layer),
     "concatenate": lambda node, nodes: rules.Split([tensor.shape[-1] for tensor in node.layer.input]),

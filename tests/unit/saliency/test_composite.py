@@ -8,7 +8,7 @@ import pytest
 
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.radiograph.network_input import standardise
-from icbir_core.saliency import rules
+from icbir_core.saliency import linear_maps, rules
 from icbir_core.saliency.composite import CompositeRelevance
 from tests.reference.small_densenet import build, random_weights
 
@@ -77,7 +77,7 @@ def test_box_rule_by_hand():
     """x = (0.5, -1), w = (2, -1), box [-1, 1]: numerators 1 + 2 = 3 and 1 + 1 = 2, so that 10 is shared 6 to 4."""
     edge = np.ones((1, 1, 1, 2), np.float32)
     kernel = np.array([2.0, -1.0], np.float32).reshape(1, 1, 2, 1)
-    rule = rules.ZBox(rules.Convolution((1, 1), "valid"), kernel, np.array([7.0], np.float32), -edge, edge)
+    rule = rules.ZBox(linear_maps.Convolution((1, 1), "valid"), kernel, np.array([7.0], np.float32), -edge, edge)
     output, kept = rule.forward(np.array([0.5, -1.0], np.float32).reshape(1, 1, 1, 2))
     assert output.numpy().item() == pytest.approx(9.0)
     given = rule.backward(np.full((1, 1, 1, 1), 10.0, np.float32), kept)[0].numpy().ravel()
@@ -86,7 +86,7 @@ def test_box_rule_by_hand():
 
 def test_epsilon_rule_by_hand():
     kernel, bias = np.array([[2.0], [-1.0]], np.float32), np.array([1.0], np.float32)
-    rule = rules.Epsilon(rules.Matrix(), kernel, bias, epsilon=0.5)
+    rule = rules.Epsilon(linear_maps.Matrix(), kernel, bias, epsilon=0.5)
     output, kept = rule.forward(np.array([[1.0, 4.0]], np.float32))
     assert output.numpy().item() == pytest.approx(-1.0)
     given = rule.backward(np.array([[3.0]], np.float32), kept)[0].numpy()
@@ -97,7 +97,7 @@ def test_epsilon_rule_by_hand():
 
 def test_positive_rule_takes_only_the_positive_bias():
     kernel, bias = np.array([[2.0, 1.0]], np.float32), np.array([1.0, -1.0], np.float32)
-    rule = rules.AlphaOneBetaZero(rules.Matrix(), kernel, bias, nonnegative=True, bias_part="positive")
+    rule = rules.AlphaOneBetaZero(linear_maps.Matrix(), kernel, bias, nonnegative=True, bias_part="positive")
     _, kept = rule.forward(np.array([[1.0]], np.float32))
     given = rule.backward(np.array([[3.0, 5.0]], np.float32), kept)[0].numpy()
     np.testing.assert_allclose(given, [[2 * 3 / 3 + 5]], rtol=1e-6)
@@ -111,7 +111,7 @@ def test_convolution_and_pooling_as_one_map():
     x = np.maximum(generator.normal(0, 1, (1, 4, 4, 3)), 0).astype(np.float32)
     kernel = generator.normal(0, 1, (1, 1, 3, 2)).astype(np.float32)
     pool = keras.layers.AveragePooling2D(2, strides=2)
-    rule = rules.PooledConvolution(rules.Convolution((1, 1), "valid"), kernel, None, pool)
+    rule = rules.PooledConvolution(linear_maps.Convolution((1, 1), "valid"), kernel, None, pool)
     output, kept = rule.forward(tf.constant(x))
     np.testing.assert_allclose(output.numpy(), pool(tf.nn.conv2d(x, kernel, 1, "VALID")).numpy(), atol=1e-5)
     relevance = generator.normal(0, 1, (1, 2, 2, 2)).astype(np.float32)

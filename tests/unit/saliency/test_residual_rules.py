@@ -10,7 +10,7 @@ import tensorflow as tf
 from icbir_core.errors import UnsupportedLayer
 from icbir_core.model.network import build_network
 from icbir_core.radiograph.network_input import standardise
-from icbir_core.saliency import rules
+from icbir_core.saliency import linear_maps, rules
 from icbir_core.saliency.composite import CompositeRelevance
 from icbir_core.saliency.deep_taylor import DeepTaylor
 from icbir_core.saliency.graph import list_nodes
@@ -45,7 +45,7 @@ def test_depthwise_rule_equals_loops(nonnegative, stride):
         output[row, column, channel] = (window * weights).sum() + bias[channel]
         shares = np.maximum(window, 0) * np.maximum(weights, 0) + np.minimum(window, 0) * np.minimum(weights, 0)
         expected[where] += shares / (shares.sum() + bias[channel]) * relevance[0, row, column, channel]
-    rule = rules.AlphaOneBetaZero(*rules.read_linear(layer), nonnegative=nonnegative)
+    rule = rules.AlphaOneBetaZero(*linear_maps.read_linear(layer), nonnegative=nonnegative)
     found, kept = rule.forward(tf.constant(x, tf.float32))
     np.testing.assert_allclose(found[0], output, atol=1e-5)
     (given,) = rule.backward(tf.constant(relevance, tf.float32), kept)
@@ -59,7 +59,7 @@ def test_a_normalisation_behind_a_depthwise_convolution_is_merged():
     x, scale, shift = generator.random((1, 5, 5, 4)), generator.normal(0, 1, 4), generator.normal(0, 1, 4)
     plain = layer(x.astype("f4")).numpy() * scale + shift
     rule = rules.AlphaOneBetaZero(
-        *rules.read_linear(layer), nonnegative=True, following=(scale.astype("f4"), shift.astype("f4"))
+        *linear_maps.read_linear(layer), nonnegative=True, following=(scale.astype("f4"), shift.astype("f4"))
     )
     np.testing.assert_allclose(rule.forward(tf.constant(x, tf.float32))[0], plain, atol=1e-5)
 

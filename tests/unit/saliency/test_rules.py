@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from icbir_core.saliency import rules
+from icbir_core.saliency import linear_maps, rules
 from icbir_core.saliency.deep_taylor import DeepTaylor
 
 
@@ -70,7 +70,7 @@ def test_normalisation_computes_its_output_and_hands_relevance_on_unchanged():
         channel = place[-1]
         normal = (x[place] - mean[channel]) / (variance[channel] + 1e-3) ** 0.5
         expected[place] = gamma[channel] * normal + beta[channel]
-    rule = rules.Affine(*rules.read_affine(layer))
+    rule = rules.Affine(*linear_maps.read_affine(layer))
     np.testing.assert_allclose(rule.forward(tf.constant(x, tf.float32))[0], expected, atol=1e-5)
     np.testing.assert_array_equal(hand_back(rule, x, relevance), relevance.astype(np.float32))
 
@@ -100,7 +100,7 @@ def test_concatenation_and_padding_equal_loops():
 def make_rule(weights, bias, nonnegative=True, bias_part="whole"):
     kernel = np.array(weights, np.float32)[:, None]
     bias = None if bias is None else np.array([bias], np.float32)
-    return rules.AlphaOneBetaZero(rules.Matrix(), kernel, bias, nonnegative, bias_part)
+    return rules.AlphaOneBetaZero(linear_maps.Matrix(), kernel, bias, nonnegative, bias_part)
 
 
 @pytest.mark.parametrize("nonnegative", [True, False])
@@ -135,7 +135,7 @@ def test_zplus_by_hand_where_all_contributions_or_the_bias_are_negative():
 )
 def test_zbox_by_hand_with_negative_weights_alone(x, expected):
     """x w − high w⁻ with w = (−1, −2) and bounds ±1: each part is |w| · (1 − x), whatever the sign of the output."""
-    linear = rules.Convolution((1, 1), "valid")
+    linear = linear_maps.Convolution((1, 1), "valid")
     low, high = np.full((1, 1, 1, 2), -1, np.float32), np.full((1, 1, 1, 2), 1, np.float32)
     rule = rules.ZBox(linear, np.array([-1.0, -2.0], np.float32).reshape(1, 1, 2, 1), None, low, high)
     given = hand_back(rule, np.array(x).reshape(1, 1, 1, 2), np.ones((1, 1, 1, 1)))
