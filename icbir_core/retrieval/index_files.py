@@ -31,8 +31,12 @@ def make_aside(directory: PathLike) -> Iterator[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(f"{_ASIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=_ASIDE) as name:
-        yield Path(name)
+    # `TemporaryDirectory` calls itself without end where the folder may no longer be written.
+    aside = Path(tempfile.mkdtemp(dir=directory, prefix=_ASIDE))
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def open_index(

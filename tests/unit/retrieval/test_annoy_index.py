@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from annoy import AnnoyIndex
 from icbir_core.errors import IndexMismatch
 from icbir_core.retrieval import annoy_trees, index_files
 from icbir_core.retrieval.index import Index
+from icbir_core.retrieval.index_files import make_aside
 from icbir_core.retrieval.search_index import Eligible
 
 MADE_FROM = {"model": "m" * 64, "catalogue": "c" * 64}
@@ -261,3 +263,17 @@ def test_opening_while_another_process_rebuilds_never_fails(tmp_path, monkeypatc
     (tmp_path / index.manifest["files"]["trees"]["name"]).unlink()
     with pytest.raises(IndexMismatch, match="run the index command"):
         Index.open(tmp_path, MADE_FROM)
+
+
+def test_a_folder_that_may_no_longer_be_written_gives_the_error_that_ended_the_build(tmp_path, monkeypatch):
+    def refuse(*names, **options):
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(OSError, match="no room"), monkeypatch.context() as changed, make_aside(tmp_path) as aside:
+        for name in ("rmdir", "unlink"):
+            changed.setattr(os, name, refuse)
+        (aside / "vectors").mkdir()
+        raise OSError("no room")
+    assert [path.name.startswith(".building-") for path in tmp_path.iterdir()] == [True]
+    with make_aside(tmp_path):
+        assert len(list(tmp_path.iterdir())) == 1, "the next build clears what was left"
