@@ -13,8 +13,10 @@ import numpy as np
 import streamlit as st
 
 from icbir_core.errors import IcbirError
-from icbir_core.keeping.kept_films import SECRET, KeptFilm, KeptFilms, find_kept_folder, read_keeping_rules, sweep_kept
+from icbir_core.keeping.kept_films import SECRET, KeptFilm, KeptFilms, read_keeping_rules
+from icbir_core.keeping.kept_places import KeptPlace, open_kept_place, sweep_kept
 from icbir_core.radiograph.levels import levels_to_pixels, pixels_to_levels
+from icbir_core.settings import get_environment
 from icbir_core.types import Query, Radiograph
 from icbir_ui import access, shared
 from icbir_ui.films import Film
@@ -38,7 +40,14 @@ def open_kept() -> KeptFilms | None:
     secret = st.context.cookies.get(KEPT_COOKIE) or ""
     if rules.mode == "off" or not SECRET.fullmatch(secret):
         return None
-    return KeptFilms(find_kept_folder(shared.find_workspace_path()), secret, access.get_person().pseudonym, rules)
+    place = _open_place(str(shared.find_workspace_path()), get_environment("KEPT"))
+    return KeptFilms(place, secret, access.get_person().pseudonym, rules)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_place(path: str, elsewhere: str | None) -> KeptPlace:
+    """Where films of the served workspace are kept; path, elsewhere : what tells one place from another."""
+    return open_kept_place(shared.open_workspace())
 
 
 def forget_kept() -> None:
@@ -83,7 +92,7 @@ def start_sweeping(wait: Callable[[float], bool] | None = None) -> threading.Thr
     def sweep() -> None:
         while True:
             try:
-                sweep_kept(find_kept_folder(shared.find_workspace_path()), read_keeping_rules())
+                sweep_kept(shared.find_workspace_path(), read_keeping_rules().hours)
             except Exception:
                 _LOG.exception("kept films were not swept")
             if pause(LOOK):

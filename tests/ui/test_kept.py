@@ -9,7 +9,7 @@ import pytest
 
 from icbir_core.annotation.records import Annotation, FilmAnnotations
 from icbir_core.annotation.turning import Turn
-from icbir_core.keeping.kept_films import find_kept_folder
+from icbir_core.keeping.kept_places import find_kept_folder
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import keeping
 from icbir_ui.links import KEPT_COOKIE
