@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cachetools import TTLCache
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -17,6 +20,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from icbir_core.audit import Action, Subject, open_audit
 from icbir_core.audit.entries import make_word
+from icbir_core.audit.log import record_command
 from icbir_core.errors import IcbirError, PacsError, RadiographError
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import VERIFY
@@ -36,6 +40,7 @@ FILM_CLASSES = (
 )
 _ASSOCIATIONS = 8
 _SECONDS = 60.0
+_AGAIN, _MOST_TOLD = 60.0, 300
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class ReceiverSettings:
 
 
 class Receiver:
-    """Takes films into an inbox until it is stopped; one that the audit log cannot record is refused. received : called
-    with the name of each film that came."""
+    """Takes films into an inbox until it is stopped; one that the audit log cannot record is refused. The log holds who
+    was refused too. received : called with the name of each film that came."""
 
     def __init__(self, settings: ReceiverSettings, inbox: Inbox, received: Callable[[str], None] = lambda name: None):
         if not settings.senders:
@@ -74,6 +79,8 @@ class Receiver:
         silence(DIMSE)
         self.settings, self._inbox, self._received = settings, inbox, received
         self._server: ThreadedAssociationServer | None = None
+        self._told: TTLCache[tuple[str, str, str], bool] = TTLCache(_MOST_TOLD, _AGAIN)
+        self._telling = threading.Lock()
 
     def start(self) -> None:
         """Listen, in the background. Raises `PacsError` where the port cannot be had."""
@@ -86,6 +93,7 @@ class Receiver:
         for one in FILM_CLASSES:
             entity.add_supported_context(one, ALL_TRANSFER_SYNTAXES)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._take), (evt.EVT_C_ECHO, self._answer)]
+        handlers.append((evt.EVT_REJECTED, lambda event: self._record_refused(event, self._find_reason(event))))
         try:
             self._server = entity.start_server(
                 (self.settings.host, self.settings.port), block=False, evt_handlers=handlers
@@ -106,10 +114,14 @@ class Receiver:
         return Sender(str(asking.ae_title).strip(), str(asking.address)) in self.settings.senders
 
     def _answer(self, event: evt.Event) -> int:
-        return SUCCESS if self._is_allowed(event) else NOT_ALLOWED
+        if self._is_allowed(event):
+            return SUCCESS
+        self._record_refused(event, "address")
+        return NOT_ALLOWED
 
     def _take(self, event: evt.Event) -> int:
         if not self._is_allowed(event):
+            self._record_refused(event, "address")
             return NOT_ALLOWED
         data = event.encoded_dataset()
         if len(data) > FILM_LIMITS.max_bytes:
@@ -129,6 +141,28 @@ class Receiver:
             return FULL
         self._received(name)
         return SUCCESS
+
+    def _find_reason(self, event: evt.Event) -> str:
+        """Why an association was not accepted, as a word."""
+        if str(event.assoc.requestor.ae_title).strip() not in {one.ae_title for one in self.settings.senders}:
+            return "title"
+        asked = event.assoc.requestor.primitive
+        called = str(asked.called_ae_title).strip() if asked is not None else ""
+        return "called_title" if called != self.settings.ae_title else "busy"
+
+    def _record_refused(self, event: evt.Event, reason: str) -> None:
+        """Who was refused and why; the same within a minute once, and no more than a few hundred in a minute, so that a
+        stranger cannot fill the disk. What cannot be recorded is refused all the same."""
+        asking = event.assoc.requestor
+        who = make_word(str(asking.ae_title)), make_word(str(asking.address)), reason
+        with self._telling:
+            if who in self._told or len(self._told) >= self._told.maxsize:
+                return
+            self._told[who] = True
+        by, address, _ = who
+        workspace = self._inbox.workspace
+        if word := record_command(workspace, Action.REFUSED, by=by, address=address, reason=reason, right="send"):
+            logging.getLogger("icbir").warning("%s", word)
 
     def _record(self, header: FilmHeader, sender: str) -> None:
         """Raises `AuditError`."""

@@ -17,6 +17,7 @@ from icbir_core.audit import AuditLog, Subject, open_audit
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
 from icbir_core.errors import AuditError, PacsError, PacsUnreachable
+from icbir_core.pacs import receiving
 from icbir_core.pacs.auto_search import AutoSearch, search_received
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.moving import Peer, find_studies, move_study, verify_peer
@@ -36,6 +37,7 @@ from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.types import Case, Hit, Prediction, Ranking
 from scripts.chromium import find_port
 from scripts.orthanc import AE_TITLE, CLIENT_AE_TITLE
+from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture
@@ -103,7 +105,14 @@ def send(port: int, data: bytes, title: str, called: str = CLIENT_AE_TITLE, inst
         line.release()
 
 
-def test_only_allowed_senders_from_their_own_address_get_in(inbox, archive_films):
+def list_refused(inbox) -> list[tuple]:
+    """(title, address, reason) of each sender that the audit log holds as refused."""
+    entries = [entry.details for entry in open_audit(inbox.workspace).entries() if entry.action == "refused"]
+    return sorted((one["by"], one["address"], one["reason"]) for one in entries)
+
+
+def test_only_allowed_senders_from_their_own_address_get_in(inbox, archive_films, monkeypatch):
+    monkeypatch.setattr(receiving, "_AGAIN", 3600.0)  # on a slow machine too the same is told once
     port, film = find_port(), archive_films[0]
     receiver = listen(inbox, port, "PACS@127.0.0.1", "OTHER@127.0.0.9")
     try:
@@ -120,6 +129,32 @@ def test_only_allowed_senders_from_their_own_address_get_in(inbox, archive_films
     finally:
         receiver.stop()
     assert len(inbox.list_films()) == 1
+    wait_until(lambda: len(list_refused(inbox)) >= 3)  # an association ends before it is written
+    assert list_refused(inbox) == [
+        ("other", "127_0_0_1", "address"), ("pacs", "127_0_0_1", "called_title"), ("stranger", "127_0_0_1", "title"),
+    ], "each once"  # fmt: skip
+
+
+def test_a_stranger_cannot_fill_the_log_nor_get_in_where_it_cannot_be_written(inbox, archive_films, monkeypatch):
+    monkeypatch.setattr(receiving, "_MOST_TOLD", 2)
+    monkeypatch.setattr(receiving, "_AGAIN", 3600.0)
+    port, film = find_port(), archive_films[0]
+    receiver = listen(inbox, port, "PACS@127.0.0.1")
+    try:
+        for number in range(4):
+            assert send(port, film.data, f"STRANGER_{number}") is None
+            wait_until(lambda number=number: len(list_refused(inbox)) == min(number + 1, 2))
+        assert send(port, film.data, "PACS") == 0
+    finally:
+        receiver.stop()
+    assert len(list_refused(inbox)) == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(AuditLog, "record", lambda *_more, **_details: (_ for _ in ()).throw(AuditError("Full.")))
+    receiver = listen(inbox, port, "PACS@127.0.0.1")
+    try:
+        assert send(port, film.data, "STRANGER") is None and send(port, film.data, "PACS") == FULL
+    finally:
+        receiver.stop()
 
 
 def test_every_transfer_syntax_is_accepted_for_every_kind_of_film(inbox):
