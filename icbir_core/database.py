@@ -7,7 +7,8 @@ it may name a password.
 from __future__ import annotations
 
 import secrets
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -113,3 +114,36 @@ def make_schema(engine: Engine, schema: str) -> None:
             connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
         if read_revision(connection) != HEAD:
             upgrade(connection)
+
+
+@contextmanager
+def erasing(engine: Engine) -> Iterator[Connection]:
+    """One transaction in which rows go for good, alone: in a file what is deleted is written over."""
+    with engine.connect() as connection:
+        if not is_server(connection):
+            connection.exec_driver_sql("PRAGMA secure_delete = ON")
+            connection.commit()
+        hold_alone(connection)
+        yield connection
+        connection.commit()
+
+
+def write_anew(engine: Engine, tables: Iterable[str]) -> None:
+    """Write tables anew, without the free pages, dead rows and statistics that still hold what was deleted.
+
+    Raises `WorkspaceError` where the account may not: the server itself only warns.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not is_server(connection):
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            return
+        file = "SELECT pg_relation_filenode(CAST(%s AS regclass))"
+        for table in tables:
+            before = connection.exec_driver_sql(file, (table,)).scalar_one()
+            connection.exec_driver_sql(f'VACUUM (FULL, ANALYZE) "{table}"')
+            if connection.exec_driver_sql(file, (table,)).scalar_one() == before:
+                raise WorkspaceError(
+                    f"What was deleted may still lie in the free space of the table '{table}': let the account that "
+                    "owns it run VACUUM FULL."
+                )

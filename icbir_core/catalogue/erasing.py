@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import mmap
 import re
-import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from icbir_core.catalogue import text_index
 from icbir_core.catalogue.film_places import LocalFilms
 from icbir_core.catalogue.ingesting import DOUBTFUL_FILE, SKIPPED_FILE
 from icbir_core.catalogue.layouts import LAYOUTS
+from icbir_core.catalogue.schema import CASES, COPIES, METADATA, OTHER_PATIENTS
+from icbir_core.catalogue.table_version import raise_revision
 from icbir_core.catalogue.thumbnails import find_thumbnail
-from icbir_core.catalogue.workspace import Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, Workspace
+from icbir_core.database import erasing, find_engine, reaching, write_anew
 from icbir_core.errors import CatalogueError
 from icbir_core.files import PathLike, reading_own
 from icbir_core.types import Case
@@ -25,6 +30,7 @@ from icbir_core.types import Case
 _KEPT = ("row", "view", "sex", "source", "findings")
 """Columns that must hold something; what they get says nothing."""
 _SHORTEST = 4
+_CHUNK = 500
 
 
 def name_erased(row: int) -> str:
@@ -58,16 +64,16 @@ def list_traces(workspace: Workspace, cases: Sequence[Case]) -> list[str]:
     traces += [text for case in cases for text in (case.sha256, case.pixel_sha256, case.stored_sha256)]
     traces += [line for case in cases for text in (case.report, case.diagnosis) if text for line in text.splitlines()]
     names = [case.case_id for case in cases]
-    marks = ", ".join("?" * len(names))
-    with _open(workspace) as database:
+    own, others = CASES.c.case_id.in_(names), CASES.c.case_id.not_in(names)
+    known = sa.select(CASES.c.patient).where(others, CASES.c.patient.is_not(None))
+    second = sa.select(OTHER_PATIENTS.c.patient).where(OTHER_PATIENTS.c.case_id.not_in(names))
+    with _reaching(workspace) as engine, engine.connect() as connection:
         for query in (
-            f"SELECT case_id FROM copies WHERE kept IN ({marks})",
-            f"SELECT patient FROM cases WHERE case_id IN ({marks}) AND patient NOT IN "
-            f"(SELECT patient FROM cases WHERE case_id NOT IN ({marks}) AND patient IS NOT NULL) AND patient NOT IN "
-            f"(SELECT patient FROM other_patients WHERE case_id NOT IN ({marks}))",
-            f"SELECT instance FROM cases WHERE case_id IN ({marks})",
+            sa.select(COPIES.c.case_id).where(COPIES.c.kept.in_(names)),
+            sa.select(CASES.c.patient).where(own, CASES.c.patient.not_in(known), CASES.c.patient.not_in(second)),
+            sa.select(CASES.c.instance).where(own),
         ):
-            traces += [row[0] for row in database.execute(query, names * (query.count("?") // len(names)))]
+            traces += connection.execute(query).scalars().all()
     return [one for one in dict.fromkeys(traces) if one and len(one.strip()) >= _SHORTEST]
 
 
@@ -79,22 +85,21 @@ def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
         find_thumbnail(workspace, case).unlink(missing_ok=True)
     for name in (SKIPPED_FILE, DOUBTFUL_FILE):  # lists of the last ingest, which name files
         (workspace.path / name).unlink(missing_ok=True)
-    with _open(workspace) as database:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(cases)") if row[1] not in _KEPT]
-        values = {name: None for name in columns} | {"removed": 1, "orientation_verified": 0, "path": ""}
-        with database:
+    values = {column.name: None for column in CASES.columns if column.name not in _KEPT}
+    with _reaching(workspace) as engine:
+        with erasing(engine) as connection:
+            raise_revision(connection)
             for case in cases:
-                empty = name_erased(case.row)
-                own = values | dict.fromkeys(("case_id", "sha256", "pixel_sha256"), empty)
-                own |= {"view": "unknown", "sex": "unknown", "source": "erased", "findings": "{}"}
-                setting = ", ".join(f"{name} = :{name}" for name in own)
-                database.execute(f"UPDATE cases SET {setting} WHERE row = :row", own | {"row": case.row})
-                database.execute("DELETE FROM copies WHERE kept = ? OR case_id = ?", (case.case_id, case.case_id))
-                database.execute("DELETE FROM other_patients WHERE case_id = ?", (case.case_id,))
-            database.execute("UPDATE state SET number = number + 1 WHERE name = 'revision'")
-            if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (text_index.TABLE,)).fetchone():
-                database.execute(text_index.REBUILD)
-        database.execute("VACUUM")
+                own: dict[str, object] = values | {"removed": True, "orientation_verified": False, "path": ""}
+                own |= dict.fromkeys(("case_id", "sha256", "pixel_sha256"), name_erased(case.row))
+                own |= {"view": "unknown", "sex": "unknown", "source": "erased", "findings": {}}
+                connection.execute(sa.update(CASES).where(CASES.c.row == case.row).values(**own))
+                copied = (COPIES.c.kept == case.case_id) | (COPIES.c.case_id == case.case_id)
+                connection.execute(sa.delete(COPIES).where(copied))
+                connection.execute(sa.delete(OTHER_PATIENTS).where(OTHER_PATIENTS.c.case_id == case.case_id))
+            if text_index.has_text_index(connection):
+                connection.exec_driver_sql(text_index.REBUILD)
+        write_anew(engine, METADATA.tables)
 
 
 def search_bytes(folder: PathLike, traces: Iterable[str]) -> tuple[int, int, list[str]]:
@@ -102,8 +107,7 @@ def search_bytes(folder: PathLike, traces: Iterable[str]) -> tuple[int, int, lis
 
     A text counts where it stands by itself: "case1" is not found in "case10".
     """
-    parts = sorted({re.escape(form) for text in traces for form in _write_forms(text)}, key=len, reverse=True)
-    pattern = re.compile(rb"(?<![A-Za-z0-9_])(?:" + b"|".join(parts) + rb")(?![A-Za-z0-9_])") if parts else None
+    pattern = _make_pattern(traces)
     files, size, found, folder = 0, 0, [], Path(folder)
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()):
         files, length = files + 1, path.stat().st_size
@@ -118,6 +122,34 @@ def search_bytes(folder: PathLike, traces: Iterable[str]) -> tuple[int, int, lis
     return files, size, found
 
 
+_COLUMNS = """SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()
+    AND data_type NOT IN ('bytea', 'USER-DEFINED') ORDER BY table_name, ordinal_position"""
+"""What can be read as text; the rest are sealed films and vectors, which hold no name."""
+
+
+def search_tables(schema: str, traces: Iterable[str]) -> tuple[int, int, list[str]]:
+    """Look for texts in every row of every table of a schema of the named server: (tables, rows, names of the tables
+    that hold one)."""
+    pattern, columns, rows, found = _make_pattern(traces), defaultdict[str, list[str]](list), 0, []
+    with reaching("The database", CatalogueError), find_engine(schema).connect() as connection:
+        for table, column in connection.exec_driver_sql(_COLUMNS):
+            columns[table].append(f'"{column}"::text')
+        for table, names in columns.items():
+            query = f"""SELECT concat_ws(E'\\n', {", ".join(names)}) FROM "{table}" """
+            held = False
+            for text in connection.execution_options(yield_per=_CHUNK).exec_driver_sql(query).scalars():
+                rows += 1
+                held = held or (pattern is not None and pattern.search(text.encode()) is not None)
+            found += [table] if held else []
+    return len(columns), rows, found
+
+
+def _make_pattern(traces: Iterable[str]) -> re.Pattern[bytes] | None:
+    """Any of the texts, by itself; None for no text."""
+    parts = sorted({re.escape(form) for text in traces for form in _write_forms(text)}, key=len, reverse=True)
+    return re.compile(rb"(?<![A-Za-z0-9_])(?:" + b"|".join(parts) + rb")(?![A-Za-z0-9_])") if parts else None
+
+
 def _write_forms(text: str) -> set[bytes]:
     """A text as it may stand in a file: plain, and as JSON with escapes."""
     escaped = text.encode("unicode_escape").replace(b"\\x", b"\\u00")
@@ -125,13 +157,13 @@ def _write_forms(text: str) -> set[bytes]:
 
 
 @contextmanager
-def _open(workspace: Workspace) -> Iterator[sqlite3.Connection]:
-    """The catalogue's file, where what is deleted is written over; what SQLite raises becomes a `CatalogueError`."""
+def _reaching(workspace: Workspace) -> Iterator[sa.Engine]:
+    """Connections of its own to the catalogue's database; what a driver raises becomes a `CatalogueError`."""
     workspace.catalogue.close()
-    path = workspace.path / "catalogue.db"
-    with (
-        reading_own(f"The catalogue '{path.name}'", CatalogueError, "restore it from a copy"),
-        closing(sqlite3.connect(path, timeout=30)) as database,
-    ):
-        database.execute("PRAGMA secure_delete = ON")
-        yield database
+    schema, file = workspace.database_schema, workspace.path / CATALOGUE
+    engine = find_engine(schema) if schema else sa.create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
+    try:
+        with reading_own("The catalogue", CatalogueError, "restore it from a copy"):
+            yield engine
+    finally:
+        engine.dispose()

@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from icbir_core.database import find_engine, hold_alone, make_schema
+from icbir_core.database import erasing, find_engine, hold_alone, make_schema, write_anew
 from icbir_core.errors import AccessRefused, CatalogueError
 from icbir_core.files import PathLike, reading_own
 
@@ -284,18 +284,18 @@ class FolderStore:
         return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
-def erase_from_folders(path: PathLike, names: Iterable[str]) -> int:
-    """Take cases with their notes out of every folder of a file, also out of its free pages; how many there were."""
+def erase_from_folders(path: PathLike, names: Iterable[str], schema: str = "") -> int:
+    """Take cases with their notes out of every folder, also out of the free pages; how many there were. path, schema :
+    as for `FolderStore.open`."""
     path = Path(path)
-    if not path.is_file():
+    if not schema and not path.is_file():
         return 0
-    store = FolderStore.open(path)
+    store = FolderStore.open(path, schema)
     try:
-        with store._change() as connection:
-            gone = sum(connection.execute(sa.delete(SAVED).where(SAVED.c.case_id == name)).rowcount for name in names)
-        with _door(), store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        with _door():
+            with erasing(store._engine) as connection:
+                gone = sum(connection.execute(sa.delete(SAVED).where(SAVED.c.case_id == one)).rowcount for one in names)
+            write_anew(store._engine, METADATA.tables)
     finally:
         store.close()
     return gone

@@ -186,17 +186,24 @@ def erase(
         cli.emit({"erased": False, "cases": names}, "\n".join(lines), as_json)
         return
     cli.record_audit(opened, "erased", *(("case", name) for name in names))
-    changed = erase_from_ratings(opened.path / RATINGS, erasure.names)
-    erase_from_folders(opened.path / FOLDERS_FILE, names)
+    schema = opened.database_schema
+    changed = erase_from_ratings(opened.path / RATINGS, erasure.names, schema)
+    erase_from_folders(opened.path / FOLDERS_FILE, names, schema)
     erase_from_workspace(opened, erasure)
-    files, size, left = find_remains(opened, erasure)
+    found = find_remains(opened, erasure)
+    where = f"{found.files:,} files, {found.size:,} bytes"
+    where += f", and {found.rows:,} rows of {count_of(found.tables, 'table')}" if schema else ""
     lines = [f"{count_of(len(names), 'case')} erased; {count_of(changed, 'rating or study', 'ratings and studies')} "
-             f"name them no more. {files:,} files, {size:,} bytes searched for {len(erasure.traces)} names, hashes and "
-             "texts."]  # fmt: skip
-    lines += [f"STILL THERE in {name}" for name in left] or ["Nothing is left in this workspace."]
+             f"name them no more. {where} searched for {len(erasure.traces)} names, hashes and texts."]  # fmt: skip
+    lines += [f"STILL THERE in {name}" for name in found.left] or ["Nothing is left in this workspace."]
+    if schema:
+        lines.append(
+            "The tables were written anew. The server's log, its archives, standbys and copies are not reached."
+        )
     lines.append("Now run `index`. Copies elsewhere, and networks that were trained on the films, are as they were.")
-    cli.emit({"erased": True, "cases": names, "files": files, "bytes": size, "left": left}, "\n".join(lines), as_json)
-    if left:
+    facts = {"files": found.files, "bytes": found.size, "tables": found.tables, "rows": found.rows}
+    cli.emit({"erased": True, "cases": names, **facts, "left": list(found.left)}, "\n".join(lines), as_json)
+    if found.left:
         raise typer.Exit(1)
 
 

@@ -41,14 +41,24 @@ def backup(
 def restore_backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the copy.")],
     workspace: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="New folder for the workspace.")],
+    to_database: Annotated[
+        bool, typer.Option("--to-database", help="Then move it into the server of ICBIR_DATABASE_URL.")
+    ] = False,
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Make a workspace out of a copy that `backup` made, in a new folder; every file is checked by its hash."""
+    """Make a workspace out of a copy that `backup` made, in a new folder; every file is checked by its hash. The copy
+    may be of a workspace in a folder or in a database server."""
     from icbir_core.catalogue import Workspace
+    from icbir_core.database import find_engine
     from icbir_core.keeping.backup import restore_backup as restore
+    from icbir_core.keeping.moving import move_to_database as move
 
+    if to_database:
+        find_engine()  # says so at once where none is named
     with cli.progress_bar("restore", unit="file") as progress:
         report = restore(folder, workspace, progress)
+    if to_database:
+        move(Workspace.open(workspace))
     cli.record_audit(Workspace.open(workspace), "imported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.cases} cases and {report.ratings} ratings in '{workspace}'. Next: icbir verify {workspace}"
     cli.emit(asdict(report), text, as_json)

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
-from icbir_core.catalogue.workspace import CATALOGUE, FILMS, MANIFEST, SALT, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, SALT, Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
@@ -29,6 +29,7 @@ from icbir_core.files import (
     write_bytes_atomically,
     write_json_atomically,
 )
+from icbir_core.keeping.rows import copy_to_files
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Progress
 
@@ -40,7 +41,7 @@ _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
 LOCKS = ("catalogue", "training", "index")
 _WRITING = ".writing.lock"
-_LEFT_OUT = (".lock", "-wal", "-shm", "-journal")
+_LEFT_OUT = (".lock", "-wal", "-shm", "-journal", ".moved")
 
 
 @dataclass(frozen=True)
@@ -58,34 +59,34 @@ def back_up(
 ) -> BackupReport:
     """Copy the workspace into a new folder, with a list of every file and its hash; readers may search and rate.
 
-    The databases are copied by SQLite at one moment, then the films that the catalogue names. While it runs, `ingest`,
-    `train` and `index` are refused; it is refused while one of them runs. A copy that was cut short leaves no folder of
-    that name. link : films become further names of the same file (a hard link), where the file system allows it: quick
-    and small, but no help against a broken disk.
+    The databases are copied at one moment, then the films that the catalogue names; the copy of a workspace that lies
+    in a database server is one in a folder. While it runs, `ingest`, `train` and `index` are refused; it is refused
+    while one of them runs. A copy that was cut short leaves no folder of that name. link : films become further names
+    of the same file (a hard link), where the file system allows it: quick and small, but no help against a broken disk.
     Raises `WorkspaceError` if the folder has content, or the workspace cannot be read.
     """
     folder = Path(folder).absolute()
-    if workspace.database_schema:
-        raise WorkspaceError(
-            f"The catalogue and the ratings of this workspace lie in a database server: copy them there with `pg_dump "
-            f"--schema={workspace.database_schema}`, and then the folder with any program."
-        )
     if folder.is_relative_to(workspace.path):
         raise WorkspaceError("A copy inside the workspace would be lost with it; name a folder elsewhere.")
     with _written_aside(folder) as aside, ExitStack() as stack:
         for name in LOCKS:
             stack.enter_context(workspace.lock(name, seconds=2.0))
-        _copy_databases(workspace, aside)
-        for name in _LOG:
-            _copy_log(workspace.path / name, aside)
+        if workspace.database_schema:
+            _copy_log(workspace.path / _LOG[0], aside)
+            copy_to_files(workspace.database_schema, aside)
+            _write_head(aside)
+        else:
+            _copy_databases(workspace, aside)
+            for name in _LOG:
+                _copy_log(workspace.path / name, aside)
         with workspace.lock("manifest"):
             manifest = workspace.read_manifest()
-            outside = bool(manifest.pop(FILMS, ""))  # a copy holds its films itself
-            if outside:
+            outside = [bool(manifest.pop(key, "")) for key in (FILMS, DATABASE)]  # a copy holds all of it itself
+            if any(outside):
                 write_json_atomically(aside / MANIFEST, manifest)
             else:
                 write_bytes_atomically(aside / MANIFEST, (workspace.path / MANIFEST).read_bytes())
-        if outside:
+        if outside[0]:
             _copy_films(workspace, aside)
         done = {CATALOGUE, RATINGS, FOLDERS_FILE, HEAD, MANIFEST, *_LOG}
         others = [name for name in _list_files(workspace.path) if name not in done]
@@ -189,6 +190,11 @@ def _copy_databases(workspace: Workspace, aside: Path) -> None:
             closing(sqlite3.connect(aside / name)) as target,
         ):
             source.backup(target)
+    _write_head(aside)
+
+
+def _write_head(aside: Path) -> None:
+    """The head of the ratings as the copy's own."""
     if (aside / RATINGS).is_file():
         store = RatingsStore.open(aside / RATINGS)
         store.move_head()

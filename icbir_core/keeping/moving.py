@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, func, insert, select, text
+from sqlalchemy import Engine, MetaData, create_engine
 
 from icbir_core.catalogue import schema as catalogue_schema
 from icbir_core.catalogue.film_places import LocalFilms, draw_place, open_films
@@ -17,6 +16,7 @@ from icbir_core.database import draw_schema, find_engine, reaching
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import sha256_of_bytes, write_json_atomically
 from icbir_core.keeping.backup import RATINGS
+from icbir_core.keeping.rows import copy_rows
 from icbir_core.study import schema as ratings_schema
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Progress
@@ -24,9 +24,6 @@ from icbir_core.types import Case, Progress
 MOVED = ".moved"
 """Added to the name of a file whose content lies in the database server now."""
 _LOCKS = ("catalogue", "training", "index")
-_CHUNK = 500
-_NUMBERED = ("ratings", "chain")
-"""Tables whose rows the database numbers."""
 
 
 @dataclass(frozen=True)
@@ -138,24 +135,9 @@ def _move_ratings(workspace: Workspace, schema: str) -> int:
 
 
 def _copy(source: str, target: Engine, metadata: MetaData) -> None:
-    """Copy the rows of all tables; those of the state are the target's own."""
     origin = create_engine(source)
     try:
         with reaching("The database", WorkspaceError), origin.connect() as reading, target.begin() as writing:
-            for table in metadata.sorted_tables:
-                if table is catalogue_schema.STATE:
-                    continue
-                found = reading.execution_options(yield_per=_CHUNK).execute(select(table).order_by(*table.primary_key))
-                for part in found.mappings().partitions(_CHUNK):
-                    _insert(writing, table.name, metadata, part)
-                if table.name in _NUMBERED:
-                    last = writing.execute(select(func.max(table.c.number))).scalar_one()
-                    if last is not None:
-                        next_number = text("SELECT setval(pg_get_serial_sequence(:name, 'number'), :last)")
-                        writing.execute(next_number, {"name": table.name, "last": last})
+            copy_rows(reading, writing, metadata)
     finally:
         origin.dispose()
-
-
-def _insert(writing: Connection, name: str, metadata: MetaData, rows: Sequence[Mapping[Any, Any]]) -> None:
-    writing.execute(insert(metadata.tables[name]), [dict(row) for row in rows])

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from icbir_core.catalogue import Workspace, record_catalogue
-from icbir_core.catalogue.erasing import erase_from_catalogue, find_to_erase, list_traces, name_erased, search_bytes
+from icbir_core.catalogue.erasing import (
+    erase_from_catalogue,
+    find_to_erase,
+    list_traces,
+    name_erased,
+    search_bytes,
+    search_tables,
+)
 from icbir_core.catalogue.verifying import list_artefacts
-from icbir_core.errors import WorkspaceError
+from icbir_core.keeping.moving import MOVED
 from icbir_core.retrieval.methods import PGVECTOR
 from icbir_core.retrieval.search_index import read_kind
 from icbir_core.retrieval.store import CaseStore
@@ -37,13 +44,7 @@ class Erasure:
 
 
 def plan_erasure(workspace: Workspace, case_ids: Sequence[str], patients: Sequence[str]) -> Erasure:
-    """What `erase_from_workspace` would erase. Raises `CatalogueError` for an unknown case or patient, `WorkspaceError`
-    for a workspace in a database server, whose copies and logs this program does not reach."""
-    if workspace.database_schema:
-        raise WorkspaceError(
-            "This workspace lies in a database server, and `erase` knows files only; `remove` takes the case out of "
-            "every search, and whoever looks after the database deletes its row there and in the copies."
-        )
+    """What `erase_from_workspace` would erase. Raises `CatalogueError` for an unknown case or patient."""
     cases = find_to_erase(workspace, case_ids, patients)
     return Erasure(tuple(cases), tuple(list_traces(workspace, cases)))
 
@@ -69,6 +70,8 @@ def erase_from_workspace(workspace: Workspace, erasure: Erasure) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             for centre in target.glob("centre*.npz"):
                 centre.unlink()
+        for former in workspace.path.glob(f"*.db{MOVED}*"):  # of a workspace that was moved into a database server
+            former.unlink()
         for folder_name in _COMPUTED:
             shutil.rmtree(workspace.path / folder_name, ignore_errors=True)
         erase_from_catalogue(workspace, erasure.cases)
@@ -84,6 +87,21 @@ def _forget_vectors(workspace: Workspace) -> None:
             forget_folder(path.parent)
 
 
-def find_remains(workspace: Workspace, erasure: Erasure) -> tuple[int, int, list[str]]:
-    """Search every byte of the workspace: (files, bytes, names of files that still hold a trace)."""
-    return search_bytes(workspace.path, erasure.traces)
+@dataclass(frozen=True)
+class Remains:
+    """What was searched for traces, and where some were found. files, size : of the folder, with their bytes; tables,
+    rows : of the database server, 0 where the workspace lies in its folder; left : names of files and tables."""
+
+    files: int
+    size: int
+    tables: int
+    rows: int
+    left: tuple[str, ...]
+
+
+def find_remains(workspace: Workspace, erasure: Erasure) -> Remains:
+    """Search every byte of the workspace's folder, and every row of its schema."""
+    files, size, left = search_bytes(workspace.path, erasure.traces)
+    schema = workspace.database_schema
+    tables, rows, held = search_tables(schema, erasure.traces) if schema else (0, 0, [])
+    return Remains(files, size, tables, rows, (*left, *(f"the table {name}" for name in held)))

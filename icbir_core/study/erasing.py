@@ -3,82 +3,94 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, delete, select, update
 
+from icbir_core.database import erasing, find_engine, is_server, write_anew
 from icbir_core.errors import StudyError
 from icbir_core.files import PathLike, reading_own
 from icbir_core.study import chain
 from icbir_core.study.design import Study
+from icbir_core.study.schema import CHAIN, METADATA, RATINGS, STUDIES
 from icbir_core.study.store import RatingsStore
 
 _TEXTS = {"ratings": ("query", "case_id"), "studies": ()}
 _DOCUMENTS = {"ratings": ("actions", "ranking", "answer", "versions"), "studies": ("definition",)}
-_KEYS = {"ratings": "number", "studies": "name"}
+_TABLES = {"ratings": (RATINGS, RATINGS.c.number), "studies": (STUDIES, STUDIES.c.name)}
 
 
-def erase_from_ratings(path: PathLike, names: Mapping[str, str]) -> int:
-    """Put other names in the place of cases' in a store in SQLite, also in its free pages; how many rows changed.
+def erase_from_ratings(path: PathLike, names: Mapping[str, str], schema: str = "") -> int:
+    """Put other names in the place of cases' in a store, also in its free pages; how many rows changed.
 
-    names : old → new, of cases and of uploaded films. The hash of a study that named one is computed anew. Raises
-    `StudyError`.
+    path, schema : as for `RatingsStore.open`; names : old → new, of cases and of uploaded films. The hash of a study
+    that named one is computed anew. Raises `StudyError`.
     """
     path = Path(path)
-    if not path.is_file():
+    if not schema and not path.is_file():
         return 0
-    RatingsStore.open(path).close()  # a store that was made before there was a chain gets it
-    engine = create_engine(f"sqlite:///{path.resolve()}", connect_args={"timeout": 30})
+    RatingsStore.open(path, schema).close()  # a store that was made before there was a chain gets it
+    file = f"sqlite:///{path.resolve()}"
+    engine = find_engine(schema) if schema else create_engine(file, connect_args={"timeout": 30})
     try:
-        with reading_own(f"The ratings store '{path.name}'", StudyError, "restore it from a copy"):
-            with engine.connect() as connection:
+        with reading_own("The ratings store", StudyError, "restore it from a copy"):
+            with erasing(engine) as connection:
                 changed = _erase(connection, names)
                 last = chain.find_last(connection)
-                connection.rollback()
             chain.Head(path).move(lambda: last)
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("VACUUM")
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            write_anew(engine, METADATA.tables)
     finally:
         engine.dispose()
     return changed
 
 
 def _erase(connection: Connection, names: Mapping[str, str]) -> int:
-    """In one transaction: what forbids changes goes, rows are changed and chained anew, what forbids comes back."""
-    connection.exec_driver_sql("PRAGMA secure_delete = ON")
-    connection.commit()
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-    triggers = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
-    for name, _ in triggers:
-        connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
-    changed = sum(_rewrite(connection, table, names) for table in _KEYS)
-    if changed:
-        connection.exec_driver_sql("DELETE FROM chain")
-        connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = 'chain'")  # its numbers count its rows
-        chain.chain_what_is_there(connection)
-    for _, statement in triggers:
-        connection.exec_driver_sql(statement)
-    connection.commit()
+    """What forbids changes goes, rows are changed and chained anew, what forbids comes back."""
+    with _allowing_changes(connection):
+        changed = sum(_rewrite(connection, name, names) for name in _TABLES)
+        if changed:
+            connection.execute(delete(CHAIN))
+            begin_anew = "DELETE FROM sqlite_sequence WHERE name = 'chain'"  # its numbers count its rows
+            if is_server(connection):
+                begin_anew = "SELECT setval(pg_get_serial_sequence('chain', 'number'), 1, false)"
+            connection.exec_driver_sql(begin_anew)
+            chain.chain_what_is_there(connection)
     return changed
 
 
-def _rewrite(connection: Connection, table: str, names: Mapping[str, str]) -> int:
-    changed = 0
-    for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings().all():
-        values = {name: names.get(row[name], row[name]) for name in _TEXTS[table]}
-        for name in _DOCUMENTS[table]:
-            if row[name] is not None:
-                values[name] = json.dumps(_replace(json.loads(row[name]), names), sort_keys=True)
-        if all(values[name] == row[name] for name in values):
+@contextmanager
+def _allowing_changes(connection: Connection) -> Iterator[None]:
+    """The triggers are off within the block, which others do not see before the transaction ends."""
+    if is_server(connection):
+        for name in METADATA.tables:
+            connection.exec_driver_sql(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+        yield
+        for name in METADATA.tables:
+            connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+        return
+    triggers = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+    for name, _ in triggers:
+        connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+    yield
+    for _, statement in triggers:
+        connection.exec_driver_sql(statement)
+
+
+def _rewrite(connection: Connection, name: str, names: Mapping[str, str]) -> int:
+    (table, key), changed = _TABLES[name], 0
+    for row in connection.execute(select(table)).mappings().all():
+        values = {one: names.get(row[one], row[one]) for one in _TEXTS[name]}
+        for one in _DOCUMENTS[name]:
+            if row[one] is not None:
+                values[one] = json.dumps(_replace(json.loads(row[one]), names), sort_keys=True)
+        if all(values[one] == row[one] for one in values):
             continue
-        if table == "studies":
+        if name == "studies":
             values["sha256"] = Study.from_dict(json.loads(values["definition"])).sha256
-        setting = ", ".join(f"{name} = :{name}" for name in values)
-        key = _KEYS[table]
-        connection.exec_driver_sql(f"UPDATE {table} SET {setting} WHERE {key} = :key", values | {"key": row[key]})
+        connection.execute(update(table).where(key == row[key.name]).values(**values))
         changed += 1
     return changed
 

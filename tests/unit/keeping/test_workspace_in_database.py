@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.audit import Action, Subject, open_audit
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, record_catalogue
+from icbir_core.catalogue.erasing import name_erased
+from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
+from icbir_core.catalogue.schema import CASES, COPIES
 from icbir_core.catalogue.verifying import verify_workspace
+from icbir_core.cli import main
+from icbir_core.database import find_engine, open_engine, write_anew
 from icbir_core.errors import DatabaseAway, WorkspaceError
-from icbir_core.keeping.backup import back_up
+from icbir_core.keeping import rows
+from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
 from icbir_core.keeping.moving import move_to_database
-from icbir_core.pipeline.erasing import plan_erasure
+from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
 from icbir_core.radiograph.writing import write_lossless
 from icbir_core.study.creating import open_store
 from icbir_core.study.rating import Rating
 from icbir_core.study.verifying import verify_ratings
+from scripts.postgres import Postgres
 from tests.helpers import fakes
+from tests.helpers.postgres import create_empty_database
 
 PASSWORD = "a-word-of-the-tests"
 
@@ -62,10 +73,6 @@ def test_a_new_workspace_keeps_everything_shared_in_the_server(named, tmp_path, 
     assert migrate_workspace(again)[0].before == migrate_workspace(again)[0].after
     other = Workspace.create(tmp_path / "other")
     assert other.catalogue.count() == 0 and open_store(other).count() == 0
-    with pytest.raises(WorkspaceError, match="pg_dump --schema=icbir_"):
-        back_up(again, tmp_path / "copy")
-    with pytest.raises(WorkspaceError, match="`remove` takes the case out"):
-        plan_erasure(again, ["film_1"], [])
     monkeypatch.delenv("ICBIR_DATABASE_URL")
     with pytest.raises(WorkspaceError, match="set ICBIR_DATABASE_URL"):
         Workspace.open(workspace.path).catalogue.count()
@@ -129,3 +136,138 @@ def test_a_move_that_leaves_a_rating_behind_is_refused(database_url, tmp_path, f
     with pytest.raises(WorkspaceError, match="The ratings were not moved: .* missing at the end"):
         move_to_database(workspace)
     assert not Workspace.open(workspace.path).database_schema and open_store(workspace).count() == 2
+
+
+def test_a_copy_of_one_moment_becomes_a_workspace_in_a_folder_or_in_a_server(
+    database_url, postgres, tmp_path, films, monkeypatch, capsys
+):
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    workspace = Workspace.create(tmp_path / "w")
+    fill(workspace, films)
+    workspace.catalogue.remove("film_1")
+    folders = FolderStore.open(workspace.path / FOLDERS_FILE, workspace.database_schema)
+    folders.save(folders.make_folder("anna", "mimics").folder_id, "anna", "film_2", "a note")
+    for _ in range(3):
+        open_audit(workspace).record("reader", Action.SAW, Subject("case", "film_0"))
+    held = [workspace.catalogue.sha256(), workspace.catalogue.sha256_of_rest()]
+    read_hash = rows.hash_cases
+
+    def hash_while_others_write(connection):
+        """What comes between the tables of the copy is not of its moment."""
+        open_store(workspace).add(Rating("pilot", "s1", "reader-b", "film_0", "film_1", score=3))
+        open_audit(workspace).record("reader", Action.RATED)
+        workspace.catalogue.remove("film_0")
+        return read_hash(connection)
+
+    monkeypatch.setattr(rows, "hash_cases", hash_while_others_write)
+    report = back_up(workspace, tmp_path / "copy")
+    assert (report.cases, report.ratings) == (3, 2)
+    assert open_store(workspace).count() == 3 and check(workspace) == []
+    assert PASSWORD not in "".join(file.read_text() for file in (tmp_path / "copy").glob("*.json"))
+
+    def look(found: Workspace) -> None:
+        assert [found.catalogue.sha256(), found.catalogue.sha256_of_rest()] == held and check(found) == []
+        assert [case.case_id for case in found.catalogue.cases()] == ["film_0", "film_2"]
+        assert [one.score for one in open_store(found).history()] == [2, 4] and open_store(found).find_study("pilot")
+        (folder,) = open_folders(found).list_folders("anna")
+        assert [(one.case_id, one.note) for one in open_folders(found).list_cases(folder.folder_id, "anna")] == [
+            ("film_2", "a note")
+        ]
+        (audit,) = open_audit(found).verify()
+        assert audit.passed and audit.text.startswith("3 entries")
+
+    monkeypatch.delenv("ICBIR_DATABASE_URL")
+    restore_backup(tmp_path / "copy", tmp_path / "folder")
+    in_folder = Workspace.open(tmp_path / "folder")
+    assert not in_folder.database_schema
+    look(in_folder)
+    monkeypatch.setenv("ICBIR_DATABASE_URL", create_empty_database(postgres))
+    assert main(["restore-backup", str(tmp_path / "copy"), str(tmp_path / "server"), "--to-database"]) == 0
+    in_server = Workspace.open(tmp_path / "server")
+    assert in_server.database_schema and "2 ratings" in capsys.readouterr().out
+    assert [one.action for one in open_audit(in_server).entries()][3:] == ["imported"]
+
+
+def open_folders(workspace: Workspace) -> FolderStore:
+    return FolderStore.open(workspace.path / FOLDERS_FILE, workspace.database_schema)
+
+
+REPORT = "Mrs SMITH JANE, born 1931-02-03, seen by Dr Miller.\nSecond line of the report."
+COPY = "SMITH_JANE_copy_17"
+
+
+def test_what_is_erased_is_in_no_row_of_any_table_and_in_no_page_of_them(named, tmp_path, films, capsys, postgres):
+    workspace = Workspace.create(tmp_path / "w")
+    fill(workspace, films)
+    schema, case = workspace.database_schema, workspace.catalogue.get("film_1")
+    with find_engine(schema).begin() as connection:
+        connection.execute(
+            CASES.update().where(CASES.c.row == case.row).values(report=REPORT, patient="feed0123feed0123")
+        )
+        connection.execute(
+            COPIES.insert(), [{"case_id": COPY, "kept": "film_1", "source": "folder", "other_patient": 0}]
+        )
+    record_catalogue(Workspace.open(workspace.path))
+    folders = open_folders(workspace)
+    made = folders.make_folder("anna", "mimics")
+    for name in ("film_0", "film_1"):
+        folders.save(made.folder_id, "anna", name, f"of {name}")
+    (workspace.path / "catalogue.db.moved").write_text(f"left of a move: {COPY}")
+    needles = [REPORT.splitlines()[0].encode(), COPY.encode(), case.sha256.encode(), b"feed0123feed0123", b"of film_1"]
+    assert all(find_in_tables(named, schema, postgres, needle) for needle in needles), "the search below can find"
+
+    assert main(["erase", str(workspace.path), "--patient", "feed0123feed0123", "--sure"]) == 0
+    said = capsys.readouterr().out
+    assert "1 case erased; 2 ratings and studies" in said and "rows of" in said and "Nothing is left" in said
+    assert "The server's log, its archives, standbys and copies are not reached." in said
+    assert not [needle for needle in needles if find_in_tables(named, schema, postgres, needle)]
+    found = Workspace.open(workspace.path)
+    assert [one.case_id for one in found.catalogue.cases()] == ["film_0", "film_2"] and check(found) == []
+    assert [one.case_id for one in open_store(found).history()] == [name_erased(case.row)] * 2
+    assert [one.case_id for one in folders.list_cases(made.folder_id, "anna")] == ["film_0"]
+    with pytest.raises(DBAPIError, match="append-only"), find_engine(schema).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM ratings")
+    open_store(found).add(Rating("pilot", "s1", "reader-a", "film_0", "film_2", score=1))
+    assert check(found) == [] and all(one.passed for one in open_audit(found).verify())
+
+
+def find_in_tables(url: str, schema: str, server: Postgres, needle: bytes) -> list[str]:
+    """The tables of a schema whose files, as they lie on the disk, hold these bytes."""
+    query = (
+        "SELECT relname, pg_relation_filepath(pg_class.oid) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+        "WHERE nspname = %s AND relkind IN ('r', 'i')"
+    )
+    engine = create_engine(url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CHECKPOINT")
+        files = connection.exec_driver_sql(query, (schema,)).all()
+    engine.dispose()
+    return [name for name, path in files if needle in (server.folder / "data" / path).read_bytes()]
+
+
+def test_what_still_lies_in_a_table_is_named(named, tmp_path, films):
+    workspace = Workspace.create(tmp_path / "w")
+    fill(workspace, films)
+    with find_engine(workspace.database_schema).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE notes_of_others (note text)")
+        connection.exec_driver_sql("INSERT INTO notes_of_others VALUES ('seen: film_1.')")
+    erasure = plan_erasure(workspace, ["film_1"], [])
+    assert "the table cases" in find_remains(workspace, erasure).left
+    erase_from_workspace(workspace, erasure)
+    assert find_remains(workspace, erasure).left == ("the table notes_of_others", "the table ratings")
+
+
+def test_an_account_that_may_not_write_a_table_anew_is_told(named, tmp_path):
+    schema, account = Workspace.create(tmp_path / "w").catalogue.schema, f"room_{os.urandom(4).hex()}"
+    with find_engine(schema).begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {account} LOGIN")
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {account}")
+    engine = open_engine(named.replace("icbir@", f"{account}@"), schema)
+    try:
+        with pytest.raises(WorkspaceError, match="free space of the table 'cases': let the account that owns it"):
+            write_anew(engine, ["cases"])
+    finally:
+        engine.dispose()
+        with find_engine(schema).begin() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {account} CASCADE")
+            connection.exec_driver_sql(f"DROP ROLE {account}")
