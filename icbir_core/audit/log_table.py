@@ -13,6 +13,7 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from icbir_core.audit.log_file import PATIENCE, FindLine, LogFile, MakeLine
+from icbir_core.catalogue.workspace import MOVED
 from icbir_core.database import find_engine, make_schema, reaching
 from icbir_core.errors import AuditError
 
@@ -88,7 +89,7 @@ class LogTable:
                 )
             if rows and not held:
                 connection.execute(sa.insert(TABLE), rows)
-        self.file.path.rename(self.file.path.with_name(f"{self.file.path.name}.moved"))
+        self.file.path.rename(self.file.path.with_name(f"{self.file.path.name}{MOVED}"))
 
     def _find(self, number: int) -> bytes | None:
         with reaching("The audit log", AuditError), self._engine.connect() as connection:

@@ -38,6 +38,8 @@ DATABASE = "database"
 """The manifest's key for the schema of a workspace whose catalogue and ratings lie in a database server."""
 FILMS = "films"
 """The manifest's key for the address of the films, where they lie outside the folder."""
+MOVED = ".moved"
+"""Added to the name of a file whose content lies in the database server now."""
 SALT = "patients.salt"
 _SEARCHED = ("catalogue", "index")
 """Kinds of artefacts that a search rests on: where one is recorded, pages that run learn of it by the revision."""

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
-from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, SALT, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, SALT, Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import (
     PARTIAL_MARK,
@@ -41,7 +41,7 @@ _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
 LOCKS = ("catalogue", "training", "index")
 _WRITING = ".writing.lock"
-_LEFT_OUT = (".lock", "-wal", "-shm", "-journal", ".moved")
+_LEFT_OUT = (".lock", "-wal", "-shm", "-journal", MOVED)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from icbir_core.catalogue import schema as catalogue_schema
 from icbir_core.catalogue.film_places import LocalFilms, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import hash_film
-from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, Workspace
+from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, Workspace
 from icbir_core.database import draw_schema, find_engine, reaching
 from icbir_core.errors import WorkspaceError
 from icbir_core.files import sha256_of_bytes, write_json_atomically
@@ -21,8 +21,6 @@ from icbir_core.study import schema as ratings_schema
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Progress
 
-MOVED = ".moved"
-"""Added to the name of a file whose content lies in the database server now."""
 _LOCKS = ("catalogue", "training", "index")
 
 

@@ -18,7 +18,7 @@ from icbir_core.catalogue.erasing import (
     search_tables,
 )
 from icbir_core.catalogue.verifying import list_artefacts
-from icbir_core.keeping.moving import MOVED
+from icbir_core.catalogue.workspace import MOVED
 from icbir_core.retrieval.methods import PGVECTOR
 from icbir_core.retrieval.search_index import read_kind
 from icbir_core.retrieval.store import CaseStore

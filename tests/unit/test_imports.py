@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "study": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation"},
     "pipeline": {"radiograph", "catalogue", "model", "saliency", "retrieval", "phantom"},
 }
-MAY_IMPORT["keeping"] = {*MAY_IMPORT["study"], "study"}
+MAY_IMPORT["keeping"] = {*MAY_IMPORT["study"], "study", "audit"}
 MAY_IMPORT["jobs"] = {"catalogue", "model", "retrieval"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT) | {"pipeline"}
 
