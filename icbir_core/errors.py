@@ -171,6 +171,10 @@ class DicomExportError(IcbirError):
     """A result cannot be written as DICOM objects."""
 
 
+class BurnedInText(IcbirError):
+    """A film may not leave as it is, because text is burned into it."""
+
+
 class UnknownNameError(IcbirError, KeyError):
     """A name is not in the registry; the message lists the known ones."""
 

@@ -22,6 +22,7 @@ from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.layouts.finder import ENDINGS
 from icbir_core.catalogue.storing import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
+from icbir_core.deidentifying.leaving import is_burned_in_case, read_with_text
 from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.radiograph.quality import assess_quality
 from icbir_core.radiograph.signatures import looks_like_dicom
@@ -116,7 +117,8 @@ class Film:
     @property
     def picture(self) -> Picture:
         radiograph = self.radiograph
-        return Picture(self.key, lambda: (radiograph.pixels, radiograph.stored_bits))
+        burned = "burned_in" in radiograph.facts
+        return Picture(self.key, lambda: (radiograph.pixels, radiograph.stored_bits), burned)
 
 
 def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterator[tuple[str, bytes]]:
@@ -365,7 +367,7 @@ def open_named(workspace: Workspace, name: str) -> Film | None:
     else:
         if not workspace.catalogue.find_identifiers([name]) or not (case := workspace.catalogue.get(name)).path:
             return None
-        query = Query(name, read_case_radiograph(workspace, case), case.patient, case.case_id)
+        query = Query(name, read_with_text(workspace, case), case.patient, case.case_id)
         film = make_film(query, "catalogue")
         access.record_once(Action.SAW, access.name_film(film))
     choose(film)
@@ -384,4 +386,4 @@ def case_picture(workspace: Workspace, case: Case) -> Picture:
         radiograph = read_case_radiograph(workspace, case)
         return radiograph.pixels, radiograph.stored_bits
 
-    return Picture(case.pixel_sha256, read)
+    return Picture(case.pixel_sha256, read, is_burned_in_case(workspace, case))

@@ -37,10 +37,11 @@ def export_dicom(
 ) -> None:
     """Search with a DICOM film and write the result as Secondary Capture, Structured Report and presentation state."""
     from icbir_core.catalogue import read_query
+    from icbir_core.deidentifying.leaving import read_leaving_case
     from icbir_core.errors import PacsError
     from icbir_core.files import write_bytes_atomically
     from icbir_core.findings import require_canonical_name
-    from icbir_core.pacs.composing import compose_result, draw_maps, read_unnamed_case
+    from icbir_core.pacs.composing import compose_result, draw_maps
     from icbir_core.pacs.destination import open_outbox, read_destination
     from icbir_core.pacs.result_objects import make_result_objects
     from icbir_core.pacs.source_header import read_source_header
@@ -61,7 +62,7 @@ def export_dicom(
     ranking = retriever.search(query, settings)
     maps = draw_maps(retriever, query, ranking, saliency or FIRST_MAP)
 
-    read_case = partial(read_unnamed_case, retriever.workspace) if cases else None
+    read_case = partial(read_leaving_case, retriever.workspace) if cases else None
     made = make_result_objects(compose_result(source, query.radiograph, ranking, maps, read_case))
     for sentence in made.left_out:
         cli.say(f"Left out: {sentence}")

@@ -145,7 +145,8 @@ def _explain_similarity(
     device: str,
     as_json: bool,
 ) -> None:
-    from icbir_core.catalogue import read_case_radiograph, read_query
+    from icbir_core.catalogue import read_query
+    from icbir_core.deidentifying.leaving import read_leaving_case
     from icbir_core.errors import SaliencyError
     from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph.network_input import Letterbox
@@ -162,7 +163,7 @@ def _explain_similarity(
     pair = retriever.explain_pair(query, case, search_method)
     scale = shared_scale([pair.first.values, pair.second.values])
     files = out, out.with_name(f"{out.stem}_hit{out.suffix}")
-    films = query.radiograph.pixels, read_case_radiograph(retriever.workspace, case).pixels
+    films = query.radiograph.pixels, read_leaving_case(retriever.workspace, case).pixels
     for file, pixels, one in zip(files, films, (pair.first, pair.second), strict=True):
         values = Letterbox.of(pixels.shape, one.values.shape[0]).to_film(one.values)
         _write(file, pixels, values, one.signed, f"Why near or far ({search_method}), no map of a finding", scale)

@@ -12,15 +12,13 @@ import numpy as np
 from icbir_core import __version__
 from icbir_core.annotation.drawing import Marks
 from icbir_core.annotation.turning import Turn
-from icbir_core.catalogue import Workspace, read_case_radiograph
-from icbir_core.errors import CatalogueError, IcbirError
+from icbir_core.errors import IcbirError
 from icbir_core.pacs.drawn import convert_marks
 from icbir_core.pacs.result import SearchResult, ShownFilm, describe_cases, list_versions
 from icbir_core.pacs.source_header import SourceHeader
 from icbir_core.radiograph.marks import list_sides
 from icbir_core.radiograph.network_input import Box
 from icbir_core.radiograph.overlay import OverlayStyle, shared_scale
-from icbir_core.radiograph.quality import BURNED_IN
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, name_strength, smooth_for_display
 from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.types import Case, Query, Radiograph, Ranking, SaliencyMap
@@ -114,15 +112,6 @@ def compose_result(
         made=asked.made,
         told=tuple(f"Not on the page: case {', '.join(ranks)}. {reason}" for reason, ranks in missing.items()),
     )
-
-
-def read_unnamed_case(workspace: Workspace, case: Case) -> Radiograph:
-    """The film of a case for an object of another patient. Raises `CatalogueError` where its header said that text is
-    burned into it; `IcbirError` where it cannot be read."""
-    held = workspace.catalogue.find_identifiers([case.case_id]).get(case.case_id)
-    if held is not None and BURNED_IN in (held.doubt or ""):
-        raise CatalogueError("Text is burned into its film, and may name its patient.")
-    return read_case_radiograph(workspace, case)
 
 
 def draw_maps(mapper: Mapper, query: Query, ranking: Ranking, method: str) -> DrawnMaps:

@@ -16,7 +16,8 @@ from icbir_core import __version__
 from icbir_core.annotation.drawing import Marks, draw_marks
 from icbir_core.annotation.records import FilmAnnotations
 from icbir_core.annotation.turning import Turn
-from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue import Workspace
+from icbir_core.deidentifying.leaving import hide_text, read_leaving_case
 from icbir_core.radiograph.marks import draw_region, list_sides, write_sides
 from icbir_core.radiograph.overlay import attach_legend, render_overlay
 from icbir_core.retrieval.methods import find_title
@@ -179,7 +180,7 @@ def gather_report(
     """
     panes, on_films = view.get("panes", {}), drawn or {}
     look = Look(panes.get("query"), view, on_films.get(film.key, _NOTHING), region)
-    said, pictures = try_draw(lambda: film.radiograph, maps.query, maps, look)
+    said, pictures = try_draw(lambda: hide_text(film.radiograph, look.drawn.items), maps.query, maps, look)
     query = Picture(
         film.title,
         (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *said),
@@ -189,9 +190,9 @@ def gather_report(
     for hit in ranking.hits:
         case = hit.case
         found = maps.cases.get(case.case_id)
-        read = partial(read_case_radiograph, workspace, case)
         place = None if hit.place is None else Region(hit.place)
         look = Look(panes.get(case.case_id), view, on_films.get(case.pixel_sha256, _NOTHING), place)
+        read = partial(read_leaving_case, workspace, case, look.drawn.items)
         said, pictures = try_draw(read, found, maps, look)
         hits.append(
             Picture(

@@ -19,8 +19,9 @@ from icbir_core.annotation.records import FilmAnnotations
 from icbir_core.annotation.turning import Turn
 from icbir_core.audit import Action, Subject
 from icbir_core.catalogue import Workspace
+from icbir_core.deidentifying.leaving import read_leaving_case
 from icbir_core.errors import IcbirError
-from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result, read_unnamed_case
+from icbir_core.pacs.composing import QUERY, Asked, DrawnMaps, compose_result
 from icbir_core.pacs.destination import read_destination
 from icbir_core.pacs.outbox import SendState
 from icbir_core.pacs.result_objects import BURNED_IN, ResultObjects, make_result_objects, pack_objects
@@ -140,7 +141,7 @@ def _make(
         return apply_window(pixels, panes.get("query" if name == QUERY else name), invert)
 
     assert film.source is not None
-    read = partial(read_unnamed_case, workspace)
+    read = partial(read_leaving_case, workspace)
     marks = Marks.of(on_film.items, film.radiograph) if on_film.items else None
     asked = replace(asked, marks=marks, turn=Turn.from_view(panes.get("query")))
     return make_result_objects(compose_result(film.source, film.radiograph, ranking, drawn, read, asked, window))

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 
 from icbir_core import __version__
-from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.folders import SavedCase
+from icbir_core.deidentifying.leaving import read_leaving_case
 from icbir_core.types import Case
 from icbir_ui.export.content import SIDE, SMALL, Look, Picture, try_draw
 from icbir_ui.search.asking import Maps, describe_scale
@@ -44,7 +45,7 @@ def gather_teaching_file(
     for place, one in enumerate(saved, start=1):
         case = workspace.catalogue.get(one.case_id)
         maps = find_maps(case)
-        fault, drawn = try_draw(partial(read_case_radiograph, workspace, case), maps.query, maps, Look(None, {}))
+        fault, drawn = try_draw(partial(read_leaving_case, workspace, case), maps.query, maps, Look(None, {}))
         text = "\n".join(part for part in (case.diagnosis, one.note) if part) or None
         pictures.append(
             Picture(f"{place} · {describe_findings(case)}", (*describe_case(case, maps), *fault), *drawn, text)

@@ -106,4 +106,5 @@ def _hide(
     name = hmac.new(session.study.salt.encode(), text, hashlib.sha256).hexdigest()[:32]
     values = maps.get(case.case_id)
     shown = None if values is None else MapPicture(f"{name}-map", values)
-    return Picture(name, case_picture(workspace, case).read), shown
+    film = case_picture(workspace, case)
+    return Picture(name, film.read, film.burned), shown

@@ -18,6 +18,7 @@ import streamlit as st
 from streamlit.runtime import get_instance
 
 from icbir_core.annotation.measuring import describe_spacing
+from icbir_core.deidentifying.leaving import FRAME, LEFT_OFF
 from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.annotations import get_annotations, take_annotations
@@ -37,13 +38,15 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A film for a pane. identity : hash that names the pixels; read : returns (pixels float32 (H, W), stored bits).
+    """A film for a pane. identity : hash that names the pixels; read : returns (pixels float32 (H, W), stored bits);
+    burned : text is burned into it, so that a saved picture shows it only where that was framed and blacked out.
 
     `read` is called only where these pixels have not been packed before.
     """
 
     identity: str
     read: Callable[[], tuple[np.ndarray, int]]
+    burned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +229,7 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "openable": pane.openable, "regionable": pane.regionable, "alternative": pane.alternative,
         "region": list(pane.region) if pane.region else None, "shortcut": pane.shortcut,
         "heading": pane.heading, "short": pane.short, "badge": pane.badge, "mapTitle": pane.map_title or None,
-        "beside": pane.beside,
+        "beside": pane.beside, "burned": pane.film.burned,
         "film": {"hash": "", "url": ""}, "spacing": list(pane.spacing) if pane.spacing else None,
         "worth": describe_spacing(pane.spacing, pane.spacing_origin),
         "annotations": get_annotations(pane.film.identity).as_record(),
@@ -282,7 +285,8 @@ def show_viewer(
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,
-        "notice": options.notice, "annotate": options.annotate, "window": state.get_window(),
+        "notice": options.notice, "leftOff": f"{LEFT_OFF} {FRAME}",
+        "annotate": options.annotate, "window": state.get_window(),
         "room": options.room, "board": options.board, "answer": options.answer, "strip": list(options.strip),
         "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
     }  # fmt: skip

@@ -159,6 +159,25 @@ def test_the_saved_picture_can_be_read_on_a_white_film(page):
                 assert (words > 180).all(axis=2).mean() > 0.03, "light letters on it"
 
 
+def test_the_saved_picture_leaves_text_that_is_burned_in_behind(page):
+    """Of three white films one is left off with a sentence, one is black where it was framed, one is whole."""
+    with make_harness([np.ones((SIDE, SIDE), np.float32)] * 3, leftOff="Frame the text.", annotate=True) as harness:
+        data = json.loads(harness.files["/data.json"])
+        frame = {"kind": "rectangle", "points": [[SIDE, SIDE / 2], [0, 0]], "text": ""}
+        data["panes"][0] |= {"burned": True}
+        data["panes"][1] |= {"burned": True, "annotations": {"number": 1, "items": [frame], "undo": [], "redo": []}}
+        harness.files["/data.json"] = json.dumps(data).encode()
+        open_harness(page, harness)
+        page.evaluate("() => { root.viewer.memory.overlay = false; root.viewer.memory.preset = 'full'; }")
+        picture = save_picture(page).astype(int)
+        white = []
+        for rect in page.evaluate("root.viewer.panes.map(p => p.rect)"):
+            left, middle = rect["left"] + rect["width"] // 2 - 60, rect["top"] + rect["height"] // 2
+            above, below = (picture[top : top + 40, left : left + 120] for top in (middle - 50, middle + 10))
+            white.append([float((part > 250).all(axis=2).mean()) for part in (above, below)])
+        assert white == [[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+
+
 def test_the_saved_picture_is_not_half_black(page):
     """Beside two large panes with long captions stand eight small ones: on the page, black lies under the large."""
     leads = [{"lead": True, "bars": [{"name": f"F{number}", "value": 0.5} for number in range(14)]}] * 2

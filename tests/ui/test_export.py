@@ -19,6 +19,8 @@ import streamlit as st
 from pypdf import PdfReader
 from reportlab.platypus import Paragraph
 
+from icbir_core.annotation.records import Annotation, FilmAnnotations
+from icbir_core.deidentifying import leaving
 from icbir_core.errors import WorkspaceError
 from icbir_core.radiograph.marks import REGION_COLOUR
 from icbir_core.radiograph.overlay import OverlayStyle, shared_scale
@@ -57,6 +59,27 @@ def test_html_is_one_file_with_everything_and_no_address(searched):
     assert text.count(NOTICE) >= 2
     assert all(hit.case.case_id in text for hit in searched[1].hits)
     assert "a" * 64 in text and "It may be &lt;rotated&gt;." in text
+
+
+def test_films_with_text_burned_in_are_left_off_until_it_is_framed(searched, monkeypatch):
+    film, ranking, maps, workspace = searched
+    named = ranking.hits[1].case
+    monkeypatch.setattr(leaving, "is_burned_in_case", lambda workspace, case: case.case_id == named.case_id)
+    facts = {**film.radiograph.facts, "burned_in": "burned into the picture, as the header says"}
+    burned = replace(film, query=replace(film.query, radiograph=replace(film.radiograph, facts=facts)))
+    report = gather_report(burned, ranking, maps, workspace, {})
+    for one in (report.query, report.hits[1]):
+        assert one.film is None and one.overlay is None
+        assert f"{leaving.LEFT_OFF} {leaving.FRAME}" in one.lines
+    assert all(one.film and one.overlay for one in (report.hits[0], *report.hits[2:]))
+    assert write_html(report).decode().count("data:image/png;base64,") == 6
+    assert leaving.LEFT_OFF in " ".join(read_pdf_text(write_pdf(report)).split())
+    frame = Annotation("rectangle", ((0.0, 0.0), (30.0, 20.0)))
+    drawn = {key: FilmAnnotations((frame,), 1) for key in (burned.key, named.pixel_sha256)}
+    framed = gather_report(burned, ranking, maps, workspace, {}, drawn=drawn)
+    for one in (framed.query, framed.hits[1]):
+        inside = cv2.imdecode(np.frombuffer(one.film, np.uint8), cv2.IMREAD_COLOR)[4:16, 4:26]
+        assert inside.max() < 60, "black, and the line of the frame runs outside"
 
 
 def test_pdf_is_a_pdf_with_all_pages(searched):
@@ -153,8 +176,8 @@ def test_every_film_leaves_with_its_sides_or_the_word_that_nobody_vouches_for_th
         patched.setattr(content, "write_sides", lambda picture, sides: picture)
         bare = gather_report(*searched, {})
     with monkeypatch.context() as patched:
-        read = content.read_case_radiograph
-        patched.setattr(content, "read_case_radiograph", lambda *of: replace(read(*of), orientation_verified=True))
+        read = content.read_leaving_case
+        patched.setattr(content, "read_leaving_case", lambda *of: replace(read(*of), orientation_verified=True))
         sided = gather_report(replace(film, query=replace(film.query, radiograph=vouched)), *rest, {})
     for none, without, both in zip(*((one.query, *one.hits) for one in (bare, plain, sided)), strict=True):
         width = none.widths[0]

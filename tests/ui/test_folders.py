@@ -14,6 +14,7 @@ from pypdf import PdfReader
 
 from icbir_core.access import Person, Role
 from icbir_core.catalogue.folders import SavedCase
+from icbir_core.deidentifying import leaving
 from icbir_ui import shared
 from icbir_ui.catalogue import folders as part
 from icbir_ui.export.html import write_teaching_html
@@ -120,6 +121,14 @@ def test_a_teaching_file_holds_films_maps_and_notes_and_no_name(gathered):
     pictures = [base64.b64decode(found) for found in re.findall(r"base64,([^\"]+)", text)]
     shapes = [cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_UNCHANGED).shape for one in pictures]
     assert len(shapes) == 6 and shapes[0][:2] == (180, 160), "three films, each with its map"
+
+
+def test_a_film_with_text_burned_in_is_left_off(workspace, folder, monkeypatch):
+    saved = shared.open_folders().list_cases(folder.folder_id, "tester")
+    monkeypatch.setattr(leaving, "is_burned_in_case", lambda workspace, case: case.case_id == saved[1].case_id)
+    file = gather_teaching_file(folder.name, workspace, saved, lambda case: Maps(None, {}))
+    assert [one.film is None for one in file.pictures] == [False, True, False]
+    assert file.pictures[1].lines[-1] == leaving.LEFT_OFF
 
 
 def test_the_same_file_as_pdf(gathered):

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"radiograph"},
     "saliency": {"radiograph", "model"},
     "retrieval": {"radiograph", "catalogue", "model", "saliency"},
-    "pacs": {"annotation", "audit", "radiograph", "catalogue", "model", "saliency", "retrieval"},
+    "pacs": {"annotation", "audit", "deidentifying", "radiograph", "catalogue", "model", "saliency", "retrieval"},
     "training": {"radiograph", "catalogue", "model", "saliency", "retrieval"},
     "evaluation": {"radiograph", "catalogue", "model", "saliency", "retrieval", "training", "phantom"},
     "study": {"radiograph", "catalogue", "model", "saliency", "retrieval", "evaluation"},

@@ -84,9 +84,32 @@ function strokeRegion(pen, { left, top, width, height }, place, ratio) {
   pen.restore();
 }
 
+function hideText(pen, viewer, part, left, top, ratio) {
+  // Text that is burned into a film does not leave: what was framed is black, and without a frame the film is.
+  const { pane, width, height } = part, frames = viewer.marksOf(pane).items.filter((one) => one.kind === "rectangle");
+  pen.fillStyle = "#000";
+  if (!frames.length) {
+    pen.fillRect(left, top, width, height);
+    pen.fillStyle = INK;
+    wrapText(pen, viewer.data.leftOff, width - 2 * MARGIN * ratio).forEach((text, at) => pen.fillText(text, left + MARGIN * ratio, top + (LINE * at + 24) * ratio));
+  }
+  const place = (point) => filmToPane(...viewer.toSeen(pane, point), pane.state.view, pane.pixels, pane.rect);
+  for (const { points: [[x0, y0], [x1, y1]] } of frames) {
+    const corners = [[Math.floor(Math.min(x0, x1)), Math.floor(Math.min(y0, y1))], [Math.ceil(Math.max(x0, x1)), Math.ceil(Math.max(y0, y1))]].map(place);
+    const [a, b] = [0, 1].map((i) => [Math.min(corners[0][i], corners[1][i]), Math.max(corners[0][i], corners[1][i])]);
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top, width, height);
+    pen.clip();
+    pen.fillRect(Math.floor(left + a[0] + pane.rect.left - part.left), Math.floor(top + b[0] + pane.rect.top - part.top), Math.ceil(a[1] - a[0]) + 1, Math.ceil(b[1] - b[0]) + 1);
+    pen.restore();
+  }
+}
+
 function drawPane(pen, viewer, part, left, top, ratio) {
   const { pane, width, height } = part, inset = MARGIN * ratio, bottom = top + height - 4 * ratio;
   pen.drawImage(viewer.canvas, part.left, part.top, width, height, left, top, width, height);
+  if (pane.burned) hideText(pen, viewer, part, left, top, ratio);
   const [across, down, wide, high] = viewer.placeRegion(pane) ?? [];
   if (wide) strokeRegion(pen, { left, top, width, height }, [across + pane.rect.left - part.left, down + pane.rect.top - part.top, wide, high], ratio);
   const { quarters, mirrored } = pane.state.turn, [first, last] = quarters === 2 !== mirrored ? ["L", "R"] : ["R", "L"];

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 import pydicom
 import pytest
 
+from icbir_core.annotation.records import Annotation
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph, read_query
 from icbir_core.cli import main
-from icbir_core.errors import CatalogueError
+from icbir_core.deidentifying.leaving import FRAME, is_burned_in_case, read_leaving_case
+from icbir_core.errors import BurnedInText
 from icbir_core.pacs import destination
-from icbir_core.pacs.composing import compose_result, draw_maps, read_unnamed_case
+from icbir_core.pacs.composing import compose_result, draw_maps
 from icbir_core.pacs.outbox import Outbox
 from icbir_core.pacs.result_objects import make_result_objects
 from icbir_core.pacs.source_header import read_source_header
@@ -96,9 +99,18 @@ def test_a_case_with_text_in_its_film_is_not_shown_to_another_patient(tmp_path):
     workspace = Workspace.create(tmp_path / "workspace")
     ingest(workspace, IngestOptions("folder", films))
     named, plain = (workspace.catalogue.get(name) for name in ("named", "plain"))
-    with pytest.raises(CatalogueError, match="burned into its film"):
-        read_unnamed_case(workspace, named)
-    assert read_unnamed_case(workspace, plain).pixel_sha256 == plain.pixel_sha256
+    assert is_burned_in_case(workspace, named) and not is_burned_in_case(workspace, plain)
+    with pytest.raises(BurnedInText, match="burned into its film") as told:
+        read_leaving_case(workspace, named)
+    assert FRAME not in str(told.value)  # a command has nothing to frame it with
+    with pytest.raises(BurnedInText, match="Frame the text"):
+        read_leaving_case(workspace, named, ())
+    framed = read_leaving_case(workspace, named, (Annotation("rectangle", ((2.0, 3.0), (12.0, 9.0))),)).pixels
+    expected = read_case_radiograph(workspace, named).pixels.copy()
+    assert not (framed[3:9, 2:12] == expected[3:9, 2:12]).all()
+    expected[3:9, 2:12] = expected.min()
+    np.testing.assert_array_equal(framed, expected)
+    assert read_leaving_case(workspace, plain).pixel_sha256 == plain.pixel_sha256
 
 
 def test_a_film_without_a_header_is_refused_before_anything_is_loaded(drawn, film, tmp_path, capsys):
