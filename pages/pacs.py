@@ -11,7 +11,7 @@ from icbir_ui.search.welcome import show_word
 
 def draw() -> None:
     show_word()
-    show_panel(shared.open_workspace(), describe_keeping())
+    show_panel(shared.open_workspace(), describe_keeping("archive"))
 
 
 run_page("PACS", draw)

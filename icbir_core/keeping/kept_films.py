@@ -37,23 +37,26 @@ _NONCE = 12
 @dataclass(frozen=True)
 class KeepingRules:
     """What the operator decided. mode : "on" (kept unless the reader switches it off), "ask" (kept once she switches it
-    on) or "off"; hours : after which a film is gone; own_bytes, all_bytes : most that one reader, and all, may keep."""
+    on) or "off"; hours : after which a film is gone; archive : films from the archive too, not uploads alone;
+    own_bytes, all_bytes : most that one reader, and all, may keep."""
 
     mode: str = "on"
     hours: float = 12.0
+    archive: bool = False
     own_bytes: int = 400_000_000
     all_bytes: int = 4_000_000_000
 
 
 def read_keeping_rules() -> KeepingRules:
-    """The rules of `ICBIR_KEEP_FILMS` and `ICBIR_KEEP_HOURS`. A value that means nothing keeps no film."""
+    """The rules of `ICBIR_KEEP_FILMS`, `ICBIR_KEEP_HOURS` and `ICBIR_KEEP_ARCHIVE`. A value that means nothing keeps no
+    film."""
     mode, asked = get_environment("KEEP_FILMS") or "on", get_environment("KEEP_HOURS") or "12"
     try:
         hours = float(asked)
     except ValueError:
         hours = 0.0
     usable = mode in ("on", "ask") and 0 < hours <= 168
-    return KeepingRules(mode if usable else "off", hours if usable else 0.0)
+    return KeepingRules(mode if usable else "off", hours if usable else 0.0, get_environment("KEEP_ARCHIVE") == "on")
 
 
 @dataclass(frozen=True, eq=False)

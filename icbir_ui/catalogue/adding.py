@@ -27,7 +27,7 @@ def show_adding(service: SearchService, workspace: Workspace) -> None:
     if not access.get_person().may(Right.ADD):
         st.caption("Films are added by a study lead or the operator.")
         return
-    offer_panel(workspace, describe_keeping(), "archive_to_add")
+    offer_panel(workspace, describe_keeping("archive"), "archive_to_add")
     if (film := films.get_current()) is not None and film.origin in films.NOT_KEPT:
         show_own_film(service, workspace, film)
     with st.form("add"):

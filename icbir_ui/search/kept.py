@@ -35,10 +35,10 @@ def is_wanted(kept: KeptFilms) -> bool:
     return bool(state.get(Key.KEEP))
 
 
-def describe_keeping() -> str:
-    """How long a film stays, for the first page."""
+def describe_keeping(origin: str = "upload") -> str:
+    """How long a film stays, for the first page and for that of the archive. origin : of a `Film`."""
     kept = open_kept()
-    if kept is None or not is_wanted(kept):
+    if kept is None or not is_wanted(kept) or origin not in _list_origins(kept):
         return "Your film stays on this machine and is forgotten when you leave or load the page again."
     hours = f"{read_keeping_rules().hours:g} hours"
     return f"Your film stays on this machine, encrypted, until you leave, and {hours} at most."
@@ -69,7 +69,8 @@ def follow_films(search: str) -> None:
     kept = open_kept()
     if kept is None or not is_wanted(kept):
         return
-    held = {key: film for key, film in state.get(Key.FILMS, {}).items() if film.origin in films.NOT_KEPT}
+    every = state.get(Key.FILMS, {})
+    held = {key: film for key, film in every.items() if film.origin in _list_origins(kept)}
     done: dict[str, Future[None] | None] = state.get(Key.KEPT) or {}
     for key in set(done) - set(held):
         kept.drop(key)
@@ -79,7 +80,7 @@ def follow_films(search: str) -> None:
             if written is not None and written.done():
                 state.put(Key.KEPT, {**state.get(Key.KEPT), key: None})
                 written.result()
-        now = _gather(search)
+        now = _gather(search, {key for key, film in every.items() if film.origin in films.NOT_KEPT} - set(held))
         if held and now != state.get(Key.KEPT_STATE):
             kept.write_state(json.loads(now))
             state.put(Key.KEPT_STATE, now)
@@ -92,10 +93,20 @@ def _keep(kept: KeptFilms, film: Film) -> Future[None]:
     return WRITER.submit(kept.keep, describe_film(film))
 
 
-def _gather(search: str) -> str:
-    """Everything beside the films as one text of JSON; what is no JSON stays in the session alone."""
-    found: dict[str, Any] = {"wanted": True, "current": state.get(Key.CURRENT), "search": search, "session": {}}
-    found["drawn"] = {identity: drawn.as_record() for identity, drawn in list_annotations().items()}
+def _list_origins(kept: KeptFilms) -> tuple[str, ...]:
+    """Where films come from that are kept: those from the archive only where the operator says so."""
+    return films.NOT_KEPT if kept.rules.archive else tuple(one for one in films.NOT_KEPT if one != "archive")
+
+
+def _gather(search: str, without: set[str]) -> str:
+    """Everything beside the films as one text of JSON; what is no JSON stays in the session alone, and so does what was
+    done with the films `without`, which are not kept."""
+    found: dict[str, Any] = {"wanted": True, "current": None, "search": "", "session": {}}
+    drawn = list_annotations().items()
+    found["drawn"] = {identity: one.as_record() for identity, one in drawn if identity not in without}
+    if (current := state.get(Key.CURRENT)) in without:
+        return json.dumps(found, sort_keys=True)
+    found |= {"current": current, "search": search}
     for name in REMEMBERED:
         try:
             found["session"][name] = json.loads(json.dumps(st.session_state.get(name)))
@@ -117,7 +128,9 @@ def bring_back() -> tuple[Film, str] | None:
             film = make_kept_film(one)
         except (IcbirError, TypeError, KeyError, ValueError):
             continue
-        if film.origin == "upload" or (film.origin == "archive" and person.may(Right.OPEN_STUDY)):
+        if film.origin not in _list_origins(kept):  # kept under another setting
+            kept.drop(film.key)
+        elif film.origin != "archive" or person.may(Right.OPEN_STUDY):
             found[film.key] = film
     if not found:
         return None

@@ -108,7 +108,7 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
             show_loading(service)
     show_word(again=service.loading)
     drop_films(workspace, "upload_first")
-    offer_panel(workspace, describe_keeping(), "archive_first")
+    offer_panel(workspace, describe_keeping("archive"), "archive_first")
     with st.container(horizontal=True, vertical_alignment="center"):
         show_keeping()
         offer_kept()

@@ -11,7 +11,7 @@ from icbir_core.annotation.records import Annotation, FilmAnnotations
 from icbir_core.annotation.turning import Turn
 from icbir_core.keeping.kept_places import find_kept_folder
 from icbir_core.radiograph.writing import encode_lossless
-from icbir_ui import keeping
+from icbir_ui import films, keeping
 from icbir_ui.links import KEPT_COOKIE
 from tests.helpers import fakes
 
@@ -107,6 +107,46 @@ def test_the_operator_decides_what_is_kept_at_first(workspace, open_page, browse
     assert any("3 hours" in one.label for one in page.app.toggle) == (mode != "off")
     drop(page, 77)
     assert bool(list_files(workspace)) == kept
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_film_from_the_archive_stays_only_where_the_operator_allows_it(
+    workspace, open_page, browser, monkeypatch, allowed
+):
+    if allowed:
+        monkeypatch.setenv("ICBIR_KEEP_ARCHIVE", "on")
+    browser[KEPT_COOKIE] = secrets.token_hex(32)
+    make = films.make_film
+    monkeypatch.setattr(films, "make_film", lambda query, origin, *of, **more: make(query, "archive", *of, **more))
+    page = drop(open_page("search"), 77)
+    page.app.session_state["annotations"] = {
+        page.app.session_state["current_film"]: FilmAnnotations((Annotation("text", ((1.0, 2.0),), "a word"),), 1)
+    }
+    page.run()
+    keeping.WRITER.submit(int).result()
+    assert bool(list_files(workspace)) == allowed
+    # Beside an upload, which is kept, nothing of it is written either.
+    monkeypatch.setattr(films, "make_film", make)
+    drop(page, 78)
+    key = next(key for key, film in page.app.session_state["films"].items() if film.origin == "archive")
+    page.run()
+    keeping.WRITER.submit(int).result()
+    monkeypatch.setenv("ICBIR_KEEP_ARCHIVE", "on")  # whatever was written is read
+    again = open_page("search", film="upload").app.session_state
+    assert (key in again["films"]) == allowed and len(again["films"]) == 1 + allowed
+    assert (key in again["annotations"] if "annotations" in again else False) == allowed
+
+
+def test_what_was_kept_of_the_archive_goes_once_the_operator_forbids_it(workspace, open_page, browser, monkeypatch):
+    monkeypatch.setenv("ICBIR_KEEP_ARCHIVE", "on")
+    browser[KEPT_COOKIE] = secrets.token_hex(32)
+    make = films.make_film
+    monkeypatch.setattr(films, "make_film", lambda query, origin, *of, **more: make(query, "archive", *of, **more))
+    drop(open_page("search"), 77)
+    before = len(list_files(workspace))
+    monkeypatch.delenv("ICBIR_KEEP_ARCHIVE")
+    page = open_page("search", film="upload")
+    assert "not kept any more" in page.text() and len(list_files(workspace)) == before - 1
 
 
 def test_a_film_that_cannot_be_kept_is_told_and_searched(workspace, open_page, browser):

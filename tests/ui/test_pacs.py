@@ -220,7 +220,7 @@ def test_the_panel_stands_on_search_and_catalogue(workspace, fake, films, open_p
     assert not fake.asked and not held(page, Key.WORKLIST_JOB)
     page.app.toggle[0].set_value(True)
     settle(page.run())
-    assert list_buttons(page).count("Open") == 8 and describe_keeping() in page.text()
+    assert list_buttons(page).count("Open") == 8 and describe_keeping("archive") in page.text()
     find(page, Name="simulated")
     assert len(held(page, Key.FIND_JOB).studies) == 16
     page.app.button(key="open_found_0").click()
