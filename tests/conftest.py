@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,17 @@ __all__ = [
 ]  # fmt: skip
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """All tests are loaded: from here on what a test leaves behind is freed."""
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """What is left ends with the process; pytest would look through all of it once more."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from icbir_core.model.device import compile_network
 from icbir_core.model.network import build_network
 from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, load_starter, save_starter
 from icbir_core.radiograph.network_input import standardise
+from tests.helpers.tiny_network import tiny_networks
 
 MANIFEST = {
     "network": "densenet_small",
@@ -22,6 +23,13 @@ MANIFEST = {
     "calibration": {"Effusion": {"temperature": 2.0, "offset": 0.5, "fitted": True}},
     "operating_points": {"Effusion": 0.4, "Mass": 0.5},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    """What is asked is how a network is kept, not what it is made of."""
+    with tiny_networks():
+        yield
 
 
 @pytest.fixture(scope="module")

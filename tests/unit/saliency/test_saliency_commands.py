@@ -19,10 +19,12 @@ def workspace(tmp_path_factory):
 
     from icbir_core.model.classifier import save_classifier
     from icbir_core.model.network import build_network
+    from tests.helpers.tiny_network import tiny_networks
 
     opened = Workspace.create(tmp_path_factory.mktemp("explaining") / "workspace")
     keras.utils.set_random_seed(1)
-    model = build_network("densenet_small", 2, 64)
+    with tiny_networks():
+        model = build_network("densenet_small", 2, 64)
     manifest = {
         "network": "densenet_small",
         "findings": ["Effusion", "Edema"],
