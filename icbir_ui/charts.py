@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from icbir_core.evaluation.figure_words import describe_figure, write_out
 from icbir_core.findings import FindingState
 from icbir_core.types import Case
+from icbir_ui.language import count_of, translate, translate_told
 from icbir_ui.theme import find_colour
 
 
@@ -30,18 +31,27 @@ def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
     It cannot be taken away as a picture, which would leave without the notice.
     """
     config = {"modeBarButtonsToRemove": ["toImage"], **more.pop("config", {})}
-    return place.plotly_chart(figure, alt=describe_figure(figure, title), config=config, **more)
+    return place.plotly_chart(
+        figure, alt=describe_figure(figure, title, lambda number: count_of(number, "point")), config=config, **more
+    )
 
 
 def draw_counts(counts: Mapping[str, int]) -> go.Figure:
     """Horizontal bars, largest on top, with the numbers beside them."""
     names = sorted(counts, key=lambda name: counts[name])
     values = [counts[name] for name in names]
-    figure = go.Figure(go.Bar(
-        x=values, y=[write_out(name) for name in names], orientation="h", marker_color=find_colour("accent"),
-        text=[f"{value:,}" for value in values],
-        textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:,}<extra></extra>",
-    ))  # fmt: skip
+    figure = go.Figure(
+        go.Bar(
+            x=values,
+            y=[write_out(translate_told(name)) for name in names],
+            orientation="h",
+            marker_color=find_colour("accent"),
+            text=[f"{value:,}" for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:,}<extra></extra>",
+        )
+    )
     figure.update_xaxes(visible=False, range=[0, 1.18 * max(values, default=1)])
     figure = _style(figure, 24 * len(names) + 40)
     figure.update_yaxes(showgrid=False)
@@ -53,10 +63,15 @@ def draw_ages(ages: Sequence[int]) -> go.Figure:
     counts, edges = np.histogram(ages, bins=np.arange(0, 111, 10))
     labels = [f"{int(low)}" for low in edges[:-1]]
     figure = go.Figure(
-        go.Bar(x=labels, y=counts, marker_color=find_colour("accent"), hovertemplate="from %{x}: %{y:,}<extra></extra>")
+        go.Bar(
+            x=labels,
+            y=counts,
+            marker_color=find_colour("accent"),
+            hovertemplate=f"{translate('from')} %{{x}}: %{{y:,}}<extra></extra>",
+        )
     )
     figure = _style(figure, 230)
-    figure.update_xaxes(title={"text": "years, from", "font": {"size": 11}}, type="category")
+    figure.update_xaxes(title={"text": translate("years, from"), "font": {"size": 11}}, type="category")
     return figure
 
 
@@ -72,7 +87,7 @@ def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query:
         if members:
             figure.add_trace(kind(
                 x=points[members, 0], y=points[members, 1], mode="markers",
-                name=write_out(f"{finding} {name} ({len(members):,})"),
+                name=write_out(f"{translate_told(finding)} {translate_told(name)} ({len(members):,})"),
                 marker={"size": 6, "color": find_colour(name), "opacity": 0.75},
                 customdata=[cases[number].case_id for number in members],
                 text=[write_out(cases[number].case_id) for number in members], hovertemplate="%{text}<extra></extra>",
@@ -80,8 +95,14 @@ def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query:
     if query is not None:
         cross: dict[str, Any] = {"size": 15, "symbol": "cross", "color": find_colour("strong")}
         cross["line"] = {"color": find_colour("ground"), "width": 1.5}
-        place: dict[str, Any] = {"x": [query[0]], "y": [query[1]], "mode": "markers", "name": "query", "marker": cross}
-        figure.add_trace(go.Scatter(**place, hovertemplate="query<extra></extra>"))
+        place: dict[str, Any] = {
+            "x": [query[0]],
+            "y": [query[1]],
+            "mode": "markers",
+            "name": translate("query"),
+            "marker": cross,
+        }
+        figure.add_trace(go.Scatter(**place, hovertemplate=f"{translate('query')}<extra></extra>"))
     figure = _style(figure, 430)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.02, "x": 0}, dragmode="lasso")
     figure.update_xaxes(showticklabels=False, showgrid=False)

@@ -13,6 +13,7 @@ from streamlit.errors import StreamlitAPIException
 
 from icbir_core.errors import IcbirError
 from icbir_ui import metrics, state
+from icbir_ui.language import translate, translate_told
 from icbir_ui.logs import log_event
 
 _ACTIVE = re.compile(r"([!-/:-@\[-`{-~])")
@@ -23,11 +24,14 @@ _JOINER = "\u2060"
 def explain(error: BaseException) -> str:
     """One sentence for the reader: the core's own, or a number under which the log holds the details."""
     if isinstance(error, IcbirError):
-        return str(error)
+        return translate_told(str(error))
     number = uuid.uuid4().hex[:8]
     metrics.ERRORS.inc()
     log_event("error", logging.ERROR, state.name_asker(), error, number=number)
-    return f"Something went wrong that this page does not know (number {number} in the server's log); try again."
+    return translate(
+        "Something went wrong that this page does not know (number {number} in the server's log); try again.",
+        number=number,
+    )
 
 
 def escape_markdown(text: str) -> str:

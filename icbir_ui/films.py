@@ -29,7 +29,9 @@ from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import ReadLimits, get_environment
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import access, state
+from icbir_ui.errors import explain
 from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import Picture
 
@@ -44,6 +46,7 @@ UPLOAD = "uploaded film"
 """The name of every uploaded query, whatever its file is called."""
 NOT_KEPT = ("upload", "archive")
 """Where films come from that are held for the session alone, and that no address may name."""
+NO_PATIENT = mark("A film of the catalogue or of the demonstration has no patient to send a result of.")
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 """Of a zip, and of one without any member."""
 QUERY_FOLDERS = ("demonstration/queries", "queries")
@@ -82,11 +85,13 @@ class Film:
     @property
     def title(self) -> str:
         """What stands above the film, on the page and in everything that leaves it."""
-        return "Query" if self.origin in NOT_KEPT else f"Query · {self.called or self.query.name}"
+        return mark("Query") if self.origin in NOT_KEPT else mark(f"Query · {self.called or self.query.name}")
 
     @property
     def entry(self) -> str:
         """Its line in the reader's own list of films."""
+        if self.origin == "archive" and self.part:
+            return ", ".join(part for part in (translate_told(self.part.capitalize()), self.day) if part)
         return self.file_name or self.called or self.query.name
 
     @property
@@ -187,7 +192,7 @@ def _read_source(data: bytes, pixels: int) -> dict[str, Any]:
     from icbir_core.pacs.source_header import read_source_header  # brings the decoders: only where it is needed
 
     if not data:
-        return {"no_source": "A film of the catalogue or of the demonstration has no patient to send a result of."}
+        return {"no_source": NO_PATIENT}
     try:
         source = read_source_header(data)
         # Such that the budget of pixels is one of bytes too: a film in colour has three a pixel, or twice as many.
@@ -234,17 +239,23 @@ def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
                 try:
                     film = make_film(read_query(workspace, UPLOAD, data), "upload", data, file_name=name)
                 except IcbirError as error:
-                    faults.append(f"{name}: {error}")
+                    faults.append(f"{name}: {explain(error)}")
                     continue
                 held = taken.get(film.key, film)
                 if held.entry != film.entry:
-                    faults.append(f"'{name}' is the same film as '{held.entry}' and stands in its place.")
+                    faults.append(
+                        translate(
+                            "'{name}' is the same film as '{entry}' and stands in its place.",
+                            name=name,
+                            entry=held.entry,
+                        )
+                    )
                 taken[film.key] = film
                 first = first or film.key
                 # At once, so that the films of one drop are not all in memory before the first is left out.
                 left_out += drop_oldest(taken, first)
         except IcbirError as error:
-            faults.append(f"{file.name}: {error}")
+            faults.append(f"{file.name}: {explain(error)}")
     state.put(Key.TAKEN, known)
     if word := _keep(taken, first or state.get(Key.CURRENT), left_out):
         faults.append(word)
@@ -259,10 +270,22 @@ def _keep(films: dict[str, Film], current: str | None, left_out: list[str] | Non
     state.put(Key.FILMS, films)
     if not titles:
         return ""
-    limit = f"{MAX_FILMS} films" if len(films) >= MAX_FILMS else f"Films of {SESSION_MEGAPIXELS} megapixels together"
-    oldest = "the oldest was" if len(titles) == 1 else f"the oldest {len(titles)} were"
-    others = f" and {len(titles) - MAX_NAMED} more" if len(titles) > MAX_NAMED else ""
-    return f"{limit} are held at a time; {oldest} left out: {', '.join(titles[:MAX_NAMED])}{others}."
+    limit = (
+        translate("{count} films", count=MAX_FILMS)
+        if len(films) >= MAX_FILMS
+        else translate("Films of {count} megapixels together", count=SESSION_MEGAPIXELS)
+    )
+    oldest = (
+        translate("the oldest was") if len(titles) == 1 else translate("the oldest {count} were", count=len(titles))
+    )
+    others = translate(" and {count} more", count=len(titles) - MAX_NAMED) if len(titles) > MAX_NAMED else ""
+    return translate(
+        "{limit} are held at a time; {oldest} left out: {titles}{others}.",
+        limit=limit,
+        oldest=oldest,
+        titles=", ".join(titles[:MAX_NAMED]),
+        others=others,
+    )
 
 
 def drop_oldest(films: dict[str, Film], current: str | None) -> list[str]:
@@ -350,7 +373,7 @@ def title_demonstration(workspace: Workspace) -> dict[str, str]:
     titles = {}
     for place, path in enumerate(list_demonstration(workspace), start=1):
         words = path.stem.replace("_", " ").replace("-", " ").capitalize()
-        titles[path.stem] = f"Demonstration film {place}" if _NUMBERED.fullmatch(path.stem) else words
+        titles[path.stem] = mark(f"Demonstration film {place}") if _NUMBERED.fullmatch(path.stem) else words
     return number_equals(titles)
 
 

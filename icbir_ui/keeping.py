@@ -21,11 +21,12 @@ from icbir_core.types import Query, Radiograph
 from icbir_ui import access, shared
 from icbir_ui.films import Film
 from icbir_ui.holding import HeldRadiograph, hold
+from icbir_ui.language import mark
 from icbir_ui.links import KEPT_COOKIE
 
 LOOK = 300.0
 """Seconds between two sweeps."""
-BROUGHT_BACK = "This film was brought back after a reload. Open it again to send its result."
+BROUGHT_BACK = mark("This film was brought back after a reload. Open it again to send its result.")
 WRITER = ThreadPoolExecutor(1, "icbir-keep")
 """Writes what is kept, one film after the other, so that what is deleted is not written again."""
 _TEXTS = ("origin", "called", "file_name", "group", "part")

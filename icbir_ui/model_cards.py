@@ -15,6 +15,7 @@ from icbir_core.model.prediction import read_card
 from icbir_core.retrieval.model_choice import find_encoders
 from icbir_core.retrieval.target_files import get_classifier_path, list_saliency_cards
 from icbir_ui.errors import escape_markdown
+from icbir_ui.language import mark, translate, translate_told
 
 STARTER = find_program_folder() / "assets" / "models"
 
@@ -57,7 +58,11 @@ def _find_prediction(classifiers: list[Card]) -> list[Card]:
         card = read_card(str(classifiers[0].manifest.get("sha256")))
     except ModelError:  # the page of the search says so
         return []
-    return [] if card is None else [Card(f"Prediction, {card.get('title', 'several networks')} (starter)", card, True)]
+    return (
+        []
+        if card is None
+        else [Card(mark(f"Prediction, {card.get('title', 'several networks')} (starter)"), card, True)]
+    )
 
 
 def _find_encoders(workspace: Workspace) -> list[Card]:
@@ -65,7 +70,7 @@ def _find_encoders(workspace: Workspace) -> list[Card]:
     names = sorted({name for entry in entries for name in entry.get("encoders", {}) if name in known})
     read = ((name, _read(known[name])) for name in names)
     return [
-        Card(f"Encoder, {manifest.get('title', name)}", manifest, STARTER in known[name].parents)
+        Card(mark(f"Encoder, {manifest.get('title', name)}"), manifest, STARTER in known[name].parents)
         for name, manifest in read
         if manifest
     ]
@@ -74,15 +79,18 @@ def _find_encoders(workspace: Workspace) -> list[Card]:
 def _find_classifiers(workspace: Workspace) -> list[Card]:
     own = _read(get_classifier_path(workspace).with_suffix(".json"))
     if own is None:
-        names = (("Classifier", "starter_classifier"), ("Saliency classifier", "starter_saliency_classifier"))
+        names = (
+            (mark("Classifier"), "starter_classifier"),
+            (mark("Saliency classifier"), "starter_saliency_classifier"),
+        )
         found = [(title, _read(STARTER / f"{name}.json")) for title, name in names]
-        return [Card(f"{title} (starter)", manifest, True) for title, manifest in found if manifest]
-    cards = [Card("Classifier", own, False)]
+        return [Card(mark(f"{title} (starter)"), manifest, True) for title, manifest in found if manifest]
+    cards = [Card(mark("Classifier"), own, False)]
     for path in list_saliency_cards(workspace):
         manifest = _read(path)
         if manifest:
             target = manifest.get("target") or (manifest.get("findings") or ["unknown"])[0]
-            cards.append(Card(f"Saliency classifier, {target}", manifest, False))
+            cards.append(Card(mark(f"Saliency classifier, {target}"), manifest, False))
     return cards
 
 
@@ -94,12 +102,12 @@ def tabulate_performance(card: Card) -> list[dict[str, Any]]:
         among, score = ((card.manifest.get(key) or {}).get(name) or {} for key in ("auroc_among_findings", "auroc"))
         rows.append(
             {
-                "Finding": name,
-                "AUROC, films with any finding": _tell(among),
-                "AUROC, all films": _tell(score),
-                "Films with / without": f"{score.get('present', '?')} / {score.get('absent', '?')}",
-                "Operating point": _number((card.manifest.get("operating_points") or {}).get(name)),
-                "Calibration error": _number((card.manifest.get("calibration_error") or {}).get(name)),
+                mark("Finding"): name,
+                mark("AUROC, films with any finding"): _tell(among),
+                mark("AUROC, all films"): _tell(score),
+                mark("Films with / without"): f"{score.get('present', '?')} / {score.get('absent', '?')}",
+                mark("Operating point"): _number((card.manifest.get("operating_points") or {}).get(name)),
+                mark("Calibration error"): _number((card.manifest.get("calibration_error") or {}).get(name)),
             }
         )
     return rows
@@ -121,22 +129,43 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
     """Sentences in Markdown on what the probabilities rest on, weakest point first."""
     cards = find_cards(workspace)
     if not cards:
-        return ["No model card was found beside the networks."]
+        return [translate("No model card was found beside the networks.")]
     card = cards[0]
-    lines = [f"**{escape_markdown(card.weakness)}**"] if card.weakness else []
+    lines = [f"**{escape_markdown(translate_told(card.weakness))}**"] if card.weakness else []
     films = card.manifest.get("films") or {}
     if card.starter:
-        who = escape_markdown(str(card.manifest.get("title", "the starter classifier")))
-        lines.append(f"Predicted by {who}, which came with the program and did not learn from this catalogue.")
+        who = escape_markdown(str(card.manifest.get("title", translate("the starter classifier"))))
+        lines.append(
+            translate("Predicted by {who}, which came with the program and did not learn from this catalogue.", who=who)
+        )
     if films.get("trained") is not None:
-        lines.append(f"Trained on {films['trained']:,} films, judged on {films.get('held_back', 0):,} held back.")
+        lines.append(
+            translate(
+                "Trained on {trained} films, judged on {judged} held back.",
+                trained=f"{films['trained']:,}",
+                judged=f"{films.get('held_back', 0):,}",
+            )
+        )
     for row in tabulate_performance(card):
         if row["Finding"] == target:
             among, whole = row["AUROC, films with any finding"], row["AUROC, all films"]
-            told = f"{target}, on films held back: AUROC {among} among those with any finding, {whole} among all."
+            told = translate(
+                "{target}, on films held back: AUROC {among} among those with any finding, {whole} among all.",
+                target=translate_told(target),
+                among=among,
+                whole=whole,
+            )
             lines.append(escape_markdown(told))
             share = card.manifest.get("share_without_finding")
             if share is not None:
-                lines.append(f"{100 * share:.0f} % of the films held back carry no finding, and are easier.")
-    lines.append("A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding.")
+                lines.append(
+                    translate(
+                        "{share} % of the films held back carry no finding, and are easier.", share=f"{100 * share:.0f}"
+                    )
+                )
+    lines.append(
+        translate(
+            "A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding."
+        )
+    )
     return lines

@@ -6,7 +6,11 @@ the same. Which of the two is shown is a cookie of the browser, read before the 
 
 from __future__ import annotations
 
+from html import escape
+
 import streamlit as st
+
+from icbir_ui.language import translate
 
 COOKIE = "icbir_theme"
 LIGHT, DARK = "light", "dark"
@@ -68,9 +72,10 @@ def write_variables(selector: str) -> str:
 
 def make_switch() -> str:
     """The button at the foot of every page, as HTML."""
-    label, wanted = ("Dark screen", DARK) if is_light() else ("Light screen", LIGHT)
-    title = "For the reading room" if is_light() else "For a seminar room; films stay on black"
+    label, wanted = (translate("Dark screen"), DARK) if is_light() else (translate("Light screen"), LIGHT)
+    use = translate("For the reading room") if is_light() else translate("For a seminar room; films stay on black")
+    title = f"{use}. {translate('The page loads again.')}"
     return (
-        f'<button type="button" id="icbir-theme" data-wanted="{wanted}" title="{title}. The page loads again.">'
-        f"{label}</button>"
+        f'<button type="button" id="icbir-theme" data-wanted="{wanted}" title="{escape(title)}">'
+        f"{escape(label)}</button>"
     )

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from icbir_core.errors import ServerBusy
-from icbir_core.plurals import count_of
 from icbir_core.server_settings import QueueLimits
+from icbir_ui.language import count_of, mark, translate
 
 Answer = TypeVar("Answer")
 PATIENCE = 0.25
 """Seconds between two updates of what a waiting reader sees."""
 _WEIGHT = 0.2
 """Of the newest question in the mean time that one takes."""
-STOPPING = "The server is being stopped, and this was not computed; come back in a few minutes."
+STOPPING = mark("The server is being stopped, and this was not computed; come back in a few minutes.")
 
 
 @dataclass(eq=False)
@@ -184,5 +184,5 @@ class Turns:
 
 def describe_queue(before: int) -> str:
     """The sentence for a reader who waits."""
-    verb = "is" if before == 1 else "are"
-    return f"You are in a queue: {count_of(before, 'reader')} {verb} before you. Your turn comes by itself."
+    readers = count_of(before, "reader is before you", "readers are before you")
+    return translate("You are in a queue: {readers}. Your turn comes by itself.", readers=readers)

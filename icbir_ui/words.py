@@ -5,25 +5,26 @@ from __future__ import annotations
 import math
 
 from icbir_core.findings import FindingState
-from icbir_core.retrieval.methods import FINDING, REGION
+from icbir_core.retrieval.methods import FINDING, REGION, find_title
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.settings import SearchFilter
-from icbir_core.types import NOT_SHOWN, SEARCH_NOT_SHOWN, UNKNOWN, Case, Hit, Radiograph, Ranking, describe_copies
+from icbir_core.types import SEARCH_NOT_SHOWN, UNKNOWN, Case, Hit, Radiograph, Ranking, describe_copies
+from icbir_ui.language import mark, translate, translate_told
 
-_SEXES = {"M": "male", "F": "female"}
-AT_CHANCE = f"{NOT_SHOWN} on films that the networks never saw"
+_SEXES = {"M": mark("male"), "F": mark("female")}
+AT_CHANCE = mark("not shown to be better than chance on films that the networks never saw")
 FAR = 0.99
-FAR_AWAY = "Far from {}: even the nearest case is no close match."
-SIMULATED = "These neighbours are simulated films."
+FAR_AWAY = mark("Far from {}: even the nearest case is no close match.")
+SIMULATED = mark("These neighbours are simulated films.")
 
 
 def describe_person(view: str, age: int | None, sex: str) -> str:
     """ "PA · 58 years · female"; what is missing says so."""
     return " · ".join(
         (
-            f"view {UNKNOWN}" if view == UNKNOWN else view,
-            f"age {UNKNOWN}" if age is None else f"{age} years",
-            _SEXES.get(sex, f"sex {UNKNOWN}"),
+            translate("view unknown") if view == UNKNOWN else view,
+            translate("age unknown") if age is None else translate("{age} years", age=age),
+            translate(_SEXES.get(sex, mark("sex unknown"))),
         )
     )
 
@@ -31,18 +32,29 @@ def describe_person(view: str, age: int | None, sex: str) -> str:
 def describe_findings(case: Case) -> str:
     """The present findings, or what is known instead."""
     if case.present:
-        return ", ".join(case.present)
+        return ", ".join(map(translate_told, case.present))
     known = [state for state in case.findings.values() if state.known]
-    return "no finding present" if known else "findings unknown"
+    return translate("no finding present") if known else translate("findings unknown")
 
 
 def describe_film(radiograph: Radiograph) -> list[str]:
     """Two lines of facts under a query."""
     rows, columns = radiograph.pixels.shape
-    spacing = f"{radiograph.spacing[0]:.3f} mm pixels" if radiograph.spacing else f"spacing {UNKNOWN}"
+    spacing = (
+        translate("{spacing} mm pixels", spacing=f"{radiograph.spacing[0]:.3f}")
+        if radiograph.spacing
+        else translate("spacing unknown")
+    )
     return [
         describe_person(radiograph.view, radiograph.age, radiograph.sex),
-        f"{columns} × {rows}, {radiograph.stored_bits} bits · {spacing} · {radiograph.source_format.upper()}",
+        translate(
+            "{columns} × {rows}, {stored_bits} bits · {spacing} · {source_format}",
+            columns=columns,
+            rows=rows,
+            stored_bits=radiograph.stored_bits,
+            spacing=spacing,
+            source_format=radiograph.source_format.upper(),
+        ),
     ]
 
 
@@ -56,66 +68,96 @@ def describe_hit(ranking: Ranking, hit: Hit) -> str:
     """How near a case is, in one of four words, and by what part of the film where it is not the whole."""
     words = name_distance(ranking, hit)
     if ranking.method == FINDING.name:
-        return f"{words} for {ranking.target}"
-    return f"{words} in the region" if ranking.method == REGION.name else words
+        return translate("{words} for {target}", words=words, target=translate_told(ranking.target))
+    return translate("{words} in the region", words=words) if ranking.method == REGION.name else words
 
 
 def name_distance(ranking: Ranking, hit: Hit) -> str:
     """The distance in one of four words, against the catalogue's own nearest neighbours; as a number without them."""
     place = hit.rank - 1
     known = place < len(ranking.percentiles)
-    return describe_distance(ranking.percentiles[place]) if known else f"distance {hit.distance:.3g}"
+    return (
+        translate_told(describe_distance(ranking.percentiles[place]))
+        if known
+        else translate("distance {distance}", distance=f"{hit.distance:.3g}")
+    )
 
 
 def describe_place(hit: Hit, anywhere: bool) -> str:
     """What the box on a case is, after a search by a region; "" without a box."""
     if hit.place is None:
         return ""
-    found = "the place that matches the region best, found on a grid of 7 × 7" if anywhere else "the same place"
-    return f"In the box: {found}."
+    found = (
+        translate("the place that matches the region best, found on a grid of 7 × 7")
+        if anywhere
+        else translate("the same place")
+    )
+    return translate("In the box: {found}.", found=found)
 
 
 def explain_distance(ranking: Ranking, hit: Hit) -> str:
     """The numbers behind the word."""
-    told = f"Distance {hit.distance:.3g}"
+    told = translate("Distance {distance}", distance=f"{hit.distance:.3g}")
     place = hit.rank - 1
     if place < len(ranking.percentiles) and not math.isnan(ranking.percentiles[place]):
-        told += f"; {format_share(ranking.percentiles[place])} of the catalogue's nearest pairs are closer"
+        told += translate(
+            "; {share} of the catalogue's nearest pairs are closer",
+            share=format_share(ranking.percentiles[place]),
+        )
     return f"{told}."
+
+
+def name_method(name: str) -> str:
+    """The title of a search method."""
+    return translate_told(find_title(name))
 
 
 def format_share(share: float) -> str:
     """A share in [0, 1] as every page writes it: "16 %"; "under 1 %" for one that is not zero and would round to it."""
-    return "under 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+    return translate("under 1 %") if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
 def describe_share(ranking: Ranking) -> str:
     """How many neighbours carry the finding, against the base rate."""
     states = [hit.case.findings.get(ranking.target, FindingState.UNKNOWN) for hit in ranking.hits]
     known = [state for state in states if state.known]
+    target = translate_told(ranking.target)
     if not known:
-        return f"No neighbour is labelled for {ranking.target}."
+        return translate("No neighbour is labelled for {target}.", target=target)
     carrying = sum(state is FindingState.PRESENT for state in known)
     if len(known) == 1 < len(states):
-        verb = "carries" if carrying else "does not carry"
-        return f"Only 1 of {len(states)} neighbours is labelled for {ranking.target}; it {verb} it."
-    some = f"{carrying} of {len(states)} neighbours carry {ranking.target}"
-    others = f"{carrying} of the {len(known)} neighbours that are labelled for {ranking.target} carry it"
+        told = (
+            mark("Only 1 of {count} neighbours is labelled for {target}; it carries it.")
+            if carrying
+            else mark("Only 1 of {count} neighbours is labelled for {target}; it does not carry it.")
+        )
+        return translate(told, count=len(states), target=target)
+    some = translate(
+        "{carrying} of {count} neighbours carry {target}", carrying=carrying, count=len(states), target=target
+    )
+    others = translate(
+        "{carrying} of the {count} neighbours that are labelled for {target} carry it",
+        carrying=carrying,
+        count=len(known),
+        target=target,
+    )
     text = some if len(known) == len(states) else others
     if ranking.base_rate is not None:
-        text += f", against {format_share(ranking.base_rate)} of the eligible cases"
+        text += translate(", against {share} of the eligible cases", share=format_share(ranking.base_rate))
     return text + "."
 
 
 def describe_filter(search_filter: SearchFilter) -> str:
     """The filters in force, or "no filter"."""
-    parts = [part for part in (search_filter.view, _SEXES.get(search_filter.sex or "")) if part]
+    parts = [search_filter.view] if search_filter.view else []
+    if search_filter.sex in _SEXES:
+        parts.append(translate(_SEXES[search_filter.sex]))
     if search_filter.age_min is not None or search_filter.age_max is not None:
         low = 0 if search_filter.age_min is None else search_filter.age_min
-        high = "any" if search_filter.age_max is None else search_filter.age_max
-        parts.append(f"{low}–{high} years")
-    parts += [f"{name} {state}" for name, state in search_filter.findings.items()]
-    return ", ".join(parts) or "no filter"
+        high = translate("any") if search_filter.age_max is None else search_filter.age_max
+        parts.append(translate("{low}–{high} years", low=low, high=high))
+    parts += [f"{translate_told(name)} {translate_told(state)}" for name, state in search_filter.findings.items()]
+    return ", ".join(parts) or translate("no filter")
 
 
 def is_far(ranking: Ranking) -> bool:
@@ -125,12 +167,16 @@ def is_far(ranking: Ranking) -> bool:
 
 def describe_cautions(ranking: Ranking) -> list[str]:
     """What must be known before these neighbours are believed; wherever a ranking is shown, so is this."""
-    searched = "everything in the catalogue" if ranking.eligible == ranking.total else "every eligible case"
-    cautions = [FAR_AWAY.format(searched)] if is_far(ranking) else []
+    searched = (
+        translate("everything in the catalogue")
+        if ranking.eligible == ranking.total
+        else translate("every eligible case")
+    )
+    cautions = [translate(FAR_AWAY).format(searched)] if is_far(ranking) else []
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
-        cautions.append(SIMULATED)
+        cautions.append(translate(SIMULATED))
     if ranking.at_chance:
-        cautions.append(SEARCH_NOT_SHOWN.format(ranking.target))
+        cautions.append(translate_told(SEARCH_NOT_SHOWN.format(ranking.target)))
     if ranking.copies:
-        cautions.append(describe_copies(ranking.copies))
+        cautions.append(translate_told(describe_copies(ranking.copies)))
     return cautions

@@ -11,17 +11,16 @@ from icbir_core import __version__
 from icbir_ui import shared
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import run_page
+from icbir_ui.language import count_of, mark, translate, translate_told
 from icbir_ui.model_cards import find_cards, tabulate_performance
 from icbir_ui.state import NOTICE
 
-USE = f"""
-**{NOTICE}**
-
+USE = mark("""
 ICBIR shows past chest films that resemble a given one, and for each the places where a network looked for a
 finding. It is made for **research and education**: to study whether such a search helps, to teach, to compare methods.
 It must not be used to diagnose, to exclude a finding, to triage, or to decide on treatment.
-"""
-METHOD = """
+""")
+METHOD = mark("""
 The search follows Silva, Poellinger, Cardoso and Reyes (2020): a classifier is trained on films; its heat maps
 (deep Taylor decomposition) train a second network; two films are near when that second network's features of their
 heat maps are near (IG-CBIR). Beside it stand the classifier's own features, raw (CNN) and centred on the catalogue's
@@ -30,8 +29,8 @@ average film, and the structural similarity of the films (SSIM).
 The search starts with the **centred features**, of two networks side by side where an index has them: on films of
 other patients they found the same findings most often.
 They compare no heat maps; IG-CBIR was not shown to be better than raw features, nor than every control.
-"""
-LIMITS = """
+""")
+LIMITS = mark("""
 - A near case is near **for the network**. It need not have the same cause, and a far one may.
 - A heat map shows what moved a number, not where a lesion is. It can be sharp and wrong.
 - Probabilities are calibrated on held-back films of the training data; on films of another hospital they may be off.
@@ -42,7 +41,7 @@ LIMITS = """
   mean another distance.
 - A film is shown with the window that its file names; the viewer's window, in per cent, is applied after that. R and L
   are shown only where the file states the orientation.
-"""
+""")
 CITATIONS = """
 - W. Silva, A. Poellinger, J. S. Cardoso, M. Reyes. Interpretability-guided Content-based Medical Image Retrieval.
   MICCAI 2020, LNCS 12261, 305–314. doi:10.1007/978-3-030-59710-8_30
@@ -57,19 +56,26 @@ CITATIONS = """
 
 
 def draw() -> None:
-    use, cards, versions, citations = st.tabs(["Use and limits", "Model cards", "Versions", "Method and citations"])
+    use, cards, versions, citations = st.tabs(
+        [
+            translate("Use and limits"),
+            translate("Model cards"),
+            translate("Versions"),
+            translate("Method and citations"),
+        ]
+    )
     with use:
         left, right = st.columns(2, gap="large")
-        left.subheader("What it is for")
-        left.markdown(USE)
-        right.subheader("Limits")
-        right.markdown(LIMITS)
+        left.subheader(translate("What it is for"))
+        left.markdown(f"**{translate(NOTICE)}**\n{translate(USE)}")
+        right.subheader(translate("Limits"))
+        right.markdown(translate(LIMITS))
     with cards, shielded():
         show_cards()
     with versions, shielded():
         show_versions()
     with citations:
-        st.markdown(METHOD)
+        st.markdown(translate(METHOD))
         st.markdown(CITATIONS)
 
 
@@ -77,24 +83,28 @@ def show_cards() -> None:
     """What each network says of itself, the weakest point first."""
     found = find_cards(shared.open_workspace())
     if not found:
-        st.markdown("No networks yet. Train them, or index the workspace with the starter models.")
+        st.markdown(translate("No networks yet. Train them, or index the workspace with the starter models."))
     for card in found:
-        st.subheader(escape_markdown(card.title))
+        st.subheader(escape_markdown(translate_told(card.title)))
         if card.weakness:
-            st.markdown(f":orange[{escape_markdown(card.weakness)}]")
+            st.markdown(f":orange[{escape_markdown(translate_told(card.weakness))}]")
         manifest = card.manifest
         films = manifest.get("films") or {}
         size = (manifest.get("input") or {}).get("size")
-        facts = [manifest.get("network"), f"input {size} pixels" if size else None]
+        facts = [manifest.get("network"), translate("input {size} pixels", size=size) if size else None]
         facts += [
-            f"{count:,} films {word.replace('_', ' ')}" for word, count in films.items() if isinstance(count, int)
+            f"{count_of(count, 'film')} {translate_told(word.replace('_', ' '))}"
+            for word, count in films.items()
+            if isinstance(count, int)
         ]
-        facts += [f"made {manifest['made'][:10]}"] if manifest.get("made") else []
+        facts += [translate("made {day}", day=manifest["made"][:10])] if manifest.get("made") else []
         facts += [f"sha256 {str(manifest['sha256'])[:16]}…"] if manifest.get("sha256") else []
         st.caption(escape_markdown(" · ".join(str(fact) for fact in facts if fact)))
         if manifest.get("auroc"):
-            st.dataframe(tabulate_performance(card), hide_index=True, height="content")
-        with st.expander("The whole card"):
+            rows = [{translate(name): told for name, told in row.items()} for row in tabulate_performance(card)]
+            rows = [row | {translate("Finding"): translate_told(row[translate("Finding")])} for row in rows]
+            st.dataframe(rows, hide_index=True, height="content")
+        with st.expander(translate("The whole card")):
             shown = {name: value for name, value in manifest.items() if name != "training"}
             kept = (manifest.get("training") or {}).items()
             training = {name: value for name, value in kept if name not in ("history", "held_back")}
@@ -112,12 +122,16 @@ def show_versions() -> None:
         *((name, version(name)) for name in packages),
     ]
     left, right = st.columns([1, 2], gap="large")
-    left.dataframe([{"Program": name, "Version": text} for name, text in rows], hide_index=True)
+    left.dataframe([{translate("Program"): name, translate("Version"): text} for name, text in rows], hide_index=True)
     workspace = shared.open_workspace()
     artefacts = workspace.read_manifest()["artefacts"]
     right.dataframe(
         [
-            {"Artefact": name, "sha256": str(entry.get("sha256", ""))[:24], "Recorded": str(entry.get("recorded", ""))}
+            {
+                translate("Artefact"): name,
+                "sha256": str(entry.get("sha256", ""))[:24],
+                translate("Recorded"): str(entry.get("recorded", "")),
+            }
             for name, entry in sorted(artefacts.items())
         ],
         hide_index=True,

@@ -12,17 +12,19 @@ from icbir_ui.choices import show_choice
 from icbir_ui.compare.showing import CLASS_MAP, FOUR, NONE, ONE, PAIR_MAP, Comparison, find_place, show_comparison, step
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import passing_word, run_page
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.search import gate
 from icbir_ui.search.asking import NO_MAP, search, show_loading
 from icbir_ui.search.controls import read_settings
 from icbir_ui.state import PARAMETER_CASE, Key
 from icbir_ui.words import describe_cautions, describe_hit
 
-GONE = "The case in the address is not among the cases of this search; this is the nearest one."
-WHOLE_FILM = "No similarity map here: it explains the distance between whole films, and this search compared {}."
-HELP = (
-    "**Finding**: where the network saw the finding. **Similarity**: which places of the two films bring them nearer "
-    "or farther apart in this search; added up over both films they give the distance. **None**: the films alone."
+GONE = mark("The case in the address is not among the cases of this search; this is the nearest one.")
+WHOLE_FILM = mark("No similarity map here: it explains the distance between whole films, and this search compared {}.")
+HELP = mark(
+    "**Finding**: where the network saw the finding. **Similarity**: which places of the two films bring "
+    "them nearer or farther apart in this search; added up over both films they give the distance. "
+    "**None**: the films alone."
 )
 
 
@@ -33,11 +35,14 @@ def draw() -> None:
     if film is not None and not gate.is_withheld(film) and show_outside(workspace, film, held[1] if known else None):
         return
     if film is None or gate.is_withheld(film) or not (known or wanted):
-        st.title("Compare")
+        st.title(translate("Compare"))
         lost = state.get(Key.WORD)
-        st.markdown(escape_markdown(lost or "") or "Search first, then open a case here with its ⤢ button.")
+        st.markdown(
+            escape_markdown(translate_told(lost or ""))
+            or translate("Search first, then open a case here with its ⤢ button.")
+        )
         state.put(Key.WORD, None)
-        if lost and st.button("To the page Search"):
+        if lost and st.button(translate("To the page Search")):
             st.switch_page("pages/search.py")
         return
     if not service.ready:
@@ -54,12 +59,19 @@ def draw() -> None:
     if opened in ids:
         state.put(Key.COMPARED_PLACE, ids.index(opened))
     elif opened:
-        st.caption(GONE)
+        st.caption(translate(GONE))
     columns = st.columns([2.4, 1.5, 1.7, 0.8, 0.8], vertical_alignment="bottom")
     counts = [ONE, FOUR] if len(ids) > 1 else [ONE]
     if state.get(Key.COMPARE_COUNT) not in counts:
         state.put(Key.COMPARE_COUNT, ONE)
-    count = show_choice(columns[1].segmented_control, "Cases", counts, key=Key.COMPARE_COUNT, required=True)
+    count = show_choice(
+        columns[1].segmented_control,
+        translate("Cases"),
+        counts,
+        format_func=translate,
+        key=Key.COMPARE_COUNT,
+        required=True,
+    )
     place, four = find_place(len(ids), count == FOUR), count == FOUR
     hit = ranking.hits[place]
     state.write_address({PARAMETER_CASE: hit.case.case_id})
@@ -67,17 +79,41 @@ def draw() -> None:
     offered = [CLASS_MAP, PAIR_MAP, NONE] if explained else [CLASS_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
-    shown = show_choice(columns[2].segmented_control, "Map", offered, key=Key.COMPARE_MAP, help=HELP, required=True)
+    shown = show_choice(
+        columns[2].segmented_control,
+        translate("Map"),
+        offered,
+        format_func=translate,
+        key=Key.COMPARE_MAP,
+        help=translate(HELP),
+        required=True,
+    )
     asked = Comparison(service, workspace, film, ranking, place, four, shown, method)
-    of = {CLASS_MAP: f" · map of {ranking.target}", PAIR_MAP: " · map of their distance"}.get(shown, "")
-    named = f"Cases {hit.rank} to {asked.places[-1] + 1}" if len(asked.places) > 1 else f"Case {hit.rank}"
+    of = {
+        CLASS_MAP: translate(" · map of {target}", target=translate_told(ranking.target)),
+        PAIR_MAP: translate(" · map of their distance"),
+    }.get(shown, "")
+    named = (
+        translate("Cases {first} to {last}", first=hit.rank, last=asked.places[-1] + 1)
+        if len(asked.places) > 1
+        else translate("Case {rank}", rank=hit.rank)
+    )
     words = of if four else f" · {describe_hit(ranking, hit)}{of}"
-    columns[0].markdown(f"**{named} of {len(ids)}**{escape_markdown(words)}")
+    columns[0].markdown(
+        translate("**{named} of {count}**{words}", named=named, count=len(ids), words=escape_markdown(words))
+    )
     if cautions := describe_cautions(ranking):
         st.markdown(f":orange[{escape_markdown(' '.join(cautions))}]")
     if find_method(ranking.method).part:
-        st.caption(WHOLE_FILM.format("a region" if ranking.method == REGION.name else "what is seen of one finding"))
-    for column, by, label, key in ((3, -1, "◀ Previous", "Left arrow"), (4, 1, "Next ▶", "Right arrow")):
+        st.caption(
+            translate(WHOLE_FILM).format(
+                translate("a region") if ranking.method == REGION.name else translate("what is seen of one finding")
+            )
+        )
+    for column, by, label, key in (
+        (3, -1, translate("◀ Previous"), translate("Left arrow")),
+        (4, 1, translate("Next ▶"), translate("Right arrow")),
+    ):
         columns[column].button(label, on_click=step, args=(by, len(ids), four), width="stretch", help=key)
     if not four and (other := choose_other_film(workspace, hit.case)) is not None:
         show_beside(workspace, film, ranking, other)

@@ -15,6 +15,7 @@ from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page
+from icbir_ui.language import translate, translate_told
 from icbir_ui.rating.answering import return_to, show_answers
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
@@ -29,10 +30,12 @@ def draw() -> None:
     workspace, store = shared.open_workspace(), shared.open_ratings()
     names = store.study_names()
     if not names:
-        st.title("Rate")
+        st.title(translate("Rate"))
         st.markdown(
-            "There is no reading study yet. A study shows you pairs of films, blinded, and asks how similar they are. "
-            "The answers tell which search finds the cases that readers call similar."
+            translate(
+                "There is no reading study yet. A study shows you pairs of films, blinded, and asks how "
+                "similar they are. The answers tell which search finds the cases that readers call similar."
+            )
         )
         offer_new_study(workspace, store, opened=True)
         return
@@ -41,12 +44,27 @@ def draw() -> None:
     session = ReadingSession(store, load_study(store, name), state.get_reader(), state.get_window())
     item, reader = find_item(session), escape_markdown(session.reader)
     if item is None:
-        st.success(f"You have answered all {session.total} items of this study. Thank you, {reader}.")
-        right.button("Back to the last item", on_click=return_to, args=(session, None))
+        st.success(
+            translate(
+                "You have answered all {total} items of this study. Thank you, {reader}.",
+                total=session.total,
+                reader=reader,
+            )
+        )
+        right.button(translate("Back to the last item"), on_click=return_to, args=(session, None))
         offer_new_study(workspace, store)
         return
-    step = "second step, with heat maps" if item.with_maps else "first step, without heat maps"
-    right.progress(len(session.answered()) / item.total, f"Item {item.position} of {item.total} · {step} · {reader}")
+    step = translate("second step, with heat maps") if item.with_maps else translate("first step, without heat maps")
+    right.progress(
+        len(session.answered()) / item.total,
+        translate(
+            "Item {position} of {total} · {step} · {reader}",
+            position=item.position,
+            total=item.total,
+            step=step,
+            reader=reader,
+        ),
+    )
     show_item(workspace, session, item)
     offer_new_study(workspace, store)
 
@@ -59,7 +77,7 @@ def find_item(session: ReadingSession) -> BlindItem | None:
 
 def show_item(workspace: Workspace, session: ReadingSession, item: BlindItem) -> None:
     """The films and the ways to answer."""
-    st.markdown(f"**{QUESTIONS[item.task]}**")
+    st.markdown(f"**{translate(QUESTIONS[item.task])}**")
     service = shared.open_service()
     if item.with_maps and not service.ready:
         return show_loading(service)
@@ -84,10 +102,10 @@ def show_films(workspace: Workspace, session: ReadingSession, item: BlindItem, m
     with st.container(key=f"{Key.ANSWERS}{item.token}"):
         show_answers(session, item)
     if said := state.get(Key.NOT_STORED):  # until the next answer; below the buttons, so that these do not move
-        st.error(escape_markdown(said))
+        st.error(escape_markdown(translate_told(said)))
     show_viewer(make_panes(workspace, session, item, maps), make_options(item, maps), Key.RATE_VIEWER.value)
     if item.task == "similarity":
-        st.caption(" · ".join(f"**{score}** {words}" for score, words in SIMILARITY_SCALE.items()))
+        st.caption(" · ".join(f"**{score}** {translate_told(words)}" for score, words in SIMILARITY_SCALE.items()))
 
 
 run_page("Rate", draw, heading=False)

@@ -8,7 +8,6 @@ import streamlit as st
 
 from icbir_core.access import Right
 from icbir_core.audit import Action, Subject
-from icbir_core.plurals import count_of
 from icbir_core.study.analysis import StudyResult, analyse_study
 from icbir_core.study.design import Study
 from icbir_core.study.exchange import load_study
@@ -21,6 +20,7 @@ from icbir_ui.errors import escape_markdown
 from icbir_ui.export.carrying import offer_import, offer_study
 from icbir_ui.export.controls import make_or_say
 from icbir_ui.frame.page import run_page
+from icbir_ui.language import count_of, mark, speak_english, translate, translate_told
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.state import Key
 
@@ -31,16 +31,21 @@ def draw() -> None:
     # A case that was rated with maps and without is one case.
     searches = {(one.reader, one.query, one.case_id) for one in store.latest(study=SEARCH)}
     st.caption(
-        f"{count_of(len(searches), 'case')} rated on the search page: unblinded, kept apart, in no statistic below. "
-        f"{count_of(len(names), 'reading study', 'reading studies')}."
+        translate(
+            "{cases} rated on the search page: unblinded, kept apart, in no statistic below. {studies}.",
+            cases=count_of(len(searches), "case"),
+            studies=count_of(len(names), "reading study", "reading studies"),
+        )
     )
     if names:
         show_study(store, load_study(store, choose_study(st, names)))
     else:
         st.markdown(
-            "There is no reading study yet; make one on the page Rate. Its results will appear here: nDCG of each "
-            "search method with its interval, beside chance and beside the band between readers, and how well readers "
-            "agree with themselves and with each other."
+            translate(
+                "There is no reading study yet; make one on the page Rate. Its results will appear here: "
+                "nDCG of each search method with its interval, beside chance and beside the band between "
+                "readers, and how well readers agree with themselves and with each other."
+            )
         )
     offer_import(store)
 
@@ -51,35 +56,44 @@ def show_study(store: RatingsStore, study: Study) -> None:
     real = [one for one in ratings if not one.simulated]
     simulated = False
     if len(real) < len(ratings):
-        shown = st.segmented_control("Ratings of", ["Readers", "Simulated readers"], default="Readers", required=True)
+        shown = st.segmented_control(
+            translate("Ratings of"),
+            [mark("Readers"), mark("Simulated readers")],
+            default="Readers",
+            format_func=translate,
+            required=True,
+        )
         simulated = shown == "Simulated readers"
     if not [one for one in ratings if one.simulated == simulated]:
-        st.markdown("No rating in this study yet.")
+        st.markdown(translate("No rating in this study yet."))
         return
     session = ReadingSession(store, study, state.get_reader())
     left = session.total - len(session.answered())
     blind = left and (study.name, session.reader) not in state.get(Key.UNBLINDED, set())  # any reader may still begin
     if blind and not simulated:
         st.warning(
-            f"You still have {count_of(left, 'item')} to answer in this study. "
-            "Seeing its results now would unblind you."
+            translate(
+                "You still have {items} to answer in this study. Seeing its results now would unblind you.",
+                items=count_of(left, "item"),
+            )
         )
-        if not access.get_person().may(Right.UNBLIND) or not st.button("Show them anyway"):
+        if not access.get_person().may(Right.UNBLIND) or not st.button(translate("Show them anyway")):
             return
         unblind(study, session.reader)
         blind = False
-    result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
+    with st.spinner(translate("Computing the statistics …")):
+        result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
     access.record_once(Action.SAW, Subject("study", study.name), what="results")
-    report = partial(make_or_say, lambda: render_report(study, result), "html")
-    st.download_button("Report (HTML)", report, f"{study.name}.html", "text/html")
+    report = speak_english(partial(make_or_say, lambda: render_report(study, result), "html"))
+    st.download_button(translate("Report (HTML)"), report, f"{study.name}.html", "text/html")
     if not access.get_person().may(Right.DOWNLOAD_STUDY):
         return
     if not blind:
         offer_study(store, study)
     elif st.button(
-        "Offer the study with its ratings too",
-        help="It contains the readers' answers, so that you would no longer be blinded.",
+        translate("Offer the study with its ratings too"),
+        help=translate("It contains the readers' answers, so that you would no longer be blinded."),
     ):
         unblind(study, session.reader)
         st.rerun()
@@ -93,7 +107,7 @@ def unblind(study: Study, reader: str) -> None:
     state.put(Key.UNBLINDED, state.get(Key.UNBLINDED, set()) | {(study.name, reader)})
 
 
-@st.cache_data(max_entries=16, show_spinner="Computing the statistics …")
+@st.cache_data(max_entries=16, show_spinner=False)
 def compute(sha256: str, answers: int, simulated: bool, _study: Study, _ratings: list[Rating]) -> StudyResult:
     """The statistics, anew only when a rating was added."""
     return analyse_study(_study, _ratings, simulated=simulated)
@@ -102,19 +116,23 @@ def compute(sha256: str, answers: int, simulated: bool, _study: Study, _ratings:
 def show_result(study: Study, result: StudyResult) -> None:
     """The sections of the report, on the page."""
     if result.simulated:
-        st.error("SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval.")
+        st.error(translate("SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval."))
     for note in result.notes:
-        st.warning(escape_markdown(note))
+        st.warning(escape_markdown(translate_told(note)))
     for section in make_sections(study, result):
-        st.subheader(escape_markdown(section.title))
+        st.subheader(escape_markdown(translate_told(section.title)))
         for paragraph in section.paragraphs:
-            st.markdown(escape_markdown(paragraph))
+            st.markdown(escape_markdown(translate_told(paragraph)))
         for figure in section.figures:
-            charts.show_chart(st, figure, section.title, width="stretch")
+            charts.show_chart(st, figure, translate_told(section.title), width="stretch")
         for table in (one for one in section.tables if one.rows):
-            st.markdown(f"**{escape_markdown(table.caption)}**")
-            columns = zip(map(escape_markdown, table.header), zip(*table.rows, strict=True), strict=True)
-            st.table({title: [escape_markdown(cell) for cell in cells] for title, cells in columns}, hide_index=True)
+            st.markdown(f"**{escape_markdown(translate_told(table.caption))}**")
+            columns = zip(map(_show, table.header), zip(*table.rows, strict=True), strict=True)
+            st.table({title: [_show(cell) for cell in cells] for title, cells in columns}, hide_index=True)
+
+
+def _show(cell: str) -> str:
+    return escape_markdown(translate_told(cell))
 
 
 run_page("Results", draw)

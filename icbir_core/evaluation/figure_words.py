@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape, unescape
 from typing import Any
+
+from icbir_core.plurals import count_of
 
 
 def write_out(text: str) -> str:
@@ -12,17 +14,22 @@ def write_out(text: str) -> str:
     return escape(text, quote=False)
 
 
-def describe_figure(figure: Any, title: str) -> str:
+def count_points(number: int) -> str:
+    """ "1 point", "9 points"."""
+    return count_of(number, "point")
+
+
+def describe_figure(figure: Any, title: str, count: Callable[[int], str] = count_points) -> str:
     """A sentence: the title, then what each trace of the figure shows.
 
     Of bars and of points that have names the values with their intervals; of a line its two ends; of a cloud of points
-    how many it has.
+    how many it has, as `count` says it.
     """
-    words = "; ".join(_describe_trace(trace) for trace in figure.data) or "no data"
+    words = "; ".join(_describe_trace(trace, count) for trace in figure.data) or "no data"
     return f"{title}: {unescape(words)}."  # names stand in it as `write_out` wrote them
 
 
-def _describe_trace(trace: Any) -> str:
+def _describe_trace(trace: Any, count: Callable[[int], str]) -> str:
     xs, ys = list(trace.x if trace.x is not None else ()), list(trace.y if trace.y is not None else ())
     name = f"{trace.name} " if trace.name else ""
     if trace.type == "bar":
@@ -31,17 +38,17 @@ def _describe_trace(trace: Any) -> str:
     else:
         sideways = bool(ys) and all(isinstance(y, str) for y in ys)
         if not sideways and not all(isinstance(x, str) for x in xs):
-            return name.strip() + _describe_points(trace, xs, ys)
+            return name.strip() + _describe_points(trace, xs, ys, count)
     labels, values, bars = (ys, xs, trace.error_x) if sideways else (xs, ys, trace.error_y)
     pairs = zip(labels, values, _describe_intervals(bars, values), strict=True)
     return name + ", ".join(f"{label} {_write_number(value)}{interval}" for label, value, interval in pairs)
 
 
-def _describe_points(trace: Any, xs: Sequence[float], ys: Sequence[float]) -> str:
+def _describe_points(trace: Any, xs: Sequence[float], ys: Sequence[float], count: Callable[[int], str]) -> str:
     if "lines" in (trace.mode or "") and len(xs) > 1:
         first, last = ((_write_number(x), _write_number(y)) for x, y in ((xs[0], ys[0]), (xs[-1], ys[-1])))
         return f", from {first[1]} at {first[0]} to {last[1]} at {last[0]}"
-    return f", {len(xs):,} {'point' if len(xs) == 1 else 'points'}"
+    return f", {count(len(xs))}"
 
 
 def _describe_intervals(bars: Any, values: Sequence[float]) -> list[str]:

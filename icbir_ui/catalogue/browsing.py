@@ -9,13 +9,13 @@ import streamlit as st
 from icbir_core.audit import Action
 from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.listing import ListFilter, Order
-from icbir_core.plurals import count_of
 from icbir_ui import access, films, state
 from icbir_ui.catalogue.rows import CHOSEN, count_unmade, make_row, show_rows
 from icbir_ui.catalogue.saving import offer_saving
 from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
+from icbir_ui.language import count_of, mark, translate, translate_told
 from icbir_ui.search.panes import find_text
 from icbir_ui.state import Key
 
@@ -23,9 +23,9 @@ PAGE = 20
 TALLEST, LONG = 150, 300
 """Pixels of the place of a text of more than so many letters, which is scrolled."""
 SEARCH, COMPARE = "search", "compare"
-HELP = (
-    'Words of reports, proven diagnoses and names. Each finds longer words too; "in quotes" finds a phrase, '
-    "-word leaves out."
+HELP = mark(
+    'Words of reports, proven diagnoses and names. Each finds longer words too; "in quotes" finds a '
+    "phrase, -word leaves out."
 )
 
 
@@ -45,26 +45,36 @@ def show_list(workspace: Workspace) -> None:
     first = PAGE * (min(state.get(Key.LIST_PAGE, 1), pages) - 1)
     listed = workspace.catalogue.listing.read_page(wanted, first, PAGE, order)
     if not listed:
-        said.markdown("No case is like that; take a filter away." if every else "There is no case yet.")
+        said.markdown(
+            translate("No case is like that; take a filter away.") if every else translate("There is no case yet.")
+        )
         return
-    of = f"{found:,} cases" if found == every else f"{found:,} of {every:,} cases"
-    said.caption(f"{first + 1:,}–{first + len(listed):,} of {of}" if pages > 1 else of)
+    of = (
+        count_of(found, "case")
+        if found == every
+        else translate("{found} of {every} cases", found=f"{found:,}", every=f"{every:,}")
+    )
+    said.caption(
+        translate("{first}–{last} of {cases}", first=f"{first + 1:,}", last=f"{first + len(listed):,}", cases=of)
+        if pages > 1
+        else of
+    )
     access.record_once(Action.SAW, *access.name_cases([one.case for one in listed]))
     passing = st.empty()
     if unmade := count_unmade(workspace, listed):
-        passing.caption(f"Making {count_of(unmade, 'small picture')}, once …")
+        passing.caption(translate("Making {pictures}, once …", pictures=count_of(unmade, "small picture")))
     rows = [make_row(workspace, one) for one in listed]
     passing.empty()
     left, right = st.columns([1.35, 1], gap="medium")
-    acts = [(SEARCH, "Search", "Search with this case")]
+    acts = [(SEARCH, translate("Search"), translate("Search with this case"))]
     if films.get_current() is not None:
-        acts.append((COMPARE, "Compare", "Show this case beside your film"))
+        acts.append((COMPARE, translate("Compare"), translate("Show this case beside your film")))
     chosen = state.get(Key.CHOSEN_CASE)
     with left:
         show_rows(rows, acts, chosen, Key.ROWS, partial(react, workspace))
     with right, shielded():
         if chosen is None:
-            st.caption("Click a case to see its film and its report here.")
+            st.caption(translate("Click a case to see its film and its report here."))
         else:
             offer_saving(chosen, "list")
             if text := find_text(workspace.catalogue.get(chosen)):
@@ -84,19 +94,44 @@ def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
     for key, value in ((Key.LIST_DAYS, ()), (Key.LIST_ORDER, Order.NEWEST), (Key.LIST_FINDINGS, [])):
         if state.get(key) is None:
             state.put(key, value)
-    words = show_choice(columns[0].text_input, "Words", key=Key.LIST_TEXT, help=HELP, placeholder="effusion -old")
+    words = show_choice(
+        columns[0].text_input,
+        translate("Words"),
+        key=Key.LIST_TEXT,
+        help=translate(HELP),
+        placeholder=translate("effusion -old"),
+    )
     show_choice(
-        columns[1].multiselect, "Findings present", workspace.catalogue.findings, key=Key.LIST_FINDINGS,
-        placeholder="any",
+        columns[1].multiselect, translate("Findings present"), workspace.catalogue.findings, key=Key.LIST_FINDINGS,
+        placeholder=translate("any"), format_func=translate_told,
     )  # fmt: skip
-    show_choice(columns[2].selectbox, "View", listing.list_values("view"), key=Key.LIST_VIEW, placeholder="any")
-    show_choice(columns[3].selectbox, "Source", listing.list_values("source"), key=Key.LIST_SOURCE, placeholder="any")
+    show_choice(
+        columns[2].selectbox,
+        translate("View"),
+        listing.list_values("view"),
+        key=Key.LIST_VIEW,
+        placeholder=translate("any"),
+        format_func=translate_told,
+    )
+    show_choice(
+        columns[3].selectbox,
+        translate("Source"),
+        listing.list_values("source"),
+        key=Key.LIST_SOURCE,
+        placeholder=translate("any"),
+        format_func=translate_told,
+    )
     if days := listing.find_days():
         show_choice(
-            columns[4].date_input, "Added between", key=Key.LIST_DAYS, min_value=days[0], max_value=days[1],
-            format="YYYY-MM-DD", help="Cases of which the day is not known are left out while days are given.",
-        )  # fmt: skip
-    show_choice(columns[5].selectbox, "Order", list(Order), key=Key.LIST_ORDER, format_func=str)
+            columns[4].date_input,
+            translate("Added between"),
+            key=Key.LIST_DAYS,
+            min_value=days[0],
+            max_value=days[1],
+            format="YYYY-MM-DD",
+            help=translate("Cases of which the day is not known are left out while days are given."),
+        )
+    show_choice(columns[5].selectbox, translate("Order"), list(Order), key=Key.LIST_ORDER, format_func=translate_told)
     since, until = (*state.get(Key.LIST_DAYS), None, None)[:2]
     present, view, source = (state.get(key) for key in (Key.LIST_FINDINGS, Key.LIST_VIEW, Key.LIST_SOURCE))
     return ListFilter((words or "").strip(), tuple(present), view, source, since, until), state.get(Key.LIST_ORDER)

@@ -11,26 +11,26 @@ from icbir_core.catalogue import Workspace
 from icbir_core.catalogue.folders import Folder, FolderStore, SavedCase
 from icbir_core.catalogue.listing import ListedCase
 from icbir_core.errors import IcbirError
-from icbir_core.plurals import count_of
 from icbir_ui import access, films, shared, state
 from icbir_ui.catalogue.rows import CHOSEN, make_row, show_rows
 from icbir_ui.catalogue.saving import NAMELESS
 from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.choices import show_choice
-from icbir_ui.errors import escape_markdown, shielded
+from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.teaching_controls import offer_teaching_file
+from icbir_ui.language import count_of, mark, translate
 from icbir_ui.shared import SearchService
 from icbir_ui.state import PARAMETER_FOLDER, Key
 
 SEARCH, UP, DOWN, OUT = "search", "up", "down", "out"
 ACTS = [
-    (SEARCH, "Search", "Search with this case"),
-    (UP, "▲", "One place up"),
-    (DOWN, "▼", "One place down"),
-    (OUT, "Take out", "Take this case out of the folder"),
+    (SEARCH, mark("Search"), mark("Search with this case")),
+    (UP, "▲", mark("One place up")),
+    (DOWN, "▼", mark("One place down")),
+    (OUT, mark("Take out"), mark("Take this case out of the folder")),
 ]
-EMPTY = "This folder is empty. Open a case in the list, or on the page Compare, and save it here."
-NONE_YET = "You have no folder yet. Make one here, or save a case from the list or from the page Compare."
+EMPTY = mark("This folder is empty. Open a case in the list, or on the page Compare, and save it here.")
+NONE_YET = mark("You have no folder yet. Make one here, or save a case from the list or from the page Compare.")
 
 
 def take_folder() -> bool:
@@ -51,7 +51,7 @@ def show_folders(service: SearchService, workspace: Workspace) -> None:
         try:
             offered[chosen] = store.find(chosen, reader)
         except IcbirError as error:
-            st.warning(escape_markdown(str(error)))
+            st.warning(escape_markdown(explain(error)))
             chosen = None
     if chosen is None:
         state.put(Key.FOLDER, next(iter(own), None))
@@ -59,59 +59,67 @@ def show_folders(service: SearchService, workspace: Workspace) -> None:
     if offered:
         with bar:
             show_choice(
-                st.selectbox, "Folder", list(offered), format_func=lambda one: name_folder(offered[one], reader),
-                key=Key.FOLDER, width=380,
-            )  # fmt: skip
-    with bar.popover("New folder"), st.form("new_folder", border=False, clear_on_submit=True):
-        name = st.text_input("Name", placeholder="teaching: mimics of effusion")
-        if st.form_submit_button("Make it"):
+                st.selectbox,
+                translate("Folder"),
+                list(offered),
+                format_func=lambda one: name_folder(offered[one], reader),
+                key=Key.FOLDER,
+                width=380,
+            )
+    with bar.popover(translate("New folder")), st.form("new_folder", border=False, clear_on_submit=True):
+        name = st.text_input(translate("Name"), placeholder=translate("teaching: mimics of effusion"))
+        if st.form_submit_button(translate("Make it")):
             with shielded():
                 state.put(Key.FOLDER, store.make_folder(reader, name).folder_id)
                 st.rerun()
     show_undo(store, reader, bar)
     folder = offered.get(state.get(Key.FOLDER))
     if folder is None:
-        st.markdown(NONE_YET)
+        st.markdown(translate(NONE_YET))
         return
     saved = store.list_cases(folder.folder_id, reader)
     mine = folder.owner == reader
     if mine:
         show_settings(store, folder, bar)
     if not saved:
-        st.markdown(EMPTY)
+        st.markdown(translate(EMPTY))
         return
-    with bar.popover("Teaching file"):
+    with bar.popover(translate("Teaching file")):
         offer_teaching_file(service, workspace, folder, saved)
     show_cases(workspace, store, folder, saved, mine)
 
 
 def name_folder(folder: Folder, reader: str) -> str:
     """A folder in the list: its name, its cases, and whose it is where it is a colleague's."""
-    whose = "" if folder.owner == reader else f" · of {folder.owner}"
+    whose = "" if folder.owner == reader else translate(" · of {owner}", owner=folder.owner)
     return f"{folder.name} ({count_of(folder.cases, 'case')}){whose}"
 
 
 def show_settings(store: FolderStore, folder: Folder, bar: st.delta_generator.DeltaGenerator) -> None:
     """Name, place, link and removal of the reader's own folder."""
     number, owner = folder.folder_id, folder.owner
-    with bar.popover("This folder"), shielded():
+    with bar.popover(translate("This folder")), shielded():
         with st.form(f"rename_{number}", border=False):
-            name = st.text_input("Name", folder.name)
-            renamed = st.form_submit_button("Rename")
+            name = st.text_input(translate("Name"), folder.name)
+            renamed = st.form_submit_button(translate("Rename"))
         if renamed:
             store.rename(number, owner, name)
             st.rerun()
         with st.container(horizontal=True):
-            st.button("Earlier in the list", on_click=_change, args=(partial(store.move, number, owner, -1),))
-            st.button("Later", on_click=_change, args=(partial(store.move, number, owner, 1),))
-        explained = "Whoever may use this server and has the link sees the cases and your notes, and changes nothing."
-        shared_now = st.toggle("Share by a link", folder.shared, key=f"share_{number}", help=explained)
+            st.button(
+                translate("Earlier in the list"), on_click=_change, args=(partial(store.move, number, owner, -1),)
+            )
+            st.button(translate("Later"), on_click=_change, args=(partial(store.move, number, owner, 1),))
+        explained = translate(
+            "Whoever may use this server and has the link sees the cases and your notes, and changes nothing."
+        )
+        shared_now = st.toggle(translate("Share by a link"), folder.shared, key=f"share_{number}", help=explained)
         if shared_now != folder.shared:
             store.share(number, owner, shared_now)
             st.rerun()
         if folder.shared:
             st.code(f"{st.context.url or ''}?{PARAMETER_FOLDER}={number}", language=None, wrap_lines=True)
-        st.button("Remove the folder", on_click=_remove, args=(store, number, owner, None))
+        st.button(translate("Remove the folder"), on_click=_remove, args=(store, number, owner, None))
 
 
 def show_cases(workspace: Workspace, store: FolderStore, folder: Folder, saved: list[SavedCase], mine: bool) -> None:
@@ -121,17 +129,19 @@ def show_cases(workspace: Workspace, store: FolderStore, folder: Folder, saved: 
         try:
             listed[one.case_id] = ListedCase(workspace.catalogue.get(one.case_id), None, one.note)
         except IcbirError:  # it was erased, and the folder's own file is elsewhere
-            st.caption(escape_markdown(f"'{one.case_id}' is not in this catalogue any more."))
+            st.caption(
+                escape_markdown(translate("'{case_id}' is not in this catalogue any more.", case_id=one.case_id))
+            )
     access.record_once(Action.SAW, *access.name_cases([one.case for one in listed.values()]))
     chosen = state.get(Key.SAVED_CASE)
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
         rows = [make_row(workspace, one) for one in listed.values()]
-        acts = ACTS if mine else ACTS[:1]
+        acts = [(act, translate(label), translate(told)) for act, label, told in (ACTS if mine else ACTS[:1])]
         show_rows(rows, acts, chosen, Key.FOLDER_ROWS, partial(react, workspace, store, folder))
     with right, shielded():
         if chosen not in listed:
-            st.caption("Click a case to see its film, and to write your note on it.")
+            st.caption(translate("Click a case to see its film, and to write your note on it."))
         else:
             note = next(one.note for one in saved if one.case_id == chosen)
             if mine:
@@ -147,8 +157,8 @@ def show_cases(workspace: Workspace, store: FolderStore, folder: Folder, saved: 
 def show_note(store: FolderStore, folder: Folder, case_id: str, note: str) -> None:
     """A field for the owner's note on a case."""
     with st.form(f"note_{folder.folder_id}_{case_id}", border=False):
-        written = st.text_area("Your note", note, help=NAMELESS, height=80)
-        if st.form_submit_button("Keep the note"):
+        written = st.text_area(translate("Your note"), note, help=translate(NAMELESS), height=80)
+        if st.form_submit_button(translate("Keep the note")):
             store.write_note(folder.folder_id, folder.owner, case_id, written)
             st.rerun()
 
@@ -157,7 +167,7 @@ def show_undo(store: FolderStore, reader: str, bar: st.delta_generator.DeltaGene
     """A button for what was taken away last."""
     if taken := state.get(Key.TAKEN_OUT):
         number, case_id = taken
-        label = "Undo: bring the folder back" if case_id is None else "Undo: bring the case back"
+        label = translate("Undo: bring the folder back") if case_id is None else translate("Undo: bring the case back")
         bar.button(label, on_click=_bring_back, args=(store, number, reader, case_id))
 
 

@@ -17,6 +17,7 @@ from icbir_core.catalogue.adding import ProvenFilm, add_film
 from icbir_ui import access, shared
 from icbir_ui.errors import explain
 from icbir_ui.films import Film
+from icbir_ui.language import mark
 
 _STARTING = threading.Lock()
 
@@ -33,7 +34,7 @@ class Growth:
     told: str = ""
     done: int = 0
     total: int = 0
-    word: str = "starting"
+    word: str = mark("starting")
     report: IngestReport | None = None
     error: str | None = None
     finished: threading.Event = field(default_factory=threading.Event)
@@ -88,10 +89,10 @@ def start_addition(workspace: Workspace, film: Film, proven: ProvenFilm, targets
 
     def add() -> IngestReport:
         name = add_film(workspace, film.query, proven)
-        growth.told = f"Your film is the case '{name}'."
+        growth.told = mark(f"Your film is the case '{name}'.")
         return IngestReport(added=1, already=0)
 
-    growth = Growth(IngestOptions("folder", "your film"), told="Your film is taken in.")
+    growth = Growth(IngestOptions("folder", "your film"), told=mark("Your film is taken in."))
     return _start(workspace, growth, access.name_film(film), targets, add)
 
 

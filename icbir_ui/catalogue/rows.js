@@ -3,6 +3,8 @@
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const list = parentElement.querySelector("ol");
+  takeWords(data);
+  list.setAttribute("aria-label", say("Cases; arrow keys move, Enter shows one"));
   const held = JSON.stringify(data);
   if (list.held === held) return;
   const listed = data.rows.map((row) => row.name).join("\n");
@@ -26,7 +28,7 @@ export default function (component) {
       });
       return button;
     });
-    const picture = row.picture ? make("img", { src: row.picture, alt: "" }) : make("span", { class: "none" }, "no picture");
+    const picture = row.picture ? make("img", { src: row.picture, alt: "" }) : make("span", { class: "none" }, say("no picture"));
     const entry = make("li", { tabindex: "0", "data-name": row.name, "aria-current": String(row.name === data.chosen) },
       picture, describe(row), make("span", { class: "acts" }, ...buttons));
     entry.addEventListener("click", () => tell("chosen", row.name));

@@ -6,25 +6,38 @@ import streamlit as st
 
 from icbir_ui import access, shared
 from icbir_ui.errors import escape_markdown, shielded
+from icbir_ui.language import mark, translate
 
-NEW = "A new folder …"
-NAMELESS = "Shown to whoever looks into the folder, and in its teaching file: no name, date or number of a patient."
+NEW = mark("A new folder …")
+NAMELESS = mark(
+    "Shown to whoever looks into the folder, and in its teaching file: no name, date or number of a patient."
+)
 
 
 def offer_saving(case_id: str, place: str) -> None:
     """A menu that saves a case. place : tells this menu from others for the same case."""
-    with st.popover("Save in a folder"), shielded():
+    with st.popover(translate("Save in a folder")), shielded():
         owner, store = access.get_person().pseudonym, shared.open_folders()
         held = store.list_folders(owner)
         with st.form(f"save_{place}_{case_id}", border=False, clear_on_submit=True):
             titles = {one.folder_id: one.name for one in held}
-            chosen = st.selectbox("Folder", [*titles, NEW], format_func=lambda one: titles.get(one, one))
-            named = st.text_input("Name of the new folder", placeholder="teaching: mimics of effusion")
-            note = st.text_area("Your note on the case", help=NAMELESS, height=80)
-            if not st.form_submit_button("Save", type="primary"):
+            chosen = st.selectbox(
+                translate("Folder"), [*titles, NEW], format_func=lambda one: titles.get(one) or translate(one)
+            )
+            named = st.text_input(
+                translate("Name of the new folder"), placeholder=translate("teaching: mimics of effusion")
+            )
+            note = st.text_area(translate("Your note on the case"), help=translate(NAMELESS), height=80)
+            if not st.form_submit_button(translate("Save"), type="primary"):
                 return
         if named.strip() or chosen == NEW:
             made = store.make_folder(owner, named)
             chosen, titles[made.folder_id] = made.folder_id, made.name
         store.save(chosen, owner, case_id, note)
-        st.success(escape_markdown(f"Saved in '{titles[chosen]}'; it is in the part Folders of the page Catalogue."))
+        st.success(
+            escape_markdown(
+                translate(
+                    "Saved in '{folder}'; it is in the part Folders of the page Catalogue.", folder=titles[chosen]
+                )
+            )
+        )

@@ -15,6 +15,7 @@ from icbir_ui import access, shared, state
 from icbir_ui.errors import shielded
 from icbir_ui.films import Film
 from icbir_ui.frame.page import empty_for_another, passing_word
+from icbir_ui.language import mark, translate
 from icbir_ui.search import ratings
 from icbir_ui.search.asking import NO_MAP, Maps, compute_maps, compute_pair, knows_pair, viewer_options
 from icbir_ui.search.panes import hit_panes, query_pane
@@ -22,8 +23,8 @@ from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
 
-CLASS_MAP, PAIR_MAP, NONE = "Finding", "Similarity", "None"
-ONE, FOUR = "One case", "Four together"
+CLASS_MAP, PAIR_MAP, NONE = mark("Finding"), mark("Similarity"), mark("None")
+ONE, FOUR = mark("One case"), mark("Four together")
 TOGETHER = 4
 
 
@@ -86,7 +87,7 @@ def show_comparison(asked: Comparison) -> None:
             wanted = asked.method if asked.method != NO_MAP else FIRST_MAP
             maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif asked.shown == PAIR_MAP:
-            tell("Computing which places bring the two films nearer …")
+            tell(translate("Computing which places bring the two films nearer …"))
             maps = compute_pair(service, film, cases[0], ranking, tell)
 
     def react(name: str, value: dict[str, Any]) -> None:

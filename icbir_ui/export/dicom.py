@@ -32,12 +32,13 @@ from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.export.content import apply_window
 from icbir_ui.export.controls import make_or_say
 from icbir_ui.films import Film
+from icbir_ui.language import mark, speak_english, translate, translate_told
 from icbir_ui.pacs.sender import Sender, get_sender
 from icbir_ui.search.asking import Maps, describe_scale, get_trail
 from icbir_ui.state import Key
 
 LOOK = 1.0
-NO_HEADER = "This film was no DICOM file, so it names no patient and no study that DICOM objects could belong to."
+NO_HEADER = mark("This film was no DICOM file, so it names no patient and no study that DICOM objects could belong to.")
 
 
 def show_dicom(
@@ -53,14 +54,14 @@ def show_dicom(
         st.caption(escape_markdown(explain(error)))
         return
     if film.source is None:
-        st.caption(escape_markdown(film.no_source or NO_HEADER))
+        st.caption(escape_markdown(translate_told(film.no_source or NO_HEADER)))
         return
     if film.source.may_show_text:
-        st.warning(escape_markdown(BURNED_IN))
+        st.warning(escape_markdown(translate_told(BURNED_IN)))
     region, drawn = get_trail().region, get_annotations(film.key)
     made = _remember_moment(film, ranking, maps, view, filters, (region, drawn))
     asked = Asked(filters, region.box if region else None, made=made)
-    make = partial(_make, film, ranking, maps, workspace, dict(view), asked, drawn)
+    make = speak_english(partial(_make, film, ranking, maps, workspace, dict(view), asked, drawn))
     name = f"icbir-{film.key[:8]}-dicom.zip"
     recorder, cases = access.get_recorder(), access.name_cases([hit.case for hit in ranking.hits])
     about = [access.name_film(film), Subject("examination", film.source.study), *cases]
@@ -70,14 +71,16 @@ def show_dicom(
         recorder.record(Action.EXPORTED, *about, format="dicom")
         return pack_objects(make())
 
-    zipped = partial(make_or_say, pack, "zip")
-    st.download_button("DICOM objects (ZIP)", zipped, name, "application/zip", on_click="ignore", width="stretch")
+    zipped = speak_english(partial(make_or_say, pack, "zip"))
+    st.download_button(
+        translate("DICOM objects (ZIP)"), zipped, name, "application/zip", on_click="ignore", width="stretch"
+    )
     if sender is None or not person.may(Right.SEND):
         return
     parcel = (state.get(Key.PARCELS) or {}).get(made)
     # One name for all results of a film: a click is not lost where a window that she left changes the result meanwhile.
-    if st.button("Send to PACS", width="stretch", disabled=parcel is not None, key=f"send_{film.key[:12]}"):
-        with st.spinner("Making the objects …"):
+    if st.button(translate("Send to PACS"), width="stretch", disabled=parcel is not None, key=f"send_{film.key[:12]}"):
+        with st.spinner(translate("Making the objects …")):
             parcel = send_objects(sender, make, made, about)
     if parcel is not None:
         _show_progress(sender, parcel)
@@ -98,7 +101,7 @@ def send_objects(sender: Sender, make: Callable[[], ResultObjects], made: dateti
         st.warning(escape_markdown(explain(error)))
         return None
     for sentence in (*objects.left_out, *objects.warnings):
-        st.caption(escape_markdown(sentence))
+        st.caption(escape_markdown(translate_told(sentence)))
     state.put(Key.PARCELS, {**(state.get(Key.PARCELS) or {}), made: parcel})
     sender.wake()
     return parcel
@@ -149,7 +152,7 @@ def _make(
 
 def _show_progress(sender: Sender, name: str) -> None:
     if sender.outbox.is_sent(name):
-        st.caption("Sent to the PACS.")
+        st.caption(translate("Sent to the PACS."))
     else:
         _follow(sender, name)
 
@@ -159,13 +162,22 @@ def _follow(sender: Sender, name: str) -> None:
     """How far a parcel is, until it has arrived or was refused."""
     parcel = sender.outbox.find(name)
     if parcel is None:
-        st.caption("Sent to the PACS." if sender.outbox.is_sent(name) else "It is no longer in the outbox.")
+        st.caption(
+            translate("Sent to the PACS.")
+            if sender.outbox.is_sent(name)
+            else translate("It is no longer in the outbox.")
+        )
         return
     arrived = sum(one.state is SendState.SENT for one in parcel.objects)
-    word = sender.error or parcel.word
+    word = translate_told(sender.error or parcel.word)
     if parcel.refused:
-        st.warning(escape_markdown(f"{word} The operator can have it tried again."))
+        st.warning(escape_markdown(translate("{word} The operator can have it tried again.", word=word)))
         return
-    st.progress(arrived / len(parcel.objects), f"Sending to the PACS: {arrived} of {len(parcel.objects)} have arrived.")
+    st.progress(
+        arrived / len(parcel.objects),
+        translate(
+            "Sending to the PACS: {arrived} of {count} have arrived.", arrived=arrived, count=len(parcel.objects)
+        ),
+    )
     if word:
-        st.caption(escape_markdown(f"{word} It goes on by itself, also when you leave this page."))
+        st.caption(escape_markdown(translate("{word} It goes on by itself, also when you leave this page.", word=word)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 import uuid
 from contextlib import suppress
+from html import escape
 from urllib.parse import quote, unquote
 
 import streamlit as st
@@ -16,8 +17,10 @@ import streamlit as st
 from icbir_core.errors import IcbirError
 from icbir_ui import access, state
 from icbir_ui.errors import escape_markdown
+from icbir_ui.frame.choosing_language import offer_languages
 from icbir_ui.frame.signing_in import sign_out
 from icbir_ui.keeping import forget_kept
+from icbir_ui.language import translate
 from icbir_ui.shared import open_service
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 from icbir_ui.theme import SWITCH, make_switch
@@ -71,27 +74,32 @@ def ask_to_accept() -> None:
     """Show the notice; accepting it runs the page again."""
     _, middle, _ = st.columns([1, 2, 1])
     with middle.container(border=True):
-        st.subheader("Before you start")
+        st.subheader(translate("Before you start"))
         st.markdown(
-            "ICBIR shows past chest films that resemble yours, and where a network looked for a finding. "
-            "It is meant for **research and education**. It is **not a medical device**, has not been assessed for "
-            "clinical use, and nothing on its pages is a diagnosis.\n\n"
-            "- Films stay on this machine. Upload only films that you may use for this purpose.\n"
-            "- Probabilities and heat maps can be wrong, also when they look convincing.\n"
-            "- Your ratings of similarity are stored under the pseudonym below."
+            translate(
+                "ICBIR shows past chest films that resemble yours, and where a network looked for a finding. "
+                "It is meant for **research and education**. It is **not a medical device**, has not been "
+                "assessed for clinical use, and nothing on its pages is a diagnosis.\n\n- Films stay on this "
+                "machine. Upload only films that you may use for this purpose.\n- Probabilities and heat maps "
+                "can be wrong, also when they look convincing.\n- Your ratings of similarity are stored under "
+                "the pseudonym below."
+            )
         )
         with suppress(IcbirError):  # said at the foot
             if open_service().loading:
-                st.caption("The networks load while you read this.")
+                st.caption(translate("The networks load while you read this."))
         with st.form("notice", border=False):  # so that Enter accepts
             if name := _find_signed_in():
-                st.caption(f"Pseudonym: {name}, made from your sign-in")
+                st.caption(translate("Pseudonym: {name}, made from your sign-in", name=name))
             else:
                 suggested = _read_invitation() or (None if state.get(Key.LEFT) else _recall()) or clean("")
                 name = st.text_input(
-                    "Pseudonym", value=suggested, max_chars=LONGEST, help="Not your name; letters and digits."
+                    translate("Pseudonym"),
+                    value=suggested,
+                    max_chars=LONGEST,
+                    help=translate("Not your name; letters and digits."),
                 )
-            accepted = st.form_submit_button("I understand", type="primary")
+            accepted = st.form_submit_button(translate("I understand"), type="primary")
         if accepted:
             _accept(clean(name))
             _tell_browser(state.get_reader())
@@ -101,20 +109,23 @@ def ask_to_accept() -> None:
 def show_foot() -> None:
     """The line under every page: the notice, and under whose pseudonym ratings are stored."""
     with st.container(key="foot", horizontal=True, vertical_alignment="center"):
-        said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {NOTICE}</div>'
+        said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {escape(translate(NOTICE))}</div>'
         st.html(said + make_switch() + _BACK + SWITCH, width="content", unsafe_allow_javascript=True)
+        offer_languages()
         if not state.get(Key.ACCEPTED):
             return
         if _find_signed_in():
-            label = f"Reader: {escape_markdown(state.get_reader())} · sign out"
+            label = translate("Reader: {reader} · sign out", reader=escape_markdown(state.get_reader()))
             st.button(label, type="tertiary", key=Key.LEAVE.value, on_click=sign_out)
             return
-        label = f"Reader: {escape_markdown(state.get_reader())} · change"
+        label = translate("Reader: {reader} · change", reader=escape_markdown(state.get_reader()))
         with st.popover(label, type="tertiary", key=Key.READER_MENU.value):
             st.markdown(
-                "Ratings are stored under this pseudonym.\n\nAnother reader will not see the films of this visit."
+                translate(
+                    "Ratings are stored under this pseudonym.\n\nAnother reader will not see the films of this visit."
+                )
             )
-            st.button("Read as somebody else", key=Key.LEAVE.value, on_click=_leave)
+            st.button(translate("Read as somebody else"), key=Key.LEAVE.value, on_click=_leave)
 
 
 def clean(name: str) -> str:
@@ -160,7 +171,9 @@ def _tell_browser(name: str) -> None:
 def _leave() -> None:
     """The next reader finds nothing of the one before her: neither name nor films nor marks."""
     forget_kept()
+    language = state.get(Key.LANGUAGE)
     st.session_state.clear()
+    state.put(Key.LANGUAGE, language)
     st.query_params.clear()
     state.put(Key.ACCEPTED, False)
     state.put(Key.LEFT, True)

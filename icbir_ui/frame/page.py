@@ -15,6 +15,7 @@ from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.frame.signing_in import let_in
+from icbir_ui.language import translate, translate_told
 from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.pacs.sender import resume_sending
@@ -70,7 +71,7 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
   text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid var(--icbir-line);
 }
 .icbir-facts th { color: var(--icbir-quiet); font-weight: 400; white-space: nowrap; }
-.st-key-to_come, .st-key-remembered { display: none; }
+.st-key-to_come, .st-key-remembered, .st-key-remembered_language { display: none; }
 [class*="st-key-tile_"] { position: relative; padding-bottom: 3.2rem; }
 [class*="st-key-tile_"] .stElementContainer:has(.stButton) { position: absolute; inset: 0; height: 100%; }
 [class*="st-key-tile_"] :is(.stButton, .stButton > div) { height: 100%; }
@@ -103,9 +104,9 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
                 write_search(film)
             follow_films(describe_search())
             if heading:
-                st.title(title)
+                st.title(translate(title))
             if lag := open_service().describe_lag():
-                st.warning(escape_markdown(lag))
+                st.warning(escape_markdown(translate_told(lag)))
             draw()
             follow_films(describe_search())
         else:
@@ -148,7 +149,7 @@ def show_background(film: Film, workspace: Workspace, target: str) -> None:
     """Every fact of the film, and what the classifier was trained on."""
     from icbir_core.radiograph.facts import describe_facts
 
-    show_facts(describe_facts(film.radiograph))
-    with st.expander("What the probabilities rest on"):
+    show_facts([(translate_told(label), translate_told(told)) for label, told in describe_facts(film.radiograph)])
+    with st.expander(translate("What the probabilities rest on")):
         for line in describe_training(workspace, target):
             st.markdown(line)

@@ -20,8 +20,9 @@ from icbir_core.settings import read_pacs_settings
 from icbir_ui import access
 from icbir_ui.errors import explain
 from icbir_ui.films import Film, make_film
+from icbir_ui.language import mark
 
-NO_ARCHIVE = "No archive (PACS) is set up here; the operator names one with ICBIR_DICOMWEB."
+NO_ARCHIVE = mark("No archive (PACS) is set up here; the operator names one with ICBIR_DICOMWEB.")
 
 QUICK = 0.6
 
@@ -48,7 +49,7 @@ class Job:
 
     done: int = 0
     total: int = 0
-    word: str = "Asking the PACS …"
+    word: str = mark("Asking the PACS …")
     error: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
     finished: threading.Event = field(default_factory=threading.Event)
@@ -65,7 +66,7 @@ class Job:
     def stop(self) -> None:
         """End it: at once for the reader, as soon as the archive sends something for the line to it."""
         self.stopped.set()
-        self.error = self.error or "The transfer was stopped."
+        self.error = self.error or mark("The transfer was stopped.")
         self.finished.set()
 
     def start(self, work: Callable[[Archive], None]) -> None:
@@ -124,7 +125,7 @@ def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
 
     def work(archive: Archive) -> None:
         study = find_study(archive, request)
-        job.word = "Fetching the film …"
+        job.word = mark("Fetching the film …")
         about = [Subject(*one) for one in study.list_subjects()]
         recorder.record(Action.OPENED, *about, state="found")
         for one in open_study(archive, workspace, study, Fetching(job.tell, job.stopped.is_set)):
@@ -138,7 +139,7 @@ def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
                 job.came.set()
             except IcbirError as error:
                 job.left_out.append(str(error))
-            job.word, job.done, job.total = "Fetching the lateral and earlier films …", 0, 0
+            job.word, job.done, job.total = mark("Fetching the lateral and earlier films …"), 0, 0
         record_searched(workspace, study.uid)
 
     job.start(work)
@@ -157,7 +158,7 @@ def start_finding(query: StudyQuery) -> FindJob:
     access.require(Right.SEARCH_ARCHIVE)
     about = [Subject(*one) for one in query.list_asked()]
     access.record(Action.ASKED_ARCHIVE, *about, by=about[0].kind if about else "days")
-    job = FindJob(word="Looking for studies …")
+    job = FindJob(word=mark("Looking for studies …"))
 
     def work(archive: Archive) -> None:
         limit = archive.settings.studies

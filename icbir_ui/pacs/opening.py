@@ -9,11 +9,12 @@ from icbir_core.errors import IcbirError
 from icbir_core.pacs.opening import Part, StudyRequest
 from icbir_ui import films, links, state
 from icbir_ui.errors import escape_markdown, explain
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.pacs.jobs import Job, StudyJob, start_opening
 from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 
-NO_STUDY = "The link names no study; open it again from the PACS."
-USED = "The link was used before or has waited too long; open the study again from the PACS."
+NO_STUDY = mark("The link names no study; open it again from the PACS.")
+USED = mark("The link was used before or has waited too long; open the study again from the PACS.")
 LOOK = 0.4
 """Seconds between two looks at what comes."""
 
@@ -93,8 +94,15 @@ def _show_progress(job: Job, name: str, adopted: int) -> None:
         st.rerun()
     bar, button = st.columns([5, 1], vertical_alignment="center")
     if job.total:
-        text = f"{job.word} {job.done / 1e6:.1f} of {job.total / 1e6:.1f} MB"
+        text = translate(
+            "{word} {done} of {total} MB",
+            word=translate_told(job.word),
+            done=f"{job.done / 1000000.0:.1f}",
+            total=f"{job.total / 1000000.0:.1f}",
+        )
         bar.progress(min(job.done / job.total, 1.0), text=escape_markdown(text))
     else:
-        bar.caption(escape_markdown(f"{job.word} {job.done:,}" if job.done else job.word))
-    button.button("Stop", key=f"stop_{name}", on_click=job.stop, width="stretch")
+        bar.caption(
+            escape_markdown(f"{translate_told(job.word)} {job.done:,}" if job.done else translate_told(job.word))
+        )
+    button.button(translate("Stop"), key=f"stop_{name}", on_click=job.stop, width="stretch")

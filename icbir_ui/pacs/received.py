@@ -14,10 +14,10 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError
 from icbir_core.pacs.inbox import Inbox, Received
 from icbir_core.pacs.opening import FILM_NAME
-from icbir_core.plurals import count_of
 from icbir_core.radiograph.identity import read_film_header
 from icbir_ui import access, films
 from icbir_ui.errors import escape_markdown, explain
+from icbir_ui.language import count_of, mark, translate, translate_told
 
 ROWS = 20
 WIDTHS = (1.2, 1.6, 1.0, 3.5, 1.0)
@@ -31,17 +31,21 @@ def has_received(workspace: Workspace) -> bool:
 def show_received(workspace: Workspace) -> None:
     """The newest films, each with its result and a button that opens it."""
     if not access.get_person().may(Right.OPEN_STUDY):
-        st.caption("Films of the archive are opened by others here.")
+        st.caption(translate("Films of the archive are opened by others here."))
         return
     inbox = Inbox(workspace)
     received = inbox.list_films()
     access.record_once(Action.ASKED_ARCHIVE, by="received")
     if not received:
-        st.caption("No film was pushed here in the last hours.")
+        st.caption(translate("No film was pushed here in the last hours."))
         return
-    left = f"; the newest {ROWS} are shown" if len(received) > ROWS else ""
-    st.caption(f"{count_of(len(received), 'film')} received, the newest first{left}.")
-    for title, column in zip(("Received", "Patient", "View", "Result", ""), st.columns(WIDTHS), strict=True):
+    left = translate("; the newest {count} are shown", count=ROWS) if len(received) > ROWS else ""
+    st.caption(translate("{films} received, the newest first{left}.", films=count_of(len(received), "film"), left=left))
+    for title, column in zip(
+        (translate("Received"), translate("Patient"), translate("View"), translate("Result"), ""),
+        st.columns(WIDTHS),
+        strict=True,
+    ):
         column.markdown(f"**{title}**" if title else "")
     for one in received[:ROWS]:
         _show_row(workspace, inbox, one)
@@ -50,14 +54,14 @@ def show_received(workspace: Workspace) -> None:
 def describe_result(result: dict[str, Any] | None) -> str:
     """The result of a film's search in words."""
     if result is None:
-        return "waits for its search"
+        return translate("waits for its search")
     if "error" in result:
-        return str(result["error"])
+        return translate_told(str(result["error"]))
     ranking, probabilities = result.get("ranking", {}), result.get("probabilities", {})
     target, hits = ranking.get("target", ""), ranking.get("hits", [])
-    words = [f"{target} {probabilities[target]:.2f}"] if target in probabilities else []
-    words += [f"nearest case {hits[0]['case_id']}"] if hits else []
-    return " · ".join(words) or "searched"
+    words = [f"{translate_told(target)} {probabilities[target]:.2f}"] if target in probabilities else []
+    words += [translate("nearest case {case}", case=hits[0]["case_id"])] if hits else []
+    return " · ".join(words) or translate("searched")
 
 
 def _show_row(workspace: Workspace, inbox: Inbox, received: Received) -> None:
@@ -67,14 +71,14 @@ def _show_row(workspace: Workspace, inbox: Inbox, received: Received) -> None:
         header = None  # said by whoever opens it
     texts = (
         time.strftime("%H:%M", time.localtime(received.moment)),
-        (header.number if header else None) or "no number",
+        (header.number if header else None) or translate("no number"),
         header.view if header else "",
         describe_result(received.result),
     )
     *columns, last = st.columns(WIDTHS, vertical_alignment="center")
     for column, text in zip(columns, texts, strict=True):
         column.markdown(escape_markdown(text))
-    if last.button("Open", key=f"received_{received.name}", width="stretch"):
+    if last.button(translate("Open"), key=f"received_{received.name}", width="stretch"):
         _open(workspace, inbox, received)
 
 
@@ -82,7 +86,7 @@ def _open(workspace: Workspace, inbox: Inbox, received: Received) -> None:
     try:
         access.require(Right.OPEN_STUDY)
         data = inbox.read(received.name)
-        film = films.make_film(read_query(workspace, FILM_NAME, data), "archive", data, file_name="Received film")
+        film = films.make_film(read_query(workspace, FILM_NAME, data), "archive", data, file_name=mark("Received film"))
         access.record(Action.OPENED, access.name_film(film), by="received")
     except IcbirError as error:
         st.warning(escape_markdown(explain(error)))

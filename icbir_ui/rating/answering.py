@@ -12,6 +12,7 @@ from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import access, state
 from icbir_ui.errors import explain
+from icbir_ui.language import translate, translate_told
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS
 from icbir_ui.search.ratings import SHORT_SCALE
@@ -31,29 +32,66 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
     stored, refused = (given.score, given.cannot_judge) if given else (None, False)
     if item.task == "similarity":
         for column, (score, words) in zip(columns, sorted(SHORT_SCALE.items()), strict=False):
-            column.button(f"{score} · {words}", shortcut=str(score), on_click=answer, args=(session, item.token),
-                          kwargs={"score": score}, key=f"rate_{item.token}_{score}", width="stretch",
-                          type=KINDS[score == stored], help=SIMILARITY_SCALE[score])  # fmt: skip
+            column.button(
+                f"{score} · {translate_told(words)}",
+                shortcut=str(score),
+                on_click=answer,
+                args=(session, item.token),
+                kwargs={"score": score},
+                key=f"rate_{item.token}_{score}",
+                width="stretch",
+                type=KINDS[score == stored],
+                help=translate_told(SIMILARITY_SCALE[score]),
+            )
     elif item.task == "choice":
         cases = session.find_cases(item.token)[1]
         for column, letter, token, case in zip(columns, LETTERS, item.case_tokens, cases, strict=False):
-            column.button(f"Case {letter}", shortcut=letter.lower(), on_click=answer, args=(session, item.token),
-                          kwargs={"chosen": token}, key=f"rate_{token}", width="stretch",
-                          type=KINDS[given is None or (given.answer or {}).get("chosen") == case])  # fmt: skip
+            column.button(
+                translate("Case {letter}", letter=letter),
+                shortcut=letter.lower(),
+                on_click=answer,
+                args=(session, item.token),
+                kwargs={"chosen": token},
+                key=f"rate_{token}",
+                width="stretch",
+                type=KINDS[given is None or (given.answer or {}).get("chosen") == case],
+            )
     elif item.task == "ranking":
         tokens = dict(zip(session.find_cases(item.token)[1], item.case_tokens, strict=True))
         first = [tokens[case] for case in given.answer["order"]] if given and given.answer else list(item.case_tokens)
         showing = f"{item.token} {state.get(Key.SHOWN)[item.token]}"
         order = choose_order(showing, item.case_tokens, LETTERS[: len(first)], Key.ORDER.value, first)
-        columns[0].button("Store this order", on_click=answer, args=(session, item.token), kwargs={"order": order},
-                          key=f"rate_{item.token}", width="stretch", type=KINDS[not refused])  # fmt: skip
-    columns[-3].button("Cannot judge", shortcut="j", on_click=answer, args=(session, item.token), type=KINDS[refused],
-                       kwargs={"cannot_judge": True}, key=f"rate_{item.token}_none", width="stretch")  # fmt: skip
-    columns[-2].button("Back", shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
-                       disabled=item.position == 1, help="To the item before, to correct it")  # fmt: skip
+        columns[0].button(
+            translate("Store this order"),
+            on_click=answer,
+            args=(session, item.token),
+            kwargs={"order": order},
+            key=f"rate_{item.token}",
+            width="stretch",
+            type=KINDS[not refused],
+        )
+    columns[-3].button(
+        translate("Cannot judge"),
+        shortcut="j",
+        on_click=answer,
+        args=(session, item.token),
+        type=KINDS[refused],
+        kwargs={"cannot_judge": True},
+        key=f"rate_{item.token}_none",
+        width="stretch",
+    )
+    columns[-2].button(translate("Back"), shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
+                       disabled=item.position == 1, help=translate("To the item before, to correct it"))  # fmt: skip
     # Always there, so that nothing moves under a hand that presses Back again; F is the viewer's.
-    columns[-1].button("Forward", shortcut="g", on_click=go_forward, args=(session, item.token), width="stretch",
-                       disabled=given is None, help="On to the item after, as you answered it")  # fmt: skip
+    columns[-1].button(
+        translate("Forward"),
+        shortcut="g",
+        on_click=go_forward,
+        args=(session, item.token),
+        width="stretch",
+        disabled=given is None,
+        help=translate("On to the item after, as you answered it"),
+    )
 
 
 def answer(session: ReadingSession, token: str, **given: Any) -> None:
@@ -70,7 +108,7 @@ def answer(session: ReadingSession, token: str, **given: Any) -> None:
             **given,
         )
     except Exception as error:
-        state.put(Key.NOT_STORED, f"NOT stored: {explain(error)}")
+        state.put(Key.NOT_STORED, translate("NOT stored: {error}", error=explain(error)))
         return
     state.put(Key.NOT_STORED, None)
     state.put(Key.RETURNED, None)  # the time it was shown stays: a second click on its way is an answer too

@@ -7,7 +7,6 @@ import streamlit as st
 from icbir_core.access import Right
 from icbir_core.audit import Action, Subject
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.plurals import count_of
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.study.creating import create_workspace_study
 from icbir_core.study.design import StudyPlan, bound_answers
@@ -15,10 +14,15 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import passing_word
+from icbir_ui.language import count_of, mark, translate
 from icbir_ui.shared import SearchService
 from icbir_ui.state import PARAMETER_STUDY, Key
 
-TASKS = {"similarity": "Similarity in five steps", "ranking": "Full ranking", "choice": "Choice of two"}
+TASKS = {
+    "similarity": mark("Similarity in five steps"),
+    "ranking": mark("Full ranking"),
+    "choice": mark("Choice of two"),
+}
 
 
 @st.fragment
@@ -30,27 +34,34 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
     service = shared.open_service()
     if not access.get_person().may(Right.MAKE_STUDY):
         return
-    with st.expander("New study", expanded=opened):
-        name = st.text_input("Name", max_chars=60).strip()
+    with st.expander(translate("New study"), expanded=opened):
+        name = st.text_input(translate("Name"), max_chars=60).strip()
         left, middle, right = st.columns(3)
-        queries = int(left.number_input("Queries", 1, 200, 8))
-        top = int(middle.number_input("Cases pooled from each method", 1, 20, 3))
-        negatives = int(right.number_input("Random cases added", 0, 20, 2))
-        chosen = st.multiselect("Tasks", list(TASKS), default=["similarity"], format_func=TASKS.__getitem__)
+        queries = int(left.number_input(translate("Queries"), 1, 200, 8))
+        top = int(middle.number_input(translate("Cases pooled from each method"), 1, 20, 3))
+        negatives = int(right.number_input(translate("Random cases added"), 0, 20, 2))
+        chosen = st.multiselect(
+            translate("Tasks"), list(TASKS), default=["similarity"], format_func=lambda task: translate(TASKS[task])
+        )
         tasks = tuple(chosen) or ("similarity",)
-        stages = 2 if st.checkbox("Ask a second time with the heat maps shown", value=True) else 1
+        stages = 2 if st.checkbox(translate("Ask a second time with the heat maps shown"), value=True) else 1
         plan = StudyPlan(k=top, negatives=negatives, tasks=tasks, stages=stages)
         most = bound_answers(plan, queries, count_methods(service))
-        st.caption(f"At most {count_of(most, 'answer')} for each reader; fewer where methods find the same cases.")
-        if not st.button("Make the study", type="primary"):
+        st.caption(
+            translate(
+                "At most {answers} for each reader; fewer where methods find the same cases.",
+                answers=count_of(most, "answer"),
+            )
+        )
+        if not st.button(translate("Make the study"), type="primary"):
             return
         if not name:
-            st.warning("Give the study a name.")
+            st.warning(translate("Give the study a name."))
             return
         if store.find_study(name) is not None:  # the service may remember how that one was made
-            st.warning(f"There is a study '{escape_markdown(name)}' already; give another name.")
+            st.warning(translate("There is a study '{name}' already; give another name.", name=escape_markdown(name)))
             return
-    with shielded(), passing_word() as tell, st.spinner("Ranking the catalogue for each query …"):
+    with shielded(), passing_word() as tell, st.spinner(translate("Ranking the catalogue for each query …")):
         access.require(Right.MAKE_STUDY)
         study = service.ask(
             ("new study", name),
@@ -59,7 +70,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         )
         access.record(Action.MADE_STUDY, Subject("study", study.name), queries=queries)
         answers = count_of(len(study.steps("any reader")), "answer")
-        state.put(Key.MADE, f"'{study.name}' is made: {answers} for each reader.")
+        state.put(Key.MADE, translate("'{name}' is made: {answers} for each reader.", name=study.name, answers=answers))
         state.write_address({PARAMETER_STUDY: study.name})
         st.rerun()
 

@@ -3,8 +3,14 @@
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
   const list = parentElement.querySelector("ol");
-  if (list.dataset.item === data.item) return;
-  list.dataset.item = data.item;
+  takeWords(data);
+  const [first, last] = parentElement.querySelectorAll(".ordering > span");
+  Object.assign(first, { textContent: say("most similar") });
+  Object.assign(last, { textContent: say("least similar") });
+  list.setAttribute("aria-label", say("Cases, most similar first"));
+  const held = `${data.item} ${say("most similar")}`;
+  if (list.dataset.item === held) return;
+  list.dataset.item = held;
   let order = [...data.order];
   let dragged = null;
 
@@ -21,7 +27,7 @@ export default function (component) {
         const letter = data.letters[data.tokens.indexOf(token)];
         const entry = make("li", {
           draggable: "true", tabindex: "0", "data-token": token,
-          "aria-label": `Case ${letter}, place ${place + 1} of ${order.length}. Arrow keys move it.`,
+          "aria-label": say("Case {letter}, place {place} of {count}. Arrow keys move it.", { letter, place: place + 1, count: order.length }),
         }, make("span", {}, letter));
         entry.addEventListener("keydown", (event) => {
           const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];

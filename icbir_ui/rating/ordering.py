@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from icbir_ui.components import make_component
 
-_HTML = (
-    '<div class="ordering"><span>most similar</span>'
-    '<ol aria-label="Cases, most similar first"></ol><span>least similar</span></div>'
-)
+_HTML = '<div class="ordering"><span></span><ol></ol><span></span></div>'
 _mount = make_component("ordering", __file__, _HTML)
 
 

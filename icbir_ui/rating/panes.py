@@ -17,6 +17,7 @@ from icbir_core.saliency.display import SMOOTHED, find_threshold, smooth_for_dis
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case, SaliencyMap
 from icbir_ui.films import case_picture
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 METHOD = "deep_taylor"
 QUESTIONS = {
-    "similarity": "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5.",
-    "ranking": "Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys.",
-    "choice": "Which of the two cases is more similar to the query?",
+    "similarity": mark(
+        "How similar is this case to the query, for judging the query's film? Click a step, or press 1 to 5."
+    ),
+    "ranking": mark("Order the cases: the most similar first. Drag the letters, or focus one and use the arrow keys."),
+    "choice": mark("Which of the two cases is more similar to the query?"),
 }
 
 
@@ -39,12 +42,23 @@ def make_panes(
     """The query and the case or cases of an item, without a fact that could tell them apart from others."""
     query_id, case_ids = session.find_cases(item.token)
     query = _hide(workspace, session, workspace.catalogue.get(query_id), maps)
-    panes = [Pane("query", "Query", query[0], map=query[1], lead=len(case_ids) > 2, alternative="Query film",
-                  shortcut="q")]  # fmt: skip
+    panes = [
+        Pane(
+            "query",
+            translate("Query"),
+            query[0],
+            map=query[1],
+            lead=len(case_ids) > 2,
+            alternative=translate("Query film"),
+            shortcut="q",
+        )
+    ]
     for place, (letter, token, case_id) in enumerate(zip(LETTERS, item.case_tokens, case_ids, strict=False), start=1):
         film, found = _hide(workspace, session, workspace.catalogue.get(case_id), maps)
-        title = "Case" if len(case_ids) == 1 else f"Case {letter}"
-        panes.append(Pane(token, title, film, map=found, alternative=f"{title} film", shortcut=str(place)))
+        title = translate("Case") if len(case_ids) == 1 else translate("Case {letter}", letter=letter)
+        panes.append(
+            Pane(token, title, film, map=found, alternative=translate("{title} film", title=title), shortcut=str(place))
+        )
     return panes
 
 
@@ -62,7 +76,7 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     threshold = find_threshold(next(iter(maps.values())), scale)
     return replace(
         options, colours=colour_table(name), colour_map=name, scale=scale, threshold=threshold,
-        legend=f"Heat map, {SMOOTHED}, one scale",
+        legend=translate("Heat map, {drawn}, one scale", drawn=translate_told(SMOOTHED)),
     )  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import IcbirError
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import films, state
+from icbir_ui.errors import explain
 from icbir_ui.films import Film
+from icbir_ui.language import mark
 from icbir_ui.search.controls import ALL_AGES, ANY, AUTOMATIC
 from icbir_ui.search.kept import bring_back
 from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
@@ -24,14 +26,14 @@ from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER, Key.COMPARE_MAP)
 SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
 UNSAID: tuple[Any, ...] = (None, ANY, ALL_AGES, [], AUTOMATIC)
-LOST = (
-    "The uploaded film is not kept any more: drop it again on the page Search; your ratings of its neighbours are "
-    "there."
+LOST = mark(
+    "The uploaded film is not kept any more: drop it again on the page Search; your ratings of its "
+    "neighbours are there."
 )
-LOST_STUDY = "The film from the PACS is not kept any more: open its study again."
+LOST_STUDY = mark("The film from the PACS is not kept any more: open its study again.")
 NOT_KEPT = dict(zip(films.NOT_KEPT, (LOST, LOST_STUDY), strict=True))
-MISSING = "The film that the address names is not here (any more)."
-UNREADABLE = "The settings and steps in the address could not be read; this is the film's first search."
+MISSING = mark("The film that the address names is not here (any more).")
+UNREADABLE = mark("The settings and steps in the address could not be read; this is the film's first search.")
 
 
 def write_search(film: Film) -> None:
@@ -61,7 +63,7 @@ def restore_search(workspace: Workspace) -> Film | None:
         try:
             film = films.open_named(workspace, named)
         except IcbirError as error:
-            word = str(error)
+            word = explain(error)
     if film is None:
         state.put(Key.WORD, word)
         state.write_address({PARAMETER_FILM: "", PARAMETER_SEARCH: ""})

@@ -20,6 +20,7 @@ from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, ViewerOptions
@@ -102,7 +103,14 @@ def compute_maps(
     for number, (pixels, item) in enumerate(wanted, start=1):
         key = ("map", pixels, target, method)
         if not service.knows(key):
-            tell(f"{title}: computing map {number} of {len(wanted)} …")
+            tell(
+                translate(
+                    "{title}: computing map {number} of {count} …",
+                    title=translate_told(title),
+                    number=number,
+                    count=len(wanted),
+                )
+            )
         try:
             computed.append(smooth_for_display(service.ask(key, partial(_map_item, item, method, target), tell)))
         except IcbirError as error:
@@ -113,7 +121,7 @@ def compute_maps(
     assert query is not None
     found = {case.case_id: one for case, one in zip(cases, others, strict=True) if one is not None}
     maps = [query, *found.values()]
-    ends = ("against", "for") if signed else ("none", "most")
+    ends = (mark("against"), mark("for")) if signed else (mark("none"), mark("most"))
     scale = shared_scale([one.values for one in maps], lead=query.values)
     threshold = find_threshold(query.values, scale, signed)
     return Maps(query, found, method, title, signed, scale, threshold, ends=ends)
@@ -133,10 +141,21 @@ def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: 
 def describe_scale(maps: Maps, what: str) -> str:
     """The legend: what the map is, and the value from which on everything has the last colour."""
     if not maps.scale:
-        return f"{maps.title}: zero everywhere"
-    drawn = f", {SMOOTHED}" if is_smoothed(maps.method) else ""
-    network = f" of {maps.query.network} alone" if maps.query is not None and maps.query.network else ""
-    return f"{maps.title}{network}{drawn}, one scale for all {what} (last colour: ≥ {maps.scale:.3g})"
+        return translate("{title}: zero everywhere", title=translate_told(maps.title))
+    drawn = f", {translate_told(SMOOTHED)}" if is_smoothed(maps.method) else ""
+    network = (
+        translate(" of {network} alone", network=translate_told(maps.query.network))
+        if maps.query is not None and maps.query.network
+        else ""
+    )
+    return translate(
+        "{title}{network}{drawn}, one scale for all {what} (last colour: ≥ {scale})",
+        title=translate_told(maps.title),
+        network=network,
+        drawn=drawn,
+        what=translate(what),
+        scale=f"{maps.scale:.3g}",
+    )
 
 
 def viewer_options(maps: Maps, **more: Any) -> ViewerOptions:
@@ -150,7 +169,7 @@ def viewer_options(maps: Maps, **more: Any) -> ViewerOptions:
         threshold=maps.threshold,
         signed=maps.signed,
         ends=maps.ends,
-        legend=describe_scale(maps, "panes") if shown else "",
+        legend=describe_scale(maps, mark("panes")) if shown else "",
         **more,
     )
 
@@ -159,13 +178,13 @@ def viewer_options(maps: Maps, **more: Any) -> ViewerOptions:
 def _await(service: SearchService, then: str) -> None:
     if not service.loading:
         st.rerun()
-    st.caption(escape_markdown(f"{service.describe_state()} {then}"))
+    st.caption(escape_markdown(f"{translate_told(service.describe_state())} {then}"))
 
 
 def show_loading(service: SearchService, then: str = "") -> None:
     """A word while the networks load, after which the page runs again; the reason where they cannot be loaded."""
     if service.error:
-        st.warning(escape_markdown(service.error))
+        st.warning(escape_markdown(translate_told(service.error)))
     elif service.loading:
         _await(service, then)
     else:
@@ -190,9 +209,9 @@ def compute_pair(service: SearchService, film: Film, case: Case, ranking: Rankin
         query,
         {case.case_id: other},
         "similarity",
-        "Where the distance of the two films comes from",
+        mark("Where the distance of the two films comes from"),
         query.signed,
         scale,
         identity=f"{film.key[:16]}-{case.pixel_sha256[:16]}-{ranking.target}-{ranking.method}",
-        ends=("nearer", "farther"),
+        ends=(mark("nearer"), mark("farther")),
     )

@@ -19,10 +19,11 @@ from icbir_core.errors import IcbirError
 from icbir_core.types import Case, Radiograph
 from icbir_ui import access, films, state, viewer
 from icbir_ui.films import Film
+from icbir_ui.language import translate, translate_told
 from icbir_ui.search.panes import query_pane
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, Picture, ViewerOptions
-from icbir_ui.words import describe_brief, describe_film
+from icbir_ui.words import describe_brief, describe_film, describe_findings
 
 MOST = 8
 """Films in the strip."""
@@ -59,24 +60,38 @@ def order_by_age(case: Case) -> tuple[int, str]:
 
 
 def _from_session(film: Film, other: Film) -> OtherFilm:
-    words = {"LATERAL": "Lateral", "unknown": "Film"}.get(other.radiograph.view, other.radiograph.view)
-    label = other.file_name if other.origin == "archive" else words
+    words = {"LATERAL": translate("Lateral"), "unknown": translate("Film")}.get(
+        other.radiograph.view, other.radiograph.view
+    )
+    label = translate_told(other.entry) if other.origin == "archive" else words
     if other.origin != "archive" and not films.is_of_study(film, other):
-        label += ", another study"
+        label += translate(", another study")
     radiograph = other.radiograph
     return OtherFilm(
-        f"film {other.key[:24]}", label, other.picture, [*describe_film(radiograph), *other.warnings],
-        radiograph.orientation_verified, lambda: _make_small(other.key, radiograph), film=other,
-    )  # fmt: skip
+        f"film {other.key[:24]}",
+        label,
+        other.picture,
+        [*describe_film(radiograph), *map(translate_told, other.warnings)],
+        radiograph.orientation_verified,
+        lambda: _make_small(other.key, radiograph),
+        film=other,
+    )
 
 
 def _from_catalogue(workspace: Workspace, case: Case) -> OtherFilm:
     told = describe_brief(case.view, case.age, "")
     return OtherFilm(
-        f"case {case.case_id}", f"Catalogue, {told}",
-        films.case_picture(workspace, case), [f"Case {case.case_id}", ", ".join(case.present) or "no finding listed"],
-        case.orientation_verified, lambda: read_thumbnail(workspace, case), case=case,
-    )  # fmt: skip
+        f"case {case.case_id}",
+        translate("Catalogue, {told}", told=told),
+        films.case_picture(workspace, case),
+        [
+            translate("Case {case_id}", case_id=case.case_id),
+            describe_findings(case) if case.present else translate("no finding listed"),
+        ],
+        case.orientation_verified,
+        lambda: read_thumbnail(workspace, case),
+        case=case,
+    )
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
@@ -105,7 +120,7 @@ def make_beside(others: Sequence[OtherFilm]) -> list[Pane]:
     return [
         Pane(
             key=one.key, title=one.label, film=one.picture, lines=one.lines, oriented=one.oriented, lead=True,
-            beside=True, alternative=f"Another film of the patient: {one.label}",
+            beside=True, alternative=translate("Another film of the patient: {label}", label=one.label),
             spacing=one.film.radiograph.spacing if one.film else None,
             spacing_origin=one.film.radiograph.facts.get("spacing", "") if one.film else "",
         )

@@ -9,26 +9,28 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from icbir_core.retrieval.methods import find_title
 from icbir_core.retrieval.question import find_question
 from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.settings import SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice
 from icbir_ui.films import Film
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.search.asking import NO_MAP, get_trail
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
+from icbir_ui.words import name_method
 
 COUNTS = (3, 5, 8, 10, 12)
 FIRST_COUNT = 8
 AUTOMATIC = "automatic"
 """The finding in question is the one that stands out in the film."""
-ANY = "any"
+ANY = mark("any")
 VIEWS, SEXES = [ANY, "PA", "AP"], [ANY, "F", "M"]
 OLDEST = 100
 ALL_AGES = (0, OLDEST)
 FINDING_WORDS = {"present": Key.PRESENT_FILTER, "absent": Key.ABSENT_FILTER}
+FINDING_LABELS = {"present": mark("Findings present"), "absent": mark("Findings absent")}
 Tell = Callable[[str], None]
 
 
@@ -46,38 +48,50 @@ def choose_settings(
     settings, _ = read_settings(service, film, tell)
     catalogue = service.workspace.catalogue
     eligible, total = len(catalogue.eligible_rows(settings.filter)), catalogue.count()
-    label = "Search settings" if settings.filter.empty else f"Search settings · {eligible} of {total} cases"
+    label = (
+        translate("Search settings")
+        if settings.filter.empty
+        else translate("Search settings · {eligible} of {total} cases", eligible=eligible, total=total)
+    )
     with place.popover(label, key=Key.DRAWER.value), st.container(width=680):
         left, right = st.columns(2, gap="medium")
         with left:
             show_choice(
                 st.selectbox,
-                "Finding in question",
+                translate("Finding in question"),
                 [AUTOMATIC, *service.retriever.questions],
-                format_func=lambda name: f"the one that stands out ({settings.target})" if name == AUTOMATIC else name,
+                format_func=lambda name: (
+                    translate("the one that stands out ({target})", target=translate_told(settings.target or ""))
+                    if name == AUTOMATIC
+                    else translate_told(name)
+                ),
                 key=Key.TARGET,
                 disabled=get_trail().finding is not None,
-                help="Without effect while a step names a finding: that one is searched and mapped.",
+                help=translate("Without effect while a step names a finding: that one is searched and mapped."),
             )
             show_choice(
                 st.selectbox,
-                "Search by",
+                translate("Search by"),
                 service.retriever.methods(settings.target),
-                format_func=find_title,
+                format_func=name_method,
                 key=Key.METHOD,
                 disabled=get_trail().by_part,
-                help="Without effect while a region or a finding is searched: a part of what is seen is compared then.",
+                help=translate(
+                    "Without effect while a region or a finding is searched: a part of what is seen is compared then."
+                ),
             )
             maps = shared.list_map_methods()
             show_choice(
                 st.selectbox,
-                "Heat map",
+                translate("Heat map"),
                 [*maps, NO_MAP],
-                format_func=lambda name: maps[name][0] if name in maps else "None",
+                format_func=lambda name: translate_told(maps[name][0]) if name in maps else translate("None"),
                 key=Key.MAP,
-                help="\n\n".join(f"**{title}.** {text}" for title, _, text in maps.values()),
+                help="\n\n".join(
+                    f"**{translate_told(title)}.** {translate_told(text)}" for title, _, text in maps.values()
+                ),
             )
-            show_choice(st.selectbox, "Cases", COUNTS, key=Key.COUNT)
+            show_choice(st.selectbox, translate("Cases"), COUNTS, key=Key.COUNT)
         with right:
             show_filter(service, eligible, total)
     return read_settings(service, film, tell)
@@ -113,17 +127,26 @@ def find_standing_out(service: SearchService, film: Film, tell: Tell) -> str:
 
 def show_filter(service: SearchService, eligible: int, total: int) -> None:
     """The filters, with how many cases they leave."""
-    st.caption(f"{eligible} of {total} cases are eligible.")
-    show_choice(st.segmented_control, "View", VIEWS, key=Key.VIEW_FILTER, required=True)
-    show_choice(st.segmented_control, "Sex", SEXES, key=Key.SEX_FILTER, required=True)
-    show_choice(st.slider, "Age", 0, OLDEST, key=Key.AGE_FILTER)
+    st.caption(translate("{eligible} of {total} cases are eligible.", eligible=eligible, total=total))
+    show_choice(
+        st.segmented_control, translate("View"), VIEWS, format_func=translate, key=Key.VIEW_FILTER, required=True
+    )
+    show_choice(
+        st.segmented_control, translate("Sex"), SEXES, format_func=translate_told, key=Key.SEX_FILTER, required=True
+    )
+    show_choice(st.slider, translate("Age"), 0, OLDEST, key=Key.AGE_FILTER)
     for word, key in FINDING_WORDS.items():  # to be clicked: what is typed into a list may come too early for it
         state.put(key, [name for name, found in _read_findings().items() if found == word])
         show_choice(
-            st.pills, f"Findings {word}", service.workspace.catalogue.findings, selection_mode="multi", key=key,
+            st.pills,
+            translate(FINDING_LABELS[word]),
+            service.workspace.catalogue.findings,
+            selection_mode="multi",
+            key=key,
+            format_func=translate_told,
             on_choice=partial(_take_findings, word),
-        )  # fmt: skip
-    st.button("No filter", on_click=_clear_filter, disabled=read_filter().empty)
+        )
+    st.button(translate("No filter"), on_click=_clear_filter, disabled=read_filter().empty)
 
 
 def _take_findings(word: str) -> None:

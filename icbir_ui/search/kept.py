@@ -16,15 +16,17 @@ from icbir_core.keeping.kept_films import KeptFilms, read_keeping_rules
 from icbir_ui import access, films, state
 from icbir_ui.annotations import list_annotations, take_annotations
 from icbir_ui.choices import show_choice
+from icbir_ui.errors import explain
 from icbir_ui.films import Film
 from icbir_ui.keeping import WRITER, describe_film, make_kept_film, open_kept
+from icbir_ui.language import mark, translate
 from icbir_ui.state import Key
 
 REMEMBERED = (Key.MARKS.value, Key.COMPARED_PLACE.value, Key.COMPARE_COUNT.value, Key.CASE_MAPS.value)
 """Keys of the session whose values, as JSON, belong to the films."""
-HELP = (
-    "A reload, a lost connection or a restart of the server finds your films again. They lie on the server, encrypted; "
-    "only this browser brings the key. Off deletes them there at once."
+HELP = mark(
+    "A reload, a lost connection or a restart of the server finds your films again. They lie on the "
+    "server, encrypted; only this browser brings the key. Off deletes them there at once."
 )
 
 
@@ -39,9 +41,9 @@ def describe_keeping(origin: str = "upload") -> str:
     """How long a film stays, for the first page and for that of the archive. origin : of a `Film`."""
     kept = open_kept()
     if kept is None or not is_wanted(kept) or origin not in _list_origins(kept):
-        return "Your film stays on this machine and is forgotten when you leave or load the page again."
-    hours = f"{read_keeping_rules().hours:g} hours"
-    return f"Your film stays on this machine, encrypted, until you leave, and {hours} at most."
+        return translate("Your film stays on this machine and is forgotten when you leave or load the page again.")
+    hours = translate("{hours} hours", hours=f"{read_keeping_rules().hours:g}")
+    return translate("Your film stays on this machine, encrypted, until you leave, and {hours} at most.", hours=hours)
 
 
 def show_keeping() -> None:
@@ -49,8 +51,8 @@ def show_keeping() -> None:
     if (kept := open_kept()) is None:
         return
     is_wanted(kept)
-    label = f"Keep my films over a reload, {kept.rules.hours:g} hours at most"
-    show_choice(st.toggle, label, key=Key.KEEP, help=HELP, on_choice=_switch)
+    label = translate("Keep my films over a reload, {hours} hours at most", hours=f"{kept.rules.hours:g}")
+    show_choice(st.toggle, label, key=Key.KEEP, help=translate(HELP), on_choice=_switch)
 
 
 def _switch() -> None:
@@ -85,7 +87,7 @@ def follow_films(search: str) -> None:
             kept.write_state(json.loads(now))
             state.put(Key.KEPT_STATE, now)
     except IcbirError as error:
-        state.put(Key.WORD, str(error))
+        state.put(Key.WORD, explain(error))
 
 
 def _keep(kept: KeptFilms, film: Film) -> Future[None]:
@@ -154,6 +156,10 @@ def offer_kept() -> None:
     """A button for films that were kept in an earlier visit of today."""
     kept = open_kept()
     if kept is not None and is_wanted(kept) and not state.get(Key.FILMS) and (count := kept.count()):
-        label = "Open the film that you kept" if count == 1 else f"Open the {count} films that you kept"
+        label = (
+            translate("Open the film that you kept")
+            if count == 1
+            else translate("Open the {count} films that you kept", count=count)
+        )
         if st.button(label) and bring_back() is not None:
             st.rerun()

@@ -11,6 +11,7 @@ from icbir_core.retrieval.question import place_probability
 from icbir_core.saliency.display import name_strength
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
+from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.search.asking import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
 from icbir_ui.words import (
@@ -42,14 +43,19 @@ def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict[str, 
     return [
         {
             "name": name,
+            "label": translate_told(name),
             "value": float(value),
             "place": float(placed[name]),
             "mark": points.get(name),
             "weak": name in ranking.prediction.at_chance,
             "above": name in points and value >= points[name],
-            "title": f"{name}: probability {value:.2f}"
-            + (f", operating point {points[name]:.2f} in the middle of the bar" if name in points else "")
-            + (f", {AT_CHANCE}" if name in ranking.prediction.at_chance else "")
+            "title": translate("{name}: probability {value}", name=translate_told(name), value=f"{value:.2f}")
+            + (
+                translate(", operating point {point} in the middle of the bar", point=f"{points[name]:.2f}")
+                if name in points
+                else ""
+            )
+            + (f", {translate(AT_CHANCE)}" if name in ranking.prediction.at_chance else "")
             + (_describe_click(name == asked) if name in findings else ""),
             "askable": name in findings,
             "asked": name == asked,
@@ -63,7 +69,7 @@ def _read_probabilities(ranking: Ranking) -> list[tuple[str, float]]:
 
 
 def _describe_click(asked: bool) -> str:
-    return ". Click to leave this finding." if asked else ". Click to rank by this finding."
+    return translate(". Click to leave this finding.") if asked else translate(". Click to rank by this finding.")
 
 
 def query_pane(
@@ -81,12 +87,14 @@ def query_pane(
     version = ranking.versions.get("model", "") if ranking else ""
     return Pane(
         key=QUERY_PANE,
-        title=film.title,
+        title=translate_told(film.title),
         film=film.picture,
         map=map_picture(film.key, maps.query, version, maps.identity) if maps else None,
-        map_title=f"Heat map: {ranking.target}" if ranking and maps and maps.query is not None else "",
+        map_title=translate("Heat map: {target}", target=translate_told(ranking.target))
+        if ranking and maps and maps.query is not None
+        else "",
         lines=describe_film(film.radiograph),
-        note=" ".join([*film.warnings, *_describe_query_map(maps)]) or None,
+        note=" ".join([*map(translate_told, film.warnings), *_describe_query_map(maps)]) or None,
         bars=make_bars(ranking, findings) if ranking else (),
         oriented=film.radiograph.orientation_verified,
         spacing=film.radiograph.spacing,
@@ -94,7 +102,9 @@ def query_pane(
         lead=True,
         regionable=ranking is not None,
         region=_find_corners(region.box if region else None),
-        alternative=f"Query film, {describe_person(film.radiograph.view, film.radiograph.age, film.radiograph.sex)}",
+        alternative=translate(
+            "Query film, {facts}", facts=describe_person(film.radiograph.view, film.radiograph.age, film.radiograph.sex)
+        ),
         shortcut="q",
         **more,
     )
@@ -137,7 +147,12 @@ def hit_panes(
                 mark=marks.get(case.case_id),
                 openable=True,
                 region=_find_corners(hit.place),
-                alternative=f"Case {case.case_id}, rank {hit.rank}: {describe_findings(case)}",
+                alternative=translate(
+                    "Case {case_id}, rank {rank}: {findings}",
+                    case_id=case.case_id,
+                    rank=hit.rank,
+                    findings=describe_findings(case),
+                ),
                 shortcut=str(hit.rank),
             )
         )
@@ -151,27 +166,35 @@ def _find_corners(box: Sequence[float] | None) -> tuple[float, float, float, flo
 
 def _describe_query_map(maps: Maps | None) -> list[str]:
     state = describe_state(maps.query, maps) if maps else None
-    return [f"Heat map: {state[0].lower()}{state[1:]}"] if state else []
+    return [translate("Heat map: {state}", state=state[0].lower() + state[1:])] if state else []
 
 
 def describe_state(found: SaliencyMap | None, maps: Maps) -> str | None:
     """A sentence about a map that marks no place, or that is too faint to show at the common scale, else None."""
     word = "" if found is None else name_strength(found, maps.scale, maps.threshold)
     if found is not None and word == "empty":
-        return f"Empty: this map is {'all zero' if found.state == 'zero' else 'flat'} and marks no place."
-    return "Faint: at the scale of all films nothing of this map reaches the threshold." if word == "faint" else None
+        return translate(
+            mark("Empty: this map is all zero and marks no place.")
+            if found.state == "zero"
+            else mark("Empty: this map is flat and marks no place.")
+        )
+    return (
+        translate("Faint: at the scale of all films nothing of this map reaches the threshold.")
+        if word == "faint"
+        else None
+    )
 
 
 def describe_origin(case: Case) -> str:
     """View, age, sex and source."""
     person = describe_person(case.view, case.age, case.sex)
-    return person if case.source == "unknown" else f"{person} · {case.source}"
+    return person if case.source == "unknown" else f"{person} · {translate_told(case.source)}"
 
 
 def find_text(case: Case) -> tuple[str, str] | None:
     """The proven diagnosis or the report, where the catalogue has it."""
     if case.diagnosis and case.report:
-        return "Diagnosis and report", f"{case.diagnosis}\n\n{case.report}"
+        return translate("Diagnosis and report"), f"{case.diagnosis}\n\n{case.report}"
     if case.diagnosis:
-        return "Proven diagnosis", case.diagnosis
-    return ("Report", case.report) if case.report else None
+        return translate("Proven diagnosis"), case.diagnosis
+    return (translate("Report"), case.report) if case.report else None

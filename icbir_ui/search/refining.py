@@ -11,7 +11,8 @@ from icbir_core.findings import NO_FINDING
 from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTrail, Region, Step
 from icbir_ui import state
 from icbir_ui.choices import show_choice
-from icbir_ui.errors import escape_markdown
+from icbir_ui.errors import escape_markdown, explain
+from icbir_ui.language import translate, translate_told
 from icbir_ui.search.asking import get_trail
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
@@ -22,7 +23,7 @@ def add_step(step: Step) -> None:
     try:
         state.put(Key.STEPS, get_trail().add(step))
     except IcbirError as error:
-        state.put(Key.WORD, str(error))
+        state.put(Key.WORD, explain(error))
 
 
 def mark_case(case_id: str, mark: str | None) -> None:
@@ -63,37 +64,52 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
         return
     with st.container(key="search_steps", horizontal=True, vertical_alignment="center", gap="small"):
         if marks and not movable:
-            st.caption("The cases that you marked wait: this search compares pictures and cannot move towards them.")
+            st.caption(
+                translate("The cases that you marked wait: this search compares pictures and cannot move towards them.")
+            )
         elif marks:
             more = sum(mark == "more" for mark in marks.values())
-            label = f"Search again: {more} more like, {len(marks) - more} less like"
+            label = translate("Search again: {more} more like, {less} less like", more=more, less=len(marks) - more)
             st.button(label, type="primary", on_click=_apply_marks, key=Key.APPLY_MARKS.value)
         if trail.steps:
-            words = " → ".join(("first search", *trail.describe()))
+            words = " → ".join((translate("first search"), *map(translate_told, trail.describe())))
             st.caption(escape_markdown(words), help=escape_markdown(f"{words}. {describe_part(trail)}".strip()))
-            st.button("Undo", on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
-            st.button("Start again", on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
+            st.button(translate("Undo"), on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
+            st.button(translate("Start again"), on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
         if trail.undone:
-            st.button("Redo", on_click=_change, args=(trail.redo(),), key=Key.REDO.value)
+            st.button(translate("Redo"), on_click=_change, args=(trail.redo(),), key=Key.REDO.value)
         if trail.region is not None:
             anywhere = Region(trail.region.box, not trail.region.anywhere)
-            label = "Only in the same place" if trail.region.anywhere else "Anywhere in the film"
-            explained = "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
+            label = translate("Only in the same place") if trail.region.anywhere else translate("Anywhere in the film")
+            explained = translate(
+                "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
+            )
             st.button(label, on_click=add_step, args=(anywhere,), key=Key.ANYWHERE.value, help=explained)
         others = [name for name in findings if trail.region is not None or name != trail.finding]
         if trail.steps and others:  # for the first step there are the bars under the query
             show_choice(
-                st.selectbox, "This finding", others, index=None, placeholder="This finding: …", width=160,
-                key=Key.FINDING_STEP, on_choice=_take_chosen_finding, label_visibility="collapsed",
-            )  # fmt: skip
+                st.selectbox,
+                translate("This finding"),
+                others,
+                index=None,
+                format_func=translate_told,
+                placeholder=translate("This finding: …"),
+                width=160,
+                key=Key.FINDING_STEP,
+                on_choice=_take_chosen_finding,
+                label_visibility="collapsed",
+            )
 
 
 def describe_part(trail: RefinementTrail) -> str:
     """What is compared in place of "Search by" where a step names a part of the film; "" where none does."""
     if trail.region is not None:
-        return "Your region is compared by stored spatial features of the network, not by “Search by”."
+        return translate("Your region is compared by stored spatial features of the network, not by “Search by”.")
     if trail.finding is not None:
-        return f"Ranked by what the classifier uses for {trail.finding}, not by “Search by”."
+        return translate(
+            "Ranked by what the classifier uses for {finding}, not by “Search by”.",
+            finding=translate_told(trail.finding),
+        )
     return ""
 
 

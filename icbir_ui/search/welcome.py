@@ -22,6 +22,7 @@ from icbir_core.types import Case
 from icbir_ui import films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain, shielded
+from icbir_ui.language import translate, translate_told
 from icbir_ui.pacs.panel import offer_panel
 from icbir_ui.search.asking import show_loading
 from icbir_ui.search.kept import describe_keeping, offer_kept, show_keeping
@@ -70,7 +71,7 @@ def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] 
     places : what shows the former film, which goes before a new one is read; the page is then drawn anew.
     """
     dropped = st.file_uploader(
-        "Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip",
+        translate("Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip"),
         type=None,
         accept_multiple_files=True,
         key=key,
@@ -80,7 +81,7 @@ def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] 
     for place in places:
         place.empty()
     before = state.get(Key.CURRENT)
-    with st.spinner("Reading …"):
+    with st.spinner(translate("Reading …")):
         faults = films.take_uploads(workspace, dropped)
     if faults:
         state.put(Key.WORD, "\n\n".join(faults))
@@ -92,7 +93,7 @@ def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] 
 def show_word(again: bool = False) -> None:
     """What the reader must still be told, once; again : also on the next run, which comes by itself."""
     if said := state.get(Key.WORD):
-        st.warning(escape_markdown(said))
+        st.warning(escape_markdown(translate_told(said)))
         state.put(Key.WORD, said if again else None)
 
 
@@ -101,8 +102,8 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
     heading, beside = st.columns([3, 1], vertical_alignment="bottom")
     count = workspace.catalogue.count()
     with heading:
-        st.subheader("Find past films that resemble yours")
-        st.caption(f"{count:,} cases to search. {describe_keeping()}")
+        st.subheader(translate("Find past films that resemble yours"))
+        st.caption(translate("{count} cases to search. {keeping}", count=f"{count:,}", keeping=describe_keeping()))
     with beside:  # in sight, and nothing moves under her hand when the word goes
         if service.loading:
             show_loading(service)
@@ -122,14 +123,20 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
         pages = (workspace.catalogue.listing.read_page(None, int(row), 1, Order.OLDEST) for row in rows)
         offered = _draw_thumbnails(_make_case_tile(workspace, one.case) for page in pages for one in page)
     if offered:
-        st.caption("Or take a demonstration film:" if queries else "Or search with a case of the catalogue:")
+        st.caption(
+            translate("Or take a demonstration film:")
+            if queries
+            else translate("Or search with a case of the catalogue:")
+        )
         for number, (name, title, picture) in enumerate(offered):
             if number % COLUMNS == 0:  # row by row, so that they are reached in their order
                 columns = st.columns(COLUMNS)
             # The button lies over the whole tile, so that a click on the picture opens the film too.
             with columns[number % COLUMNS].container(key=f"tile_{number}"):
-                st.image(picture, width="stretch", alt=f"Chest radiograph, {title}")
-                label = escape_markdown(title)
+                st.image(
+                    picture, width="stretch", alt=translate("Chest radiograph, {title}", title=translate_told(title))
+                )
+                label = escape_markdown(translate_told(title))
                 st.button(label, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
     with st.container(key="to_come"):  # out of sight: the browser fetches what draws the next page while she chooses
         st.selectbox("To come", ())
@@ -165,10 +172,15 @@ def _open(workspace: Workspace, name: str) -> None:
 def open_asked(workspace: Workspace, name: str) -> None:
     """Read the film that was asked for where nothing of the former one is left on the page, and draw the page anew."""
     state.put(Key.ASKED_FILM, None)
-    with st.spinner("Reading …"):
+    with st.spinner(translate("Reading …")):
         try:
             if films.open_named(workspace, name) is None:
-                state.put(Key.WORD, f"This catalogue has no case '{name}'; look its name up on the page Catalogue.")
+                state.put(
+                    Key.WORD,
+                    translate(
+                        "This catalogue has no case '{name}'; look its name up on the page Catalogue.", name=name
+                    ),
+                )
         except Exception as error:
             state.put(Key.WORD, explain(error))
     st.rerun()
@@ -189,9 +201,13 @@ def _offer_putting_together(held: dict[str, str]) -> None:
     current = state.get(Key.CURRENT)
     others = [key for key in held if key != current]
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    label = "Films of the same study as this one"
-    chosen = left.multiselect(label, others, format_func=lambda key: held[key], key=f"{Key.TOGETHER.value}_{current}")
-    right.button("Put together", disabled=not chosen, on_click=films.put_together, args=([current, *chosen],))
+    label = translate("Films of the same study as this one")
+    chosen = left.multiselect(
+        label, others, format_func=lambda key: translate_told(held[key]), key=f"{Key.TOGETHER.value}_{current}"
+    )
+    right.button(
+        translate("Put together"), disabled=not chosen, on_click=films.put_together, args=([current, *chosen],)
+    )
 
 
 def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
@@ -206,16 +222,26 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
     if len(held) > 1:
         state.put(Key.SESSION_FILM, state.get(Key.CURRENT))
         show_choice(
-            st.selectbox, f"Films of this session ({len(held)})", list(held), format_func=held.get,
-            key=Key.SESSION_FILM, on_choice=_take_held,
-        )  # fmt: skip
+            st.selectbox,
+            translate("Films of this session ({count})", count=len(held)),
+            list(held),
+            format_func=lambda key: translate_told(held[key]),
+            key=Key.SESSION_FILM,
+            on_choice=_take_held,
+        )
         _offer_putting_together(held)
     titles = films.title_demonstration(workspace)
     if titles:
         show_choice(
-            st.selectbox, "Demonstration film", list(titles), index=None, format_func=titles.get, placeholder="Choose",
-            key=Key.OTHER_DEMONSTRATION, on_choice=_ask_for_choice,
-        )  # fmt: skip
-    case_id = st.text_input("Catalogue case", placeholder="Name of a case")
+            st.selectbox,
+            translate("Demonstration film"),
+            list(titles),
+            index=None,
+            format_func=lambda name: translate_told(titles[name]),
+            placeholder=translate("Choose"),
+            key=Key.OTHER_DEMONSTRATION,
+            on_choice=_ask_for_choice,
+        )
+    case_id = st.text_input(translate("Catalogue case"), placeholder=translate("Name of a case"))
     if case_id:
-        st.button("Search with this case", on_click=films.ask_for, args=(case_id.strip(),))
+        st.button(translate("Search with this case"), on_click=films.ask_for, args=(case_id.strip(),))

@@ -8,6 +8,7 @@ from pathlib import Path
 from icbir_ui.theme import write_variables
 
 STATIC = Path(__file__).parent / "static"
+WORDS = Path(__file__).parents[1] / "words.js"
 SCRIPTS = (
     "unpacking", "films", "geometry", "turning", "canvas_painter", "webgl_painter", "panes", "measuring", "marks",
     "bench", "pointer", "saving", "region", "strip", "room", "second", "keyboard", "viewer",
@@ -19,7 +20,8 @@ HTML = '<div class="viewer" tabindex="-1"></div>'
 @cache
 def read_script() -> str:
     """One ECMAScript module: the files in the order in which they build on each other."""
-    return "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    files = (WORDS, *(STATIC / f"{name}.js" for name in SCRIPTS))
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
 
 
 @cache

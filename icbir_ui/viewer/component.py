@@ -23,6 +23,7 @@ from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.annotations import get_annotations, take_annotations
 from icbir_ui.errors import shielded
+from icbir_ui.language import get_language, mark, translate, translate_script, translate_told
 from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
@@ -135,7 +136,7 @@ class ViewerOptions:
     arrows: str = "move"
     region: bool = False
     report: bool = False
-    notice: str = f"ICBIR. {NOTICE}"
+    notice: str = mark(f"ICBIR. {NOTICE}")
     memory: str = ""
     annotate: bool = True
     guard: str = ""
@@ -231,13 +232,13 @@ def _describe(pane: Pane) -> dict[str, Any]:
         "heading": pane.heading, "short": pane.short, "badge": pane.badge, "mapTitle": pane.map_title or None,
         "beside": pane.beside, "burned": pane.film.burned,
         "film": {"hash": "", "url": ""}, "spacing": list(pane.spacing) if pane.spacing else None,
-        "worth": describe_spacing(pane.spacing, pane.spacing_origin),
+        "worth": translate_told(describe_spacing(pane.spacing, pane.spacing_origin)),
         "annotations": get_annotations(pane.film.identity).as_record(),
     }  # fmt: skip
     try:
         described["film"] = _serve(pane.film.identity, pack_picture(pane.film.identity, pane.film), FILMS)
     except IcbirError as error:
-        described["fault"] = str(error)
+        described["fault"] = translate_told(str(error))
     if pane.details:
         described["details"] = {"title": pane.details[0], "text": pane.details[1]}
     if pane.map is not None:
@@ -281,14 +282,15 @@ def show_viewer(
         "name": options.memory or key, "panes": [_describe(pane) for pane in panes],
         "colours": base64.b64encode(colours).decode(),
         "colourMap": options.colour_map, "overlayScale": float(options.scale), "signed": options.signed,
-        "legend": options.legend, "ends": list(options.ends),
+        "legend": options.legend, "ends": [translate(end) for end in options.ends],
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,
-        "notice": options.notice, "leftOff": f"{LEFT_OFF} {FRAME}",
+        "notice": translate_told(options.notice), "leftOff": f"{translate_told(LEFT_OFF)} {translate_told(FRAME)}",
         "annotate": options.annotate, "window": state.get_window(),
+        "words": translate_script(assets.read_script()), "language": get_language(),
         "room": options.room, "board": options.board, "answer": options.answer, "strip": list(options.strip),
-        "scale": [[value, options.rating_scale[value]] for value in sorted(options.rating_scale)],
+        "scale": [[value, translate_told(options.rating_scale[value])] for value in sorted(options.rating_scale)],
     }  # fmt: skip
     mounted = _mount(key=key, data=data, on_view_change=lambda: None, on_decisions_change=handle)
     return getattr(mounted, "view", None) or {}

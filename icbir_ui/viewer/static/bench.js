@@ -3,15 +3,15 @@
 const BENCH = {
   buildBench() {
     const button = (name, title, act, text) => element("button", { type: "button", "data-mark-act": name, title, "aria-label": title, onclick: act }, text ?? icon(name));
-    const tools = [button("select", "Select and move (S)", () => this.act("select")),
-      ...Object.entries(MARKS).map(([kind, { title, key }]) => button(kind, `${title} (${key})`, () => this.act(kind)))];
+    const tools = [button("select", say("Select and move (S)"), () => this.act("select")),
+      ...Object.entries(MARKS).map(([kind, { title, key }]) => button(kind, `${say(title)} (${key})`, () => this.act(kind)))];
     const step = (from, to) => () => this.stepMarks(this.pane(), from, to);
-    this.bench = element("div", { class: "bench", hidden: true, role: "group", "aria-label": "Measure and annotate" },
+    this.bench = element("div", { class: "bench", hidden: true, role: "group", "aria-label": say("Measure and annotate") },
       element("div", { class: "group" }, ...tools),
-      element("div", { class: "group" }, button("undo", "Undo (Ctrl+Z)", step("undo", "redo")), button("redo", "Redo (Ctrl+Shift+Z)", step("redo", "undo")),
-        button("delete", "Delete what is chosen (Delete)", () => this.dropMark(this.pane())), button("close", "Close the list; what is drawn stays", () => this.openBench(false), "×")),
+      element("div", { class: "group" }, button("undo", say("Undo (Ctrl+Z)"), step("undo", "redo")), button("redo", say("Redo (Ctrl+Shift+Z)"), step("redo", "undo")),
+        button("delete", say("Delete what is chosen (Delete)"), () => this.dropMark(this.pane())), button("close", say("Close the list; what is drawn stays"), () => this.openBench(false), "×")),
       element("p", { class: "hint", "aria-live": "polite" }),
-      element("label", { class: "words", hidden: true }, "Words", element("input", { type: "text", maxlength: 120, oninput: (event) => this.writeMark(event.target.value),
+      element("label", { class: "words", hidden: true }, say("Words"), element("input", { type: "text", maxlength: 120, oninput: (event) => this.writeMark(event.target.value),
         onkeydown: (event) => { if (event.key === "Enter" || event.key === "Escape") this.pane()?.figure.focus(); } })),
       element("ol", { class: "marks" }), element("p", { class: "worth quiet" }));
     return this.bench;
@@ -45,10 +45,10 @@ const BENCH = {
     enable("undo", undo.length);
     enable("redo", redo.length);
     enable("delete", chosen !== null);
-    const kind = MARKS[memory.tool];
+    const kind = MARKS[memory.tool], begun = marking?.key === pane.key ? marking.points.length : 0;
     bench.querySelector(".hint").textContent = kind
-      ? `${kind.title}: mark ${kind.steps[marking?.key === pane.key ? marking.points.length : 0]}${kind.points > 1 ? ` (${(marking?.key === pane.key ? marking.points.length : 0) + 1} of ${kind.points})` : ""}.`
-      : memory.tool === "select" ? "Press on what is drawn to choose it; drag it or one of its points." : "Choose a tool.";
+      ? say(kind.points > 1 ? mark("{tool}: mark {point} ({place} of {count}).") : mark("{tool}: mark {point}."), { tool: say(kind.title), point: say(kind.steps[begun]), place: begun + 1, count: kind.points })
+      : memory.tool === "select" ? say("Press on what is drawn to choose it; drag it or one of its points.") : say("Choose a tool.");
     const words = bench.querySelector(".words"), input = words.querySelector("input");
     words.hidden = chosen === null;
     if (chosen !== null && input.value !== items[chosen].text && !(this.isWriting() && input.value.trim() === items[chosen].text)) input.value = items[chosen].text;
@@ -56,8 +56,8 @@ const BENCH = {
       const told = pane.source ? describeValues(measureMark(one, pane.source, pane.spacing)) : "";
       return element("li", {},
         element("button", { type: "button", class: "entry", "aria-pressed": String(index === chosen), "data-entry": index, onclick: () => { this.chooseMark(pane, index); this.showControls(); } },
-          element("span", { class: "quiet" }, `${MARKS[one.kind].title}${one.text ? ` · ${one.text}` : ""}`), element("span", { class: "value" }, told)),
-        element("button", { type: "button", class: "drop", title: "Delete", "aria-label": `Delete ${MARKS[one.kind].title}`, onclick: () => this.dropMark(pane, index) }, "×"));
+          element("span", { class: "quiet" }, `${say(MARKS[one.kind].title)}${one.text ? ` · ${one.text}` : ""}`), element("span", { class: "value" }, told)),
+        element("button", { type: "button", class: "drop", title: say("Delete"), "aria-label": say("Delete {mark}", { mark: say(MARKS[one.kind].title) }), onclick: () => this.dropMark(pane, index) }, "×"));
     }));
     const lengths = [...items, ...(kind ? [{ kind: memory.tool }] : [])].some((one) => ["length", "ellipse", "rectangle"].includes(one.kind));
     bench.querySelector(".worth").textContent = lengths ? pane.worth ?? "" : "";

@@ -48,11 +48,11 @@ function chooseLevel(film, scale) {
 
 // Presets are shares of the film's own grey levels, so that films of different exposure look alike.
 const PRESETS = [
-  ["auto", "Automatic", 0.005, 0.995],
-  ["full", "Full range", null, null],
-  ["lungs", "Lungs", 0.002, 0.72],
-  ["dense", "Mediastinum and bones", 0.3, 0.999],
-  ["narrow", "High contrast", 0.12, 0.9],
+  ["auto", mark("Automatic"), 0.005, 0.995],
+  ["full", mark("Full range"), null, null],
+  ["lungs", mark("Lungs"), 0.002, 0.72],
+  ["dense", mark("Mediastinum and bones"), 0.3, 0.999],
+  ["narrow", mark("High contrast"), 0.12, 0.9],
 ];
 
 function windowOf(film, preset, tone) {

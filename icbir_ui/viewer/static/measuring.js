@@ -2,15 +2,15 @@
 // here they follow the pointer. Points are in pixels of the film.
 
 const MARKS = {
-  length: { title: "Length", key: "D", points: 2, steps: ["one end", "the other end"] },
-  angle: { title: "Angle", key: "A", points: 3, steps: ["the end of one line", "the corner", "the end of the other line"] },
-  ratio: { title: "Heart to chest", key: "H", points: 6, steps: ["the midline, above", "the midline, below",
-    "the heart's border on the left of the picture", "the heart's border on the right of the picture",
-    "the chest's inner border on the left, where it is widest", "the chest's inner border on the right"] },
-  ellipse: { title: "Ellipse", key: "E", points: 2, steps: ["one corner", "the opposite corner"] },
-  rectangle: { title: "Rectangle", key: "X", points: 2, steps: ["one corner", "the opposite corner"] },
-  arrow: { title: "Arrow", key: "V", points: 2, steps: ["its tail", "its tip"] },
-  text: { title: "Text", key: "T", points: 1, steps: ["its place"] },
+  length: { title: mark("Length"), key: "D", points: 2, steps: [mark("one end"), mark("the other end")] },
+  angle: { title: mark("Angle"), key: "A", points: 3, steps: [mark("the end of one line"), mark("the corner"), mark("the end of the other line")] },
+  ratio: { title: mark("Heart to chest"), key: "H", points: 6, steps: [mark("the midline, above"), mark("the midline, below"),
+    mark("the heart's border on the left of the picture"), mark("the heart's border on the right of the picture"),
+    mark("the chest's inner border on the left, where it is widest"), mark("the chest's inner border on the right")] },
+  ellipse: { title: mark("Ellipse"), key: "E", points: 2, steps: [mark("one corner"), mark("the opposite corner")] },
+  rectangle: { title: mark("Rectangle"), key: "X", points: 2, steps: [mark("one corner"), mark("the opposite corner")] },
+  arrow: { title: mark("Arrow"), key: "V", points: 2, steps: [mark("its tail"), mark("its tip")] },
+  text: { title: mark("Text"), key: "T", points: 1, steps: [mark("its place")] },
 };
 const DECIMALS = { mm: 1, px: 1, "mm²": 1, "px²": 0, "°": 1, "%": 1, "": 2 };
 const VALUES = new WeakMap();  // an annotation never changes: a change makes another
@@ -26,12 +26,12 @@ function measureMark(one, film, spacing) {
   else if (one.kind === "angle") values = [["", measureAngle(...places), "°"]];
   else if (one.kind === "ratio") {
     const [heart, chest] = measureWidths(places).map(Math.abs);
-    values = [["", chest > 0 ? heart / chest : NaN, ""], ["heart", heart, unit], ["chest", chest, unit]];
+    values = [["", chest > 0 ? heart / chest : NaN, ""], [mark("heart"), heart, unit], [mark("chest"), chest, unit]];
   } else if (one.kind === "ellipse" || one.kind === "rectangle") {
     const [[left, top], [right, bottom]] = places;
     const area = Math.abs(right - left) * Math.abs(bottom - top) * (one.kind === "ellipse" ? Math.PI / 4 : 1);
     const [mean, deviation] = measureGreys(one, film);
-    values = [["mean", mean, "%"], ["SD", deviation, "%"], ["area", area, `${unit}²`]];
+    values = [[mark("mean"), mean, "%"], [mark("SD"), deviation, "%"], [mark("area"), area, `${unit}²`]];
   }
   VALUES.set(one, values);
   return values;
@@ -78,7 +78,7 @@ function formatNumber(number, unit) {
 }
 
 function describeValues(values) {
-  return values.map(([name, number, unit]) => `${name} ${formatNumber(number, unit)}`.trim()).join(", ");
+  return values.map(([name, number, unit]) => `${name && say(name)} ${formatNumber(number, unit)}`.trim()).join(", ");
 }
 
 function findFoot([x0, y0], [x1, y1], [x, y], spacing) {

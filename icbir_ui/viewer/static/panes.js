@@ -52,36 +52,36 @@ function icon(name) {
 }
 
 const KEYS = [
-  ["Drag", "window: left and right changes the width, up and down the level"],
-  ["Right or middle drag, Shift and drag", "move the film"],
-  ["Wheel, + and −", "zoom to the pointer"],
-  ["Two fingers", "zoom and move"],
-  ["F, 0", "fit to the pane, one film pixel to one screen pixel"],
-  ["R", "reset view, window and turn"],
-  ["I", "invert"],
-  ["P", "next window preset"],
-  ["N, W", "narrower, wider window"],
-  [", and .", "lower, higher level"],
-  ["L", "loupe"],
-  ["O", "heat map on or off"],
-  ["C", "contour or fill"],
-  ["Space (hold)", "heat map off while held, or on where it is off"],
-  ["K", "link or unlink the panes"],
-  ["D, A, H, E, X, V, T", "measure and annotate: length, angle, heart to chest, ellipse, rectangle, arrow, text; the same key again places one in the middle"],
-  ["S, Escape", "select what is drawn; let go of it, and back to the window"],
-  ["Arrows, Shift and arrows, G", "with something chosen: move it, move one of its points, the next point"],
-  ["Delete, Ctrl+Z, Ctrl+Shift+Z", "delete what is chosen, undo, redo"],
-  ["Y, Z", "turn the film by 90°, mirror it"],
-  ["B", "box on the query: arrows move it, Shift and arrows size it, Enter searches with it, Escape drops it"],
-  ["1 – 9", "choose the case that bears the number; on Rate, cases A, B, … are 1, 2, … where 1 – 5 do not answer"],
-  ["Q", "choose your film"],
-  ["M", "on Search: heat maps on the cases, on or off"],
-  ["U", "on Search: the cases one after another, large; U, Escape or a press stops it"],
-  ["Shift and 1 – 5", "rate the chosen case"],
-  ["Arrows", "on Search: from case to case, each shown large, Escape ends it; on Compare, left and right: the case before and after; elsewhere, and with Shift: move the film"],
-  ["Enter", "on Search: compare the case that is shown large; elsewhere: one pane alone, and back"],
-  ["Double click", "one pane alone, and back"],
-  ["?", "this list"],
+  [mark("Drag"), mark("window: left and right changes the width, up and down the level")],
+  [mark("Right or middle drag, Shift and drag"), mark("move the film")],
+  [mark("Wheel, + and −"), mark("zoom to the pointer")],
+  [mark("Two fingers"), mark("zoom and move")],
+  ["F, 0", mark("fit to the pane, one film pixel to one screen pixel")],
+  ["R", mark("reset view, window and turn")],
+  ["I", mark("invert")],
+  ["P", mark("next window preset")],
+  ["N, W", mark("narrower, wider window")],
+  [mark(", and ."), mark("lower, higher level")],
+  ["L", mark("loupe")],
+  ["O", mark("heat map on or off")],
+  ["C", mark("contour or fill")],
+  [mark("Space (hold)"), mark("heat map off while held, or on where it is off")],
+  ["K", mark("link or unlink the panes")],
+  ["D, A, H, E, X, V, T", mark("measure and annotate: length, angle, heart to chest, ellipse, rectangle, arrow, text; the same key again places one in the middle")],
+  [mark("S, Escape"), mark("select what is drawn; let go of it, and back to the window")],
+  [mark("Arrows, Shift and arrows, G"), mark("with something chosen: move it, move one of its points, the next point")],
+  [mark("Delete, Ctrl+Z, Ctrl+Shift+Z"), mark("delete what is chosen, undo, redo")],
+  ["Y, Z", mark("turn the film by 90°, mirror it")],
+  ["B", mark("box on the query: arrows move it, Shift and arrows size it, Enter searches with it, Escape drops it")],
+  ["1 – 9", mark("choose the case that bears the number; on Rate, cases A, B, … are 1, 2, … where 1 – 5 do not answer")],
+  ["Q", mark("choose your film")],
+  ["M", mark("on Search: heat maps on the cases, on or off")],
+  ["U", mark("on Search: the cases one after another, large; U, Escape or a press stops it")],
+  [mark("Shift and 1 – 5"), mark("rate the chosen case")],
+  [mark("Arrows"), mark("on Search: from case to case, each shown large, Escape ends it; on Compare, left and right: the case before and after; elsewhere, and with Shift: move the film")],
+  [mark("Enter"), mark("on Search: compare the case that is shown large; elsewhere: one pane alone, and back")],
+  [mark("Double click"), mark("one pane alone, and back")],
+  ["?", mark("this list")],
 ];
 
 function buildToolbar(act) {
@@ -89,30 +89,30 @@ function buildToolbar(act) {
     element("button", { type: "button", "data-act": name, title, "aria-label": title, onclick: () => act(name), ...extra }, icon(name));
   const slider = (name, label) =>
     element("label", { class: "slider", title: label }, label,
-      element("input", { type: "range", min: 0, max: 100, "data-slider": name, "aria-label": `Overlay ${label.toLowerCase()}`,
+      element("input", { type: "range", min: 0, max: 100, "data-slider": name, "aria-label": say("Heat map: {what}", { what: label }),
         oninput: (event) => act(name, event.target.value / 100) }));
-  const presets = element("select", { "aria-label": "Window preset", "data-act": "preset", onchange: (event) => act("preset", event.target.value) },
-    ...PRESETS.map(([name, title]) => element("option", { value: name }, title)));
-  return element("div", { class: "toolbar", role: "toolbar", "aria-label": "Viewer" },
-    element("span", { class: "group tools" }, button("window", "Window (drag)"), button("pan", "Move (drag)"), button("zoom", "Zoom (drag)"),
-      element("button", { type: "button", class: "labelled", "data-act": "region", title: "Draw a region on the query and search with it",
-        onclick: () => act("region") }, icon("region"), "Region")),
-    element("span", { class: "group" }, element("span", { class: "preset", title: "Window preset (P)" }, icon("preset"), presets), button("invert", "Invert (I)"), button("loupe", "Loupe (L)"), button("link", "Link panes (K)")),
-    element("span", { class: "group marking" }, button("measure", "Measure and annotate")),
-    element("span", { class: "group" }, button("turn", "Turn by 90° (Y)"), button("mirror", "Mirror left and right (Z)")),
-    element("span", { class: "group" }, button("fit", "Fit to the pane (F)"),
-      element("button", { type: "button", title: "One film pixel to one screen pixel (0)", onclick: () => act("one") }, "1:1"),
-      button("reset", "Reset view, window and turn (R)")),
-    element("span", { class: "group overlay" }, button("overlay", "Heat map (O)"), button("more", "How the heat map is drawn"),
-      element("span", { class: "fly" }, button("contour", "Contour or fill (C)"), slider("opacity", "Opacity"), slider("threshold", "Threshold"),
+  const presets = element("select", { "aria-label": say("Window preset"), "data-act": "preset", onchange: (event) => act("preset", event.target.value) },
+    ...PRESETS.map(([name, title]) => element("option", { value: name }, say(title))));
+  return element("div", { class: "toolbar", role: "toolbar", "aria-label": say("Viewer") },
+    element("span", { class: "group tools" }, button("window", say("Window (drag)")), button("pan", say("Move (drag)")), button("zoom", say("Zoom (drag)")),
+      element("button", { type: "button", class: "labelled", "data-act": "region", title: say("Draw a region on the query and search with it"),
+        onclick: () => act("region") }, icon("region"), say("Region"))),
+    element("span", { class: "group" }, element("span", { class: "preset", title: say("Window preset (P)") }, icon("preset"), presets), button("invert", say("Invert (I)")), button("loupe", say("Loupe (L)")), button("link", say("Link panes (K)"))),
+    element("span", { class: "group marking" }, button("measure", say("Measure and annotate"))),
+    element("span", { class: "group" }, button("turn", say("Turn by 90° (Y)")), button("mirror", say("Mirror left and right (Z)"))),
+    element("span", { class: "group" }, button("fit", say("Fit to the pane (F)")),
+      element("button", { type: "button", title: say("One film pixel to one screen pixel (0)"), onclick: () => act("one") }, "1:1"),
+      button("reset", say("Reset view, window and turn (R)"))),
+    element("span", { class: "group overlay" }, button("overlay", say("Heat map (O)")), button("more", say("How the heat map is drawn")),
+      element("span", { class: "fly" }, button("contour", say("Contour or fill (C)")), slider("opacity", say("Opacity")), slider("threshold", say("Threshold")),
         element("span", { class: "legend" }))),
-    element("span", { class: "group end" }, button("second", "Second window: the film in focus, for another monitor"), button("save", "Save the current picture as PNG"), button("help", "Keys (?)")));
+    element("span", { class: "group end" }, button("second", say("Second window: the film in focus, for another monitor")), button("save", say("Save the current picture as PNG")), button("help", say("Keys (?)"))));
 }
 
 function buildHelp() {
-  const rows = KEYS.map(([key, what]) => element("tr", {}, element("th", {}, key), element("td", {}, what)));
-  const dialog = element("dialog", { class: "help", "aria-label": "Keys" }, element("h2", {}, "Keys"), element("table", {}, ...rows));
-  dialog.append(element("form", { method: "dialog" }, element("button", {}, "Close")));
+  const rows = KEYS.map(([key, what]) => element("tr", {}, element("th", {}, say(key)), element("td", {}, say(what))));
+  const dialog = element("dialog", { class: "help", "aria-label": say("Keys") }, element("h2", {}, say("Keys")), element("table", {}, ...rows));
+  dialog.append(element("form", { method: "dialog" }, element("button", {}, say("Close"))));
   return dialog;
 }
 
@@ -122,17 +122,17 @@ function buildBars(bars, ask) {
     const button = { type: "button", "data-finding": bar.name, "aria-pressed": String(Boolean(bar.asked)), onclick: () => ask(bar.name) };
     const middle = bar.mark !== null && bar.mark !== undefined;
     return element(bar.askable ? "button" : "div", { class: bar.above ? "bar above" : "bar", title: bar.title ?? "", ...(bar.askable ? button : {}) },
-      element("span", { class: "name" }, bar.name),
+      element("span", { class: "name" }, bar.label ?? bar.name),
       element("span", { class: "track" }, element("span", { class: "fill", style: `width:${(100 * (bar.place ?? bar.value)).toFixed(1)}%` }),
         middle ? element("span", { class: "mark" }) : null),
-      element("span", { class: "value" }, bar.weak ? element("span", { class: "weak" }, "chance?") : null, bar.value.toFixed(2)));
+      element("span", { class: "value" }, bar.weak ? element("span", { class: "weak" }, say("chance?")) : null, bar.value.toFixed(2)));
   }));
 }
 
 function buildScale(pane, scale, send) {
-  const group = element("div", { class: "scale", role: "radiogroup", "aria-label": `Similarity of ${pane.title}` });
-  group.append(element("span", { class: "hint asking" }, "Similar?"));
-  const say = (label) => {
+  const group = element("div", { class: "scale", role: "radiogroup", "aria-label": say("Similarity of {film}", { film: pane.title }) });
+  group.append(element("span", { class: "hint asking" }, say("Similar?")));
+  const tell = (label) => {
     const hint = group.querySelector(".hint");
     hint.textContent = label;
     hint.classList.remove("asking");
@@ -143,31 +143,31 @@ function buildScale(pane, scale, send) {
       type: "button", role: "radio", "aria-checked": String(chosen), title: label, "aria-label": `${value}: ${label}`, "data-rating": value,
       onclick: (event) => {
         for (const other of group.querySelectorAll("button")) other.setAttribute("aria-checked", String(other === event.currentTarget));
-        say(label);
+        tell(label);
         send("rated", { pane: pane.key, rating: value });
       },
     }, String(value)));
   });
-  if (pane.rating) say(scale.find(([value]) => value === pane.rating)?.[1] ?? "");
+  if (pane.rating) tell(scale.find(([value]) => value === pane.rating)?.[1] ?? "");
   return group;
 }
 
 function buildTools(pane, send) {
   const tools = [];
   if (pane.markable) {
-    for (const [name, text, title] of [["more", "+", "More like this case"], ["less", "−", "Less like this case"]]) {
+    for (const [name, text, title] of [["more", "+", say("More like this case")], ["less", "−", say("Less like this case")]]) {
       tools.push(element("button", { type: "button", class: "mark", title, "aria-label": title, "aria-pressed": String(pane.mark === name), "data-mark": name,
         onclick: () => send("marked", { pane: pane.key, mark: pane.mark === name ? null : name }) }, text));
     }
   }
-  if (pane.openable) tools.push(element("button", { type: "button", class: "mark", title: "Compare full size (Enter)", "aria-label": "Compare full size",
+  if (pane.openable) tools.push(element("button", { type: "button", class: "mark", title: say("Compare full size (Enter)"), "aria-label": say("Compare full size"),
     "data-open": "", onclick: () => send("opened", { pane: pane.key }) }, "⤢"));
   return tools;
 }
 
 function buildShortCaption(pane, data, send) {
   // Of a case in the room: what it shows and how near it is; the buttons come with the pointer, the focus or the choice.
-  const rated = pane.rating ? element("span", { class: "rated", title: `Your rating: ${pane.rating} of 5` }, `${pane.rating}/5`) : null;
+  const rated = pane.rating ? element("span", { class: "rated", title: say("Your rating: {score} of 5", { score: pane.rating }) }, `${pane.rating}/5`) : null;
   return element("figcaption", { title: [pane.title, ...(pane.lines ?? []), pane.note].filter(Boolean).join("\n") },
     element("div", { class: "head" }, element("strong", {}, pane.heading), rated),
     element("div", { class: "under" }, element("div", { class: "line" }, pane.short),
@@ -178,7 +178,7 @@ function buildCaption(pane, data, send) {
   if (pane.heading) return buildShortCaption(pane, data, send);
   const caption = element("figcaption", {}, element("div", { class: "head" }, element("strong", { title: pane.title }, pane.title), ...buildTools(pane, send)));
   for (const line of pane.lines ?? []) caption.append(element("div", { class: "line" }, line));
-  if (pane.orientation !== "verified") caption.append(element("div", { class: "line unverified" }, "orientation unverified"));
+  if (pane.orientation !== "verified") caption.append(element("div", { class: "line unverified" }, say("orientation unverified")));
   if (pane.note) caption.append(element("div", { class: "note" }, pane.note));
   if (pane.bars?.length) caption.append(buildBars(pane.bars, (finding) => send("finding", { pane: pane.key, finding })));
   if (pane.details) caption.append(element("details", {}, element("summary", {}, pane.details.title), element("p", {}, pane.details.text)));
@@ -188,12 +188,12 @@ function buildCaption(pane, data, send) {
 
 function buildPane(pane, data, send, act) {
   const film = element("div", { class: "film", role: "img", "aria-label": pane.alternative ?? pane.title });
-  if (pane.orientation === "verified") film.append(element("span", { class: "side", "data-side": "R", "data-edge": "left", title: "The patient's right" }, "R"), element("span", { class: "side", "data-side": "L", "data-edge": "right", title: "The patient's left" }, "L"));
+  if (pane.orientation === "verified") film.append(element("span", { class: "side", "data-side": "R", "data-edge": "left", title: say("The patient's right") }, "R"), element("span", { class: "side", "data-side": "L", "data-edge": "right", title: say("The patient's left") }, "L"));
   if (pane.badge) film.append(element("span", { class: "badge" }, pane.badge));
-  film.append(element("span", { class: "readout" }), element("span", { class: "turned", hidden: true }), element("span", { class: "word" }, "Loading film…"), element("div", { class: "box", hidden: true }));
+  film.append(element("span", { class: "readout" }), element("span", { class: "turned", hidden: true }), element("span", { class: "word" }, say("Loading film…")), element("div", { class: "box", hidden: true }));
   const figure = element("figure", { class: pane.lead ? "pane lead" : "pane", tabindex: 0, "data-pane": pane.key, "aria-label": pane.title });
   figure.append(film, buildCaption(pane, data, send));
   if (data.room && pane.lead && pane.map) figure.append(element("button", { type: "button", class: "chip labelled", "data-act": "overlay",
-    title: "Heat map (O); hold the space bar to look", onclick: () => act("overlay") }, icon("overlay"), pane.mapTitle ?? "Heat map"));
+    title: say("Heat map (O); hold the space bar to look"), onclick: () => act("overlay") }, icon("overlay"), pane.mapTitle ?? say("Heat map")));
   return figure;
 }

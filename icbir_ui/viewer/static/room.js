@@ -12,17 +12,17 @@ function buildAnswer(data, send, play) {
   if (!answer) return [];
   const findings = answer.findings.map((one) => {
     const title = { title: one.title, class: one.beyond ? "finding" : "finding chance" };
-    const words = [element("strong", {}, one.name), ` ${one.share}`, one.beyond ? null : element("span", { class: "mark" }, "chance?")];
+    const words = [element("strong", {}, one.label ?? one.name), ` ${one.share}`, one.beyond ? null : element("span", { class: "mark" }, say("chance?"))];
     return one.askable
       ? element("button", { type: "button", ...title, "data-finding": one.name, "aria-pressed": String(one.asked), onclick: () => send("finding", { pane: "query", finding: one.name }) }, ...words)
       : element("span", title, ...words);
   });
   const maps = answer.mappable ? element("button", { type: "button", class: "labelled", "data-act": "case-maps", "aria-pressed": String(answer.mapped),
-    title: "Heat maps on the cases (M)", onclick: () => send("mapped", { on: !answer.mapped }) }, icon("overlay"), "Maps on cases") : null;
-  const cine = element("button", { type: "button", class: "labelled", "data-act": "play", "aria-pressed": "false", title: "The cases one after another, large (U)", onclick: play }, icon("play"), "Play");
+    title: say("Heat maps on the cases (M)"), onclick: () => send("mapped", { on: !answer.mapped }) }, icon("overlay"), say("Maps on cases")) : null;
+  const cine = element("button", { type: "button", class: "labelled", "data-act": "play", "aria-pressed": "false", title: say("The cases one after another, large (U)"), onclick: play }, icon("play"), say("Play"));
   return [
     element("div", { class: "question" }, element("strong", {}, answer.question), element("span", { class: "quiet" }, answer.eligible), cine, maps),
-    element("div", { class: "shares" }, element("span", { class: "quiet" }, "Neighbours:"), ...findings),
+    element("div", { class: "shares" }, element("span", { class: "quiet" }, say("Neighbours:")), ...findings),
     element("div", { class: "notes" }, ...answer.notes.map((note) => element("span", {}, note))),
   ];
 }
@@ -112,7 +112,7 @@ const ROOM = {
     this.largePainter.paint(this.large.getContext("2d"), "large", rect, pane.pixels, pane.state.view, this.lookOf(pane, tables));
     this.paintMarks(pane, this.large.getContext("2d"), rect, false);
     strokeRegion(this.large.getContext("2d"), rect, this.placeRegion(pane, rect), ratio);
-    const words = [element("strong", {}, pane.title), ...pane.lines.map((line) => element("span", {}, line)), element("span", { class: "quiet" }, "Enter compares · Shift and 1–5 rates")];
+    const words = [element("strong", {}, pane.title), ...pane.lines.map((line) => element("span", {}, line)), element("span", { class: "quiet" }, say("Enter compares · Shift and 1–5 rates"))];
     this.preview.querySelector(".words").replaceChildren(...words);
   },
 

@@ -120,7 +120,7 @@ function drawPane(pen, viewer, part, left, top, ratio) {
   } else if (pane.orientation === "verified") {
     writeOnPlate(pen, first, left + inset, bottom, ratio);
     writeOnPlate(pen, last, left + width - inset, bottom, ratio, true);
-  } else writeOnPlate(pen, cutText(pen, "orientation unverified", width - 2 * inset), left + inset, bottom, ratio);
+  } else writeOnPlate(pen, cutText(pen, say("orientation unverified"), width - 2 * inset), left + inset, bottom, ratio);
   const turned = pane.box.querySelector(".turned").textContent;
   if (turned) writeOnPlate(pen, cutText(pen, mirrored ? turned.toUpperCase() : turned, width - 2 * inset), left + inset, top + 22 * ratio, ratio);
   pen.fillStyle = INK;

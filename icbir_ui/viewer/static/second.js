@@ -7,9 +7,9 @@ const SECOND = {
   openSecond() {
     // Opened anew by each press, in the same window; the hand of the reader moves it to the other monitor.
     const opened = window.open("", "icbir-second", "popup,width=1000,height=1000");
-    if (!opened) return void (this.toolbar.querySelector("[data-act=second]").title = "The browser held the window back; allow windows for this page.");
+    if (!opened) return void (this.toolbar.querySelector("[data-act=second]").title = say("The browser held the window back; allow windows for this page."));
     const page = opened.document, style = page.createElement("style"), canvas = page.createElement("canvas"), words = page.createElement("div");
-    page.title = "ICBIR, second window";
+    page.title = say("ICBIR, second window");
     style.textContent = `html, body { margin: 0; height: 100%; background: #000; color: #d8dee6; font: 15px/1.4 system-ui, sans-serif; overflow: hidden; }
       canvas { display: block; width: 100vw; height: calc(100vh - 4.2rem); }
       div { height: 4.2rem; padding: 0.3rem 0.8rem; box-sizing: border-box; overflow: hidden; } p { margin: 0; } .quiet { color: #97a3b0; font-size: 0.8rem; }
@@ -57,7 +57,7 @@ const SECOND = {
       made.dataset.edge = one.dataset.edge;
       return made;
     });
-    const turned = pane.box.querySelector(".turned").textContent, oriented = pane.orientation === "verified" ? "" : "orientation unverified";
+    const turned = pane.box.querySelector(".turned").textContent, oriented = pane.orientation === "verified" ? "" : say("orientation unverified");
     const told = [pane.title, ...(pane.lines ?? []).slice(0, 2), oriented, turned].filter(Boolean).join(" · ");
     words.append(write("p", "", told), write("p", "quiet", this.data.notice ?? ""), ...sides);
   },

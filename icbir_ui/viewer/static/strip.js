@@ -3,7 +3,7 @@
 
 function buildStrip(data, send) {
   if (!data.room || !data.strip?.length) return [];
-  return [element("div", { class: "strip", role: "group", "aria-label": "Other films of this patient" }, ...data.strip.map((one) =>
+  return [element("div", { class: "strip", role: "group", "aria-label": say("Other films of this patient") }, ...data.strip.map((one) =>
     element("button", { type: "button", "data-strip": one.key, "aria-pressed": String(one.shown), title: one.title,
       onclick: () => send("beside", { pane: one.shown ? "" : one.key }) },
       element("img", { src: one.picture, alt: "" }), element("span", {}, one.label))))];
@@ -17,6 +17,6 @@ function showBeside(viewer) {
   viewer.lead.style.setProperty("--strip", `${6 * Math.ceil((data.strip?.length ?? 0) / 2)}rem`);
   if (!beside) return;
   const button = (text, name, pane) => element("button", { type: "button", class: "labelled", "data-beside": name, onclick: () => send(name, { pane }) }, text);
-  beside.figure.querySelector("figcaption").append(element("div", { class: "ways" }, button("Back to the cases", "beside", ""), button("Search with this film", "taken", beside.key)));
+  beside.figure.querySelector("figcaption").append(element("div", { class: "ways" }, button(say("Back to the cases"), "beside", ""), button(say("Search with this film"), "taken", beside.key)));
   cases.append(beside.figure);
 }

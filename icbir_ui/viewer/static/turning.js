@@ -94,7 +94,7 @@ const TURNING = {
     const { turn } = pane.state;
     pane.pixels = turnFilm(pane.source, turn);
     pane.steps = turnSteps(pane.mapSteps, turn);
-    const { quarters, mirrored } = turn, words = [mirrored ? "mirrored" : null, quarters ? `turned ${90 * quarters}°` : null];
+    const { quarters, mirrored } = turn, words = [mirrored ? say("mirrored") : null, quarters ? say("turned {angle}°", { angle: 90 * quarters }) : null];
     const told = pane.box.querySelector(".turned");
     told.textContent = words.filter(Boolean).join(" · ");
     told.hidden = !told.textContent;

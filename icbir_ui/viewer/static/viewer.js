@@ -116,7 +116,7 @@ class Viewer {
       this.guard();
       this.repaint();
     } catch (error) {
-      word.textContent = `This film could not be loaded (${error.message}); reload the page.`;
+      word.textContent = say("This film could not be loaded ({why}); reload the page.", { why: error.message });
     }
   }
 
@@ -193,7 +193,7 @@ class Viewer {
     const zoom = scaleOf(pane.state.view, pane.pixels, pane.rect);
     const under = this.under?.key === pane.key ? ` · ${this.describePixel(pane)}` : "";
     pane.box.querySelector(".readout").textContent =
-      `Width ${Math.round(100 * width)} % · Level ${Math.round(100 * centre)} % · ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}${under}`;
+      `${say("Width {width} % · Level {level} %", { width: Math.round(100 * width), level: Math.round(100 * centre) })} · ${zoom >= 0.995 && zoom <= 1.005 ? "1:1" : `× ${zoom.toFixed(2)}`}${under}`;
     const box = pane.box.querySelector(".box"), place = this.placeRegion(pane);
     box.hidden = !place;
     if (!place) return;
@@ -204,8 +204,8 @@ class Viewer {
   describePixel(pane) {
     // The grey under the pointer, in per cent like window and level, and its place on the film.
     const { width, height, max, pixels } = pane.source, [x, y] = this.under.place.map(Math.floor);
-    if (x < 0 || y < 0 || x >= width || y >= height) return "outside";
-    return `${formatNumber((100 * pixels[y * width + x]) / max, "%")} at ${x}, ${y}`;
+    if (x < 0 || y < 0 || x >= width || y >= height) return say("outside");
+    return say("{value} at {x}, {y}", { value: formatNumber((100 * pixels[y * width + x]) / max, "%"), x, y });
   }
 
   placeRegion(pane, rect = pane.rect) {
@@ -357,7 +357,13 @@ Object.assign(Viewer.prototype, KEYBOARD, REGION, ROOM, TURNING, MARKING, BENCH,
 
 export default function (component) {
   const parent = component.parentElement;
-  const root = parent.querySelector(".viewer");
+  const root = parent.querySelector(".viewer"), { language = "" } = component.data;
+  takeWords(component.data);
+  if (root.viewer && root.language !== language) {
+    root.viewer.close();
+    root.viewer = null;
+  }
+  root.language = language;
   root.viewer ??= new Viewer(root, component.data.name ?? component.key);
   root.viewer.update(component);
   return () => { root.viewer?.close(); root.viewer = null; };

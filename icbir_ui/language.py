@@ -1,0 +1,202 @@
+"""The texts of the pages in the reader's language: English as the program holds it, others from gettext catalogues.
+
+A language is one file, `languages/<code>.po`; nothing is compiled before. What is stored, exported as data or logged is
+never translated, and neither are names of files, cases, studies and readers.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import streamlit as st
+from babel import Locale, UnknownLocaleError
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import PoFileError, read_po
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from icbir_ui import state
+from icbir_ui.logs import log_event
+from icbir_ui.state import Key
+
+FOLDER = Path(__file__).parent / "languages"
+COOKIE = "icbir_language"
+ENGLISH = "en"
+TOLD = "told"
+"""The context of messages with places that are filled elsewhere: they are found again in a finished sentence."""
+_PLACE = re.compile(r"\{(\w+)\}")
+_SAID = re.compile(r'\b(?:say|mark)\(\s*("(?:[^"\\]|\\.)*")')
+LEAST = 4
+"""Letters that a pattern must have beside its places, or it would fit any sentence."""
+_BOUND: ContextVar[str | None] = ContextVar("language", default=None)
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, eq=False)
+class Language:
+    """One language. patterns : (what a sentence looks like that was made elsewhere, its translation), the most
+    particular first."""
+
+    texts: gettext.NullTranslations
+    patterns: tuple[tuple[re.Pattern[str], str], ...]
+
+
+def mark(text: str) -> str:
+    """The text as it is. It is one of the catalogue, and is translated where it is shown."""
+    return text
+
+
+def translate(text: str, **values: object) -> str:
+    """The text in the reader's language, with the values in its places `{name}`."""
+    return _fill(load_language(get_language()).texts.gettext(text), text, values)
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """As `icbir_core.plurals.count_of`, in the reader's language."""
+    one, many = f"{{count}} {noun}", f"{{count}} {plural or noun + 's'}"
+    found = load_language(get_language()).texts.ngettext(one, many, number)
+    return _fill(found, one if number == 1 else many, {"count": f"{number:,}"})
+
+
+def translate_told(sentence: str) -> str:
+    """A text that the core made. It is looked up whole, then by the messages with places that it could have been made
+    from; a sentence that fits none stays English."""
+    language = load_language(get_language())
+    if (found := language.texts.gettext(sentence)) != sentence or not sentence:
+        return found if sentence else ""
+    for pattern, made in language.patterns:
+        if fits := pattern.fullmatch(sentence):
+            return _fill(made, sentence, {name: translate_told(one) for name, one in fits.groupdict().items()})
+    return sentence
+
+
+def _fill(found: str, text: str, values: Mapping[str, object]) -> str:
+    """The places filled; a translation with a place that is not there is not used."""
+    if not values:
+        return found
+    try:
+        return found.format(**values)
+    except (KeyError, IndexError, ValueError):
+        return text.format(**values) if _PLACE.search(text) else text
+
+
+def get_language() -> str:
+    """The code of the reader's language: her choice, else what her browser asks for, else English. Outside of a page
+    English."""
+    if bound := _BOUND.get():
+        return bound
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return ENGLISH
+    chosen = state.get(Key.LANGUAGE) or st.context.cookies.get(COOKIE)
+    return choose_language(chosen, st.context.headers.get("Accept-Language"))
+
+
+def speak_english(function: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
+    """The function in English, whatever the page speaks: for what is stored, sent or taken away as a file."""
+
+    def run(*given: _Given.args, **named: _Given.kwargs) -> _Made:
+        before = _BOUND.set(ENGLISH)
+        try:
+            return function(*given, **named)
+        finally:
+            _BOUND.reset(before)
+
+    return run
+
+
+@lru_cache(maxsize=256)
+def choose_language(chosen: str | None, accepted: str | None) -> str:
+    """The language that is chosen, if there is one of that code; else the first of the header Accept-Language."""
+    there = list_languages()
+    if chosen in there:
+        return str(chosen)
+    weighed = []
+    for place, part in enumerate((accepted or "")[:400].split(",")):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            weighed.append((-float(weight or 1), place, tag.replace("-", "_")))
+        except ValueError:
+            continue
+    for share, _, tag in sorted(weighed):
+        for code in (tag, tag.split("_")[0]):
+            if share < 0 and code in there:
+                return code
+    return ENGLISH
+
+
+@cache
+def list_languages() -> dict[str, str]:
+    """Code → what the language calls itself, English first."""
+    codes = sorted(path.stem for path in FOLDER.glob("*.po"))
+    return {code: _name(code) for code in (ENGLISH, *codes)}
+
+
+def _name(code: str) -> str:
+    try:
+        return Locale.parse(code).get_display_name(code) or code
+    except (UnknownLocaleError, ValueError):
+        return code
+
+
+@cache
+def load_language(code: str) -> Language:
+    """The texts of a language. A file that cannot be read leaves the pages English, and the log says so."""
+    path = FOLDER / f"{code}.po"
+    if code == ENGLISH:
+        return Language(gettext.NullTranslations(), ())
+    try:
+        with path.open("rb") as file:
+            return make_language(read_po(file, locale=None, abort_invalid=True))
+    except (OSError, ValueError, PoFileError, UnknownLocaleError) as error:
+        log_event("language_unread", logging.WARNING, error=error, language=code.lower())
+        return Language(gettext.NullTranslations(), ())
+
+
+def make_language(catalogue: Catalog) -> Language:
+    """A language from its catalogue; what is not translated or doubtful (fuzzy) there stays English."""
+    held = io.BytesIO()
+    write_mo(held, catalogue)
+    held.seek(0)
+    told = ((str(one.id), str(one.string)) for one in catalogue if one.context == TOLD and one.string and not one.fuzzy)
+    patterns = sorted((one for one in told if weigh(one[0]) >= LEAST), key=lambda one: -weigh(one[0]))
+    return Language(gettext.GNUTranslations(held), tuple((_read(text), made) for text, made in patterns))
+
+
+def weigh(text: str) -> int:
+    """The letters of a message beside its places."""
+    return sum(map(str.isalpha, _PLACE.sub("", text)))
+
+
+def _read(text: str) -> re.Pattern[str]:
+    """What a sentence that was made from a message with places looks like."""
+    parts, known = [], set()
+    for place, part in enumerate(_PLACE.split(text)):
+        if place % 2 == 0:
+            parts.append(re.escape(part))
+        else:
+            parts.append(f"(?P={part})" if part in known else f"(?P<{part}>.+?)")
+            known.add(part)
+    return re.compile("".join(parts), re.DOTALL)
+
+
+@cache
+def find_words(script: str) -> tuple[str, ...]:
+    """The texts of a script: what stands in its calls of `say` and `mark`."""
+    return tuple(dict.fromkeys(json.loads(found) for found in _SAID.findall(script)))
+
+
+def translate_script(script: str) -> dict[str, str]:
+    """Text → translation for the texts of a script, only those that differ."""
+    made = {text: translate(text) for text in find_words(script)}
+    return {text: found for text, found in made.items() if found != text}
