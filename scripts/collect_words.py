@@ -88,6 +88,7 @@ def collect() -> dict[Message, list[str]]:
 def list_names() -> Iterator[str]:
     """The names of the core that the pages show: findings, states, methods, orders, steps of a scale."""
     yield from KNOWN_FINDINGS
+    yield from ("F", "M", "simulated")
     yield from ("very close", "close", "usual", "distant")
     yield from map(str, (*FindingState, *Order, UNKNOWN, NOT_SHOWN, SMOOTHED, SOURCE, BURNED_IN, FILM_NAME, NO_CHEST))
     yield from (part.value.capitalize() for part in Part)
