@@ -60,7 +60,9 @@ def describe_film(radiograph: Radiograph) -> list[str]:
 
 def describe_brief(view: str, age: int | None, sex: str) -> str:
     """ "58 F · PA" for a small caption; what is missing is left out."""
-    person = " ".join(part for part in ("" if age is None else str(age), translate(sex) if sex in _SEXES else "") if part)
+    person = " ".join(
+        part for part in ("" if age is None else str(age), translate(sex) if sex in _SEXES else "") if part
+    )
     return " · ".join(part for part in (person, "" if view == UNKNOWN else view) if part)
 
 

@@ -36,7 +36,7 @@ TEXTS = {"label", "body", "help", "placeholder", "options", "content", "text", "
 """Fields of Streamlit's elements that a reader reads."""
 SHOWN = {
     "title", "lines", "note", "label", "text", "legend", "ends", "heading", "short", "alternative", "question",
-    "eligible", "share", "notes", "scale", "findings", "facts", "mapTitle", "notice", "worth", "fault",
+    "eligible", "share", "notes", "scale", "findings", "facts", "mapTitle", "notice", "worth", "fault", "leftOff",
 }  # fmt: skip
 """The same of the data of a component."""
 NAMES = re.compile(
