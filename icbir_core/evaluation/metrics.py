@@ -34,10 +34,7 @@ def r_precision(grades: np.ndarray) -> np.ndarray:
     values = _check(grades)
     total = values.sum(axis=-1)
     within = np.arange(values.shape[-1]) < total[..., None]
-    found: np.ndarray = np.divide(
-        (values * within).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0
-    )
-    return found
+    return _divide((values * within).sum(axis=-1), total)
 
 
 def average_precision(grades: np.ndarray) -> np.ndarray:
@@ -46,8 +43,7 @@ def average_precision(grades: np.ndarray) -> np.ndarray:
     precision = np.cumsum(values, axis=-1) / np.arange(1, values.shape[-1] + 1)
     total = values.sum(axis=-1)
     summed = (precision * values).sum(axis=-1)
-    found: np.ndarray = np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
-    return found
+    return _divide(summed, total)
 
 
 def hit_rate(grades: np.ndarray, k: int) -> np.ndarray:
@@ -80,8 +76,7 @@ def normalised_gain(grades: np.ndarray, k: int | None = None) -> np.ndarray:
     """nDCG in [0, 1]: DCG over that of the best order of the same grades; NaN where every grade is 0. grades (…, n)."""
     values = np.asarray(grades, dtype=np.float64)
     best = discounted_gain(-np.sort(-values, axis=-1), k)
-    found: np.ndarray = np.divide(discounted_gain(values, k), best, out=np.full(np.shape(best), np.nan), where=best > 0)
-    return found
+    return _divide(discounted_gain(values, k), best)
 
 
 def jaccard_grades(query: np.ndarray, cases: np.ndarray, no_finding: int | None = None) -> np.ndarray:
@@ -107,3 +102,9 @@ def _check(grades: np.ndarray) -> np.ndarray:
     if values.size and not np.isin(values, (0.0, 1.0)).all():
         raise EvaluationError("A ranked list may hold only 0 and 1; drop the unknown cases first.")
     return values
+
+
+def _divide(sums: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """NaN where there is nothing to divide by."""
+    found: np.ndarray = np.divide(sums, by, out=np.full(np.shape(by), np.nan), where=by > 0)
+    return found

@@ -51,23 +51,20 @@ class Centre:
         """Unit vectors float32 (N, D) of features (N, D); a film that is the mean itself, but for
         rounding, stays at zero."""
         features = np.asarray(features, np.float64)
-        found: np.ndarray = ((features - self.mean) * self._invert_lengths(features)[:, None]).astype(np.float32)
-        return found
+        return np.asarray(((features - self.mean) * self._invert_lengths(features)[:, None]).astype(np.float32))
 
     def transform_maps(self, maps: np.ndarray) -> np.ndarray:
         """Feature maps float64 (N, h, w, D) whose means over the positions are what `transform` makes of those of
         `maps` (N, h, w, D)."""
         maps = np.asarray(maps, np.float64)
-        found: np.ndarray = (maps - self.mean) * self._invert_lengths(maps.mean(axis=(1, 2)))[:, None, None, None]
-        return found
+        return np.asarray((maps - self.mean) * self._invert_lengths(maps.mean(axis=(1, 2)))[:, None, None, None])
 
     def _invert_lengths(self, features: np.ndarray) -> np.ndarray:
         return invert_lengths(features - self.mean, self.measure_sizes(features))
 
     def measure_sizes(self, features: np.ndarray) -> np.ndarray:
         """What is subtracted from each other, (|f|² + |c|²)^½ of features (N, D) and the mean: float64 (N,)."""
-        found: np.ndarray = np.hypot(np.linalg.norm(features, axis=1), np.linalg.norm(self.mean))
-        return found
+        return np.asarray(np.hypot(np.linalg.norm(features, axis=1), np.linalg.norm(self.mean)))
 
     def _to_bytes(self) -> bytes:
         buffer = io.BytesIO()

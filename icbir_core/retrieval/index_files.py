@@ -77,7 +77,7 @@ def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapp
     directory = Path(directory)
     if not (directory / "manifest.json").is_file():
         raise IndexMismatch(f"'{directory.name}' holds no index; run the index command.")
-    manifest = read_json(directory / "manifest.json")
+    manifest: dict[str, Any] = read_json(directory / "manifest.json")
     for key, wanted in ({"format": FORMAT} | dict(facts)).items():
         if manifest.get(key) != wanted:
             raise IndexMismatch(
@@ -91,8 +91,7 @@ def open_manifest(directory: PathLike, facts: Mapping[str, Any], made_from: Mapp
                 "run the index command again."
             )
     check_files(directory, manifest, HASH_AT_OPEN)
-    result: dict[str, Any] = manifest
-    return result
+    return manifest
 
 
 class IndexOnDisk:
@@ -134,8 +133,7 @@ class Selection:
         if len(chosen) == 0:
             return np.empty((0, self.shape[1]), dtype=np.float32)
         low, high = int(chosen.min()), int(chosen.max()) + 1
-        found: np.ndarray = np.asarray(self.array[low:high])[chosen - low]
-        return found
+        return np.asarray(np.asarray(self.array[low:high])[chosen - low])
 
 
 def copy_vectors(vectors: Any, rows: np.ndarray, path: PathLike, progress: Progress | None = None) -> None:

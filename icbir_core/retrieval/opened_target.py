@@ -325,8 +325,7 @@ class OpenedTarget:
         if row not in self._completed():
             raise IndexMismatch(f"Catalogue row {row} has no map; run the index command.")
         scale = self.store.read("scales", np.array([row]))[0]
-        found: np.ndarray = self.store.read("maps", np.array([row]))[0].astype(np.float32) * scale
-        return found
+        return np.asarray(self.store.read("maps", np.array([row]))[0].astype(np.float32) * scale)
 
     @lru_cache(maxsize=1)  # noqa: B019 (it lives as long as its retriever)
     def _completed(self) -> frozenset[int]:

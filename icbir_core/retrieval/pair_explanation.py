@@ -149,13 +149,10 @@ def _spread(coarse: np.ndarray, size: int) -> np.ndarray:
     def weights(count: int) -> np.ndarray:
         unit = np.eye(count, dtype=np.float32)
         fine = cv2.resize(unit, (count, size), interpolation=cv2.INTER_LINEAR)
-        found: np.ndarray = fine / fine.sum(axis=0)
-        return found
+        return np.asarray(fine / fine.sum(axis=0))
 
-    found: np.ndarray = (weights(coarse.shape[0]) @ coarse.astype(np.float64) @ weights(coarse.shape[1]).T).astype(
-        np.float32
-    )
-    return found
+    both = weights(coarse.shape[0]) @ coarse.astype(np.float64) @ weights(coarse.shape[1]).T
+    return np.asarray(both, np.float32)
 
 
 def share_distance(features: np.ndarray) -> np.ndarray:

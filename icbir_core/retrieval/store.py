@@ -323,8 +323,7 @@ class CaseStore:
             raise RetrievalError(f"Catalogue row {unique[-1]} is not indexed; run the index command.")
         low, high = int(unique[0]), int(unique[-1]) + 1
         if high - low <= 2 * len(unique) + 2 * BATCH:
-            found: np.ndarray = np.asarray(self._get(name)[low:high])[unique - low][inverse]
-            return found
+            return np.asarray(np.asarray(self._get(name)[low:high])[unique - low][inverse])
         return np.asarray(self._get(name).oindex[unique])[inverse]
 
     def iterate(self, name: str, rows: np.ndarray, batch: int = 1024) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -76,8 +76,7 @@ def describe_windows(reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def compare(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """Structural similarity float64 (N,) in [−1, 1] of one reduced image (64, 64) to N, whose means and variances
     are given."""
-    windows: np.ndarray = compare_windows(query, reduced, means, variances).mean(axis=(1, 2), dtype=np.float64)
-    return windows
+    return np.asarray(compare_windows(query, reduced, means, variances).mean(axis=(1, 2), dtype=np.float64))
 
 
 def compare_windows(query: np.ndarray, reduced: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
@@ -122,8 +121,7 @@ class StructuralSimilarityIndex(IndexOnDisk):
 
     def get_vectors(self, rows: np.ndarray) -> np.ndarray:
         """The reduced images float16 (R, 64, 64) of cases. Raises `RetrievalError` for a row that is not indexed."""
-        found: np.ndarray = self._images[self._find_positions(rows)]
-        return found
+        return np.asarray(self._images[self._find_positions(rows)])
 
     def _find_positions(self, rows: np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, dtype=np.int64)

@@ -97,8 +97,7 @@ class VectorIndex(ProposingIndex):
         if len(found) < len(unique):
             missing = np.setdiff1d(unique, found)[0]
             raise IndexMismatch(f"The database lacks the vector of catalogue row {missing}; {_ADVICE}.")
-        taken: np.ndarray = vectors[inverse]
-        return taken
+        return np.asarray(vectors[inverse])
 
     def _make_mask(self, eligible: Eligible | None) -> np.ndarray | None:
         """True at each row that may be returned; None if all may."""

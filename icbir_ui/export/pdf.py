@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 from xml.sax.saxutils import escape
 
+from reportlab import rl_config
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
@@ -141,6 +142,7 @@ def _build(story: list[Flowable], title: str = "ICBIR search") -> bytes:
 
     buffer = io.BytesIO()
     margin = {"leftMargin": 18 * mm, "rightMargin": 18 * mm, "topMargin": 16 * mm, "bottomMargin": 18 * mm}
+    rl_config.useA85 = 0  # bytes as they are: as text a report would be a quarter larger, and slower to write
     document = SimpleDocTemplate(buffer, pagesize=A4, title=title, author="ICBIR", **margin)
     document.build(story, onFirstPage=foot, onLaterPages=foot)
     return buffer.getvalue()
