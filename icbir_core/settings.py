@@ -153,6 +153,10 @@ def _parse_ages(value: str) -> tuple[int | None, int | None]:
     return low, high
 
 
+FIRST_COUNT = 8
+"""Cases that a page shows at first."""
+
+
 @dataclass(frozen=True)
 class SearchSettings:
     """What a search returns. method: None is the target's default. search: "auto", "exact", or "annoy" or "hnsw".

@@ -247,8 +247,7 @@ class SearchService:
         def answer() -> Answer:
             known = self._recall(key)
             found = compute(retriever) if known is None else known
-            with self._counting:
-                self._answers[key] = found
+            self.remember(key, found)
             return found
 
         reader, kind, asked, outcome = state.name_asker(), metrics.name_kind(key), time.monotonic(), "failed"
@@ -270,6 +269,11 @@ class SearchService:
         """True where the answer is remembered, so that asking takes no time."""
         with self._counting:
             return key in self._answers
+
+    def remember(self, key: Hashable, answer: Any) -> None:
+        """Take an answer that was computed elsewhere."""
+        with self._counting:
+            self._answers[key] = answer
 
     def _recall(self, key: Hashable) -> Any:
         with self._counting:

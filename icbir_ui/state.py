@@ -97,6 +97,7 @@ class Key(StrEnum):
     ANYWHERE = "anywhere"
     ORDER = "rate_order"
     STUDY_REQUEST = "study_asked_for"
+    READY = "ready_result"
     STUDY_JOB = "study_being_opened"
     FIND_JOB = "studies_being_found"
     WORKLIST_JOB = "worklist_being_read"

@@ -20,6 +20,7 @@ from icbir_core.catalogue.listing import Order
 from icbir_core.deidentifying.leaving import FRAME, LEFT_OFF
 from icbir_core.findings import KNOWN_FINDINGS, FindingState
 from icbir_core.pacs.opening import FILM_NAME, NO_CHEST, Part
+from icbir_core.pacs.ready import CHANGES
 from icbir_core.pacs.result_objects import BURNED_IN
 from icbir_core.retrieval.methods import PARTS, SEARCH_METHODS
 from icbir_core.saliency.display import SMOOTHED
@@ -92,6 +93,7 @@ def list_names() -> Iterator[str]:
     yield from ("F", "M", "simulated")
     yield from ("very close", "close", "usual", "distant")
     yield from map(str, (*FindingState, *Order, UNKNOWN, NOT_SHOWN, SMOOTHED, SOURCE, BURNED_IN, FILM_NAME, NO_CHEST))
+    yield from CHANGES.values()
     yield from (LEFT_OFF, FRAME, f"{LEFT_OFF} {FRAME}")
     yield from (part.value.capitalize() for part in Part)
     yield from (method.title for method in (*PARTS.values(), *SEARCH_METHODS.values()))

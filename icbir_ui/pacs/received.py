@@ -15,9 +15,10 @@ from icbir_core.errors import IcbirError
 from icbir_core.pacs.inbox import Inbox, Received
 from icbir_core.pacs.opening import FILM_NAME
 from icbir_core.radiograph.identity import read_film_header
-from icbir_ui import access, films
+from icbir_ui import access, films, state
 from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.language import count_of, mark, translate, translate_told
+from icbir_ui.state import Key
 
 ROWS = 20
 WIDTHS = (1.2, 1.6, 1.0, 3.5, 1.0)
@@ -92,4 +93,5 @@ def _open(workspace: Workspace, inbox: Inbox, received: Received) -> None:
         st.warning(escape_markdown(explain(error)))
         return
     films.choose(film)
+    state.put(Key.READY, (film.key, received.result) if "answer" in (received.result or {}) else None)
     st.switch_page("pages/search.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import streamlit as st
 from icbir_core.audit import Action
 from icbir_core.audit.entries import make_word
 from icbir_core.errors import IcbirError, ServerBusy
+from icbir_core.pacs.ready import find_change, read_ready
 from icbir_core.radiograph.overlay import DIVERGING_MAPS, SEQUENTIAL_MAPS, OverlayStyle, colour_table, shared_scale
 from icbir_core.retrieval.refinement import RefinementTrail
 from icbir_core.saliency.display import SMOOTHED, find_threshold, is_smoothed, smooth_for_display
@@ -78,6 +80,28 @@ def search(service: SearchService, film: Film, settings: SearchSettings, tell: C
 def is_known(service: SearchService, film: Film, settings: SearchSettings) -> bool:
     """True where `search` has the ranking already."""
     return service.knows(_name_ranking(service, film, settings))
+
+
+def take_ready(service: SearchService, film: Film) -> None:
+    """Take the result that waited for this film, where nothing has changed since: then `search` computes nothing. Where
+    something has, the reader is told."""
+    held = state.get(Key.READY)
+    if held is None or held[0] != film.key:
+        return
+    state.put(Key.READY, None)
+    if word := find_change(service.workspace, held[1], film.query):
+        state.put(Key.WORD, word)
+        return
+    with suppress(IcbirError, KeyError, TypeError, ValueError):  # then it is searched like any other film
+        settings, ranking = read_ready(service.workspace, held[1])
+        service.remember(_name_ranking(service, film, settings), ranking)
+        if ranking.prediction is not None:
+            service.remember(name_prediction(film), ranking.prediction)
+
+
+def name_prediction(film: Film) -> Hashable:
+    """What the probabilities of a film are remembered under."""
+    return "prediction", film.key
 
 
 def _name_ranking(service: SearchService, film: Film, settings: SearchSettings) -> Hashable:

@@ -11,18 +11,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.retrieval.question import find_question
 from icbir_core.saliency.methods import FIRST_MAP
-from icbir_core.settings import SearchFilter, SearchSettings
+from icbir_core.settings import FIRST_COUNT, SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice
 from icbir_ui.films import Film
 from icbir_ui.language import mark, translate, translate_told
-from icbir_ui.search.asking import NO_MAP, get_trail
+from icbir_ui.search.asking import NO_MAP, get_trail, name_prediction, take_ready
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.words import name_method
 
 COUNTS = (3, 5, 8, 10, 12)
-FIRST_COUNT = 8
 AUTOMATIC = "automatic"
 """The finding in question is the one that stands out in the film."""
 ANY = mark("any")
@@ -102,6 +101,7 @@ def read_settings(service: SearchService, film: Film, tell: Tell) -> tuple[Searc
 
     The target is the chosen finding, else the one that stands out in the film, else the first that was indexed.
     """
+    take_ready(service, film)
     chosen = _ensure(Key.TARGET, [AUTOMATIC, *service.retriever.questions])
     target = find_standing_out(service, film, tell) if chosen == AUTOMATIC else chosen
     method = _ensure(Key.METHOD, list(service.retriever.methods(target)))
@@ -121,7 +121,7 @@ def read_settings(service: SearchService, film: Film, tell: Tell) -> tuple[Searc
 
 def find_standing_out(service: SearchService, film: Film, tell: Tell) -> str:
     """The finding farthest above its operating point; the first that was indexed where none stands out."""
-    prediction = service.ask(("prediction", film.key), lambda retriever: retriever.predict(film.query), tell)
+    prediction = service.ask(name_prediction(film), lambda retriever: retriever.predict(film.query), tell)
     return find_question(prediction) or service.retriever.default_target
 
 

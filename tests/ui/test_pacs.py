@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 
 from icbir_core.audit import Subject, open_audit
+from icbir_core.pacs.auto_search import search_received
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.opening import StudyRequest
 from icbir_core.pacs.searched import name_study, read_searched
-from icbir_ui import links
-from icbir_ui.pacs import jobs, listing
+from icbir_ui import links, shared
+from icbir_ui.pacs import jobs, listing, received
 from icbir_ui.search.kept import describe_keeping
 from icbir_ui.state import Key
 from scripts.archive_films import make_archive_films
@@ -267,3 +268,23 @@ def test_films_that_were_pushed_wait_with_their_results(workspace, films, open_p
     assert "2 films received" in texts and "Effusion 0.75" in texts and "waits for its search" in texts
     assert films[1].patient in texts and films[1].instance not in texts
     assert list_buttons(page).count("Open") == 2
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_film_that_was_searched_behind_is_not_searched_again(workspace, films, open_page, monkeypatch, changed):
+    monkeypatch.delenv("ICBIR_DICOMWEB", raising=False)
+    inbox = Inbox(workspace)
+    name = inbox.put(films[1].data, films[1].instance)
+    expected = search_received(fakes.FakeRetriever(workspace), inbox, name)
+    if changed:
+        workspace.catalogue.raise_revision()
+    monkeypatch.setattr(received.st, "switch_page", lambda page: received.st.rerun())  # here is one page alone
+    opened = open_page("pacs").press("Open").app.session_state
+    page = open_page("search")
+    for key in (Key.FILMS, Key.CURRENT, Key.READY):
+        page.app.session_state[key.value] = opened[key.value]
+    page.run()
+    assert page.case_ids == [case_id for case_id, *_ in expected["answer"]["hits"]]
+    calls = shared.open_service().retriever.calls
+    assert any(one.startswith("search") for one in calls) == changed
+    assert ("searched anew" in page.text()) == changed
