@@ -15,7 +15,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from icbir_core.catalogue.folders import FOLDERS_FILE
+from icbir_core.audit import open_audit
+from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
 from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, SALT, Workspace
 from icbir_core.errors import WorkspaceError
@@ -72,8 +73,12 @@ def back_up(
         for name in LOCKS:
             stack.enter_context(workspace.lock(name, seconds=2.0))
         if workspace.database_schema:
+            FolderStore.open(workspace.path / FOLDERS_FILE, workspace.database_schema)  # they take in what still lies
+            open_audit(workspace)  # in the folder, where the workspace was moved and not used since
             _copy_log(workspace.path / _LOG[0], aside)
             copy_to_files(workspace.database_schema, aside)
+            if not (aside / _LOG[1]).is_file():  # `ICBIR_AUDIT` names another, and a former one lies there
+                _copy_log(workspace.path / _LOG[1], aside)
             _write_head(aside)
         else:
             _copy_databases(workspace, aside)

@@ -6,8 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from scripts.postgres import NO_POSTGRES, Postgres, find_programs, run_postgres
+
+_END_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+    "AND datname = current_database() AND application_name = 'icbir'"
+)
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +51,33 @@ def database_url(postgres) -> str:
     return create_empty_database(postgres)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either_database(request, monkeypatch) -> str:
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--databases sqlite` or `--databases postgresql` runs the tests of what readers share on one of them alone."""
+    parser.addoption("--databases", default=",".join(DATABASES), help="which databases, separated by commas")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that uses `either_database` runs once on each, but for one that is about a file (`in_a_file`)."""
+    if "either_database" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--databases").split(",")
+        file_alone = metafunc.definition.get_closest_marker("in_a_file") is not None
+        metafunc.parametrize("either_database", DATABASES[:1] if file_alone else asked, indirect=True)
+
+
+@pytest.fixture
+def either_database(request, monkeypatch) -> Iterator[str]:
     """Runs a test twice: a new workspace keeps what its readers share in its folder, and in a schema of its own of the
     server's first database, which is quicker than a database of its own."""
     monkeypatch.delenv("ICBIR_DATABASE_URL", raising=False)
-    if request.param == "postgresql":
-        monkeypatch.setenv("ICBIR_DATABASE_URL", request.getfixturevalue("postgres").get_url())
-    return str(request.param)
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    address = request.getfixturevalue("postgres").get_url()
+    monkeypatch.setenv("ICBIR_DATABASE_URL", address)
+    yield "postgresql"
+    # each schema has its pool of connections, and the server has room for a hundred
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        connection.exec_driver_sql(_END_OTHERS)

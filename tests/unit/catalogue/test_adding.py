@@ -16,6 +16,8 @@ from icbir_core.errors import CatalogueError
 from icbir_core.findings import FindingState
 from scripts.archive_films import make_archive_films
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 PROVEN = ProvenFilm({"Mass": FindingState.PRESENT}, "", "PA")
 
 

@@ -22,6 +22,8 @@ from icbir_core.radiograph.same_picture import is_same_picture
 from icbir_core.retrieval.case_keys import CaseKeys
 from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 UID = "1.2.826.0.1.3680043.8.498.200.0"
 
 
@@ -202,12 +204,14 @@ def test_a_query_knows_its_film_by_pixels_and_by_instance(workspace, archive, tm
     assert found == [[0], [], [], [0], [], []]
 
 
+@pytest.mark.in_a_file
 def test_nothing_of_an_instance_is_stored_as_it_is(workspace, archive):
     ingest(workspace, IngestOptions("dicom", archive))
     content = (workspace.path / "catalogue.db").read_bytes()
     assert UID.encode() not in content and b"P0-OLD" not in content
 
 
+@pytest.mark.in_a_file
 def test_a_catalogue_made_before_this_is_opened_and_knows_its_films_by_pixels(workspace, archive):
     ingest(workspace, IngestOptions("folder", archive))
     digest = workspace.catalogue.sha256()

@@ -31,6 +31,8 @@ from icbir_core.phantom import write_simulated
 from icbir_core.radiograph import describe_facts, read_radiograph
 from tests.helpers.made_data_sets import write_dicom, write_film, write_table
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 
 @pytest.fixture
 def data_set(tmp_path):
@@ -345,6 +347,7 @@ def test_real_films(workspace, nih_directory):
         assert original.pixel_sha256 == case.pixel_sha256 == read_case_radiograph(workspace, case).pixel_sha256
 
 
+@pytest.mark.in_a_file
 def test_a_damaged_catalogue_is_told(workspace, data_set):
     ingest(workspace, data_set)
     workspace.catalogue.close()
@@ -353,6 +356,7 @@ def test_a_damaged_catalogue_is_told(workspace, data_set):
         Workspace.open(workspace.path).catalogue.count()
 
 
+@pytest.mark.in_a_file
 def test_the_table_can_be_read_by_any_sqlite(workspace, data_set):
     ingest(workspace, data_set)
     with sqlite3.connect(workspace.path / "catalogue.db") as connection:

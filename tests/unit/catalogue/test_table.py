@@ -26,13 +26,12 @@ def make_record(name: str, **columns) -> dict:
     return base | {"patient": None, "view": "PA", "sex": "F", "age": 50, "findings": {}} | columns
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def make_catalogue(request, tmp_path, monkeypatch):
+@pytest.fixture
+def make_catalogue(either_database, tmp_path):
     """A function that opens a catalogue by name, in a file or in a database server."""
-    if request.param == "sqlite":
+    if either_database == "sqlite":
         yield lambda name="catalogue": Catalogue(tmp_path / f"{name}.db")
         return
-    monkeypatch.setenv("ICBIR_DATABASE_URL", request.getfixturevalue("postgres").get_url())
     own, opened = os.urandom(4).hex(), []
 
     def make(name: str = "catalogue") -> Catalogue:

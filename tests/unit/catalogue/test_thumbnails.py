@@ -12,6 +12,8 @@ from icbir_core.errors import WorkspaceError
 from icbir_core.keeping.backup import back_up
 from tests.helpers import fakes
 
+pytestmark = pytest.mark.usefixtures("either_database")
+
 
 @pytest.fixture
 def workspace(tmp_path):

@@ -24,6 +24,7 @@ from icbir_core.files import (
     write_json_atomically,
 )
 from tests.helpers.made_data_sets import write_film
+from tests.helpers.stores import change_behind
 
 
 def test_create_and_open(tmp_path):
@@ -129,13 +130,13 @@ def find_faults(workspace: Workspace) -> list[str]:
     return [check.name for check in verify_workspace(workspace) if not check.passed]
 
 
-def test_verify_passes_what_is_whole(filled):
+def test_verify_passes_what_is_whole(either_database, filled):
     assert find_faults(filled) == []
     filled.catalogue.remove("2")
     assert find_faults(filled) == []
 
 
-def test_verify_names_each_fault(filled):
+def test_verify_names_each_fault(either_database, filled):
     film = filled.images / "1.png"
     good = film.read_bytes()
     film.write_bytes(good[:-1] + b"x")
@@ -169,13 +170,11 @@ def test_verify_names_each_fault(filled):
         "INSERT INTO other_patients VALUES ('0', 'abcd')",
     ],
 )
-def test_what_is_noted_beside_the_cases_is_checked_too(filled, tmp_path, change):
+def test_what_is_noted_beside_the_cases_is_checked_too(either_database, filled, tmp_path, change):
     shutil.copy(tmp_path / "films" / "1.png", tmp_path / "films" / "copy.png")
     assert ingest(filled, IngestOptions("folder", tmp_path / "films")).count_copies() == 1
     assert find_faults(filled) == []
-    with closing(sqlite3.connect(filled.path / "catalogue.db")) as connection:
-        connection.execute(change)
-        connection.commit()
+    change_behind(filled.path / "catalogue.db", filled.database_schema, change)
     assert find_faults(filled) == ["catalogue"]
 
 

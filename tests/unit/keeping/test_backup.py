@@ -25,6 +25,8 @@ from icbir_core.files import sha256_of_file
 from icbir_core.keeping import backup as keeping
 from icbir_core.keeping.backup import LIST, back_up, read_backup, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
+from icbir_core.keeping.moving import move_to_database
+from icbir_core.study.creating import open_store
 from icbir_core.study.rating import Rating
 from icbir_core.study.schema import VERSION as RATINGS_VERSION
 from icbir_core.study.store import RatingsStore
@@ -65,6 +67,14 @@ def workspace(made, tmp_path) -> Workspace:
     return Workspace.open(tmp_path / "w")
 
 
+@pytest.fixture
+def anywhere(either_database, workspace) -> Workspace:
+    """The same in its folder, and in a database server."""
+    if either_database == "postgresql":
+        move_to_database(workspace)
+    return Workspace.open(workspace.path)
+
+
 def make_rating(number: int) -> Rating:
     return Rating("search", "1", "reader", "query", str(number), score=3)
 
@@ -76,7 +86,8 @@ def find_faults(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_copy_taken_back_is_the_same_workspace(workspace, tmp_path, link):
+def test_a_copy_taken_back_is_the_same_workspace(anywhere, tmp_path, link):
+    workspace = anywhere
     report = back_up(workspace, tmp_path / "copies" / "monday", link)
     assert (report.cases, report.ratings) == (FILMS, 3) and report.files == len(
         read_backup(tmp_path / "copies/monday")["files"]
@@ -93,9 +104,10 @@ def test_a_copy_taken_back_is_the_same_workspace(workspace, tmp_path, link):
     assert not list((tmp_path / "copies").rglob("*.lock"))
 
 
-def test_readers_rate_while_it_is_copied(workspace, tmp_path, monkeypatch):
+def test_readers_rate_while_it_is_copied(anywhere, tmp_path, monkeypatch):
     """Ratings come at the worst time: after the databases were copied."""
-    store = RatingsStore.open(workspace.path / "ratings.db")
+    workspace = anywhere
+    store = open_store(workspace)
     move = RatingsStore.move_head
 
     def move_and_rate(moved):
@@ -127,22 +139,25 @@ def test_readers_rate_while_it_is_copied(workspace, tmp_path, monkeypatch):
     assert find_faults(workspace.path) == []
 
 
-def test_one_that_was_cut_short_leaves_nothing_of_its_name(workspace, tmp_path, monkeypatch):
+def test_one_that_was_cut_short_leaves_nothing_of_its_name(anywhere, tmp_path, monkeypatch):
+    workspace = anywhere
+
     def fail(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(keeping, "sha256_of_file", fail)
-    with pytest.raises(KeyboardInterrupt):
-        back_up(workspace, tmp_path / "copy")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "sha256_of_file", fail)
+        with pytest.raises(KeyboardInterrupt):
+            back_up(workspace, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     (tmp_path / ".copy.0123.partial").mkdir()  # what a killed one leaves
     back_up(workspace, tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy"]
 
 
-def test_two_at_once_leave_each_other_alone(workspace, tmp_path, monkeypatch):
+def test_two_at_once_leave_each_other_alone(anywhere, tmp_path, monkeypatch):
     """The second begins while the first is at work, and does not take its folder for what a killed one left."""
+    workspace = anywhere
     hashed, tried = keeping.sha256_of_file, []
 
     def begin_another(path):
@@ -161,7 +176,8 @@ def test_two_at_once_leave_each_other_alone(workspace, tmp_path, monkeypatch):
     assert not list((tmp_path / "copy").rglob("*.lock"))
 
 
-def test_what_cannot_be_done_is_said(workspace, tmp_path):
+def test_what_cannot_be_done_is_said(anywhere, tmp_path):
+    workspace = anywhere
     back_up(workspace, tmp_path / "copy")
     with pytest.raises(WorkspaceError, match="has content"):
         back_up(workspace, tmp_path / "copy")

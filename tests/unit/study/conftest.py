@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from icbir_core.database import draw_schema
 from icbir_core.findings import FindingState
 from icbir_core.study.design import Study, StudyPlan, create_study
+from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Hit, Query, Radiograph, Ranking
 
 
@@ -83,3 +86,14 @@ def make_study(catalogue):
 def make_known_study():
     """Of the catalogue as it is, for studies that several tests share."""
     return partial(build_study, make_cases(30))
+
+
+@pytest.fixture
+def open_ratings(either_database):
+    """open_ratings(path) opens the store there: in a file, and in a schema of a database server."""
+    schemas: dict[Path, str] = {}
+
+    def open_one(path: Path) -> RatingsStore:
+        return RatingsStore.open(path, schemas.setdefault(path, draw_schema()) if either_database != "sqlite" else "")
+
+    return open_one

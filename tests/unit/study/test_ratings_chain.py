@@ -6,15 +6,19 @@ import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from icbir_core.catalogue import Workspace
+from icbir_core.database import draw_schema
 from icbir_core.errors import StudyError
+from icbir_core.study.creating import open_store
 from icbir_core.study.rating import Rating
 from icbir_core.study.schema import VERSION
 from icbir_core.study.store import RatingsStore
+from tests.helpers.stores import change_behind
 
 COUNT = 6
 
@@ -23,33 +27,51 @@ def make_rating(number: int) -> Rating:
     return Rating("search", "1", "reader", "query", str(number), score=1 + number % 5)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a store lies. path : the file, or where the head of one in a schema lies."""
+
+    path: Path
+    schema: str
+
+    def open(self) -> RatingsStore:
+        return RatingsStore.open(self.path, self.schema)
+
+    def find_faults(self) -> list[str]:
+        store = self.open()
+        try:
+            return store.find_faults()
+        finally:
+            store.close()
+
+    def tamper(self, *statements: str) -> None:
+        change_behind(self.path, self.schema, *statements)
+
+
 @pytest.fixture
-def path(tmp_path) -> Path:
+def place(either_database, tmp_path) -> Place:
     """A store of a study and six ratings."""
-    store = RatingsStore.open(tmp_path / "ratings.db")
+    made = Place(tmp_path / "ratings.db", draw_schema() if either_database == "postgresql" else "")
+    store = made.open()
     store.add_study("night", {"queries": ["q1"]}, "a" * 64)
     store.add_all([make_rating(number) for number in range(COUNT)])
     assert store.find_faults() == []
     store.close()
-    return tmp_path / "ratings.db"
+    return made
+
+
+@pytest.fixture
+def path(place) -> Path:
+    """The file of a store in a file."""
+    return place.path
 
 
 def find_faults(path: Path) -> list[str]:
-    store = RatingsStore.open(path)
-    try:
-        return store.find_faults()
-    finally:
-        store.close()
+    return Place(path, "").find_faults()
 
 
 def tamper(path: Path, *statements: str) -> None:
-    """What somebody with a database program does, who takes the triggers away first."""
-    with closing(sqlite3.connect(path)) as connection:
-        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            connection.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+    change_behind(path, "", *statements)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +91,12 @@ def tamper(path: Path, *statements: str) -> None:
         ),
     ],
 )
-def test_what_was_changed_is_named(path, statement, told):
-    tamper(path, statement)
-    assert told in " ".join(find_faults(path))
+def test_what_was_changed_is_named(place, statement, told):
+    place.tamper(statement)
+    assert told in " ".join(place.find_faults())
 
 
+@pytest.mark.in_a_file
 def test_a_flipped_byte_within_a_rating_is_found(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -83,6 +106,7 @@ def test_a_flipped_byte_within_a_rating_is_found(path):
     assert "is not as it was stored" in find_faults(path)[0]
 
 
+@pytest.mark.in_a_file
 def test_an_older_copy_is_found_by_the_head(path, tmp_path):
     older = tmp_path / "older.db"
     shutil.copy(path, older)
@@ -95,6 +119,7 @@ def test_an_older_copy_is_found_by_the_head(path, tmp_path):
     assert find_faults(path) == ["1 of 8 entries are missing at the end; restore the newest copy."]
 
 
+@pytest.mark.in_a_file
 def test_a_store_that_is_gone_is_never_begun_anew_unasked(path):
     path.unlink()
     with pytest.raises(StudyError, match="missing, though ratings were stored in it"):
@@ -104,30 +129,31 @@ def test_a_store_that_is_gone_is_never_begun_anew_unasked(path):
     assert RatingsStore.open(path).count() == 0
 
 
-def test_a_head_that_is_gone_or_lies_behind(path):
-    head = path.with_suffix(".head")
+def test_a_head_that_is_gone_or_lies_behind(place):
+    head = place.path.with_suffix(".head")
     kept = head.read_bytes()
     head.unlink()
-    assert "missing" in find_faults(path)[0]
+    assert "missing" in place.find_faults()[0]
     head.write_bytes(kept[: len(kept) // 2])
-    assert "damaged" in find_faults(path)[0]
+    assert "damaged" in place.find_faults()[0]
     head.write_bytes(kept)
-    tamper(path)  # a writer was killed between its commit and its head: the chain is longer
-    store = RatingsStore.open(path)
+    store = place.open()  # a writer was killed between its commit and its head: the chain is longer
     store.head = None
     store.add(make_rating(11))
-    assert find_faults(path) == []
+    assert place.find_faults() == []
 
 
-def test_writers_at_once_make_one_chain(path):
-    stores = [RatingsStore.open(path) for _ in range(3)]
+def test_writers_at_once_make_one_chain(place):
+    stores = [place.open() for _ in range(3)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda number: stores[number % 3].add(make_rating(100 + number)), range(24)))
-    assert find_faults(path) == [] and stores[0].count() == COUNT + 24
-    tamper(path, "DELETE FROM chain WHERE number = 31", "DELETE FROM ratings WHERE number = 30")
-    assert "missing at the end" in find_faults(path)[0], "the head is that of the last writer"
+    assert place.find_faults() == [] and stores[0].count() == COUNT + 24
+    place.tamper("DELETE FROM ratings WHERE rating_id = (SELECT name FROM chain WHERE number = 31)",
+                 "DELETE FROM chain WHERE number = 31")  # fmt: skip
+    assert "missing at the end" in place.find_faults()[0], "the head is that of the last writer"
 
 
+@pytest.mark.in_a_file
 def test_a_store_of_an_earlier_version_is_chained_when_it_is_opened(path):
     ratings = RatingsStore.open(path).history()
     tamper(path, "DROP TABLE chain", "PRAGMA user_version = 0")
@@ -139,15 +165,16 @@ def test_a_store_of_an_earlier_version_is_chained_when_it_is_opened(path):
         assert connection.execute("SELECT count(*) FROM chain").fetchone() == (COUNT + 1,)
 
 
+@pytest.mark.in_a_file
 def test_a_store_of_a_newer_version_is_refused_by_name(path):
     tamper(path, f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(StudyError, match=f"newer version of this program .store {VERSION + 1}, this version reads"):
         RatingsStore.open(path)
 
 
-def test_a_workspace_knows_that_it_has_ratings(tmp_path):
+def test_a_workspace_knows_that_it_has_ratings(either_database, tmp_path):
     workspace = Workspace.create(tmp_path / "w")
-    store = RatingsStore.open(workspace.path / "ratings.db")
+    store = open_store(workspace)
     assert "ratings" not in workspace.read_manifest()["artefacts"]
     store.add(make_rating(0))
     assert "ratings" in workspace.read_manifest()["artefacts"]

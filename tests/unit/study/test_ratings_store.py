@@ -24,9 +24,9 @@ def make_rating(**changes) -> Rating:
     return Rating(**(values | changes))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    target = tmp_path / "ratings.db" if request.param == "sqlite" else request.getfixturevalue("database_url")
+@pytest.fixture
+def store(either_database, request, tmp_path):
+    target = tmp_path / "ratings.db" if either_database == "sqlite" else request.getfixturevalue("database_url")
     opened = RatingsStore.open(target)
     yield opened
     opened.close()

@@ -12,7 +12,6 @@ from icbir_core.errors import StudyError
 from icbir_core.study.design import Study, StudyPlan, bound_answers, choose_queries, create_study
 from icbir_core.study.exchange import export_study, import_study, load_study, save_study
 from icbir_core.study.session import ReadingSession
-from icbir_core.study.store import RatingsStore
 
 
 def answer_all(session: ReadingSession, limit: int = 10**6) -> int:
@@ -71,9 +70,9 @@ def test_each_reader_has_an_order_of_her_own_that_does_not_change(make_study):
     assert stages == sorted(stages)  # no map is seen before the last judgement without maps
 
 
-def test_what_a_page_receives_tells_nothing(make_study, tmp_path):
+def test_what_a_page_receives_tells_nothing(make_study, tmp_path, open_ratings):
     study = make_study(tasks=("similarity", "ranking", "choice"))
-    session = ReadingSession(RatingsStore.open(tmp_path / "r.db"), study, "reader-a")
+    session = ReadingSession(open_ratings(tmp_path / "r.db"), study, "reader-a")
     names = {field.name for field in dataclasses.fields(session.next_item())}
     assert names == {"token", "query_token", "case_tokens", "task", "with_maps", "position", "total"}
     while (item := session.next_item()) is not None:
@@ -85,21 +84,21 @@ def test_what_a_page_receives_tells_nothing(make_study, tmp_path):
     assert not {step.token for step in replace(study, salt="x").steps("a")} & tokens["a"]
 
 
-def test_a_session_resumes_in_another_window_and_ends(make_study, tmp_path):
+def test_a_session_resumes_in_another_window_and_ends(make_study, tmp_path, open_ratings):
     study = make_study(tasks=("similarity", "ranking", "choice"))
-    store = RatingsStore.open(tmp_path / "r.db")
+    store = open_ratings(tmp_path / "r.db")
     first = ReadingSession(store, study, "reader-a")
     answer_all(first, 5)
-    second = ReadingSession(RatingsStore.open(tmp_path / "r.db"), study, "reader-a")
+    second = ReadingSession(open_ratings(tmp_path / "r.db"), study, "reader-a")
     assert second.next_item().position == 6
     assert answer_all(second) == second.total - 5
     assert second.next_item() is None
     assert ReadingSession(store, study, "reader-b").next_item().position == 1
 
 
-def test_an_answer_can_be_corrected_and_both_are_kept(make_study, tmp_path):
+def test_an_answer_can_be_corrected_and_both_are_kept(make_study, tmp_path, open_ratings):
     study = make_study()
-    store = RatingsStore.open(tmp_path / "r.db")
+    store = open_ratings(tmp_path / "r.db")
     session = ReadingSession(store, study, "reader-a")
     token = session.next_item().token
     session.answer(token, score=2)
@@ -109,8 +108,8 @@ def test_an_answer_can_be_corrected_and_both_are_kept(make_study, tmp_path):
     assert [rating.score for rating in store.latest()] == [5]
 
 
-def test_answers_that_fit_no_item_are_refused(make_study, tmp_path):
-    store = RatingsStore.open(tmp_path / "r.db")
+def test_answers_that_fit_no_item_are_refused(make_study, tmp_path, open_ratings):
+    store = open_ratings(tmp_path / "r.db")
     ranking = ReadingSession(store, make_study(tasks=("ranking",)), "a")
     item = ranking.next_item()
     with pytest.raises(StudyError, match="place every case"):
@@ -123,9 +122,9 @@ def test_answers_that_fit_no_item_are_refused(make_study, tmp_path):
     assert store.count() == 0
 
 
-def test_a_study_travels_with_every_rating_and_arrives_once(make_study, tmp_path):
+def test_a_study_travels_with_every_rating_and_arrives_once(make_study, tmp_path, open_ratings):
     study = make_study()
-    here, there = RatingsStore.open(tmp_path / "here.db"), RatingsStore.open(tmp_path / "there.db")
+    here, there = open_ratings(tmp_path / "here.db"), open_ratings(tmp_path / "there.db")
     save_study(here, study)
     session = ReadingSession(here, study, "reader-a")
     session.answer(session.next_item().token, score=1)
@@ -137,10 +136,10 @@ def test_a_study_travels_with_every_rating_and_arrives_once(make_study, tmp_path
     assert there.history() == here.history() and load_study(there, "pilot") == study
 
 
-def test_a_changed_or_foreign_file_is_refused(make_study, tmp_path):
+def test_a_changed_or_foreign_file_is_refused(make_study, tmp_path, open_ratings):
     import zipfile
 
-    store = RatingsStore.open(tmp_path / "r.db")
+    store = open_ratings(tmp_path / "r.db")
     save_study(store, make_study())
     export_study(store, "pilot", tmp_path / "pilot.zip")
     with zipfile.ZipFile(tmp_path / "pilot.zip") as archive:
@@ -186,9 +185,9 @@ def test_no_study_asks_more_answers_than_its_bound(make_study, tasks, stages):
     assert len(alone.steps("reader-a")) == bound_answers(plan, len(alone.queries), 1)
 
 
-def test_each_answer_is_found_again_and_a_hidden_repeat_does_not_show_the_first(make_study, tmp_path):
+def test_each_answer_is_found_again_and_a_hidden_repeat_does_not_show_the_first(make_study, tmp_path, open_ratings):
     study = make_study(stages=1, tasks=("similarity", "ranking", "choice"))
-    session = ReadingSession(RatingsStore.open(tmp_path / "r.db"), study, "reader-a")
+    session = ReadingSession(open_ratings(tmp_path / "r.db"), study, "reader-a")
     steps = study.steps("reader-a")
     again = next(step for step in steps if step.repetition)
     first = next(step for step in steps if (step.query, step.cases) == (again.query, again.cases))
@@ -202,8 +201,8 @@ def test_each_answer_is_found_again_and_a_hidden_repeat_does_not_show_the_first(
     assert [session.find_answer(step.token).task for step in steps] == [step.task for step in steps]
 
 
-def test_forward_goes_through_what_is_answered_and_no_farther(make_study, tmp_path):
-    session = ReadingSession(RatingsStore.open(tmp_path / "r.db"), make_study(), "reader-a")
+def test_forward_goes_through_what_is_answered_and_no_farther(make_study, tmp_path, open_ratings):
+    session = ReadingSession(open_ratings(tmp_path / "r.db"), make_study(), "reader-a")
     answer_all(session, 2)
     first, second, third = (step.token for step in session.study.steps("reader-a")[:3])
     assert session.following_item(first).token == second
