@@ -316,15 +316,16 @@ class CaseStore:
             return self._read(name, np.asarray(rows, dtype=np.int64))
 
     def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        array = self._get(name)
         if len(rows) == 0:
-            return np.empty((0, *self._get(name).shape[1:]), self._get(name).dtype)
+            return np.empty((0, *array.shape[1:]), array.dtype)
         unique, inverse = np.unique(rows, return_inverse=True)
-        if unique[-1] >= self._get(name).shape[0]:
+        if unique[-1] >= array.shape[0]:
             raise RetrievalError(f"Catalogue row {unique[-1]} is not indexed; run the index command.")
         low, high = int(unique[0]), int(unique[-1]) + 1
         if high - low <= 2 * len(unique) + 2 * BATCH:
-            return np.asarray(np.asarray(self._get(name)[low:high])[unique - low][inverse])
-        return np.asarray(self._get(name).oindex[unique])[inverse]
+            return np.asarray(np.asarray(array[low:high])[unique - low][inverse])
+        return np.asarray(array.oindex[unique])[inverse]
 
     def iterate(self, name: str, rows: np.ndarray, batch: int = 1024) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rows, values) in pieces of `batch`, so that memory does not grow with the catalogue."""
