@@ -32,8 +32,25 @@ def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
     """
     config = {"modeBarButtonsToRemove": ["toImage"], **more.pop("config", {})}
     return place.plotly_chart(
-        figure, alt=describe_figure(figure, title, lambda number: count_of(number, "point")), config=config, **more
+        figure,
+        alt=describe_figure(figure, title, lambda number: count_of(number, "point"), translate("to")),
+        config=config,
+        **more,
     )
+
+
+def translate_figure(figure: go.Figure) -> go.Figure:
+    """The figure of a report in the reader's language: its traces, names along its axes, and what stands in it."""
+    figure = go.Figure(figure)
+    for trace in figure.data:
+        trace.name = translate_told(trace.name) if trace.name else None
+        if all(isinstance(one, str) for one in trace.x):
+            trace.x = [translate_told(one) for one in trace.x]
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        axis.title.text = translate_told(axis.title.text) if axis.title.text else None
+    for note in figure.layout.annotations:
+        note.text = translate_told(note.text)
+    return figure
 
 
 def draw_counts(counts: Mapping[str, int]) -> go.Figure:

@@ -168,7 +168,10 @@ def make_language(catalogue: Catalog) -> Language:
     held = io.BytesIO()
     write_mo(held, catalogue)
     held.seek(0)
-    told = ((str(one.id), str(one.string)) for one in catalogue if one.context == TOLD and one.string and not one.fuzzy)
+    told = [(str(one.id), str(one.string)) for one in catalogue if one.context == TOLD and one.string and not one.fuzzy]
+    for one in catalogue:  # a number with its noun may stand in such a sentence
+        if isinstance(one.id, tuple) and isinstance(one.string, tuple | list) and all(one.string) and not one.fuzzy:
+            told += [(one.id[0], one.string[0]), (one.id[1], one.string[-1])]
     patterns = sorted((one for one in told if weigh(one[0]) >= LEAST), key=lambda one: -weigh(one[0]))
     return Language(gettext.GNUTranslations(held), tuple((_read(text), made) for text, made in patterns))
 
@@ -185,7 +188,7 @@ def _read(text: str) -> re.Pattern[str]:
         if place % 2 == 0:
             parts.append(re.escape(part))
         else:
-            parts.append(f"(?P={part})" if part in known else f"(?P<{part}>.+?)")
+            parts.append(f"(?P={part})" if part in known else f"(?P<{part}>.*?)")
             known.add(part)
     return re.compile("".join(parts), re.DOTALL)
 

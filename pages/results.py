@@ -124,7 +124,7 @@ def show_result(study: Study, result: StudyResult) -> None:
         for paragraph in section.paragraphs:
             st.markdown(escape_markdown(translate_told(paragraph)))
         for figure in section.figures:
-            charts.show_chart(st, figure, translate_told(section.title), width="stretch")
+            charts.show_chart(st, charts.translate_figure(figure), translate_told(section.title), width="stretch")
         for table in (one for one in section.tables if one.rows):
             st.markdown(f"**{escape_markdown(translate_told(table.caption))}**")
             columns = zip(map(_show, table.header), zip(*table.rows, strict=True), strict=True)

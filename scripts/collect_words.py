@@ -41,6 +41,19 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "radiograph/quality.py": ("*",),
     "retrieval/neighbours.py": ("describe_distance",),
     "retrieval/refinement.py": ("describe",),
+    "study/analysis.py": ("_warn",),
+    "study/report.py": (
+        *(
+            "ANCHORS",
+            "_AGREEMENT",
+            "make_sections",
+            "_count_scores",
+            "_name_stages",
+            "_show_other_tasks",
+            "draw_methods",
+        ),
+        *("_tabulate_agreement", "_tabulate_repeats", "_tabulate_methods", "_tabulate_times"),
+    ),
     "types.py": ("describe_copies",),
 }
 """Where sentences of the core stand that the pages show: file → the functions and constants; "*" for all."""
@@ -99,6 +112,19 @@ def list_names() -> Iterator[str]:
     yield from (method.title for method in (*PARTS.values(), *SEARCH_METHODS.values()))
     for title, _, text in list_map_methods().values():
         yield from (title, text)
+    yield from (
+        "statistic",
+        "readers",
+        "reader",
+        "steps",
+        "repeats",
+        "method",
+        "methods",
+        "chance",
+        "corrected",
+        "share",
+    )
+    yield from ("difference", "median", "quartiles", "answers", "weighted κ", "nDCG")
     yield from (*SIMILARITY_SCALE.values(), *SHORT_SCALE.values())
 
 
@@ -136,10 +162,17 @@ def read_calls(tree: ast.AST, errors: set[str]) -> Iterator[Message]:
             continue
         if node.func.id in ("translate", "mark"):
             yield from read_text(node.args[0])
-        elif node.func.id == "count_of" and all(isinstance(one, ast.Constant) for one in node.args[1:]):
-            noun, *plural = (str(one.value) for one in node.args[1:] if isinstance(one, ast.Constant))
-            yield (f"{{count}} {noun}", f"{{count}} {plural[0] if plural else noun + 's'}"), None
+    yield from read_counts(tree)
     yield from read_errors(tree, errors)
+
+
+def read_counts(tree: ast.AST) -> Iterator[Message]:
+    """The nouns that `count_of` puts behind a number."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "count_of":
+            noun, plural = (*(one.value for one in node.args[1:] if isinstance(one, ast.Constant)), "", "")[:2]
+            if noun:
+                yield (f"{{count}} {noun}", f"{{count}} {plural or f'{noun}s'}"), None
 
 
 def read_errors(tree: ast.AST, errors: set[str]) -> Iterator[Message]:
@@ -160,6 +193,7 @@ def read_parts(tree: ast.Module, names: tuple[str, ...]) -> Iterator[Message]:
             named = {one.id for one in targets if isinstance(one, ast.Name)}
         if named & set(names) or ("*" in names and node is tree):
             yield from _read_below(node)
+            yield from read_counts(node)
 
 
 def _read_below(node: ast.AST) -> Iterator[Message]:

@@ -60,8 +60,8 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
             [
                 "nDCG of each method's order of the pool by the readers' mean score (gain 2^score − 1, discount "
                 "log2(rank + 1)), beside what random orders of the same pools reach; corrected = (nDCG − chance) / "
-                "(1 − chance)."
-                + (" The band is one reader's order judged by the mean of the others." if _find_band(result) else "")
+                "(1 − chance).",
+                *(["The band is one reader's order judged by the mean of the others."] if _find_band(result) else []),
             ],
             _tabulate_methods(result),
             [figure] if (figure := draw_methods(result)) is not None else [],
@@ -69,16 +69,16 @@ def make_sections(study: Study, result: StudyResult) -> list[Section]:
     ]
     if result.maps:
         change = result.maps["change_of_score"]
-        text = (
+        told = [
             f"Score with maps minus without: {show_interval(change['difference'])}, p = "
             f"{show_number(change['p_value'])}; {100 * result.maps['changed_scores']:.0f} % of the scores changed."
-        )
+        ]
         if "alpha_with_maps" in result.maps:
-            text += (
-                f" Krippendorff's α without maps {show_interval(result.maps['alpha_without_maps'])}, "
+            told.append(
+                f"Krippendorff's α without maps {show_interval(result.maps['alpha_without_maps'])}, "
                 f"with maps {show_interval(result.maps['alpha_with_maps'])}."
             )
-        sections.append(Section("What seeing the maps changed", [text]))
+        sections.append(Section("What seeing the maps changed", told))
     sections += _show_other_tasks(result)
     sections.append(Section("Time for a decision", (), [_tabulate_times(result)]))
     return sections

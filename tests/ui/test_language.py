@@ -21,6 +21,8 @@ from icbir_core.catalogue import LAYOUTS
 from icbir_core.errors import RadiographError
 from icbir_core.findings import KNOWN_FINDINGS
 from icbir_core.settings import SearchFilter
+from icbir_core.study.creating import open_store
+from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_core.types import SEARCH_NOT_SHOWN
 from icbir_ui import language, state
 from icbir_ui.errors import explain
@@ -204,6 +206,8 @@ def list_texts(node: Any) -> Iterator[tuple[str, str]]:
         yield from (
             ("html", unescape(text)) for text in re.findall(r'>([^<]+)<|title="([^"]*)"', body) for text in text
         )
+    elif getattr(node, "type", "") in ("table", "arrow_table", "dataframe", "arrow_data_frame"):
+        yield from (("table", str(column)) for column in node.value.columns)
     elif getattr(node, "type", "") != "code" and proto is not None:
         yield from list_fields(proto, getattr(node, "type", ""))
     for child in getattr(node, "children", {}).values():
@@ -299,6 +303,17 @@ def test_no_text_of_a_reading_study_is_plain(bracketed, workspace, open_page):
     fakes.make_study(workspace)
     check(open_page("rate"), "^pilot$")
     check(open_page("results"), "^pilot$")
+
+
+def test_no_text_of_the_statistics_of_a_study_is_plain(bracketed, workspace, open_page):
+    study = fakes.make_study(workspace)
+    for number in (1, 2, 3):
+        simulate_reader(open_store(workspace), study, f"simulated-{number}", ReaderModel(), lambda a, b: 3.0, number)
+    page = open_page("results")
+    page.app.segmented_control[0].set_value("Simulated readers")
+    page.run()
+    assert len(page.app.table) > 3
+    check(page, r"simulated-\d", "^pilot$")
 
 
 def test_no_text_about_the_program_is_plain(bracketed, open_page):
