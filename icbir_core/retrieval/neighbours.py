@@ -41,7 +41,7 @@ def measure_neighbours(
 def _read_sparsely(vectors: Any, positions: np.ndarray) -> Iterable[np.ndarray]:
     """The vectors at positions, ascending: in one slice where few others lie between, since each takes milliseconds."""
     if len(positions) and positions[-1] - positions[0] < 4 * len(positions):
-        return np.asarray(vectors[positions[0] : positions[-1] + 1])[positions - positions[0]]
+        return list(np.asarray(vectors[positions[0] : positions[-1] + 1])[positions - positions[0]])
     return (vectors[position : position + 1][0] for position in positions)
 
 
