@@ -117,7 +117,8 @@ function buildHelp() {
 }
 
 function buildBars(bars, ask) {
-  // Probabilities, each with its operating point in the middle. A bar that can be asked for is a button.
+  // Probabilities, each with its operating point in the middle. A bar that can be asked for is a button. The mark for
+  // chance is one sign, since the word leaves no room for a long name.
   return element("div", { class: "bars" }, ...bars.map((bar) => {
     const button = { type: "button", "data-finding": bar.name, "aria-pressed": String(Boolean(bar.asked)), onclick: () => ask(bar.name) };
     const middle = bar.mark !== null && bar.mark !== undefined;
@@ -125,7 +126,7 @@ function buildBars(bars, ask) {
       element("span", { class: "name" }, bar.label ?? bar.name),
       element("span", { class: "track" }, element("span", { class: "fill", style: `width:${(100 * (bar.place ?? bar.value)).toFixed(1)}%` }),
         middle ? element("span", { class: "mark" }) : null),
-      element("span", { class: "value" }, bar.weak ? element("span", { class: "weak" }, say("chance?")) : null, bar.value.toFixed(2)));
+      element("span", { class: "value" }, bar.weak ? element("abbr", { class: "weak", title: say("chance?") }, "?") : null, bar.value.toFixed(2)));
   }));
 }
 
