@@ -142,6 +142,7 @@ def show_filter(service: SearchService, eligible: int, total: int) -> None:
             translate(FINDING_LABELS[word]),
             service.workspace.catalogue.findings,
             selection_mode="multi",
+            wrap=True,
             key=key,
             format_func=translate_told,
             on_choice=partial(_take_findings, word),
