@@ -12,6 +12,7 @@ window.config = {
           style: { color: '#ffd479' },
           onClick: function (event) {
             event.preventDefault();
+            event.stopPropagation(); // around the word OHIF has its way back to the list of studies
             const study = new URLSearchParams(window.location.search).get('StudyInstanceUIDs');
             if (study) {
               window.open('http://127.0.0.1:8501/search?StudyInstanceUIDs=' + encodeURIComponent(study), '_blank', 'noopener');

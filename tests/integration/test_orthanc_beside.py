@@ -101,7 +101,9 @@ def test_the_script_for_ohif_makes_a_link_of_the_study_on_the_screen():
         " open: (address) => console.log(address)};"
         f"require({json.dumps(str(FOLDER / 'ohif-similar-cases.js'))});"
         "const made = window.config.whiteLabeling.createLogoComponentFn({createElement: (kind, given) => given});"
-        "made.onClick({preventDefault: () => {}}); console.log(window.config.routerBasename);"
+        "const calls = [];"
+        "made.onClick({preventDefault: () => calls.push(1), stopPropagation: () => calls.push(2)});"
+        "if (calls.length !== 2) throw 'OHIF itself would follow the click'; console.log(window.config.routerBasename);"
     )
     run = subprocess.run([node, "-e", program], capture_output=True, text=True, timeout=30)
     assert run.stdout.split() == [f"http://127.0.0.1:8501{LINK}1.2.3", "/"], run.stderr
