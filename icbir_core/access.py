@@ -30,10 +30,14 @@ class Right(StrEnum):
     OPEN_STUDY = "open films of the archive (PACS)"
     EXPORT_DICOM = "export a result as DICOM objects"
     SEND = "send a result to the archive (PACS)"
+    CANCEL_JOBS = "see or cancel jobs"
 
 
 _OF_READERS = (Right.SEARCH_ARCHIVE, Right.OPEN_STUDY, Right.EXPORT_DICOM, Right.SEND)
-LEAST_ROLES: Mapping[Right, Role] = {right: Role.READER if right in _OF_READERS else Role.STUDY_LEAD for right in Right}
+LEAST_ROLES: Mapping[Right, Role] = {
+    **{right: Role.READER if right in _OF_READERS else Role.STUDY_LEAD for right in Right},
+    Right.CANCEL_JOBS: Role.OPERATOR,
+}
 """For each right the role with the least rights that has it, where the operator has not decided otherwise."""
 GROUP = "group:"
 """Begins an entry of a role that stands for a group."""

@@ -14,6 +14,7 @@ from icbir_ui import charts, films, shared
 from icbir_ui.catalogue.adding import show_adding
 from icbir_ui.catalogue.browsing import show_list
 from icbir_ui.catalogue.folders import show_folders, take_folder
+from icbir_ui.catalogue.jobs import are_jobs_shown, show_jobs
 from icbir_ui.catalogue.placing import list_placeable_methods, place_catalogue
 from icbir_ui.catalogue.removing import show_removing
 from icbir_ui.catalogue.selected import show_selected
@@ -36,6 +37,8 @@ def draw() -> None:
         translate("Add films"): partial(show_adding, service, workspace),
         translate("Remove or restore"): partial(show_removing, service, workspace),
     }
+    if are_jobs_shown(workspace):
+        parts[translate("Jobs")] = partial(show_jobs, workspace)
     first = translate("Folders") if take_folder() else None  # a link opens its part
     tabs = st.tabs(list(parts), key=Key.CATALOGUE_PART.value, default=first, on_change="rerun")
     for tab, show in zip(tabs, parts.values(), strict=True):

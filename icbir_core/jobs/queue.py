@@ -24,6 +24,7 @@ from sqlalchemy import text
 from icbir_core.catalogue import Workspace
 from icbir_core.database import find_engine, get_driver_address, reaching
 from icbir_core.errors import IcbirError, WorkspaceBusy, WorkspaceError
+from icbir_core.jobs.listing import KEY
 from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
 
 INDEX_QUEUE = "index"
@@ -131,11 +132,12 @@ class Queue:
             tuple(sorted(reasons)),
         )
 
-    def cancel(self) -> int:
-        """Take back every job that waits; how many. What a worker has begun, eight films at most, it ends."""
-        query = text("SELECT id FROM procrastinate_jobs WHERE status = 'todo'")
+    def cancel(self, key: str = "") -> int:
+        """Take back every job that waits; how many. What a worker has begun, eight films at most, it ends. key : of one
+        `listing.Work`, for its jobs alone."""
+        query = f"SELECT id FROM procrastinate_jobs WHERE status = 'todo' AND :key IN ('', {KEY})"
         with reaching("The jobs"), find_engine(self.workspace.database_schema).connect() as connection:
-            waiting = list(connection.execute(query).scalars())
+            waiting = list(connection.execute(text(query), {"key": key}).scalars())
         with reaching("The jobs"), self._app.open():
             return sum(self._app.job_manager.cancel_job_by_id(one) for one in waiting)
 

@@ -20,6 +20,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
 from icbir_core.database import find_engine
 from icbir_core.errors import IndexMismatch, WorkspaceBusy, WorkspaceError
+from icbir_core.jobs.listing import list_work
 from icbir_core.jobs.queue import Queue
 from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
 from icbir_core.migrations import HEAD, read_revision
@@ -253,3 +254,21 @@ def test_the_jobs_of_a_killed_worker_go_to_another_and_end_once(workspace):
     assert [one.wait(180) for one in others] == [0, 0]
     assert count_ends(workspace) == [("plan", 1), ("chunk", 1), ("chunk", 1), ("chunk", 1), ("build", 1)]
     check_index(workspace)
+
+
+def test_what_was_asked_for_is_listed_once_and_taken_back_alone(workspace):
+    queue = Queue(workspace)
+    queue.put_command(["evaluate", "WORKSPACE", "--seed", "1"])
+    queue.put_index(PLAN)
+    (first, second) = list_work(workspace)
+    assert (first.kind, first.what, first.queue) == ("plan", "Effusion", "index") and first.is_open
+    assert (second.kind, second.what, second.queue) == ("command", "evaluate WORKSPACE --seed 1", "commands")
+    assert queue.cancel(second.key) == 1 and queue.cancel(second.key) == 0
+    queue.work(wait=False, silence=4.0)
+    built, planned, command = list_work(workspace)
+    assert (built.kind, built.what, built.total, built.done) == ("build", "Effusion", 4, 4) and not built.is_open
+    assert (planned.kind, planned.done, planned.total) == ("plan", 1, 1)
+    assert (command.cancelled, command.done, command.is_open) == (1, 0, False)
+    queue.put_command(["train", "WORKSPACE"])
+    queue.work(wait=False, silence=4.0, run_command=lambda words: 3)
+    assert "ended with status 3" in list_work(workspace)[0].reason and list_work(workspace)[0].failed == 1
