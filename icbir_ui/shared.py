@@ -100,14 +100,15 @@ def get_device() -> str:
 
 
 def keep_networks() -> None:
-    """Make Keras' `clear_session` do nothing in this server.
+    """Let Streamlit leave Keras alone in this server, if it is ever loaded.
 
-    Streamlit calls it after each run of a page. It throws away what TensorFlow compiled, so that the next film would
-    cost several times its price, and the state of Keras itself, from under a network that is being loaded just then.
+    After each run of a page it calls Keras' `clear_session`. That throws away what TensorFlow compiled, so that the
+    next film would cost several times its price, and the state of Keras itself, from under a network that is being
+    loaded just then.
     """
-    import keras
+    from streamlit.runtime.scriptrunner import script_runner
 
-    keras.backend.clear_session = lambda free_memory=True: None
+    script_runner._clean_problem_modules = lambda: None
 
 
 class SearchService:

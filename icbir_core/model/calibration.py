@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 _FEWEST = 5
@@ -34,6 +33,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     Fewer than five films of a class: not fitted, temperature 1 and offset 0. Labels are smoothed as in Platt (1999),
     so that perfect separation keeps a finite temperature.
     """
+    from scipy.optimize import minimize
+
     known = ~np.isnan(labels)
     logits, labels = np.asarray(logits, np.float64)[known], np.asarray(labels, np.float64)[known]
     present, absent = labels.sum(), (1 - labels).sum()

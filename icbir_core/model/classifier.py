@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
-from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import (
+    PathLike,
+    read_arrays,
+    reading_own,
+    replace_atomically,
+    sha256_of_file,
+    write_json_atomically,
+)
 from icbir_core.model.backbones import name_backbone
 from icbir_core.model.calibration import Calibration
-from icbir_core.model.device import compile_network
+from icbir_core.model.device import ONNX_RUNTIME, TENSORFLOW, compile_network, computes_on_gpu
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
-from icbir_core.model.network import build_network, load_matching_weights, read_named_weights
+from icbir_core.model.onnx_network import OnnxClassifier, open_network
 from icbir_core.radiograph.network_input import standardise
 from icbir_core.settings import InputSettings
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT_VERSION = 1
 _BATCH = 32
@@ -32,10 +41,16 @@ class Classifier:
 
     model : (N, S, S, 3) standardised → (N, F) uncalibrated probabilities, layers named as in `network`; or a function
     that builds it when it is first needed. manifest : plain values, with "findings", "input", "sha256" and, per
-    finding, "calibration" and "operating_points".
+    finding, "calibration" and "operating_points". open_network : gives the same weights for ONNX Runtime, which then
+    computes all but what only Keras can, or None where only TensorFlow runs the model.
     """
 
-    def __init__(self, model: keras.Model | Callable[[], keras.Model], manifest: Mapping[str, Any]):
+    def __init__(
+        self,
+        model: keras.Model | Callable[[], keras.Model],
+        manifest: Mapping[str, Any],
+        open_network: Callable[[], OnnxClassifier | None] = lambda: None,
+    ):
         self.manifest = dict(manifest)
         self.findings: tuple[str, ...] = tuple(manifest["findings"])
         self.input_settings = InputSettings(**manifest["input"])
@@ -45,8 +60,8 @@ class Classifier:
         self._mapper: Callable[[np.ndarray], Any] | None = None
         self._lock, self._building = threading.Lock(), threading.Lock()
         self._model: keras.Model | None = None
-        self._build = model
-        if isinstance(model, keras.Model):
+        self._build, self._open_network = model, lru_cache(maxsize=1)(open_network)
+        if hasattr(model, "output_shape"):
             self._model = self._require_outputs(model)
 
     def _require_outputs(self, model: keras.Model) -> keras.Model:
@@ -63,6 +78,17 @@ class Classifier:
             if self._model is None:
                 self._model = self._require_outputs(self._build())
             return self._model
+
+    @property
+    def network(self) -> OnnxClassifier | None:
+        """The network for ONNX Runtime; None where TensorFlow runs the model, as on a GPU."""
+        with self._building:
+            return None if computes_on_gpu() else self._open_network()
+
+    @property
+    def engine(self) -> str:
+        """The library that runs the network."""
+        return TENSORFLOW if self.network is None else ONNX_RUNTIME
 
     @property
     def sha256(self) -> str:
@@ -82,8 +108,15 @@ class Classifier:
     @property
     def head(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights (D, F) and offsets (F,) that make the logits of the penultimate features."""
+        if self.network is not None:
+            return self.network.head
         layer = self.model.get_layer(LOGITS_LAYER)
         return np.asarray(layer.kernel), np.asarray(layer.bias)
+
+    @property
+    def width(self) -> int:
+        """Number of the penultimate features."""
+        return len(self.head[0])
 
     def output_index(self, finding: str) -> int:
         """Which output belongs to a finding; `UnknownNameError` lists the known ones."""
@@ -98,19 +131,30 @@ class Classifier:
         if images.ndim != 3 or images.shape[1:] != (size, size):
             raise ModelError(f"Expected images of shape (N, {size}, {size}), got {images.shape}; use fit_to_network.")
         if not len(images):
-            shapes = [self.model.get_layer(name).output.shape for name in (LOGITS_LAYER, PENULTIMATE_LAYER)]
-            empty = [np.zeros((0, shape[-1]), np.float32) for shape in shapes]
-            return empty[0], empty[1]
+            return np.zeros((0, len(self.findings)), np.float32), np.zeros((0, self.width), np.float32)
         logits, features = [], []
         with self._lock:
-            if self._both is None:
-                layers = [self.model.get_layer(name).output for name in (LOGITS_LAYER, PENULTIMATE_LAYER)]
-                self._both = compile_network(keras.Model(self.model.input, layers))
+            compute = self._find_both()
             for start in range(0, len(images), _BATCH):
-                one, other = self._both(standardise(images[start : start + _BATCH]))
+                one, other = compute(standardise(images[start : start + _BATCH]))
                 logits.append(np.asarray(one, np.float32))
                 features.append(np.asarray(other, np.float32))
         return np.concatenate(logits), np.concatenate(features)
+
+    def _find_both(self) -> Callable[[np.ndarray], Any]:
+        """Logits and penultimate features of standardised films."""
+        network = self.network
+        if network is not None:
+            return lambda films: network.run(films, (LOGITS_LAYER, PENULTIMATE_LAYER))
+        if self._both is None:
+            self._both = self._compile(LOGITS_LAYER, PENULTIMATE_LAYER)
+        return self._both
+
+    def _compile(self, *layers: str) -> Callable[[np.ndarray], Any]:
+        import keras
+
+        outputs = [self.model.get_layer(name).output for name in layers]
+        return compile_network(keras.Model(self.model.input, outputs if len(outputs) > 1 else outputs[0]))
 
     def calibrate(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float32 (N, F) in [0, 1] from logits (N, F)."""
@@ -128,17 +172,20 @@ class Classifier:
     def map_features(self, images: np.ndarray) -> np.ndarray:
         """The last feature maps float32 (N, h, w, D) of images (N, S, S) in [0, 1]; their means over the positions are
         `features`."""
+        network = self.network
         with self._lock:
+            if network is not None:
+                return network.run(standardise(images), (FEATURE_LAYER,))[0]
             if self._mapper is None:
-                output = self.model.get_layer(FEATURE_LAYER).output
-                self._mapper = compile_network(keras.Model(self.model.input, output))
+                self._mapper = self._compile(FEATURE_LAYER)
             return np.asarray(self._mapper(standardise(images)))
 
     @classmethod
     def load(cls, path: PathLike, when_needed: bool = False) -> Classifier:
         """Reads a `.keras` model or a starter's `.npz` together with its manifest `<stem>.json` in the same folder.
 
-        when_needed : the network itself is read and built at its first use; the hash is checked now. Raises
+        when_needed : the network itself is read and built at its first use; the hash is checked now. What ONNX Runtime
+        can run of an `.npz` is run by it, and Keras builds the network only where something else asks for it. Raises
         `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of the
         manifest.
         """
@@ -150,12 +197,25 @@ class Classifier:
                 f"The weights in {path.name} have changed since they were recorded (SHA-256 {found[:12]}…, not "
                 f"{manifest['sha256'][:12]}…); restore the file, or train again."
             )
-        build = partial(_read_network, path, manifest)
-        return cls(build if when_needed else build(), manifest)
+        classifier = cls(partial(_read_model, path, manifest), manifest, partial(_open_network, path, manifest))
+        if not when_needed and classifier.network is None:
+            _ = classifier.model
+        return classifier
 
 
-def _read_network(path: Path, manifest: Mapping[str, Any]) -> keras.Model:
+def _open_network(path: Path, manifest: Mapping[str, Any]) -> OnnxClassifier | None:
+    if path.suffix != ".npz":
+        return None
+    arrays = read_arrays(path, ModelError, "train again or restore it from a copy")
+    return open_network(manifest["network"], arrays, len(manifest["findings"]), manifest["input"]["size"])
+
+
+def _read_model(path: Path, manifest: Mapping[str, Any]) -> keras.Model:
+    import keras
+
     if path.suffix == ".npz":
+        from icbir_core.model.network import build_network, load_matching_weights, read_named_weights
+
         model = build_network(manifest["network"], len(manifest["findings"]), manifest["input"]["size"])
         load_matching_weights(model, read_named_weights(path), strict=True)
         return model

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +18,9 @@ from icbir_core.errors import DeviceError
 if TYPE_CHECKING:
     import keras
 
+TENSORFLOW, ONNX_RUNTIME = "TensorFlow", "ONNX Runtime"
+"""The libraries that run networks."""
+_taken: list[str] = []
 CHOICES: tuple[str, ...] = ("auto", "cpu", "gpu")
 
 
@@ -51,6 +58,8 @@ def choose_device(choice: str = "auto") -> Device:
     computes elsewhere.
     """
     require_choice(choice)
+    if choice != "gpu" and "tensorflow" not in sys.modules and _names_tensorflow() and not _has_card():
+        return Device("cpu", "CPU")
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -69,7 +78,32 @@ def choose_device(choice: str = "auto") -> Device:
     except RuntimeError as error:
         raise DeviceError(f"The device must be chosen before anything is computed: {error}") from error
     name = tensorflow.config.experimental.get_device_details(found[0]).get("device_name", found[0].name)
+    _taken.append("gpu")
     return Device("gpu", name, mixed_precision=True)
+
+
+def computes_on_gpu() -> bool:
+    """Whether this process has chosen a GPU; then TensorFlow runs every network."""
+    return bool(_taken)
+
+
+def _has_card() -> bool:
+    """Whether there may be a card that TensorFlow can use; seen without loading it, which takes seconds."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
+
+
+def _names_tensorflow() -> bool:
+    """Whether Keras, which is not loaded for it, would compute with TensorFlow."""
+    named = os.environ.get("KERAS_BACKEND")
+    if named is None:
+        try:
+            folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+            named = json.loads((folder / "keras.json").read_text(encoding="utf-8")).get("backend")
+        except (OSError, ValueError, AttributeError, RuntimeError):
+            named = None
+    return named in (None, "tensorflow")
 
 
 def _choose_other(choice: str, backend: str) -> Device:

@@ -40,7 +40,7 @@ class Encoder:
     `input_settings`. map_features : float32 (N, h, w, width) whose means over the positions are the features; None
     where the features are no such mean. head : weights (width, F) and offsets (F,) that make the logits of its findings
     of the features; None for a foreign network. scores : float32 (N, F) of its findings, the larger the surer; None
-    where it has none.
+    where it has none. engine : what runs it.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Encoder:
     map_features: Callable[[np.ndarray], np.ndarray] | None = None
     head: tuple[np.ndarray, np.ndarray] | None = None
     scores: Callable[[np.ndarray], np.ndarray] | None = None
+    engine: str = ""
 
     @property
     def sha256(self) -> str:
@@ -143,13 +144,13 @@ def _load_own(name: str, manifest: dict[str, Any], weights: Path) -> Encoder:
     from icbir_core.model.classifier import Classifier
 
     classifier = Classifier.load(weights)
-    layer, width = manifest["embedding"]["layer"], classifier.model.get_layer(PENULTIMATE_LAYER).output.shape[-1]
+    layer, width = manifest["embedding"]["layer"], classifier.width
     if layer != PENULTIMATE_LAYER or width != manifest["embedding"]["width"]:
         raise ManifestMismatch(
             f"The encoder {name} has {width} features in {PENULTIMATE_LAYER}; its manifest says otherwise."
         )
     return Encoder(name, manifest, classifier.features, classifier.map_features, classifier.head,
-                   lambda images: classifier.compute(images)[0])  # fmt: skip
+                   lambda images: classifier.compute(images)[0], classifier.engine)  # fmt: skip
 
 
 def save_encoder(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Encoder:

@@ -1,5 +1,5 @@
-"""Encoders given as ONNX: which files are read, and how a network in one is run. Needs the packages onnx and
-onnxruntime (the extra `onnx`); nothing here is loaded before such a file is met.
+"""Encoders given as ONNX: which files are read, and how a network in one is run. The packages onnx and onnxruntime are
+loaded when they are needed.
 
 A graph is read as data before any of it runs. What an ONNX file may name and is refused here: operators that only code
 of somebody else can run, and weights that lie outside the file's own folder.
@@ -22,11 +22,12 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Sets of operators that the runtime brings itself."""
 
 
-def _require(package: str) -> ModuleType:
+def require_package(package: str) -> ModuleType:
+    """The package. Raises `ModelError` where it is not installed."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ModelError(f"An encoder in ONNX needs the package {package}; install the extra 'onnx'.") from error
+        raise ModelError(f"An encoder in ONNX needs the package {package}; run `pip install {package}`.") from error
 
 
 def hash_external_files(path: PathLike) -> dict[str, str]:
@@ -35,7 +36,7 @@ def hash_external_files(path: PathLike) -> dict[str, str]:
     Raises `ModelError` for a file that is no ONNX graph, one with operators that the runtime does not bring, or one
     whose weights lie outside its own folder.
     """
-    onnx, path = _require("onnx"), Path(path)
+    onnx, path = require_package("onnx"), Path(path)
     with reading_own(f"'{path.name}'", ModelError, "name a file in ONNX"):
         model = onnx.load(str(path), load_external_data=False)
         if not model.graph.node:
@@ -75,6 +76,20 @@ def _walk(model: Any) -> Iterator[Any]:
                 waiting += [value] if hasattr(value, "ListFields") else value
 
 
+def open_session(source: str | bytes, name: str) -> Any:
+    """The runtime's session of a graph, of a file's path or in memory, on the CPU. Raises `ModelError`, naming it, if
+    the runtime cannot load it."""
+    runtime = require_package("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    # its threads would go on burning a core each after their work, which the other networks need
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's errors share no class below this one
+        raise ModelError(f"{name} cannot be run: {_shorten(error)}.") from error
+
+
 class OnnxNetwork:
     """A graph that runs on the CPU. Thread-safe.
 
@@ -82,16 +97,8 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: PathLike):
-        runtime = _require("onnxruntime")
         hash_external_files(path)
-        options = runtime.SessionOptions()
-        options.log_severity_level = 4
-        # its threads would go on burning a core each after their work, which the other networks need
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's errors share no class below this one
-            raise ModelError(f"'{Path(path).name}' cannot be run: {_shorten(error)}.") from error
+        self._session = open_session(str(path), f"'{Path(path).name}'")
         self.name = Path(path).name
         self.outputs = tuple(one.name for one in self._session.get_outputs())
         inputs = self._session.get_inputs()

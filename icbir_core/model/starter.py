@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from icbir_core.errors import ModelError
 from icbir_core.files import PathLike, find_program_folder, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.classifier import FORMAT_VERSION, Classifier, manifest_path
-from icbir_core.model.network import named_weights
+
+if TYPE_CHECKING:
+    import keras
 
 STARTER_DIRECTORY = find_program_folder() / "assets" / "models"
 CLASSIFIER_FILE = "starter_classifier.npz"
@@ -47,6 +48,8 @@ def save_starter(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]
 
     Raises `ModelError` if a weight does not fit into float16.
     """
+    from icbir_core.model.network import named_weights
+
     with np.errstate(over="ignore"):
         arrays = {name: values.astype(np.float16) for name, values in named_weights(model).items()}
     wrong = [name for name, values in arrays.items() if not np.isfinite(values).all()]

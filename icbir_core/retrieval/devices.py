@@ -10,6 +10,7 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch
+from icbir_core.model.device import TENSORFLOW
 from icbir_core.retrieval.store import BATCH, CaseStore
 
 TOLERANCE = 1e-3
@@ -24,10 +25,17 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A store, and what computes its values: compute(rows) gives (the rows that can be read, values by field)."""
+    """A store, and what computes its values: compute(rows) gives (the rows that can be read, values by field). engine :
+    the library that runs the network, "" where it does not matter."""
 
     store: CaseStore
     compute: Callable[[np.ndarray], tuple[np.ndarray, Mapping[str, np.ndarray]]]
+    engine: str = ""
+
+    def name_kind(self, kind: str) -> str:
+        """What computes the values, as it is noted: a kind of device, with the library where that is not
+        TensorFlow."""
+        return kind if self.engine in ("", TENSORFLOW) else f"{kind}, {self.engine}"
 
 
 @contextmanager
@@ -39,9 +47,9 @@ def checking_device(workspace: Workspace, kind: str, parts: Sequence[Part]) -> I
     with. Raises `IndexMismatch` beyond `TOLERANCE`, `WorkspaceBusy` where another process is in the block for long.
     """
     with ExitStack() as held:
-        if not all(_is_known(one.store, kind) for one in parts):
+        if not all(_is_known(one.store, one.name_kind(kind)) for one in parts):
             held.enter_context(workspace.lock("devices", PATIENCE))
-            if all([_compare(workspace, one, kind) for one in parts]):
+            if all([_compare(workspace, one, one.name_kind(kind)) for one in parts]):
                 held.close()
         yield
 

@@ -4,22 +4,18 @@
     image ──classifier + saliency method──▶ map ──encode──▶ saliency classifier ──▶ ig_cbir (penultimate features)
 
 With Deep Taylor the first two lines are one forward pass: the decomposition begins with the pass that the prediction
-needs.
+needs. ONNX Runtime runs the networks that it can, and TensorFlow is not loaded then (docs/adr/0036).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from icbir_core.errors import RetrievalError
 from icbir_core.model.classifier import Classifier
@@ -37,15 +33,11 @@ from icbir_core.retrieval.methods import (
 )
 from icbir_core.retrieval.regions import CHANNELS, GRID, summarise_features
 from icbir_core.retrieval.structural_similarity import SIDE, reduce_images
-from icbir_core.saliency.deep_taylor import choose_rule
 from icbir_core.saliency.encoding import encode_map
-from icbir_core.saliency.graph import Node
-from icbir_core.saliency.propagation import Propagation
+from icbir_core.saliency.onnx_relevance import RULES, run_propagation
 from icbir_core.saliency.registry import attribute
-from icbir_core.saliency.rules import Forward, Rule
 
 DEFAULT_MAP_METHOD = "deep_taylor"
-_WATCHED = (FEATURE_LAYER, PENULTIMATE_LAYER, LOGITS_LAYER)
 Fields = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -122,79 +114,23 @@ def describe_films(method: SearchMethod, images: np.ndarray, embeddings: Embeddi
     return found
 
 
-class _Watched:
-    """A rule that remembers its layer's output while the graph is traced."""
-
-    def __init__(self, rule: Rule):
-        self.rule = rule
-        self.seen: tf.Tensor = None
-
-    def forward(self, *inputs: tf.Tensor) -> Forward:
-        self.seen, kept = self.rule.forward(*inputs)
-        return self.seen, kept
-
-    def backward(self, relevance: tf.Tensor, kept: Any) -> tuple[tf.Tensor, ...]:
-        return self.rule.backward(relevance, kept)
+Compute = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
-class _SharedPass:
-    """Deep Taylor map of one output, last feature map, penultimate features and logits from one forward pass, compiled
-    once for all outputs of a network."""
+def _choose_passes(classifier: Classifier, target: str, method: str) -> Compute:
+    """What computes map, last feature maps (N, h, w, D), penultimate features (N, D) and logits (N, F) of images
+    (N, S, S). With the maps that are propagated all comes of one pass."""
+    index, network = classifier.output_index(target), classifier.network
+    if network is None:
+        from icbir_core.retrieval.tensorflow_passes import make_passes
 
-    def __init__(self, model: keras.Model):
-        watched: dict[str, _Watched] = {}
-
-        def recipe(node: Node, nodes: list[Node]) -> Rule:
-            rule = choose_rule(node, nodes)
-            if node.name in _WATCHED:
-                rule = watched[node.name] = _Watched(rule)
-            return rule
-
-        propagation = Propagation(model, recipe, tf.nn.relu, DEFAULT_MAP_METHOD)
-        signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.float32), tf.TensorSpec((), tf.int32)]
-
-        def compute(inputs: tf.Tensor, output_index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            maps, _ = propagation.trace(inputs, output_index)
-            return maps, *(watched[name].seen for name in _WATCHED)
-
-        self._compiled = tf.function(compute, input_signature=signature, autograph=False)
-
-    def compute(self, inputs: tf.Tensor, output_index: int) -> tuple[tf.Tensor, ...]:
-        found: tuple[tf.Tensor, ...] = self._compiled(inputs, tf.constant(output_index, tf.int32))
-        return found
-
-
-_shared_passes: weakref.WeakKeyDictionary[Classifier, _SharedPass] = weakref.WeakKeyDictionary()
-_sharing = threading.Lock()
-
-
-def find_shared_pass(classifier: Classifier) -> _SharedPass:
-    """The compiled pass of a classifier, one for all targets, since tracing it takes longer than a query.
-
-    It is freed with the classifier.
-    """
-    with _sharing:
-        if classifier not in _shared_passes:
-            _shared_passes[classifier] = _SharedPass(classifier.model)
-        return _shared_passes[classifier]
-
-
-class _SeparatePasses:
-    """The same four for any other saliency method: its own passes, and one for the features."""
-
-    def __init__(self, classifier: Classifier, target: str, method: str):
-        layers = [classifier.model.get_layer(name).output for name in _WATCHED]
-        reader = keras.Model(classifier.model.input, layers)
-        self._classifier, self._target, self._method = classifier, target, method
-        self._read = tf.function(
-            lambda inputs: reader(inputs, training=False),
-            input_signature=[tf.TensorSpec((None, *classifier.model.input.shape[1:]), tf.float32)],
-            autograph=False,
-        )
-
-    def compute(self, images: np.ndarray) -> tuple[tf.Tensor, ...]:
-        found = self._read(tf.constant(standardise(images)))
-        return attribute(self._classifier, images, self._target, self._method), *found
+        return make_passes(classifier, target, method)
+    if method in RULES:
+        return lambda images: run_propagation(network, method, standardise(images), index)
+    return lambda images: (
+        attribute(classifier, images, target, method),
+        *network.run(standardise(images), (FEATURE_LAYER, PENULTIMATE_LAYER, LOGITS_LAYER)),
+    )
 
 
 class Embedder:
@@ -214,20 +150,7 @@ class Embedder:
         self.classifier, self.saliency_classifier = classifier, saliency_classifier
         self.target, self.map_method = target, map_method
         self._lock = threading.Lock()
-        # in the networks' own library: a second pool of threads beside it would fight for the same cores
-        last = classifier.model.get_layer(FEATURE_LAYER).output.shape
-        self._summarise = tf.function(
-            lambda features: summarise_features(features, tf.einsum),
-            input_signature=[tf.TensorSpec((None, *last[1:]), tf.float32)],
-            autograph=False,
-        )
-        output = classifier.output_index(target)
-        self._compute: Callable[[np.ndarray], tuple[tf.Tensor, ...]]
-        if map_method == DEFAULT_MAP_METHOD:
-            shared = find_shared_pass(classifier)
-            self._compute = lambda images: shared.compute(tf.constant(standardise(images)), output)
-        else:
-            self._compute = _SeparatePasses(classifier, target, map_method).compute
+        self._compute = _choose_passes(classifier, target, map_method)
 
     @property
     def size(self) -> int:
@@ -237,7 +160,7 @@ class Embedder:
     @property
     def dimension(self) -> int:
         """Length of a `cnn` embedding."""
-        return int(self.classifier.model.get_layer(PENULTIMATE_LAYER).output.shape[-1])
+        return self.classifier.width
 
     @property
     def fields(self) -> Fields:
@@ -264,9 +187,8 @@ class Embedder:
             )
         with self._lock:
             start = time.perf_counter()
-            outputs = self._compute(images)
-            spatial = self._summarise(outputs[1])
-            maps, _, cnn, logits = (np.asarray(output) for output in outputs)
+            maps, last, cnn, logits = self._compute(images)
+            spatial = summarise_features(last, partial(np.einsum, optimize=True))
             end = time.perf_counter()
         return Embeddings(
             probabilities=np.asarray(self.classifier.calibrate(logits), dtype=np.float32),

@@ -73,8 +73,11 @@ def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Si
 
 
 def _list_work(embedder: Embedder, store: CaseStore, sides: Sides) -> list[_Work]:
-    work = [_Work(store, embedder.classifier.input_settings, lambda rows, images: embedder.embed(images).to_fields())]
-    return work + [_Work(side, encoder.input_settings, _make_describe(encoder)) for encoder, side in sides]
+    work = [_Work(store, embedder.classifier.input_settings, lambda rows, images: embedder.embed(images).to_fields(),
+                  embedder.classifier.engine)]  # fmt: skip
+    return work + [
+        _Work(side, encoder.input_settings, _make_describe(encoder), encoder.engine) for encoder, side in sides
+    ]
 
 
 def _make_describe(encoder: Encoder) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
@@ -104,11 +107,13 @@ def describe_catalogue(
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """A store to be filled: compute(rows, images) gives its fields from films as `settings` prepare them."""
+    """A store to be filled: compute(rows, images) gives its fields from films as `settings` prepare them. engine : the
+    library that computes them, "" where it does not matter."""
 
     store: CaseStore
     settings: InputSettings
     compute: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
+    engine: str = ""
 
 
 def _fill(
@@ -251,7 +256,7 @@ class Filling:
     @property
     def parts(self) -> list[Part]:
         """Each store with what computes its values."""
-        return [Part(one.store, partial(self._compute, one)) for one in self._work]
+        return [Part(one.store, partial(self._compute, one), one.engine) for one in self._work]
 
     def _compute(self, work: _Work, rows: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         found, images, _ = _read_images(self.workspace, self.workspace.catalogue.cases(rows), [work.settings])

@@ -18,7 +18,7 @@ class SaliencyMethod:
     network; starts : what of the output is explained, "probability" or "logit". coarse : made cell by cell or square by
     square, so that it is drawn as it is. compute : as "package.module:name", a function of a Keras model, its
     standardised inputs (N, S, S, 3) and the number of an output, which gives float32 maps (N, S, S), deterministic,
-    each film by itself."""
+    each film by itself. compute_network : the same of an `OnnxClassifier`; "" where only TensorFlow computes it."""
 
     name: str
     title: str
@@ -28,10 +28,11 @@ class SaliencyMethod:
     needs: str = ""
     coarse: bool = False
     compute: str = ""
+    compute_network: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """What readers see of it, as plain values."""
-        return {name: value for name, value in asdict(self).items() if name not in ("compute", "coarse")}
+        return {name: value for name, value in asdict(self).items() if not name.startswith(("compute", "coarse"))}
 
 
 SALIENCY_METHODS: Registry[SaliencyMethod] = Registry(
@@ -46,6 +47,7 @@ SALIENCY_METHODS: Registry[SaliencyMethod] = Registry(
             starts="probability",
             description="The published method's map: hands the probability back, layer by layer, along positive parts.",
             compute="icbir_core.saliency.deep_taylor:compute_maps",
+            compute_network="icbir_core.saliency.onnx_relevance:compute_deep_taylor",
         ),
         SaliencyMethod(
             "lrp_composite",
@@ -54,6 +56,7 @@ SALIENCY_METHODS: Registry[SaliencyMethod] = Registry(
             starts="logit",
             description="Hands the score back with a rule for each kind of layer, on a network brought to one form.",
             compute="icbir_core.saliency.composite:compute_maps",
+            compute_network="icbir_core.saliency.onnx_relevance:compute_composite",
         ),
         SaliencyMethod(
             "grad_cam",

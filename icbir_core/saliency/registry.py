@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from icbir_core.errors import SaliencyError
@@ -16,9 +15,11 @@ from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.types import SaliencyMap
 
 if TYPE_CHECKING:
+    import keras
+
     from icbir_core.model.classifier import Classifier
 
-Compute = Callable[[keras.Model, np.ndarray, int], np.ndarray]
+Compute = Callable[[Any, np.ndarray, int], np.ndarray]
 BATCH = 8
 
 
@@ -35,9 +36,14 @@ def attribute_output(model: keras.Model, inputs: np.ndarray, index: int, method:
         raise SaliencyError(
             f"The network has no output {index}, only 0 to {model.output.shape[-1] - 1}; choose a finding that it has."
         )
-    compute: Compute = load_reference(chosen.compute)
+    return _compute_maps(chosen.compute, model, inputs, index, method)
+
+
+def _compute_maps(reference: str, network: Any, inputs: np.ndarray, index: int, method: str) -> np.ndarray:
+    """The maps of a method by what it refers to, a batch after the other."""
+    compute: Compute = load_reference(reference)
     with SALIENCY_METHODS.calling(method, SaliencyError):
-        maps = [compute(model, inputs[start : start + BATCH], index) for start in range(0, len(inputs), BATCH)]
+        maps = [compute(network, inputs[start : start + BATCH], index) for start in range(0, len(inputs), BATCH)]
         found = require_maps(np.concatenate(maps) if maps else np.zeros(inputs.shape[:3], np.float32))
     if found.shape != inputs.shape[:3]:
         raise SaliencyError(f"The saliency method '{method}' must return maps of shape {inputs.shape[:3]}.")
@@ -55,7 +61,10 @@ def attribute(classifier: Classifier, images: np.ndarray, finding: str, method: 
     size = classifier.input_settings.size
     if images.ndim != 3 or images.shape[1:] != (size, size):
         raise SaliencyError(f"Expected images of shape (N, {size}, {size}), got {images.shape}; fit the films first.")
-    return attribute_output(classifier.model, standardise(images), classifier.output_index(finding), method)
+    inputs, index, network = standardise(images), classifier.output_index(finding), classifier.network
+    if network is not None and (reference := SALIENCY_METHODS[method].compute_network):
+        return _compute_maps(reference, network, inputs, index, method)
+    return attribute_output(classifier.model, inputs, index, method)
 
 
 def explain(classifier: Classifier, images: np.ndarray, finding: str, method: str = "deep_taylor") -> list[SaliencyMap]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import pytest
+from streamlit.runtime.scriptrunner import script_runner
 
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
@@ -42,7 +42,8 @@ def workspace(tmp_path) -> Path:
 def test_an_open_server_follows_an_ingest_and_an_index(workspace, tmp_path, monkeypatch):
     monkeypatch.setenv("ICBIR_WORKSPACE", str(workspace))
     monkeypatch.setenv("ICBIR_DEVICE", "cpu")
-    monkeypatch.setattr(keras.backend, "clear_session", keras.backend.clear_session)  # the service replaces it
+    # the service replaces it
+    monkeypatch.setattr(script_runner, "_clean_problem_modules", script_runner._clean_problem_modules)
     service = shared.open_service()
     assert len(service.retriever.get_target().get_index("cnn").rows) == FILMS
     more = write_films(tmp_path / "more", range(900, 902))

@@ -12,6 +12,7 @@ from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.model.classifier import Classifier, manifest_path, save_classifier
 from icbir_core.model.device import compile_network
 from icbir_core.model.network import build_network
+from icbir_core.model.onnx_network import open_network
 from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, load_starter, save_starter
 from icbir_core.radiograph.network_input import standardise
 from tests.helpers.tiny_network import tiny_networks
@@ -68,18 +69,24 @@ def test_one_film_and_many_agree(network, images, tmp_path):
 
 
 def test_a_network_is_built_when_it_is_first_needed_and_its_file_checked_before(network, images, tmp_path, monkeypatch):
-    path, built = tmp_path / "classifier.npz", []
+    path, built, opened = tmp_path / "classifier.npz", [], []
     save_starter(network, path, MANIFEST)
 
     def build(*words):
         built.append(words)
         return build_network(*words)
 
-    monkeypatch.setattr("icbir_core.model.classifier.build_network", build)
+    def open_it(*words):
+        opened.append(words)
+        return open_network(*words)
+
+    monkeypatch.setattr("icbir_core.model.network.build_network", build)
+    monkeypatch.setattr("icbir_core.model.classifier.open_network", open_it)
     loaded = Classifier.load(path, when_needed=True)
-    assert not built and loaded.findings == ("Effusion", "Mass")
+    assert not opened and loaded.findings == ("Effusion", "Mass")
     np.testing.assert_allclose(loaded.predict(images), Classifier.load(path).predict(images), atol=1e-6)
-    assert len(built) == 2 and loaded.model is loaded.model
+    assert len(opened) == 2 and not built, "ONNX Runtime runs it, and nothing needs Keras"
+    assert loaded.model is loaded.model and len(built) == 1
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ManifestMismatch):
         Classifier.load(path, when_needed=True)

@@ -19,6 +19,7 @@ def machine(monkeypatch):
     """A machine whose graphics cards a test names; `done` holds what was set on TensorFlow."""
     made = SimpleNamespace(cards=[], done=[])
     config = tensorflow.config
+    monkeypatch.setattr(module, "_taken", [])
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: made.cards)
     monkeypatch.setattr(config, "set_visible_devices", lambda cards, kind: made.done.append(("visible", len(cards))))
     monkeypatch.setattr(config.experimental, "set_memory_growth", lambda card, on: made.done.append((card.name, on)))

@@ -14,9 +14,9 @@ from icbir_core.errors import RetrievalError, UnknownNameError
 from icbir_core.model.classifier import Classifier
 from icbir_core.phantom import simulate_film
 from icbir_core.radiograph.network_input import fit_to_network, standardise
-from icbir_core.retrieval import embedding
 from icbir_core.retrieval.embedding import Embedder
 from icbir_core.retrieval.regions import summarise_features
+from icbir_core.retrieval.tensorflow_passes import find_shared_pass
 from icbir_core.saliency.encoding import encode_map
 from icbir_core.saliency.registry import attribute
 from tests.helpers.small_workspace import FINDINGS, make_classifier
@@ -67,9 +67,9 @@ def test_targets_share_the_compiled_pass_and_get_their_own_maps(images, models):
         maps = attribute(classifier, images[:2], target, "deep_taylor")
         np.testing.assert_allclose(embeddings.maps, maps, rtol=1e-3, atol=1e-6 * np.abs(maps).max())
     assert np.abs(found[0].maps - found[1].maps).max() > 0.01 * np.abs(found[0].maps).max()
-    assert embedding.find_shared_pass(classifier) is embedding.find_shared_pass(classifier)
-    assert embedding.find_shared_pass(classifier) is not embedding.find_shared_pass(models.classifier)
-    weak = weakref.ref(embedding.find_shared_pass(classifier))
+    assert find_shared_pass(classifier) is find_shared_pass(classifier)
+    assert find_shared_pass(classifier) is not find_shared_pass(models.classifier)
+    weak = weakref.ref(find_shared_pass(classifier))
     del both, classifier
     gc.collect()
     assert weak() is None

@@ -25,6 +25,7 @@ class SmallClassifier:
     findings: tuple[str, ...] = ("Effusion", "Cardiomegaly", "Edema")
     input_settings: InputSettings = InputSettings(size=32, equalise=False)
     title: str = "small"
+    network: None = None
 
     def output_index(self, finding: str) -> int:
         if finding not in self.findings:
