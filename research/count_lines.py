@@ -1,6 +1,6 @@
 """Lines of the program for the behaviour that an earlier commit had, and for what came since.
 
-    python research/count_lines.py [36fc7ce] [--grown 20]
+    python research/count_lines.py [36fc7ce] [HEAD] [--grown 20]
 
 Every function, class (without its methods) and constant of `icbir_core`, `icbir_ui` and `pages` at the earlier commit
 is looked for in today's tree: under its name, whatever folder it has moved to, or under another one where at least half
@@ -12,6 +12,9 @@ nothing was found for is new. Two things keep that fair:
   field of a class under a name that the class did not have, less the fields that it lost. Both counts are printed.
 - A line of more than 20 characters that an old one lost and that stands, as it was, in a new one has only moved, as
   where a function was split. It counts as old. One that was rewritten on the way is not recognised.
+
+What is woven into old lines all over, as the languages of the pages are, is not told apart: it counts as old. Name the
+commit before it as the later one to count without it.
 
 What stands outside them today is shared out file by file. An imported name belongs to what uses it in that file: it is
 old where a line of an old function, class or constant does that was not put in, however much that is new uses it too,
@@ -243,10 +246,11 @@ def share_out(file: File, old: dict[Definition, set[int]], moved: Counter[str], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commit", nargs="?", default="36fc7ce")
+    parser.add_argument("commit", nargs="?", default="36fc7ce", help="the earlier one")
+    parser.add_argument("present", nargs="?", default="HEAD", help="the later one")
     parser.add_argument("--grown", type=int, default=0, help="name so many definitions that have grown most")
     options = parser.parse_args()
-    files_then, files_now = read_tree(options.commit), read_tree("HEAD")
+    files_then, files_now = read_tree(options.commit), read_tree(options.present)
     former, present = ([one for file in side.values() for one in file.definitions] for side in (files_then, files_now))
     found = match(former, present)
     old = {two: find_put_in(one, two) for one, two in found.items()}
