@@ -22,8 +22,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from prediction import collect_part
@@ -44,8 +44,7 @@ CONTROLS = ("shuffled", "mean")
 PLAIN = "no map"
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+class Network(NamedTuple):
     """name, hash, how films are prepared, its feature maps (N, 7, 7, D), and the weights (D, F) of its head."""
 
     name: str
