@@ -184,10 +184,10 @@ def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film
     warnings = tuple(one.text for one in report.warnings)
     film = replace(Film(query.radiograph.pixel_sha256, hold(query), warnings, origin), **more)
     film = replace(film, doubts=report.kinds)
-    return film if get_environment("RESULTS") in (None, "off") else replace(film, **_read_source(data, film.size))
+    return film if get_environment("RESULTS") in (None, "off") else replace(film, **read_source(data, film.size))
 
 
-def _read_source(data: bytes, pixels: int) -> dict[str, Any]:
+def read_source(data: bytes, pixels: int) -> dict[str, Any]:
     """The fields of a `Film` about the header that its results are sent with, and about its file."""
     from icbir_core.pacs.source_header import read_source_header  # brings the decoders: only where it is needed
 

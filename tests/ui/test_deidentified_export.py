@@ -85,6 +85,6 @@ def test_it_is_not_offered_where_no_objects_may_leave_or_no_file_is_held(offered
 
 def test_a_file_that_is_far_larger_than_its_picture_is_not_held(monkeypatch):
     data = make_film()
-    assert films._read_source(data, 96 * 80)["original"] == data
+    assert films.read_source(data, 96 * 80)["original"] == data
     padded = make_film(DataSetTrailingPadding=b"\0" * (1 << 21))
-    assert films._read_source(padded, 96 * 80)["original"] == b""
+    assert films.read_source(padded, 96 * 80)["original"] == b""
