@@ -77,8 +77,15 @@ def translate_told(sentence: str) -> str:
         return found if sentence else ""
     for pattern, made in language.patterns:
         if fits := pattern.fullmatch(sentence):
-            return _fill(made, sentence, {name: translate_told(one) for name, one in fits.groupdict().items()})
+            return _fill(made, sentence, {name: _translate_list(one) for name, one in fits.groupdict().items()})
     return sentence
+
+
+def _translate_list(words: str) -> str:
+    """What stands in a place of a sentence: one text, or several joined by ", "."""
+    parts = words.split(", ")
+    made = [translate_told(one) for one in parts] if len(parts) > 1 else parts
+    return ", ".join(made) if made != parts else translate_told(words)
 
 
 def _fill(found: str, text: str, values: Mapping[str, object]) -> str:

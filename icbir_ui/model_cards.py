@@ -134,7 +134,7 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
     lines = [f"**{escape_markdown(translate_told(card.weakness))}**"] if card.weakness else []
     films = card.manifest.get("films") or {}
     if card.starter:
-        who = escape_markdown(str(card.manifest.get("title", translate("the starter classifier"))))
+        who = escape_markdown(translate_told(str(card.manifest.get("title", mark("the starter classifier")))))
         lines.append(
             translate("Predicted by {who}, which came with the program and did not learn from this catalogue.", who=who)
         )

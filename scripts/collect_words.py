@@ -68,6 +68,19 @@ ERRORS = (
 """Where the errors of the core stand that a reader can mend or must know of. Those that only the operator can mend stay
 English, as the command line and the log are."""
 
+CARDS = (
+    "Weak: the starter {network} learnt from about two thousand real films. AUROC on real patients that it never saw, "
+    "among films with any finding: {numbers}. For {findings} the interval reaches down to 0.60 or less, "
+    "hardly better than guessing.",
+    "Weak: both networks learnt from about two thousand real films. AUROC of their mean on real patients that they "
+    "never saw, among films with any finding: {numbers}; {share} % of all carry none. Not shown to be better than "
+    "chance there: {findings}.",
+    "{finding} {value} (below its aim of {aim}; {all} among all films)",
+    "{finding} {value} ({all} among all films)",
+    "the mean of {networks}",
+)
+"""What the cards of the models say that come with the program."""
+
 Message = tuple[str | tuple[str, str], str | None]
 """(text, or one and many; context)."""
 
@@ -96,6 +109,7 @@ def collect() -> dict[Message, list[str]]:
             take(path, read_errors(tree, errors))
         take(path, read_parts(tree, CORE.get(name.as_posix(), ())))
     take(ROOT / "icbir_core", ((text, None) for text in list_names()))
+    take(ROOT / "assets/models", ((text, TOLD) for text in CARDS))
     take(ROOT / "icbir_core/types.py", iter([(SEARCH_NOT_SHOWN.format("{finding}"), TOLD)]))
     return found
 
@@ -103,7 +117,7 @@ def collect() -> dict[Message, list[str]]:
 def list_names() -> Iterator[str]:
     """The names of the core that the pages show: findings, states, methods, orders, steps of a scale."""
     yield from KNOWN_FINDINGS
-    yield from ("F", "M", "simulated")
+    yield from ("F", "M", "simulated", "classifier", "saliency classifier")
     yield from ("very close", "close", "usual", "distant")
     yield from map(str, (*FindingState, *Order, UNKNOWN, NOT_SHOWN, SMOOTHED, SOURCE, BURNED_IN, FILM_NAME, NO_CHEST))
     yield from CHANGES.values()
