@@ -58,3 +58,35 @@ def test_what_is_not_there_is_refused(machine, monkeypatch):
     monkeypatch.setattr(tensorflow.config, "set_visible_devices", too_late)
     with pytest.raises(DeviceError, match="before anything is computed"):
         choose_device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("environment", "stored", "expected"),
+    [
+        ({}, None, True),
+        ({}, '{"backend": "torch"}', False),
+        ({}, '{"backend": "tensorflow"}', True),
+        ({}, "[]", True),
+        ({"KERAS_BACKEND": "torch"}, '{"backend": "tensorflow"}', False),
+        ({"KERAS_BACKEND": "tensorflow"}, '{"backend": "torch"}', True),
+    ],
+)
+def test_which_library_keras_would_take_is_known_without_loading_it(
+    environment, stored, expected, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    for name, value in ({"KERAS_HOME": str(tmp_path)} | environment).items():
+        monkeypatch.setenv(name, value)
+    if stored is not None:
+        (tmp_path / "keras.json").write_text(stored, encoding="utf-8")
+    assert module._names_tensorflow() is expected
+
+
+def test_tensorflow_is_asked_only_where_there_may_be_a_card_or_it_is_loaded_anyway(machine, monkeypatch):
+    machine.cards = [SimpleNamespace(name="card:0")]
+    monkeypatch.delitem(module.sys.modules, "tensorflow")
+    monkeypatch.setattr(module, "_names_tensorflow", lambda: True)
+    monkeypatch.setattr(module, "_has_card", lambda: False)
+    assert choose_device("auto").kind == "cpu" and not module.computes_on_gpu()
+    monkeypatch.setitem(module.sys.modules, "tensorflow", tensorflow)
+    assert choose_device("auto").kind == "gpu" and module.computes_on_gpu()
