@@ -26,7 +26,7 @@ _DUMMIES: dict[str, Any] = dict.fromkeys(_TEXTS, REMOVED) | {
 } | dict.fromkeys(("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"), 0)  # fmt: skip
 _KEPT_TEXTS = ("LO", "SH", "CS")
 _NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber")
-_SHORTEST = 4
+_SHORTEST_NAME, _SHORTEST_NUMBER = 3, 4
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _CODE = re.compile(r"[A-Za-z0-9_ ]{1,16}")
 
@@ -117,9 +117,11 @@ class Cleaner:
                     for item in element.value:
                         self._collect(item)
                 elif element.VR == "PN":
-                    self.known.update(part for part in re.split(r"[\s^=\\]+", _join(element)) if len(part) >= _SHORTEST)
+                    self.known.update(
+                        part for part in re.split(r"[\s^=\\]+", _join(element)) if len(part) >= _SHORTEST_NAME
+                    )
                 elif element.keyword in _NUMBERS:
-                    self.known.update(one for one in _join(element).split("\\") if len(one.strip()) >= _SHORTEST)
+                    self.known.update(one for one in _join(element).split("\\") if len(one.strip()) >= _SHORTEST_NUMBER)
             except Exception:  # as above; it is removed later
                 continue
 

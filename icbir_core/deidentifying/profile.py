@@ -2,8 +2,9 @@
 it, and a stricter rule for what that table does not name.
 
 The table covers attributes that are known to hold identifiers; others are kept by the standard. Here a film keeps of
-them only what can hold none or is needed to show it: numbers, codes, short labels and tables of grey. Free text, names,
-times, addresses and bytes that the table does not name are removed too.
+them only what can hold none or is needed to show it: numbers, codes, tables of grey, and the labels that are listed
+below. Other labels, free text, names, times, addresses and bytes that the table does not name are removed too, and
+so is whatever else it does not name of the patient, the visit, the request and the result.
 """
 
 from __future__ import annotations
@@ -12,14 +13,32 @@ from enum import Enum, auto
 from functools import cache
 
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as table
-from pydicom.datadict import dictionary_has_tag
+from pydicom.datadict import dictionary_has_tag, keyword_for_tag
 from pydicom.tag import BaseTag
 
 EDITION = "2026c"
 PATIENT_ID = 0x00100020
 _REFERENCED_STUDY = 0x00081110
-_FREE = frozenset({"PN", "DA", "TM", "DT", "AE", "LT", "ST", "UT", "UC", "UR", "UN"})
+_FREE = frozenset({"AS", "PN", "DA", "TM", "DT", "AE", "LT", "ST", "UT", "UC", "UR", "UN"})
 _BYTES = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW"})
+LABELS = frozenset(
+    {
+        *("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "MappingResourceName"),
+        *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DetectorManufacturerName"),
+        *(
+            "DetectorManufacturerModelName",
+            "PlateType",
+            "PhosphorType",
+            "FilterType",
+            "AcquisitionDeviceProcessingCode",
+        ),
+        *("SecondaryCaptureDeviceManufacturer", "SecondaryCaptureDeviceManufacturerModelName"),
+        *("SecondaryCaptureDeviceSoftwareVersions", "RescaleType", "ModalityLUTType", "LUTExplanation"),
+        *("WindowCenterWidthExplanation", "PixelSpacingCalibrationDescription"),
+    }
+)
+"""Of LO and SH: what a code, a device of its kind or the grey scale is."""
+_OF_PERSONS = frozenset({0x0010, 0x0032, 0x0038, 0x4008})
 _GREY_TABLES = 0x0028
 _REMOVED_GROUPS = frozenset({0x0000, 0x0002, 0x0004, 0x7FE0})
 
@@ -58,10 +77,11 @@ def read_table() -> dict[int, Step]:
 
 def find_step(tag: BaseTag, representation: str) -> Step:
     """What the profile does with an attribute of this tag and value representation, wherever it stands."""
-    known = dictionary_has_tag(tag)  # of repeating groups none: overlays and curves go
-    if tag.is_private or tag.element == 0 or tag.group in _REMOVED_GROUPS or not known:
+    known = dictionary_has_tag(tag)  # nothing private, and of repeating groups none: overlays and curves go
+    if tag.element == 0 or tag.group in _REMOVED_GROUPS or not known:
         return Step.REMOVE
     if (step := read_table().get(tag)) is not None:
         return step
     free = representation in _FREE or (representation in _BYTES and tag.group != _GREY_TABLES)
-    return Step.REMOVE if free else Step.KEEP
+    label = representation in ("LO", "SH") and keyword_for_tag(tag) not in LABELS
+    return Step.REMOVE if free or label or tag.group in _OF_PERSONS else Step.KEEP

@@ -6,14 +6,14 @@ import io
 from collections.abc import Iterator
 
 import numpy as np
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.datadict import DicomDictionary, dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import JPEGBaseline8Bit
 
-from icbir_core.deidentifying.profile import Step, read_table
+from icbir_core.deidentifying.profile import LABELS, Step, read_table
 from tests.helpers.dicom_files import encode_dataset, make_dataset
 
 TEXTS = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR")
@@ -39,6 +39,17 @@ def make_value(tag: int) -> object:
     return b"PLANTEDBYTES1234" if kind in BYTES else OTHERS.get(kind, 12345)
 
 
+def plant_others(dataset: Dataset) -> None:
+    """Every attribute of the standard that can hold a text, a time, a UID or bytes and that is not in the table."""
+    for tag, (kind, *_) in DicomDictionary.items():
+        group, keyword = tag >> 16, keyword_for_tag(tag)
+        structural = group <= 4 or group == 0x7FE0 or keyword in (*OF_THE_FILM, "SOPClassUID", *LABELS)
+        kind = kind.split(" or ")[0]
+        free = kind in (*TEXTS, *BYTES, "DA", "DT", "TM", "UI") and kind != "CS"
+        if free and not structural and tag not in read_table() and not (group == 0x28 and kind in BYTES):
+            dataset[tag] = DataElement(tag, kind, make_value(tag))
+
+
 def plant(dataset: Dataset) -> None:
     """Every attribute of the profile's table."""
     for tag in read_table():
@@ -54,8 +65,10 @@ def make_planted_film() -> Dataset:
     film = make_dataset(stored, BitsStored=12, BurnedInAnnotation="NO")
     film.StudyInstanceUID, film.SeriesInstanceUID = "1.2.840.99999.1.1", "1.2.840.99999.1.2"
     plant(film)
+    plant_others(film)
     outer, inner = Dataset(), Dataset()
     plant(inner)
+    plant_others(inner)
     inner.SOPInstanceUID, inner.StudyInstanceUID = "1.2.840.99999.1.9", "1.2.840.99999.1.1"
     outer.CodeMeaning = "seen by PLANTED00100010, front"  # the patient's own name within a text that is kept
     outer.ViewModifierCodeSequence = Sequence([inner])
