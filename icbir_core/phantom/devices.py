@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .anatomy import Chest
 from .canvas import curve
+from .chest import Chest
 
 
 def belly_gas(chest: Chest, random: np.random.Generator) -> np.ndarray:

@@ -13,11 +13,13 @@ import numpy as np
 
 from icbir_core.findings import NO_FINDING, require_canonical_name
 
-from .abnormalities import DRAWERS, Lungs
-from .anatomy import Anatomy, Chest, draw_anatomy, trachea
+from .abnormalities import DRAWERS
+from .anatomy import Anatomy, draw_anatomy
 from .beam import Beam, develop, draw_beam, draw_tone, expose
 from .canvas import Canvas
+from .chest import Chest, trachea
 from .devices import belly_gas, draw_devices, put_letters, shade_border
+from .lungs import Lungs
 from .skeleton import skeleton
 from .truth import SimulatedFinding, SimulatedTruth, SimulationError
 from .vessels import lung_markings

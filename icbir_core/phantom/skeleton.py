@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .anatomy import Chest
 from .canvas import band, curve
+from .chest import Chest
 
 _RIBS = 12
 _STEPS = 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .anatomy import Chest
+from .chest import Chest
 
 _GENERATIONS = 7
 
