@@ -22,6 +22,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from icbir_core.audit import open_audit
 from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.jobs.queue import Queue
@@ -252,5 +253,7 @@ def test_a_replica_and_a_worker_that_are_killed_cost_a_reload_and_nothing_else(
     rows = sorted(fake_work.read_notes(workspace, "written"))
     assert rows == list(range(CASES)), "nothing is indexed twice"
     assert len(Index.open(TargetFiles(workspace, "Effusion").get_index("cnn"))) == CASES
-    faults = [one.text for one in (*verify_workspace(workspace), *verify_ratings(workspace)) if not one.passed]
+    checks = (*verify_workspace(workspace), *verify_ratings(workspace), *open_audit(workspace).verify())
+    faults = [one.text for one in checks if not one.passed]
+    assert len(list(open_audit(workspace).entries())) >= READERS * ROUNDS, "one chain, written by both replicas"
     assert not faults
