@@ -36,6 +36,7 @@ TOLD = "told"
 """The context of messages with places that are filled elsewhere: they are found again in a finished sentence."""
 _PLACE = re.compile(r"\{(\w+)\}")
 _SAID = re.compile(r'\b(?:say|mark)\(\s*("(?:[^"\\]|\\.)*")')
+MOST_NAMES = 60  # in a list that is translated one by one
 LEAST = 4
 """Letters that a pattern must have beside its places, or it would fit any sentence."""
 _BOUND: ContextVar[str | None] = ContextVar("language", default=None)
@@ -44,12 +45,35 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, eq=False)
+class Pattern:
+    """What a sentence looks like: literals around places that have names. made : its translation."""
+
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+    made: str
+
+    def read(self, sentence: str) -> dict[str, str] | None:
+        """Name → what stands in its place; None for another sentence. Each literal is taken where it comes first, and
+        nothing is tried twice: a name that a reader chose must not make the server search for long."""
+        first, *between, last = self.literals
+        at, end = len(first), len(sentence) - len(last)
+        if not sentence.startswith(first) or not sentence.endswith(last) or end < at:
+            return None
+        values: dict[str, str] = {}
+        for name, literal in zip(self.names, [*between, None], strict=True):
+            stop = end if literal is None else sentence.find(literal, at, end)
+            if stop < 0 or values.setdefault(name, sentence[at:stop]) != sentence[at:stop]:
+                return None
+            at = stop + len(literal or "")
+        return values
+
+
+@dataclass(frozen=True, eq=False)
 class Language:
-    """One language. patterns : (what a sentence looks like that was made elsewhere, its translation), the most
-    particular first."""
+    """One language. patterns : of sentences that are made elsewhere, the most particular first."""
 
     texts: gettext.NullTranslations
-    patterns: tuple[tuple[re.Pattern[str], str], ...]
+    patterns: tuple[Pattern, ...]
 
 
 def mark(text: str) -> str:
@@ -75,15 +99,15 @@ def translate_told(sentence: str) -> str:
     language = load_language(get_language())
     if (found := language.texts.gettext(sentence)) != sentence or not sentence:
         return found if sentence else ""
-    for pattern, made in language.patterns:
-        if fits := pattern.fullmatch(sentence):
-            return _fill(made, sentence, {name: _translate_list(one) for name, one in fits.groupdict().items()})
+    for pattern in language.patterns:
+        if (values := pattern.read(sentence)) is not None:
+            return _fill(pattern.made, sentence, {name: _translate_list(one) for name, one in values.items()})
     return sentence
 
 
 def _translate_list(words: str) -> str:
     """What stands in a place of a sentence: one text, or several joined by ", "."""
-    parts = words.split(", ")
+    parts = words.split(", ", MOST_NAMES)
     made = [translate_told(one) for one in parts] if len(parts) > 1 else parts
     return ", ".join(made) if made != parts else translate_told(words)
 
@@ -180,7 +204,7 @@ def make_language(catalogue: Catalog) -> Language:
         if isinstance(one.id, tuple) and isinstance(one.string, tuple | list) and all(one.string) and not one.fuzzy:
             told += [(one.id[0], one.string[0]), (one.id[1], one.string[-1])]
     patterns = sorted((one for one in told if weigh(one[0]) >= LEAST), key=lambda one: -weigh(one[0]))
-    return Language(gettext.GNUTranslations(held), tuple((_read(text), made) for text, made in patterns))
+    return Language(gettext.GNUTranslations(held), tuple(_read(text, made) for text, made in patterns))
 
 
 def weigh(text: str) -> int:
@@ -188,16 +212,9 @@ def weigh(text: str) -> int:
     return sum(map(str.isalpha, _PLACE.sub("", text)))
 
 
-def _read(text: str) -> re.Pattern[str]:
-    """What a sentence that was made from a message with places looks like."""
-    parts, known = [], set()
-    for place, part in enumerate(_PLACE.split(text)):
-        if place % 2 == 0:
-            parts.append(re.escape(part))
-        else:
-            parts.append(f"(?P={part})" if part in known else f"(?P<{part}>.*?)")
-            known.add(part)
-    return re.compile("".join(parts), re.DOTALL)
+def _read(text: str, made: str) -> Pattern:
+    parts = _PLACE.split(text)
+    return Pattern(tuple(parts[::2]), tuple(parts[1::2]), made)
 
 
 @cache

@@ -129,6 +129,17 @@ def test_german_says_findings_numbers_and_errors_of_the_core(speak):
     assert speak_english(describe_filter)(asked) == "female, Effusion present", "what leaves the page as data"
 
 
+def test_a_sentence_is_read_once_whatever_names_stand_in_it():
+    pattern = language.Pattern(("'", "' in '", "'."), ("film", "place"), "")
+    assert pattern.read("'a' in 'b'.") == {"film": "a", "place": "b"} and pattern.read("'a' in 'b'") is None
+    assert pattern.read("'a' in 'b' in 'c'.") == {"film": "a", "place": "b' in 'c"}, "the first place that fits"
+    assert pattern.read("'.") is None and pattern.read("") is None
+    twice = language.Pattern(("", " and ", ""), ("name", "name"), "")
+    assert twice.read("a and a") == {"name": "a"} and twice.read("a and b") is None
+    together = language.Pattern(("of ", "", ": "), ("one", "other"), "")
+    assert together.read("of this: ") == {"one": "", "other": "this"}
+
+
 def test_a_third_language_is_one_file(tmp_path, monkeypatch, speak):
     made = Catalog(locale="nl")
     made.add("Search", "Zoeken")
