@@ -4,6 +4,7 @@ stay together."""
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import subprocess
 
@@ -28,7 +29,7 @@ from icbir_core.cli import main
 from icbir_core.deidentifying.film import LOOK, Clearance, deidentify_film, make_uid
 from icbir_core.deidentifying.masking import Mask, find_masks
 from icbir_core.deidentifying.profile import Step, find_step, read_table
-from icbir_core.errors import DicomExportError, MultiFrameError
+from icbir_core.errors import DicomExportError, IcbirError, MultiFrameError
 from icbir_core.radiograph import read_radiograph
 from scripts.archive_films import make_archive_films
 from tests.helpers.dicom_files import encode_dataset, make_dataset, make_dicom, to_words
@@ -149,8 +150,8 @@ def test_comments_inside_a_compressed_picture_are_gone_and_its_loss_is_said(work
 
 
 def make_pictures() -> dict[str, bytes]:
-    random = np.random.default_rng(3)
-    grey = random.integers(100, 4000, (40, 50), dtype=np.uint16)
+    generator = np.random.default_rng(3)
+    grey = generator.integers(100, 4000, (40, 50), dtype=np.uint16)
     table = np.arange(256, dtype=np.uint16) << 8
     palette = {
         f"{colour}PaletteColorLookupTable{part}": value
@@ -163,7 +164,7 @@ def make_pictures() -> dict[str, bytes]:
         "signed": make_dicom(grey.astype(np.int16) - 2000),
         "below its high bit": make_dicom(grey << 4, BitsStored=12, HighBit=15),
         "8 bits": make_dicom(grey.astype(np.uint8)),
-        "colour": make_dicom(random.integers(0, 255, (40, 50, 3), dtype=np.uint8)),
+        "colour": make_dicom(generator.integers(0, 255, (40, 50, 3), dtype=np.uint8)),
         "palette": make_dicom(grey.astype(np.uint8), PhotometricInterpretation="PALETTE COLOR", **palette),
         "big endian": make_dicom(grey, ExplicitVRBigEndian, BitsStored=12),
     }
@@ -257,6 +258,23 @@ def test_a_number_with_a_comma_is_kept_as_a_number(workspace):
     made = deidentify_film(damaged, workspace).data
     assert data != damaged and read(made).RescaleIntercept == 3.5
     assert read_radiograph(made).pixel_sha256 == read_radiograph(damaged).pixel_sha256
+
+
+def test_damaged_films_raise_an_error_of_ours_or_leave_nothing_that_was_planted(workspace):
+    draw, whole = random.Random(7), encode_dataset(make_planted_film())
+    outcomes = set()
+    for _ in range(5):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice([4, 16, 64])):
+            damaged[draw.randrange(132, len(damaged) - 8000)] = draw.randrange(256)
+        try:
+            made = deidentify_film(bytes(damaged), workspace).data
+        except IcbirError:
+            outcomes.add("refused")
+        else:
+            outcomes.add("written")
+            assert not [one for one in (b"PLANTED", b"NESTED", b"DEEPER", b"INSIDE") if one in made]
+    assert "written" in outcomes
 
 
 def find_faults(data: bytes, folder) -> set[str]:
