@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from icbir_core.errors import IndexMismatch
-from icbir_core.files import PathLike, read_arrays, reading_own, sha256_of_bytes, write_bytes_atomically
+from icbir_core.files import PathLike, read_arrays, reading_own, sha256_of_bytes, sha256_of_file, write_bytes_atomically
 from icbir_core.retrieval.search_index import MERGE_SHARE
 from icbir_core.rounding import invert_lengths
 
@@ -28,11 +28,13 @@ _PIECE = 1024
 
 @dataclass(frozen=True, eq=False)
 class Centre:
-    """mean float32 (D,) of the classifier's features over `cases` cases. identity : hashes of what they came from."""
+    """mean float32 (D,) of the classifier's features over `cases` cases. identity : hashes of what they came from.
+    read_from : the SHA-256 of the file that it was read from, "" for one that was measured."""
 
     mean: np.ndarray
     cases: int
     identity: dict[str, str]
+    read_from: str = ""
 
     @classmethod
     def measure(cls, features: Iterable[np.ndarray], identity: dict[str, str]) -> Centre:
@@ -44,8 +46,9 @@ class Centre:
 
     @property
     def sha256(self) -> str:
-        """A hash of all values: indexes made with this centre carry it."""
-        return sha256_of_bytes(self._to_bytes())
+        """The hash of its file: indexes made with this centre carry it. Another version of Python or NumPy writes the
+        same values in other bytes, so one that was read keeps the hash that its file has."""
+        return self.read_from or sha256_of_bytes(self._to_bytes())
 
     def transform(self, features: np.ndarray) -> np.ndarray:
         """Unit vectors float32 (N, D) of features (N, D); a film that is the mean itself, but for
@@ -100,8 +103,8 @@ class Centre:
             raise IndexMismatch(f"'{name}' is missing beside the indexes; run the index command.")
         stored = read_arrays(path, IndexMismatch, "run the index command again")
         with reading_own(f"'{name}'", IndexMismatch, "run the index command again"):
-            identity_found = dict(text.split("=", 1) for text in stored["identity"].tolist())
-            found = cls(np.asarray(stored["mean"], np.float32), int(stored["cases"]), identity_found)
+            known = dict(text.split("=", 1) for text in stored["identity"].tolist())
+            found = cls(np.asarray(stored["mean"], np.float32), int(stored["cases"]), known, sha256_of_file(path))
         if found.mean.ndim != 1 or not np.isfinite(found.mean).all():
             raise IndexMismatch(f"'{name}' holds no finite centre; run the index command again.")
         if found.identity != identity:

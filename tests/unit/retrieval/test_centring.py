@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import IndexMismatch
-from icbir_core.retrieval.centring import Centre
+from icbir_core.files import sha256_of_file
+from icbir_core.retrieval.centring import FILE, Centre
 from icbir_core.retrieval.index_workspace import index_workspace
 from icbir_core.retrieval.methods import SEARCH_METHODS
 from icbir_core.retrieval.pair_explanation import share_distance
@@ -47,6 +49,20 @@ def test_the_squared_distance_of_centred_features_is_shared_out_without_a_rest()
     assert shares.sum() == pytest.approx(((units[0] - units[1]) ** 2).sum(), rel=1e-9)
     assert shares[0].sum() == pytest.approx(shares[1].sum(), rel=1e-9), "half on each film"
     np.testing.assert_allclose(share_distance(centre.transform_maps(maps[::-1])), shares[::-1])
+
+
+def test_a_file_that_another_python_wrote_keeps_the_hash_that_indexes_carry(tmp_path):
+    """The same values in other bytes, as another version's archive has them."""
+    measured = Centre.measure([np.ones((3, 4))], {"model": "a"})
+    measured.save(tmp_path)
+    path = tmp_path / FILE
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (2001, 1, 1, 0, 0, 0)), data)
+    found = Centre.open(tmp_path, {"model": "a"})
+    assert found.sha256 == sha256_of_file(path) != measured.sha256 and np.array_equal(found.mean, measured.mean)
 
 
 def test_a_file_of_other_models_is_refused(tmp_path):
