@@ -9,12 +9,13 @@ from what was drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
 from icbir_ui import state
+from icbir_ui.language import translate
 from icbir_ui.state import Key
 
 DEFAULTS = {
@@ -50,6 +51,19 @@ def show_choice(
         begins = next((list(given[1]).index(one) for one in (first, value) if one in given[1]), None)
     draw(*given, key=name, on_change=_take, args=(key, name, number, on_choice), **{argument: begins, **more})
     return state.get(key)
+
+
+def show_segments(
+    draw: Callable[..., Any],
+    label: str,
+    options: Sequence[str],
+    key: Key,
+    help: str | None = None,
+    told: Callable[[str], str] = translate,
+) -> Any:
+    """Short words side by side, of which one is always chosen; returns it. draw : a `segmented_control`; told : what
+    the reader is shown of a word."""
+    return show_choice(draw, label, options, key=key, help=help, format_func=told, required=True)
 
 
 def _take(key: Key, name: str, number: int, on_choice: Callable[[], None] | None) -> None:

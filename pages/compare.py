@@ -8,7 +8,7 @@ from icbir_core.retrieval.methods import REGION, find_method
 from icbir_ui import films, shared, state
 from icbir_ui.catalogue.outside import choose_other_film, show_beside, show_outside
 from icbir_ui.catalogue.saving import offer_saving
-from icbir_ui.choices import show_choice
+from icbir_ui.choices import show_segments
 from icbir_ui.compare.showing import CLASS_MAP, FOUR, NONE, ONE, PAIR_MAP, Comparison, find_place, show_comparison, step
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import passing_word, run_page
@@ -64,14 +64,7 @@ def draw() -> None:
     counts = [ONE, FOUR] if len(ids) > 1 else [ONE]
     if state.get(Key.COMPARE_COUNT) not in counts:
         state.put(Key.COMPARE_COUNT, ONE)
-    count = show_choice(
-        columns[1].segmented_control,
-        translate("Cases"),
-        counts,
-        format_func=translate,
-        key=Key.COMPARE_COUNT,
-        required=True,
-    )
+    count = show_segments(columns[1].segmented_control, translate("Cases"), counts, Key.COMPARE_COUNT)
     place, four = find_place(len(ids), count == FOUR), count == FOUR
     hit = ranking.hits[place]
     state.write_address({PARAMETER_CASE: hit.case.case_id})
@@ -79,15 +72,8 @@ def draw() -> None:
     offered = [CLASS_MAP, PAIR_MAP, NONE] if explained else [CLASS_MAP, NONE]
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
-    shown = show_choice(
-        columns[2].segmented_control,
-        translate("Map"),
-        offered,
-        format_func=translate,
-        key=Key.COMPARE_MAP,
-        help=translate(HELP),
-        required=True,
-    )
+    draw_maps = columns[2].segmented_control
+    shown = show_segments(draw_maps, translate("Map"), offered, Key.COMPARE_MAP, help=translate(HELP))
     asked = Comparison(service, workspace, film, ranking, place, four, shown, method)
     of = {
         CLASS_MAP: translate(" · map of {target}", target=translate_told(ranking.target)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -72,20 +73,9 @@ def show_own_film(service: SearchService, workspace: Workspace, film: films.Film
             )
         left, middle, right = st.columns([2, 2, 1])
         known = list(dict.fromkeys([*workspace.catalogue.findings, *KNOWN_FINDINGS]))
-        present = left.multiselect(
-            translate("Proven present"),
-            known,
-            format_func=translate_told,
-            placeholder=translate("Findings"),
-            key=Key.OWN_PRESENT.value,
-        )
-        absent = middle.multiselect(
-            translate("Proven absent"),
-            known,
-            format_func=translate_told,
-            placeholder=translate("Findings"),
-            key=Key.OWN_ABSENT.value,
-        )
+        told: dict[str, Any] = {"format_func": translate_told, "placeholder": translate("Findings")}
+        present = left.multiselect(translate("Proven present"), known, key=Key.OWN_PRESENT.value, **told)
+        absent = middle.multiselect(translate("Proven absent"), known, key=Key.OWN_ABSENT.value, **told)
         views = [*FRONTAL, "LATERAL", UNKNOWN]
         held = film.radiograph.view
         view = right.selectbox(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.audit import Action
 from icbir_core.catalogue import Workspace
@@ -105,22 +106,8 @@ def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
         columns[1].multiselect, translate("Findings present"), workspace.catalogue.findings, key=Key.LIST_FINDINGS,
         placeholder=translate("any"), format_func=translate_told,
     )  # fmt: skip
-    show_choice(
-        columns[2].selectbox,
-        translate("View"),
-        listing.list_values("view"),
-        key=Key.LIST_VIEW,
-        placeholder=translate("any"),
-        format_func=translate_told,
-    )
-    show_choice(
-        columns[3].selectbox,
-        translate("Source"),
-        listing.list_values("source"),
-        key=Key.LIST_SOURCE,
-        placeholder=translate("any"),
-        format_func=translate_told,
-    )
+    choose_value(columns[2], translate("View"), listing.list_values("view"), Key.LIST_VIEW)
+    choose_value(columns[3], translate("Source"), listing.list_values("source"), Key.LIST_SOURCE)
     if days := listing.find_days():
         show_choice(
             columns[4].date_input,
@@ -135,6 +122,11 @@ def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
     since, until = (*state.get(Key.LIST_DAYS), None, None)[:2]
     present, view, source = (state.get(key) for key in (Key.LIST_FINDINGS, Key.LIST_VIEW, Key.LIST_SOURCE))
     return ListFilter((words or "").strip(), tuple(present), view, source, since, until), state.get(Key.LIST_ORDER)
+
+
+def choose_value(column: DeltaGenerator, label: str, values: list[str], key: Key) -> None:
+    """One of the values that the rows hold, or any."""
+    show_choice(column.selectbox, label, values, key=key, placeholder=translate("any"), format_func=translate_told)
 
 
 def react(workspace: Workspace, act: str, name: str) -> None:

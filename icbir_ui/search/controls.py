@@ -13,7 +13,7 @@ from icbir_core.retrieval.question import find_question
 from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.settings import FIRST_COUNT, SearchFilter, SearchSettings
 from icbir_ui import shared, state
-from icbir_ui.choices import show_choice
+from icbir_ui.choices import show_choice, show_segments
 from icbir_ui.films import Film
 from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.search.asking import NO_MAP, get_trail, name_prediction, take_ready
@@ -128,12 +128,8 @@ def find_standing_out(service: SearchService, film: Film, tell: Tell) -> str:
 def show_filter(service: SearchService, eligible: int, total: int) -> None:
     """The filters, with how many cases they leave."""
     st.caption(translate("{eligible} of {total} cases are eligible.", eligible=eligible, total=total))
-    show_choice(
-        st.segmented_control, translate("View"), VIEWS, format_func=translate, key=Key.VIEW_FILTER, required=True
-    )
-    show_choice(
-        st.segmented_control, translate("Sex"), SEXES, format_func=translate_told, key=Key.SEX_FILTER, required=True
-    )
+    show_segments(st.segmented_control, translate("View"), VIEWS, Key.VIEW_FILTER)
+    show_segments(st.segmented_control, translate("Sex"), SEXES, Key.SEX_FILTER, told=translate_told)
     show_choice(st.slider, translate("Age"), 0, OLDEST, key=Key.AGE_FILTER)
     for word, key in FINDING_WORDS.items():  # to be clicked: what is typed into a list may come too early for it
         state.put(key, [name for name, found in _read_findings().items() if found == word])
