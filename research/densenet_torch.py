@@ -205,12 +205,8 @@ def train(
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     averages = {name: tensor.detach().clone() for name, tensor in trainable.items()}
     positive = torch.from_numpy(weigh_positives(films.labels[films.training_rows], recipe.positive_weight_limit))
-    first, path = 0, directory / "checkpoint.pt"
-    if path.is_file():
-        stored = torch.load(path)
-        first, averages = stored["epoch"], stored["averages"]
-        model.load_state_dict(stored["model"])
-        optimizer.load_state_dict(stored["optimizer"])
+    path = directory / "checkpoint.pt"
+    first, averages = resume(path, model, optimizer, averages)
     for epoch in range(first, recipe.epochs):
         batches = Batches(
             films, size, recipe.batch_size, seed, recipe.augmentation, recipe.epoch_size, epoch, recipe.label_smoothing
@@ -224,15 +220,9 @@ def train(
             loss = _masked_loss(logits.float(), torch.from_numpy(labels), positive)
             loss.backward()
             _share([tensor.grad for tensor in trainable.values()])
-            nn.utils.clip_grad_norm_(trainable.values(), LARGEST_GRADIENT)
             done = epoch * len(batches) + step
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(recipe, done, len(batches))
-            optimizer.step()
-            optimizer.zero_grad()
-            # A young average follows closely: it would else remember its random start.
-            decay = min(recipe.averaging, (1 + done) / (10 + done))
-            torch._foreach_lerp_(list(averages.values()), [t.detach() for t in trainable.values()], 1 - decay)
+            take_step(optimizer, trainable, _rate(recipe, done, len(batches)))
+            follow(averages, trainable, recipe.averaging, done)
             losses.append(float(loss.detach()))
         if not math.isfinite(sum(losses)):
             raise FloatingPointError("Expected a finite loss; lower the rate.")
@@ -254,6 +244,37 @@ def train(
                 aside,
             )
         log({**row, "seconds": round(time.monotonic() - began, 1)})
+
+
+def resume(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, averages: dict[str, torch.Tensor]
+) -> tuple[int, dict[str, torch.Tensor]]:
+    """The next epoch and the averages of the weights, as the checkpoint holds them with the model and the optimizer;
+    (0, averages) where there is none yet."""
+    if not path.is_file():
+        return 0, averages
+    stored = torch.load(path)
+    model.load_state_dict(stored["model"])
+    optimizer.load_state_dict(stored["optimizer"])
+    return stored["epoch"], stored["averages"]
+
+
+def take_step(optimizer: torch.optim.Optimizer, trainable: dict[str, torch.Tensor], rate: float) -> None:
+    """One step along the gradients, which are clipped before and cleared after."""
+    nn.utils.clip_grad_norm_(trainable.values(), LARGEST_GRADIENT)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def follow(
+    averages: dict[str, torch.Tensor], trainable: dict[str, torch.Tensor], averaging: float, done: int
+) -> None:
+    """Move the averages towards the weights after `done` steps."""
+    # A young average follows closely: it would else remember its random start.
+    decay = min(averaging, (1 + done) / (10 + done))
+    torch._foreach_lerp_(list(averages.values()), [one.detach() for one in trainable.values()], 1 - decay)
 
 
 def _judge(weights: dict[str, np.ndarray], films: TrainingSet, size: int) -> dict:

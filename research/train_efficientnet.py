@@ -23,7 +23,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")  # before any import of keras; n
 
 import numpy as np
 import torch
-from densenet_torch import LARGEST_GRADIENT, DenseNetTorch, _masked_loss
+from densenet_torch import DenseNetTorch, _masked_loss, follow, resume, take_step
 from efficientnet_torch import EfficientNetLite0, load_imagenet
 from torch import nn
 from train_starter import FINDINGS, SIZE, collect
@@ -99,12 +99,8 @@ def fit(given: argparse.Namespace) -> None:
     positive = torch.from_numpy(weigh_positives(films.labels[rows], given.positive_limit))
     directory = given.folder / given.name
     directory.mkdir(parents=True, exist_ok=True)
-    first, checkpoint = 0, directory / "checkpoint.pt"
-    if checkpoint.is_file():
-        stored = torch.load(checkpoint)
-        first, averages = stored["epoch"], stored["averages"]
-        model.load_state_dict(stored["model"])
-        optimizer.load_state_dict(stored["optimizer"])
+    checkpoint = directory / "checkpoint.pt"
+    first, averages = resume(checkpoint, model, optimizer, averages)
     augmentation = Augmentation(**json.loads(given.augmentation))
     began = time.monotonic()
     for epoch in range(first, given.epochs):
@@ -127,14 +123,10 @@ def fit(given: argparse.Namespace) -> None:
                 logits = model(x)
             loss = _masked_loss(logits.float(), torch.from_numpy(labels), positive)
             loss.backward()
-            nn.utils.clip_grad_norm_(trainable.values(), LARGEST_GRADIENT)
             done = epoch * len(batches) + step
-            for group in optimizer.param_groups:
-                group["lr"] = given.rate * _find_rate(done, len(batches), given.epochs, given.warm_up)
-            optimizer.step()
-            optimizer.zero_grad()
-            decay = min(given.averaging, (1 + done) / (10 + done))
-            torch._foreach_lerp_(list(averages.values()), [p.detach() for p in trainable.values()], 1 - decay)
+            rate = given.rate * _find_rate(done, len(batches), given.epochs, given.warm_up)
+            take_step(optimizer, trainable, rate)
+            follow(averages, trainable, given.averaging, done)
             losses.append(float(loss.detach()))
         if not math.isfinite(sum(losses)):
             raise FloatingPointError("The loss is no number any more; lower the rate.")
