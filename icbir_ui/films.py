@@ -1,21 +1,16 @@
-"""The reader's films: uploads of any kind, demonstration queries and catalogue cases, kept for her session only."""
+"""The reader's films, held for her session only: uploads, demonstration queries and catalogue cases."""
 
 from __future__ import annotations
 
-import io
-import lzma
 import re
 import secrets
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from icbir_core.audit import Action
 from icbir_core.catalogue.asking import read_query
@@ -23,13 +18,12 @@ from icbir_core.catalogue.layouts.finder import ENDINGS
 from icbir_core.catalogue.storing import read_case_radiograph
 from icbir_core.catalogue.workspace import Workspace
 from icbir_core.deidentifying.leaving import is_burned_in_case, read_with_text
-from icbir_core.errors import IcbirError, RadiographError
+from icbir_core.errors import IcbirError
 from icbir_core.radiograph.quality import assess_quality
 from icbir_core.radiograph.signatures import looks_like_dicom
-from icbir_core.settings import ReadLimits, get_environment
+from icbir_core.settings import get_environment
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import access, state
-from icbir_ui.errors import explain
 from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
 from icbir_ui.language import mark, translate, translate_told
 from icbir_ui.state import PARAMETER_FILM, Key
@@ -38,20 +32,12 @@ from icbir_ui.viewer import Picture
 if TYPE_CHECKING:
     from icbir_core.pacs.source_header import SourceHeader
 
-LIMITS = ReadLimits()
 MAX_FILMS = 24
-MAX_MEMBERS = 60
 MAX_NAMED = 10
-UPLOAD = "uploaded film"
-"""The name of every uploaded query, whatever its file is called."""
 NOT_KEPT = ("upload", "archive")
 """Where films come from that are held for the session alone, and that no address may name."""
 NO_PATIENT = mark("A film of the catalogue or of the demonstration has no patient to send a result of.")
-ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
-"""Of a zip, and of one without any member."""
 QUERY_FOLDERS = ("demonstration/queries", "queries")
-UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
-"""What the standard library raises for what it cannot unpack; encrypted and unknown members are RuntimeErrors."""
 _NUMBERED = re.compile(r"(?:sim)?[_-]?\d+")
 
 
@@ -126,56 +112,6 @@ class Film:
         return Picture(self.key, lambda: (radiograph.pixels, radiograph.stored_bits), burned)
 
 
-def expand_upload(name: str, data: bytes, limits: ReadLimits = LIMITS) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of every file in an upload: itself, or the members of a zip.
-
-    Raises `RadiographError` for a zip that is damaged, without films, or larger than the limits once unpacked; for
-    members that cannot be unpacked (damaged, encrypted, packed in an unknown way) after all the others have been given.
-    """
-    if data[:4] not in ZIP_SIGNATURES:
-        yield name, data
-        return
-    failed = []
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir() and _is_film_name(one.filename)]
-            if not members:
-                raise RadiographError(f"There is no film in '{name}'.")
-            _check_size(name, members, limits)
-            for one in members:
-                try:
-                    film = archive.read(one)
-                except UNPACKING_ERRORS:
-                    failed.append(Path(one.filename).name)
-                else:
-                    yield Path(one.filename).name, film
-    except UNPACKING_ERRORS as error:
-        raise RadiographError(f"'{name}' cannot be unpacked ({error}); upload the films themselves.") from None
-    if failed:
-        others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        raise RadiographError(
-            f"'{failed[0]}'{others} in '{name}' cannot be unpacked, being damaged or encrypted; "
-            "pack them anew or upload the films."
-        )
-
-
-def _check_size(name: str, members: list[zipfile.ZipInfo], limits: ReadLimits) -> None:
-    """Raises `RadiographError` for too many or too large members, before any is unpacked."""
-    if len(members) > MAX_MEMBERS:
-        raise RadiographError(f"'{name}' holds {len(members)} films; upload at most {MAX_MEMBERS} at once.")
-    sizes = [one.file_size for one in members]
-    if sum(sizes) > 4 * limits.max_bytes or max(sizes, default=0) > limits.max_bytes:
-        raise RadiographError(
-            f"'{name}' holds more than can be unpacked at once, or a film of more than "
-            f"{limits.max_bytes >> 20} MB; split it."
-        )
-
-
-def _is_film_name(name: str) -> bool:
-    path = Path(name)
-    return not path.name.startswith(".") and "__MACOSX" not in path.parts and path.name.upper() != "DICOMDIR"
-
-
 def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film:
     """A film with its quality warnings; data : its file; more : fields of a `Film`. Raises `RadiographError` where the
     server can hold no more.
@@ -218,53 +154,7 @@ def list_held() -> dict[str, str]:
     return number_equals({key: film.entry for key, film in state.get(Key.FILMS, {}).items()})
 
 
-def are_new(files: list[UploadedFile]) -> bool:
-    """Whether any of these files was not read before."""
-    return not {file.file_id for file in files} <= set(state.get(Key.TAKEN, ()))
-
-
-def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
-    """Read what was dropped; the sentences about what could not be read or is not held. The first new film becomes the
-    current one.
-    """
-    taken = state.get(Key.FILMS, {})
-    known = set(state.get(Key.TAKEN, ()))
-    faults, left_out, first = [], [], None
-    for file in files:
-        if file.file_id in known:
-            continue
-        known.add(file.file_id)
-        try:
-            for name, data in expand_upload(file.name, file.getvalue()):
-                try:
-                    film = make_film(read_query(workspace, UPLOAD, data), "upload", data, file_name=name)
-                except IcbirError as error:
-                    faults.append(f"{name}: {explain(error)}")
-                    continue
-                held = taken.get(film.key, film)
-                if held.entry != film.entry:
-                    faults.append(
-                        translate(
-                            "'{name}' is the same film as '{entry}' and stands in its place.",
-                            name=name,
-                            entry=held.entry,
-                        )
-                    )
-                taken[film.key] = film
-                first = first or film.key
-                # At once, so that the films of one drop are not all in memory before the first is left out.
-                left_out += drop_oldest(taken, first)
-        except IcbirError as error:
-            faults.append(f"{file.name}: {explain(error)}")
-    state.put(Key.TAKEN, known)
-    if word := _keep(taken, first or state.get(Key.CURRENT), left_out):
-        faults.append(word)
-    if first:
-        choose(taken[first])
-    return faults
-
-
-def _keep(films: dict[str, Film], current: str | None, left_out: list[str] | None = None) -> str:
+def hold_newest(films: dict[str, Film], current: str | None, left_out: list[str] | None = None) -> str:
     """Hold the newest films and the current one; a sentence about those that were left out, now and before, or ""."""
     titles = [*(left_out or ()), *drop_oldest(films, current)]
     state.put(Key.FILMS, films)
@@ -303,7 +193,7 @@ def choose(film: Film) -> None:
     """Make a film the current one; a new film starts a new search."""
     films = state.get(Key.FILMS, {})
     films[film.key] = film
-    if left_out := _keep(films, film.key):
+    if left_out := hold_newest(films, film.key):
         state.put(Key.WORD, left_out)
     if state.get(Key.CURRENT) != film.key:
         state.put(Key.CURRENT, film.key)
@@ -318,7 +208,7 @@ def add(film: Film) -> None:
     """Hold one more film, beside the current one."""
     films = state.get(Key.FILMS, {})
     films.setdefault(film.key, film)
-    if left_out := _keep(films, state.get(Key.CURRENT)):
+    if left_out := hold_newest(films, state.get(Key.CURRENT)):
         state.put(Key.WORD, left_out)
 
 

@@ -19,7 +19,7 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.errors import RadiographError, WorkspaceError
 from icbir_core.radiograph.reading import read_radiograph
 from icbir_core.types import Case
-from icbir_ui import films, state
+from icbir_ui import films, state, uploads
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.language import translate, translate_told
@@ -76,13 +76,13 @@ def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] 
         accept_multiple_files=True,
         key=key,
     )
-    if not films.are_new(dropped):
+    if not uploads.are_new(dropped):
         return
     for place in places:
         place.empty()
     before = state.get(Key.CURRENT)
     with st.spinner(translate("Reading …")):
-        faults = films.take_uploads(workspace, dropped)
+        faults = uploads.take_uploads(workspace, dropped)
     if faults:
         state.put(Key.WORD, "\n\n".join(faults))
     if places or state.get(Key.CURRENT) != before:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from icbir_core.keeping.moving import move_films
 from icbir_core.radiograph.writing import encode_lossless
-from icbir_ui import films, shared
+from icbir_ui import films, shared, uploads
 from tests.helpers import fakes
 
 
@@ -59,8 +59,8 @@ def list_places(node, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], str]:
 @pytest.mark.parametrize("way", ["upload", "demonstration film", "catalogue case"])
 def test_nothing_of_the_former_film_stays_while_another_is_read(searched, monkeypatch, way):
     shown = list_places(searched.app.main)
-    for reading in ("take_uploads", "open_named"):  # as far as the page comes before it reads
-        monkeypatch.setattr(films, reading, lambda *given: st.stop())
+    for module, reading in ((uploads, "take_uploads"), (films, "open_named")):  # as far as the page comes before
+        monkeypatch.setattr(module, reading, lambda *given: st.stop())
     if way == "upload":
         searched.app.file_uploader[0].set_value(("IM1", encode_lossless(fakes.make_radiograph(3)), "image/png"))
     elif way == "demonstration film":

@@ -10,7 +10,7 @@ import pytest
 
 from icbir_core.errors import RadiographError
 from icbir_core.settings import ReadLimits
-from icbir_ui.films import MAX_MEMBERS, expand_upload
+from icbir_ui.uploads import MAX_MEMBERS, expand_upload
 
 
 def pack(**files: bytes) -> bytes:
