@@ -146,10 +146,11 @@ class Workspace:
             raise WorkspaceError(f"'{finding}' names no finding; name one, such as Effusion.")
         return self.make_folder(self.path / "targets" / name)
 
-    def make_folder(self, folder: Path) -> Path:
+    def make_folder(self, folder: PathLike) -> Path:
         """A folder of the workspace, made if missing. Raises `WorkspaceError` where the workspace's drive is away, also
         where it went meanwhile and the folder was made in the empty one that stands in its place."""
         self.check_is_there()
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.check_is_there()
         return folder

@@ -17,7 +17,7 @@ from icbir_core.catalogue.table_hashes import hash_cases, hash_rest
 from icbir_core.catalogue.workspace import CATALOGUE
 from icbir_core.database import find_engine, is_server, reaching
 from icbir_core.errors import WorkspaceError
-from icbir_core.files import write_bytes_atomically
+from icbir_core.files import PathLike, write_bytes_atomically
 from icbir_core.study import schema as ratings_schema
 from icbir_core.study.creating import RATINGS
 from icbir_core.study.store import RatingsStore
@@ -42,13 +42,14 @@ def copy_rows(reading: Connection, writing: Connection, metadata: MetaData) -> N
                 writing.execute(next_number, {"name": table.name, "last": last})
 
 
-def copy_to_files(schema: str, folder: Path) -> None:
+def copy_to_files(schema: str, folder: PathLike) -> None:
     """Write all that a workspace keeps in a schema of the named server as the files of a workspace in a folder, as it
     was at one moment while others write: one transaction sees everything as at its beginning.
 
     The catalogue is always written, the others where there is something for them. Raises `WorkspaceError` where the
     copy of the catalogue is not what was read.
     """
+    folder = Path(folder)
     with reaching("The database"), _one_moment(schema) as reading:
         there = set(inspect(reading).get_table_names())
         catalogue = Catalogue(folder / CATALOGUE)

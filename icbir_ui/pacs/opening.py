@@ -93,16 +93,15 @@ def _show_progress(job: Job, name: str, adopted: int) -> None:
     if not job.running or len(getattr(job, "films", ())) > adopted:
         st.rerun()
     bar, button = st.columns([5, 1], vertical_alignment="center")
-    if job.total:
+    done, total = job.done, job.total  # once: the job goes on beside the page
+    if total:
         text = translate(
             "{word} {done} of {total} MB",
             word=translate_told(job.word),
-            done=f"{job.done / 1000000.0:.1f}",
-            total=f"{job.total / 1000000.0:.1f}",
+            done=f"{done / 1000000.0:.1f}",
+            total=f"{total / 1000000.0:.1f}",
         )
-        bar.progress(min(job.done / job.total, 1.0), text=escape_markdown(text))
+        bar.progress(min(done / total, 1.0), text=escape_markdown(text))
     else:
-        bar.caption(
-            escape_markdown(f"{translate_told(job.word)} {job.done:,}" if job.done else translate_told(job.word))
-        )
+        bar.caption(escape_markdown(f"{translate_told(job.word)} {done:,}" if done else translate_told(job.word)))
     button.button(translate("Stop"), key=f"stop_{name}", on_click=job.stop, width="stretch")

@@ -12,7 +12,6 @@ from icbir_core.errors import ManifestMismatch, ModelError, UnknownNameError
 from icbir_core.model.classifier import Classifier, manifest_path, save_classifier
 from icbir_core.model.device import compile_network
 from icbir_core.model.network import build_network
-from icbir_core.model.onnx_network import open_network
 from icbir_core.model.starter import CLASSIFIER_FILE, SALIENCY_FILE, load_starter, save_starter
 from icbir_core.radiograph.network_input import standardise
 from tests.helpers.tiny_network import tiny_networks
@@ -66,30 +65,6 @@ def test_one_film_and_many_agree(network, images, tmp_path):
     classifier = save_classifier(network, tmp_path / "classifier.keras", MANIFEST)
     alone = np.concatenate([classifier.predict(image[None]) for image in images])
     np.testing.assert_allclose(alone, classifier.predict(images), atol=1e-5)
-
-
-def test_a_network_is_built_when_it_is_first_needed_and_its_file_checked_before(network, images, tmp_path, monkeypatch):
-    path, built, opened = tmp_path / "classifier.npz", [], []
-    save_starter(network, path, MANIFEST)
-
-    def build(*words):
-        built.append(words)
-        return build_network(*words)
-
-    def open_it(*words):
-        opened.append(words)
-        return open_network(*words)
-
-    monkeypatch.setattr("icbir_core.model.network.build_network", build)
-    monkeypatch.setattr("icbir_core.model.classifier.open_network", open_it)
-    loaded = Classifier.load(path, when_needed=True)
-    assert not opened and loaded.findings == ("Effusion", "Mass")
-    np.testing.assert_allclose(loaded.predict(images), Classifier.load(path).predict(images), atol=1e-6)
-    assert len(opened) == 2 and not built, "ONNX Runtime runs it, and nothing needs Keras"
-    assert loaded.model is loaded.model and len(built) == 1
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ManifestMismatch):
-        Classifier.load(path, when_needed=True)
 
 
 def test_a_compiled_network_is_traced_once_for_all_batches_and_follows_its_weights(images):

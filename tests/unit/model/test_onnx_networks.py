@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from icbir_core.errors import ModelError
+from icbir_core.errors import ManifestMismatch, ModelError
 from icbir_core.model import device, onnx_network
 from icbir_core.model.classifier import Classifier
 from icbir_core.model.layer_tables import KERNELS, read_layers
@@ -186,3 +186,27 @@ def test_on_a_gpu_tensorflow_runs_all(tmp_path, monkeypatch):
     expected = there.features(films)
     monkeypatch.setattr(device, "_taken", [])
     check_close(here.features(films), expected, 1e-5)
+
+
+def test_a_network_is_built_when_it_is_first_needed_and_its_file_checked_before(tmp_path, monkeypatch):
+    path, built, opened, films = tmp_path / "classifier.npz", [], [], make_films(64)
+    save_starter(build_network("densenet_small", 3, 64), path, MANIFEST)
+
+    def build(*words):
+        built.append(words)
+        return build_network(*words)
+
+    def open_it(*words):
+        opened.append(words)
+        return open_network(*words)
+
+    monkeypatch.setattr("icbir_core.model.network.build_network", build)
+    monkeypatch.setattr("icbir_core.model.classifier.open_network", open_it)
+    loaded = Classifier.load(path, when_needed=True)
+    assert not opened and loaded.findings == ("Effusion", "Edema", "Mass")
+    np.testing.assert_allclose(loaded.predict(films), Classifier.load(path).predict(films), atol=1e-6)
+    assert len(opened) == 2 and not built, "ONNX Runtime runs it, and nothing needs Keras"
+    assert loaded.model is loaded.model and len(built) == 1
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ManifestMismatch):
+        Classifier.load(path, when_needed=True)
