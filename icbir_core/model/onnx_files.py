@@ -8,6 +8,7 @@ of somebody else can run, and weights that lie outside the file's own folder.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -76,12 +77,22 @@ def _walk(model: Any) -> Iterator[Any]:
                 waiting += [value] if hasattr(value, "ListFields") else value
 
 
+def count_threads() -> int:
+    """How many threads a graph may use: OMP_NUM_THREADS where it is set, else one for each core that this process may
+    use. The runtime by itself takes every core of the machine and binds a thread to each, also to forbidden ones."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def open_session(source: str | bytes, name: str) -> Any:
     """The runtime's session of a graph, of a file's path or in memory, on the CPU. Raises `ModelError`, naming it, if
     the runtime cannot load it."""
     runtime = require_package("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = count_threads()
     # its threads would go on burning a core each after their work, which the other networks need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import cv2
 import keras
@@ -14,6 +15,8 @@ from icbir_core.model import device, onnx_network
 from icbir_core.model.classifier import Classifier
 from icbir_core.model.layer_tables import KERNELS, read_layers
 from icbir_core.model.network import build_network, load_matching_weights, named_weights
+from icbir_core.model.onnx_files import open_session
+from icbir_core.model.onnx_graph import GraphWriter, take_films
 from icbir_core.model.onnx_network import open_network
 from icbir_core.model.starter import save_starter, starter_path
 from icbir_core.phantom import simulate_film
@@ -174,6 +177,16 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path):
         save_starter(build_network("densenet_small", 3, 64), tmp_path / "other.npz", MANIFEST)
     with pytest.raises(ModelError, match="not weights of densenet_small"):
         Classifier.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("", 3), ("2", 2), ("all", 3), ("0", 3)])
+def test_a_graph_uses_the_cores_that_this_process_may_use(asked, expected, monkeypatch):
+    """By itself the runtime takes all of the machine, also cores that the operator kept from this process."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 4, 5}, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    graph = GraphWriter()
+    graph_file = graph.build({"out": graph.apply("Relu", take_films(graph, 4)).name})
+    assert open_session(graph_file, "a graph").get_session_options().intra_op_num_threads == expected
 
 
 def test_on_a_gpu_tensorflow_runs_all(tmp_path, monkeypatch):
