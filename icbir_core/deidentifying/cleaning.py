@@ -15,8 +15,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from icbir_core.deidentifying.profile import PATIENT_ID, Step, find_step
-from icbir_core.radiograph.dicom_header import read_number
+from icbir_core.deidentifying.profile import GREY_TABLES, PATIENT_ID, Step, find_step
+from icbir_core.radiograph.dicom_header import get_text, read_number
+from icbir_core.radiograph.lookup_tables import BrokenTable, count_entries, read_words
 
 REMOVED = "REMOVED"
 _TEXTS = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT")
@@ -61,6 +62,7 @@ class Cleaner:
                 del dataset[tag]
             else:
                 dataset[tag] = made
+        _cut_tables(dataset)
         if "SpecificCharacterSet" in dataset:
             del dataset.SpecificCharacterSet  # all texts are decoded now, and are written in one set
 
@@ -118,10 +120,11 @@ class Cleaner:
                         self._collect(item)
                 elif element.VR == "PN":
                     self.known.update(
-                        part for part in re.split(r"[\s^=\\]+", _join(element)) if len(part) >= _SHORTEST_NAME
+                        part for part in re.split(r"[\s^=\\-]+", _join(element)) if len(part) >= _SHORTEST_NAME
                     )
                 elif element.keyword in _NUMBERS:
-                    self.known.update(one for one in _join(element).split("\\") if len(one.strip()) >= _SHORTEST_NUMBER)
+                    numbers = (one.strip() for one in _join(element).split("\\"))
+                    self.known.update(one for one in numbers if len(one) >= _SHORTEST_NUMBER)
             except Exception:  # as above; it is removed later
                 continue
 
@@ -129,8 +132,8 @@ class Cleaner:
         """Empty the labels that are kept and hold one of those."""
         if not self.known:
             return
-        words = "|".join(sorted(map(re.escape, self.known), key=len, reverse=True))
-        pattern = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+        words = "|".join(map(_find_by_itself, sorted(self.known, key=len, reverse=True)))
+        pattern = re.compile(words, re.IGNORECASE)
         own = {self.rename(one) for one in self.known}
 
         def check(holder: Dataset, element: DataElement) -> None:
@@ -154,6 +157,35 @@ def _check_kind(element: DataElement) -> DataElement | None:
         return DataElement(element.tag, element.VR, written) if len(written) == len(numbers) else None
     fits = element.VR != "CS" or all(_CODE.fullmatch(one) for one in texts if one)
     return element if fits else None
+
+
+def _cut_tables(dataset: Dataset) -> None:
+    """Of the bytes that show a film what its tables count; a palette only where the picture has one."""
+    has_palette = "PALETTE" in get_text(dataset, "PhotometricInterpretation").upper()
+    for keyword, descriptor in GREY_TABLES.items():
+        if keyword not in dataset:
+            continue
+        value, plain = dataset[keyword].value, keyword.removeprefix("Segmented")
+        try:
+            count, held = count_entries(dataset, descriptor), read_words(dataset, keyword).size
+        except BrokenTable:
+            count = held = 0
+        if not count or (keyword != "LUTData" and not has_palette):
+            del dataset[keyword]
+        elif keyword != plain:  # its length is what its segments say
+            if plain in dataset:
+                del dataset[keyword]
+        elif held < count and held != (count + 1) // 2:  # two entries of 8 bits in a word
+            del dataset[keyword]
+        elif held > count:
+            dataset[keyword].value = value[: 2 * count] if isinstance(value, bytes) else value[:count]
+
+
+def _find_by_itself(word: str) -> str:
+    """The pattern of a name or a number that is no part of a longer one: "DOE" in "DOE_1", not in "DOES"."""
+    letter, digit = r"[^\W\d_]", r"\d"
+    before, after = (letter if one.isalpha() else digit if one.isdigit() else "" for one in (word[0], word[-1]))
+    return (f"(?<!{before})" if before else "") + re.escape(word) + (f"(?!{after})" if after else "")
 
 
 def _join(element: DataElement) -> str:

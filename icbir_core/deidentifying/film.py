@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     HTJ2K,
@@ -133,10 +134,10 @@ def _make_header(source: Dataset, workspace: Workspace, radiograph: Radiograph) 
         return workspace.hash_secretly(f"deidentified patient:{number}")
 
     Cleaner(renew, rename).clean(source)
+    if big_endian:
+        source.walk(_turn_words)
     made = Dataset()
     for element in source:
-        if big_endian and element.VR == "OW":
-            element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
         made[element.tag] = element
     made.SpecificCharacterSet = "ISO_IR 192"
     made.SOPClassUID = named
@@ -145,6 +146,12 @@ def _make_header(source: Dataset, workspace: Workspace, radiograph: Radiograph) 
     if syntax in _LOSSY and get_text(made, "LossyImageCompression") != "01":
         made.LossyImageCompression = "01"
     return made
+
+
+def _turn_words(_: Dataset, element: DataElement) -> None:
+    """Words of a table, which pydicom keeps as they lay in a big-endian file, as a little-endian one has them."""
+    if element.VR == "OW" and element.value:
+        element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
 
 
 def _write_picture(made: Dataset, picture: StoredPicture, values: np.ndarray) -> None:

@@ -20,7 +20,7 @@ EDITION = "2026c"
 PATIENT_ID = 0x00100020
 _REFERENCED_STUDY = 0x00081110
 _FREE = frozenset({"AS", "PN", "DA", "TM", "DT", "AE", "LT", "ST", "UT", "UC", "UR", "UN"})
-_BYTES = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW"})
+_BYTES = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "OB or OW", "US or OW", "US or SS or OW"})
 LABELS = frozenset(
     {
         *("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "MappingResourceName"),
@@ -38,8 +38,13 @@ LABELS = frozenset(
     }
 )
 """Of LO and SH: what a code, a device of its kind or the grey scale is."""
+GREY_TABLES = {"LUTData": "LUTDescriptor"} | {
+    f"{form}{colour}PaletteColorLookupTableData": f"{colour}PaletteColorLookupTableDescriptor"
+    for colour in ("Red", "Green", "Blue")
+    for form in ("", "Segmented")
+}
+"""The bytes that show the film, and what says how many of them count. Any others go: a colour profile has texts."""
 _OF_PERSONS = frozenset({0x0010, 0x0032, 0x0038, 0x4008})
-_GREY_TABLES = 0x0028
 _REMOVED_GROUPS = frozenset({0x0000, 0x0002, 0x0004, 0x7FE0})
 
 
@@ -82,6 +87,6 @@ def find_step(tag: BaseTag, representation: str) -> Step:
         return Step.REMOVE
     if (step := read_table().get(tag)) is not None:
         return step
-    free = representation in _FREE or (representation in _BYTES and tag.group != _GREY_TABLES)
+    free = representation in _FREE or (representation in _BYTES and keyword_for_tag(tag) not in GREY_TABLES)
     label = representation in ("LO", "SH") and keyword_for_tag(tag) not in LABELS
     return Step.REMOVE if free or label or tag.group in _OF_PERSONS else Step.KEEP

@@ -49,17 +49,22 @@ def read_lookup_table(
 
     Raises `BrokenTable` where an element is missing or the data hold fewer entries than promised.
     """
-    words = _read_words(holder, descriptor)
-    if words.size < 3:
-        raise BrokenTable(descriptor)
-    count, first, stated = int(words[0]) or _ALL_ENTRIES, int(words[1]), int(words[2])
+    count, (first, stated) = count_entries(holder, descriptor), map(int, read_words(holder, descriptor)[1:3])
     if f"Segmented{data}" in holder and data not in holder:
-        entries = _expand_segments(_read_words(holder, f"Segmented{data}"), count, stated)
+        entries = _expand_segments(read_words(holder, f"Segmented{data}"), count, stated)
     else:
-        entries = _unpack(_read_words(holder, data), count)
+        entries = _unpack(read_words(holder, data), count)
     return LookupTable(
         entries, _choose_first(first, count, low, high), measure_depth(int(entries.max()), stated), stated
     )
+
+
+def count_entries(holder: Dataset, descriptor: str) -> int:
+    """How many entries a descriptor promises. Raises `BrokenTable` where it is missing or too short."""
+    words = read_words(holder, descriptor)
+    if words.size < 3:
+        raise BrokenTable(descriptor)
+    return int(words[0]) or _ALL_ENTRIES
 
 
 def measure_depth(largest: int, stated: int = 16) -> int:
@@ -91,8 +96,9 @@ def _unpack(words: np.ndarray, count: int) -> np.ndarray:
     raise BrokenTable(f"{words.size} words for {count} entries")
 
 
-def _read_words(holder: Dataset, keyword: str) -> np.ndarray:
-    """An element's value as 16-bit words, uint16, whatever its value representation."""
+def read_words(holder: Dataset, keyword: str) -> np.ndarray:
+    """An element's value as 16-bit words, uint16 (N,), whatever its value representation. Raises `BrokenTable` where it
+    is missing or holds other things than numbers."""
     try:
         element = holder.get_item(keyword)
         value, little = element.value, getattr(element, "is_little_endian", holder.original_encoding[1])

@@ -46,7 +46,7 @@ def plant_others(dataset: Dataset) -> None:
         structural = group <= 4 or group == 0x7FE0 or keyword in (*OF_THE_FILM, "SOPClassUID", *LABELS)
         kind = kind.split(" or ")[0]
         free = kind in (*TEXTS, *BYTES, "DA", "DT", "TM", "UI") and kind != "CS"
-        if free and not structural and tag not in read_table() and not (group == 0x28 and kind in BYTES):
+        if free and not structural and tag not in read_table():
             dataset[tag] = DataElement(tag, kind, make_value(tag))
 
 
@@ -76,6 +76,11 @@ def make_planted_film() -> Dataset:
     film.private_block(0x0009, "PLANTEDCREATOR", create=True).add_new(1, "LO", "PLANTEDPRIVATE")
     film.add_new(0x00190055, "LO", "PLANTEDORPHAN")
     film.add_new(0x00280FFE, "LO", "PLANTEDUNKNOWN")
+    film.RedPaletteColorLookupTableDescriptor = [8, 0, 16]  # of a palette that the film does not use
+    table = Dataset()
+    table.LUTDescriptor, table.LUTExplanation = [4096, 0, 16], "curve of DOCTOR_PLANTED00100010_2"
+    table.add_new("LUTData", "OW", np.linspace(0, 65535, 4096).astype("<u2").tobytes() + b"PLANTEDBEYOND ")
+    film.VOILUTSequence = Sequence([table])
     film.add_new(0x60000010, "US", 64)
     film.add_new(0x60000011, "US", 48)
     film.add_new(0x60003000, "OW", b"PLANTEDOVERLAY  ")
