@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -18,59 +17,26 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from icbir_core.catalogue.folder_tables import (
+    FOLDERS,
+    LONGEST_NAME,
+    METADATA,
+    SAVED,
+    Folder,
+    SavedCase,
+    find_next_place,
+    read_folders,
+    set_values,
+)
 from icbir_core.database import erasing, find_engine, hold_alone, make_schema, write_anew
 from icbir_core.errors import AccessRefused, CatalogueError
 from icbir_core.files import PathLike, reading_own
 
 FOLDERS_FILE = "folders.db"
 VERSION = 1
-LONGEST_NAME, LONGEST_NOTE = 120, 4000
+LONGEST_NOTE = 4000
 MOST_FOLDERS, MOST_CASES = 200, 500
-METADATA = sa.MetaData()
-FOLDERS = sa.Table(
-    "folders",
-    METADATA,
-    sa.Column("folder_id", sa.String(32), primary_key=True),
-    sa.Column("owner", sa.String(200), nullable=False, index=True),
-    sa.Column("name", sa.String(LONGEST_NAME), nullable=False),
-    sa.Column("place", sa.Integer, nullable=False),
-    sa.Column("shared", sa.Boolean, nullable=False, default=False),
-    sa.Column("made", sa.String(40), nullable=False),
-    sa.Column("removed", sa.Boolean, nullable=False, default=False),
-)
-SAVED = sa.Table(
-    "saved_cases",
-    METADATA,
-    sa.Column("folder_id", sa.String(32), primary_key=True),
-    sa.Column("case_id", sa.String(400), primary_key=True),
-    sa.Column("note", sa.Text, nullable=False, default=""),
-    sa.Column("place", sa.Integer, nullable=False),
-    sa.Column("saved", sa.String(40), nullable=False),
-    sa.Column("removed", sa.Boolean, nullable=False, default=False),
-)
-
 _TABLES = (FOLDERS, SAVED)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """folder_id : drawn at random, so that its link cannot be guessed; owner : the pseudonym of its reader; shared :
-    whether others who have the link may look into it; cases : how many are in it."""
-
-    folder_id: str
-    owner: str
-    name: str
-    shared: bool
-    cases: int
-
-
-@dataclass(frozen=True)
-class SavedCase:
-    """A case in a folder. note : what the owner wrote on it; saved : when, ISO 8601 in UTC."""
-
-    case_id: str
-    note: str
-    saved: str
 
 
 class FolderStore:
@@ -144,12 +110,12 @@ class FolderStore:
     def list_folders(self, owner: str) -> list[Folder]:
         """The folders of a reader in her order."""
         with self._look() as connection:
-            return _read_folders(connection, FOLDERS.c.owner == owner)
+            return read_folders(connection, FOLDERS.c.owner == owner)
 
     def find(self, folder_id: str, reader: str) -> Folder:
         """A folder that the reader owns or that is shared. Raises `CatalogueError` for any other."""
         with self._look() as connection:
-            found = _read_folders(connection, FOLDERS.c.folder_id == folder_id)
+            found = read_folders(connection, FOLDERS.c.folder_id == folder_id)
         if not found or not (found[0].shared or found[0].owner == reader):
             raise CatalogueError("There is no such folder, or its owner does not share it.")
         return found[0]
@@ -169,13 +135,13 @@ class FolderStore:
         """A new folder at the end of the reader's. Raises `CatalogueError` without a name, or for one too many."""
         name = _check_name(name)
         with self._change() as connection:
-            held = _read_folders(connection, FOLDERS.c.owner == owner)
+            held = read_folders(connection, FOLDERS.c.owner == owner)
             if name in [one.name for one in held]:
                 raise CatalogueError(f"You have a folder '{name}' already; choose another name.")
             if len(held) >= MOST_FOLDERS:
                 raise CatalogueError(f"You have {MOST_FOLDERS} folders, which is the most; remove one first.")
             made = Folder(secrets.token_hex(16), owner, name, False, 0)
-            place = _next_place(connection, FOLDERS, FOLDERS.c.owner == owner)
+            place = find_next_place(connection, FOLDERS, FOLDERS.c.owner == owner)
             values = {"folder_id": made.folder_id, "owner": owner, "name": name, "place": place, "made": _now()}
             connection.execute(sa.insert(FOLDERS), [values])
         return made
@@ -184,32 +150,32 @@ class FolderStore:
         """Give a folder another name."""
         name = _check_name(name)
         with self._change(folder_id, owner) as connection:
-            if any(one.name == name for one in _read_folders(connection, FOLDERS.c.owner == owner)):
+            if any(one.name == name for one in read_folders(connection, FOLDERS.c.owner == owner)):
                 raise CatalogueError(f"You have a folder '{name}' already; choose another name.")
-            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, name=name)
+            set_values(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, name=name)
 
     def share(self, folder_id: str, owner: str, shared: bool) -> None:
         """Let others who have the link look into a folder, or no longer."""
         with self._change(folder_id, owner) as connection:
-            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, shared=shared)
+            set_values(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, shared=shared)
 
     def move(self, folder_id: str, owner: str, by: int) -> None:
         """Move a folder among the reader's own: -1 is one place earlier."""
         with self._change(folder_id, owner) as connection:
-            order = [one.folder_id for one in _read_folders(connection, FOLDERS.c.owner == owner)]
+            order = [one.folder_id for one in read_folders(connection, FOLDERS.c.owner == owner)]
             for place, one in enumerate(_shift(order, folder_id, by)):
-                _set(connection, FOLDERS, FOLDERS.c.folder_id == one, place=place)
+                set_values(connection, FOLDERS, FOLDERS.c.folder_id == one, place=place)
 
     def remove(self, folder_id: str, owner: str) -> None:
         """Take a folder away; `restore` brings it back until the owner removes something else."""
         with self._change(folder_id, owner) as connection:
             self._forget_removed(connection, owner)
-            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, removed=True)
+            set_values(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, removed=True)
 
     def restore(self, folder_id: str, owner: str) -> None:
         """Undo `remove`. Raises `AccessRefused` where it cannot be undone any more."""
         with self._change(folder_id, owner) as connection:
-            _set(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, removed=False)
+            set_values(connection, FOLDERS, FOLDERS.c.folder_id == folder_id, removed=False)
 
     def save(self, folder_id: str, owner: str, case_id: str, note: str = "") -> None:
         """Put a case at the end of a folder; one that is there gets the note, unless that is empty."""
@@ -219,13 +185,13 @@ class FolderStore:
             held = connection.execute(sa.select(SAVED.c.removed).where(here)).scalar_one_or_none()
             if held is False:
                 if note:
-                    _set(connection, SAVED, here, note=note)
+                    set_values(connection, SAVED, here, note=note)
                 return
             count = sa.select(sa.func.count()).select_from(SAVED).where(SAVED.c.folder_id == folder_id)
             if connection.execute(count).scalar_one() >= MOST_CASES:
                 raise CatalogueError(f"The folder holds {MOST_CASES} cases, which is the most; make another.")
             connection.execute(sa.delete(SAVED).where(here))
-            place = _next_place(connection, SAVED, SAVED.c.folder_id == folder_id)
+            place = find_next_place(connection, SAVED, SAVED.c.folder_id == folder_id)
             values = {"folder_id": folder_id, "case_id": case_id, "note": note, "place": place, "saved": _now()}
             connection.execute(sa.insert(SAVED), [values])
 
@@ -233,7 +199,7 @@ class FolderStore:
         """Replace the note on a case."""
         note = _check_note(note)
         with self._change(folder_id, owner) as connection:
-            _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), note=note)
+            set_values(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), note=note)
 
     def move_case(self, folder_id: str, owner: str, case_id: str, by: int) -> None:
         """Move a case within its folder: -1 is one place earlier."""
@@ -241,18 +207,20 @@ class FolderStore:
         with self._change(folder_id, owner) as connection:
             order = list(connection.execute(sa.select(SAVED.c.case_id).where(shown).order_by(SAVED.c.place)).scalars())
             for place, one in enumerate(_shift(order, case_id, by)):
-                _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == one), place=place)
+                set_values(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == one), place=place)
 
     def remove_case(self, folder_id: str, owner: str, case_id: str) -> None:
         """Take a case out of a folder; `restore_case` brings it back until the owner removes something else."""
         with self._change(folder_id, owner) as connection:
             self._forget_removed(connection, owner)
-            _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=True)
+            set_values(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=True)
 
     def restore_case(self, folder_id: str, owner: str, case_id: str) -> None:
         """Undo `remove_case`."""
         with self._change(folder_id, owner) as connection:
-            _set(connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=False)
+            set_values(
+                connection, SAVED, (SAVED.c.folder_id == folder_id) & (SAVED.c.case_id == case_id), removed=False
+            )
 
     def _forget_removed(self, connection: sa.Connection, owner: str) -> None:
         """What was removed before goes for good, notes too."""
@@ -311,28 +279,6 @@ def _prepare(connection: Any, _record: Any) -> None:
     for setting in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
-
-
-def _read_folders(connection: sa.Connection, condition: Any) -> list[Folder]:
-    counted = (
-        sa.select(sa.func.count())
-        .select_from(SAVED)
-        .where(SAVED.c.folder_id == FOLDERS.c.folder_id, SAVED.c.removed.is_(False))
-        .scalar_subquery()
-    )
-    query = sa.select(FOLDERS.c.folder_id, FOLDERS.c.owner, FOLDERS.c.name, FOLDERS.c.shared, counted)
-    found = connection.execute(query.where(condition, FOLDERS.c.removed.is_(False)).order_by(FOLDERS.c.place))
-    return [Folder(*row) for row in found]
-
-
-def _set(connection: sa.Connection, table: sa.Table, condition: Any, **values: Any) -> None:
-    if connection.execute(sa.update(table).where(condition).values(**values)).rowcount != 1:
-        raise CatalogueError("That is not in your folders any more; open the page again.")
-
-
-def _next_place(connection: sa.Connection, table: sa.Table, condition: Any) -> int:
-    query = sa.select(sa.func.coalesce(sa.func.max(table.c.place), -1)).where(condition)
-    return int(connection.execute(query).scalar_one()) + 1
 
 
 def _shift(order: list[str], name: str, by: int) -> list[str]:

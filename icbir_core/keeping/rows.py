@@ -10,8 +10,9 @@ from sqlalchemy import Connection, MetaData, create_engine, func, insert, inspec
 
 from icbir_core.audit.log import LOG
 from icbir_core.audit.log_table import TABLE as AUDIT
-from icbir_core.catalogue import folders
+from icbir_core.catalogue import folder_tables
 from icbir_core.catalogue import schema as catalogue_schema
+from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.table_hashes import hash_cases, hash_rest
 from icbir_core.catalogue.workspace import CATALOGUE
@@ -61,7 +62,7 @@ def copy_to_files(schema: str, folder: PathLike) -> None:
             catalogue.close()
         for name, open_store, metadata in (
             (RATINGS, RatingsStore.open, ratings_schema.METADATA),
-            (folders.FOLDERS_FILE, folders.FolderStore.open, folders.METADATA),
+            (FOLDERS_FILE, FolderStore.open, folder_tables.METADATA),
         ):
             if {table.name for table in metadata.sorted_tables} <= there and _holds_rows(reading, metadata):
                 open_store(folder / name).close()

@@ -8,7 +8,8 @@ import streamlit as st
 
 from icbir_core.audit import Action
 from icbir_core.catalogue import Workspace
-from icbir_core.catalogue.folders import Folder, FolderStore, SavedCase
+from icbir_core.catalogue.folder_tables import Folder, SavedCase
+from icbir_core.catalogue.folders import FolderStore
 from icbir_core.catalogue.listing import ListedCase
 from icbir_core.errors import IcbirError
 from icbir_ui import access, films, shared, state

@@ -9,7 +9,7 @@ from functools import partial
 
 from icbir_core import __version__
 from icbir_core.catalogue import Workspace
-from icbir_core.catalogue.folders import SavedCase
+from icbir_core.catalogue.folder_tables import SavedCase
 from icbir_core.deidentifying.leaving import read_leaving_case
 from icbir_core.types import Case
 from icbir_ui.export.content import SIDE, SMALL, Look, Picture, try_draw

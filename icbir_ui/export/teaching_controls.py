@@ -10,7 +10,7 @@ import streamlit as st
 
 from icbir_core.audit import Action, Subject
 from icbir_core.catalogue import Workspace
-from icbir_core.catalogue.folders import Folder, SavedCase
+from icbir_core.catalogue.folder_tables import Folder, SavedCase
 from icbir_core.errors import IcbirError
 from icbir_core.radiograph.overlay import shared_scale
 from icbir_core.saliency.display import find_threshold, smooth_for_display

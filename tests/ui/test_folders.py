@@ -13,7 +13,7 @@ import pytest
 from pypdf import PdfReader
 
 from icbir_core.access import Person, Role
-from icbir_core.catalogue.folders import SavedCase
+from icbir_core.catalogue.folder_tables import SavedCase
 from icbir_core.deidentifying import leaving
 from icbir_ui import shared
 from icbir_ui.catalogue import folders as part
