@@ -168,6 +168,8 @@ def erase(
     from icbir_core.catalogue import Workspace
     from icbir_core.catalogue.folders import FOLDERS_FILE, erase_from_folders
     from icbir_core.errors import CatalogueError, WorkspaceError
+    from icbir_core.jobs.erasing import erase_from_jobs
+    from icbir_core.pacs.inbox import Inbox
     from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
     from icbir_core.plurals import count_of
     from icbir_core.settings import get_environment
@@ -189,6 +191,9 @@ def erase(
     schema = opened.database_schema
     changed = erase_from_ratings(opened.path / RATINGS, erasure.names, schema)
     erase_from_folders(opened.path / FOLDERS_FILE, names, schema)
+    Inbox(opened).forget_results()
+    if schema:
+        erase_from_jobs(schema)
     erase_from_workspace(opened, erasure)
     found = find_remains(opened, erasure)
     where = f"{found.files:,} files, {found.size:,} bytes"

@@ -87,6 +87,11 @@ class Inbox:
         if (self.folder / f"{name}.dcm").is_file():
             write_json_atomically(self.folder / f"{name}.json", result, mode=0o600)
 
+    def forget_results(self) -> None:
+        """Delete all results, which name cases; the films are searched anew."""
+        for result in self.folder.glob("*.json"):
+            result.unlink(missing_ok=True)
+
     def drop_old(self) -> int:
         """Take out what has lain there longer than `keep_hours`; how many films."""
         limit, dropped = time.time() - 3600 * self.keep_hours, 0

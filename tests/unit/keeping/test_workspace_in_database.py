@@ -22,6 +22,7 @@ from icbir_core.keeping import rows
 from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
 from icbir_core.keeping.moving import move_to_database
+from icbir_core.pacs.inbox import INBOX
 from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
 from icbir_core.radiograph.writing import write_lossless
 from icbir_core.study.creating import open_store
@@ -213,7 +214,15 @@ def test_what_is_erased_is_in_no_row_of_any_table_and_in_no_page_of_them(named, 
     for name in ("film_0", "film_1"):
         folders.save(made.folder_id, "anna", name, f"of {name}")
     (workspace.path / "catalogue.db.moved").write_text(f"left of a move: {COPY}")
+    with find_engine(schema).begin() as connection:
+        job = "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) VALUES ('q', 'chunk', %s, %s)"
+        for status in ("failed", "todo", "cancelled"):
+            connection.exec_driver_sql(job, ('{"plan": 7, "reason": "indexed without: film_1"}', status))
+    (workspace.path / INBOX).mkdir()
+    (workspace.path / INBOX / "a.dcm").write_bytes(b"a received film")
+    (workspace.path / INBOX / "a.json").write_text('{"answer": {"hits": [["film_1", 0.5]]}}')
     needles = [REPORT.splitlines()[0].encode(), COPY.encode(), case.sha256.encode(), b"feed0123feed0123", b"of film_1"]
+    needles.append(b"without: film_1")
     assert all(find_in_tables(named, schema, postgres, needle) for needle in needles), "the search below can find"
 
     assert main(["erase", str(workspace.path), "--patient", "feed0123feed0123", "--sure"]) == 0
@@ -221,6 +230,9 @@ def test_what_is_erased_is_in_no_row_of_any_table_and_in_no_page_of_them(named, 
     assert "1 case erased; 2 ratings and studies" in said and "rows of" in said and "Nothing is left" in said
     assert "The server's log, its archives, standbys and copies are not reached." in said
     assert not [needle for needle in needles if find_in_tables(named, schema, postgres, needle)]
+    with find_engine(schema).connect() as connection:
+        jobs = connection.exec_driver_sql("SELECT status::text, args FROM procrastinate_jobs").all()
+    assert jobs == [("todo", {"plan": 7})] and [one.name for one in (workspace.path / INBOX).iterdir()] == ["a.dcm"]
     found = Workspace.open(workspace.path)
     assert [one.case_id for one in found.catalogue.cases()] == ["film_0", "film_2"] and check(found) == []
     assert [one.case_id for one in open_store(found).history()] == [name_erased(case.row)] * 2
