@@ -150,8 +150,14 @@ def number_equals(titles: Mapping[str, str]) -> dict[str, str]:
 
 
 def list_held() -> dict[str, str]:
-    """Key → line in the reader's list of each film of her session, in the order in which they came."""
-    return number_equals({key: film.entry for key, film in state.get(Key.FILMS, {}).items()})
+    """Key → line in the reader's list of each film of her session, in the order in which they came. Names of files and
+    cases stand as they are."""
+    return number_equals(
+        {
+            key: film.entry if film.origin in ("upload", "catalogue") else translate_told(film.entry)
+            for key, film in state.get(Key.FILMS, {}).items()
+        }
+    )
 
 
 def hold_newest(films: dict[str, Film], current: str | None, left_out: list[str] | None = None) -> str:

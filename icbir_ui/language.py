@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -35,8 +35,10 @@ ENGLISH = "en"
 TOLD = "told"
 """The context of messages with places that are filled elsewhere: they are found again in a finished sentence."""
 _PLACE = re.compile(r"\{(\w+)\}")
+_NUMBER = re.compile(r"\d[\d,]*")
 _SAID = re.compile(r'\b(?:say|mark)\(\s*("(?:[^"\\]|\\.)*")')
 MOST_NAMES = 60  # in a list that is translated one by one
+DEEPEST = 8  # sentences inside sentences: a text that others chose must not nest without end
 LEAST = 4
 """Letters that a pattern must have beside its places, or it would fit any sentence."""
 _BOUND: ContextVar[str | None] = ContextVar("language", default=None)
@@ -46,11 +48,19 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """What a sentence looks like: literals around places that have names. made : its translation."""
+    """What a sentence looks like: literals around places that have names. made : its translation. counts : a number
+    stands in its place."""
 
     literals: tuple[str, ...]
     names: tuple[str, ...]
     made: str
+    counts: bool = False
+
+    @cached_property
+    def quoted(self) -> frozenset[str]:
+        """The places between quotation marks: names that somebody gave, which are never translated."""
+        around = zip(self.names, self.literals, self.literals[1:], strict=False)
+        return frozenset(name for name, before, after in around if before[-1:] == after[:1] == "'")
 
     def read(self, sentence: str) -> dict[str, str] | None:
         """Name → what stands in its place; None for another sentence. Each literal is taken where it comes first, and
@@ -65,7 +75,7 @@ class Pattern:
             if stop < 0 or values.setdefault(name, sentence[at:stop]) != sentence[at:stop]:
                 return None
             at = stop + len(literal or "")
-        return values
+        return None if self.counts and not all(map(_NUMBER.fullmatch, values.values())) else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +106,27 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 def translate_told(sentence: str) -> str:
     """A text that the core made. It is looked up whole, then by the messages with places that it could have been made
     from; a sentence that fits none stays English."""
+    return _translate_inside(sentence, DEEPEST)
+
+
+def _translate_inside(sentence: str, left: int) -> str:
+    """As `translate_told`, with so many levels of sentences inside sentences left."""
     language = load_language(get_language())
     if (found := language.texts.gettext(sentence)) != sentence or not sentence:
         return found if sentence else ""
-    for pattern in language.patterns:
+    for pattern in language.patterns if left else ():
         if (values := pattern.read(sentence)) is not None:
-            return _fill(pattern.made, sentence, {name: _translate_list(one) for name, one in values.items()})
+            made = {name: one if name in pattern.quoted else _translate_list(one, left - 1)
+                    for name, one in values.items()}  # fmt: skip
+            return _fill(pattern.made, sentence, made)
     return sentence
 
 
-def _translate_list(words: str) -> str:
+def _translate_list(words: str, left: int) -> str:
     """What stands in a place of a sentence: one text, or several joined by ", "."""
     parts = words.split(", ", MOST_NAMES)
-    made = [translate_told(one) for one in parts] if len(parts) > 1 else parts
-    return ", ".join(made) if made != parts else translate_told(words)
+    made = [_translate_inside(one, left) for one in parts] if len(parts) > 1 else parts
+    return ", ".join(made) if made != parts else _translate_inside(words, left)
 
 
 def _fill(found: str, text: str, values: Mapping[str, object]) -> str:
@@ -199,12 +216,13 @@ def make_language(catalogue: Catalog) -> Language:
     held = io.BytesIO()
     write_mo(held, catalogue)
     held.seek(0)
-    told = [(str(one.id), str(one.string)) for one in catalogue if one.context == TOLD and one.string and not one.fuzzy]
+    told = [(str(one.id), str(one.string), False) for one in catalogue
+            if one.context == TOLD and one.string and not one.fuzzy]  # fmt: skip
     for one in catalogue:  # a number with its noun may stand in such a sentence
         if isinstance(one.id, tuple) and isinstance(one.string, tuple | list) and all(one.string) and not one.fuzzy:
-            told += [(one.id[0], one.string[0]), (one.id[1], one.string[-1])]
+            told += [(one.id[0], one.string[0], True), (one.id[1], one.string[-1], True)]
     patterns = sorted((one for one in told if weigh(one[0]) >= LEAST), key=lambda one: -weigh(one[0]))
-    return Language(gettext.GNUTranslations(held), tuple(_read(text, made) for text, made in patterns))
+    return Language(gettext.GNUTranslations(held), tuple(_read(*one) for one in patterns))
 
 
 def weigh(text: str) -> int:
@@ -212,9 +230,9 @@ def weigh(text: str) -> int:
     return sum(map(str.isalpha, _PLACE.sub("", text)))
 
 
-def _read(text: str, made: str) -> Pattern:
+def _read(text: str, made: str, counts: bool) -> Pattern:
     parts = _PLACE.split(text)
-    return Pattern(tuple(parts[::2]), tuple(parts[1::2]), made)
+    return Pattern(tuple(parts[::2]), tuple(parts[1::2]), made, counts)
 
 
 @cache

@@ -202,9 +202,7 @@ def _offer_putting_together(held: dict[str, str]) -> None:
     others = [key for key in held if key != current]
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     label = translate("Films of the same study as this one")
-    chosen = left.multiselect(
-        label, others, format_func=lambda key: translate_told(held[key]), key=f"{Key.TOGETHER.value}_{current}"
-    )
+    chosen = left.multiselect(label, others, format_func=lambda key: held[key], key=f"{Key.TOGETHER.value}_{current}")
     right.button(
         translate("Put together"), disabled=not chosen, on_click=films.put_together, args=([current, *chosen],)
     )
@@ -225,7 +223,7 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
             st.selectbox,
             translate("Films of this session ({count})", count=len(held)),
             list(held),
-            format_func=lambda key: translate_told(held[key]),
+            format_func=lambda key: held[key],
             key=Key.SESSION_FILM,
             on_choice=_take_held,
         )

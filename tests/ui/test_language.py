@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from icbir_core.settings import SearchFilter
 from icbir_core.study.creating import open_store
 from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_core.types import SEARCH_NOT_SHOWN
-from icbir_ui import language, state
+from icbir_ui import films, language, state
 from icbir_ui.errors import explain
 from icbir_ui.language import choose_language, count_of, speak_english, translate, translate_told
 from icbir_ui.state import Key
@@ -124,9 +125,22 @@ def test_german_says_findings_numbers_and_errors_of_the_core(speak):
             and "Pneumothorax" in weakness
             and not re.search("Effusion|among|Cardiomegaly", weakness)
         )
+    named = explain(RadiographError("'Effusion' holds 61 films; upload at most 60 at once."))
+    assert named.startswith("„Effusion“ "), "a name that somebody gave stays as it is"
+    assert translate_told("61 films") == "61 Aufnahmen" and translate_told("my best films") == "my best films"
+    deep = "less like " * 20_000
+    assert len(translate_told(deep)) > len(deep) / 2
     asked = SearchFilter(sex="F", findings={"Effusion": "present"})
     assert describe_filter(asked) == "weiblich, Pleuraerguss vorhanden"
     assert speak_english(describe_filter)(asked) == "female, Effusion present", "what leaves the page as data"
+
+
+def test_names_of_files_and_cases_stay_in_the_list_of_films(speak, monkeypatch):
+    speak("de")
+    named = {"a": ("Effusion", "upload"), "b": ("Mass", "catalogue"), "c": ("Received film", "archive")}
+    held = {key: SimpleNamespace(entry=entry, origin=origin) for key, (entry, origin) in named.items()}
+    monkeypatch.setattr(state, "get", lambda key, default=None: held if key is Key.FILMS else default)
+    assert films.list_held() == {"a": "Effusion", "b": "Mass", "c": "Empfangene Aufnahme"}
 
 
 def test_a_sentence_is_read_once_whatever_names_stand_in_it():
