@@ -74,12 +74,13 @@ def follow_films(search: str) -> None:
     every = state.get(Key.FILMS, {})
     held = {key: film for key, film in every.items() if film.origin in _list_origins(kept)}
     done: dict[str, Future[None] | None] = state.get(Key.KEPT) or {}
-    for key in set(done) - set(held):
-        kept.drop(key)
+    gone = set(done) - set(held)
     state.put(Key.KEPT, {key: done[key] if key in done else _keep(kept, film) for key, film in held.items()})
     try:
+        for key in gone:  # one that is still to be written goes after that
+            WRITER.submit(kept.drop, key).result()
         for key, written in done.items():
-            if written is not None and written.done():
+            if key not in gone and written is not None and written.done():
                 state.put(Key.KEPT, {**state.get(Key.KEPT), key: None})
                 written.result()
         now = _gather(search, {key for key, film in every.items() if film.origin in films.NOT_KEPT} - set(held))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import threading
 
 import numpy as np
 import pytest
 
 from icbir_core.annotation.records import Annotation, FilmAnnotations
 from icbir_core.annotation.turning import Turn
-from icbir_core.keeping.kept_places import find_kept_folder
+from icbir_core.keeping.kept_places import FILM, find_kept_folder
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import films, keeping
 from icbir_ui.links import KEPT_COOKIE
@@ -90,6 +91,21 @@ def test_switching_off_deletes_at_once_and_is_remembered(dropped, open_page, wor
     assert "not kept any more" in open_page("search", film="upload").text()
     page = drop(open_page("search"), 79)
     assert len(list_files(workspace)) == 1 and not page.widget("toggle", "keep_films").value
+
+
+def test_a_film_that_is_closed_before_it_is_written_is_not_kept(workspace, open_page, browser):
+    browser[KEPT_COOKIE] = secrets.token_hex(32)
+    page, may_write = open_page("search"), threading.Event()
+    keeping.WRITER.submit(may_write.wait, 60)
+    page.app.file_uploader[0].set_value([("a.png", encode_lossless(fakes.make_radiograph(77)), "image/png")])
+    page.run()
+    (key,) = page.app.session_state["films"]
+    page.app.session_state["films"] = {}
+    threading.Timer(2, may_write.set).start()
+    page.run()
+    keeping.WRITER.submit(int).result()
+    assert not [path for path in list_files(workspace) if path.name.endswith(FILM)]
+    assert key not in page.app.session_state["kept_films"]
 
 
 def test_one_who_leaves_leaves_nothing(dropped, workspace):
