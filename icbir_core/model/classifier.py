@@ -184,28 +184,36 @@ class Classifier:
     def load(cls, path: PathLike, when_needed: bool = False) -> Classifier:
         """Reads a `.keras` model or a starter's `.npz` together with its manifest `<stem>.json` in the same folder.
 
-        when_needed : the network itself is read and built at its first use; the hash is checked now. What ONNX Runtime
-        can run of an `.npz` is run by it, and Keras builds the network only where something else asks for it. Raises
-        `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights are not those of the
-        manifest.
+        when_needed : the network itself is read and built at its first use; the hash is checked now, and again when it
+        is read. What ONNX Runtime can run of an `.npz` is run by it, and Keras builds the network only where something
+        else asks for it. Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the weights
+        are not those of the manifest.
         """
         path = Path(path)
         manifest = read_manifest(path)
-        found = sha256_of_file(path)
-        if found != manifest["sha256"]:
-            raise ManifestMismatch(
-                f"The weights in {path.name} have changed since they were recorded (SHA-256 {found[:12]}…, not "
-                f"{manifest['sha256'][:12]}…); restore the file, or train again."
-            )
         classifier = cls(partial(_read_model, path, manifest), manifest, partial(_open_network, path, manifest))
-        if not when_needed and classifier.network is None:
+        if when_needed:
+            _check_weights(path, manifest)
+        elif classifier.network is None:
             _ = classifier.model
         return classifier
+
+
+def _check_weights(path: Path, manifest: Mapping[str, Any]) -> None:
+    """At each reading, which may be hours after another one: a file that was replaced meanwhile gives other values
+    under the same name."""
+    found = sha256_of_file(path)
+    if found != manifest["sha256"]:
+        raise ManifestMismatch(
+            f"The weights in {path.name} have changed since they were recorded (SHA-256 {found[:12]}…, not "
+            f"{manifest['sha256'][:12]}…); restore the file, or train again."
+        )
 
 
 def _open_network(path: Path, manifest: Mapping[str, Any]) -> OnnxClassifier | None:
     if path.suffix != ".npz":
         return None
+    _check_weights(path, manifest)
     arrays = read_arrays(path, ModelError, "train again or restore it from a copy")
     return open_network(manifest["network"], arrays, len(manifest["findings"]), manifest["input"]["size"])
 
@@ -213,6 +221,7 @@ def _open_network(path: Path, manifest: Mapping[str, Any]) -> OnnxClassifier | N
 def _read_model(path: Path, manifest: Mapping[str, Any]) -> keras.Model:
     import keras
 
+    _check_weights(path, manifest)
     if path.suffix == ".npz":
         from icbir_core.model.network import build_network, load_matching_weights, read_named_weights
 

@@ -189,6 +189,18 @@ def test_a_graph_uses_the_cores_that_this_process_may_use(asked, expected, monke
     assert open_session(graph_file, "a graph").get_session_options().intra_op_num_threads == expected
 
 
+def test_weights_that_are_replaced_after_one_library_read_them_are_refused_for_the_other(tmp_path):
+    path = tmp_path / "one.npz"
+    classifier = save_starter(build_network("densenet_small", 3, 64), path, MANIFEST)
+    waiting = Classifier.load(path, when_needed=True)
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {"bn/beta": arrays["bn/beta"] + 1})
+    assert classifier.engine == device.ONNX_RUNTIME and classifier.features(make_films(64)).shape[0] == 3
+    for read in (lambda: classifier.model, lambda: waiting.network, lambda: waiting.model):
+        with pytest.raises(ManifestMismatch, match="weights in one.npz have changed"):
+            read()
+
+
 def test_on_a_gpu_tensorflow_runs_all(tmp_path, monkeypatch):
     model = draw_weights(build_network("densenet_small", 3, 64), 3)
     here = save_starter(model, tmp_path / "one.npz", MANIFEST)
