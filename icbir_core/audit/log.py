@@ -28,6 +28,7 @@ from icbir_core.settings import get_environment
 
 LOG = "audit.jsonl"
 _NAMED = 5
+_HELD = "Another process holds the audit log; try again."
 
 
 class AuditLog:
@@ -66,7 +67,7 @@ class AuditLog:
             try:
                 self.place.append(make, lambda find: self._move_head(made[-1], find))
             except Timeout:
-                raise AuditError("Another process holds the audit log; try again.") from None
+                raise AuditError(_HELD) from None
             self._check_place()
         return made[-1]
 
@@ -190,10 +191,14 @@ def open_audit(workspace: Workspace) -> AuditLog:
     table = LogTable(workspace.database_schema, file)
     log = AuditLog(workspace, table)
     if file.is_begun():
-        lines = list(file.read_lines())
-        if faults := log.walk(lines)[0]:
-            raise AuditError(f"The {file.title} does not move into the database. {faults[0]} So {file.advice}.")
-        table.take_in(lines)
+        try:
+            with table.lock():  # of two servers that start at once, one moves it
+                lines = list(file.read_lines())
+                if faults := log.walk(lines)[0]:
+                    raise AuditError(f"The {file.title} does not move into the database. {faults[0]} So {file.advice}.")
+                table.take_in(lines)
+        except Timeout:
+            raise AuditError(_HELD) from None
     return log
 
 

@@ -70,12 +70,12 @@ class LogTable:
             then(lambda back: self._find(number - back))
 
     def lock(self) -> AbstractContextManager[object]:
-        """Held while the head is written."""
+        """Held while the head is written, and while a log of the folder moves."""
         return self.file.lock()
 
     def take_in(self, lines: Sequence[bytes]) -> None:
         """Put the lines of the file into the empty table; the file stays with the ending `.moved`. Nothing where
-        another process has done so. Raises `AuditError` where the table holds others."""
+        another process has done so. Called while `lock` is held. Raises `AuditError` where the table holds others."""
         rows = [{"number": number, "line": line.decode()} for number, line in enumerate(lines, start=1)]
         with reaching("The audit log", AuditError), self._engine.begin() as connection:
             take_turn(connection)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -367,6 +368,24 @@ def test_a_log_of_the_folder_moves_into_the_database_and_stays_one_chain(file_lo
     (workspace.path / "audit.jsonl").write_bytes(read_lines(logs[0])[6] + b"\n")
     with pytest.raises(AuditError, match="does not move"):
         open_audit(moved)
+
+
+def test_two_servers_that_start_at_once_move_a_log_once(file_log, database_url, monkeypatch):
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    move_to_database(file_log.workspace)
+    rename, others = Path.rename, []
+
+    def rename_late(path, target):
+        if path.name == "audit.jsonl" and not others:
+            others.append(pool.submit(lambda: len(read_lines(open_audit(Workspace.open(path.parent))))))
+            with suppress(TimeoutError):
+                others[0].result(2)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename_late)
+    with ThreadPoolExecutor(1) as pool:
+        log = open_audit(Workspace.open(file_log.workspace.path))
+        assert others[0].result(60) == 6 and is_right(log)
 
 
 def test_a_log_of_the_folder_that_was_changed_does_not_move(file_log, database_url, monkeypatch):
