@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -42,7 +43,7 @@ _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
 LOCKS = ("catalogue", "training", "index")
 _WRITING = ".writing.lock"
-_LEFT_OUT = (".lock", "-wal", "-shm", "-journal", MOVED)
+_LEFT_OUT = re.compile(rf"(\.lock|-wal|-shm|-journal|{re.escape(MOVED)}\d*)$")
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _list_files(folder: Path) -> list[str]:
     found = (path for path in folder.rglob("*") if path.is_file())
     names = (path.relative_to(folder).as_posix() for path in found)
     kept = (name for name in names if not name.startswith(f"{THUMBNAILS}/"))
-    return sorted(name for name in kept if PARTIAL_MARK not in name and not name.endswith(_LEFT_OUT))
+    return sorted(name for name in kept if PARTIAL_MARK not in name and not _LEFT_OUT.search(name))
 
 
 def _count_ratings(folder: Path) -> int:

@@ -85,6 +85,13 @@ def find_faults(path: Path) -> list[str]:
     return [f"{check.name}: {check.text}" for check in checks if not check.passed]
 
 
+def test_files_that_a_move_left_behind_are_not_copied(workspace, tmp_path):
+    for name in ("catalogue.db.moved", "folders.db.moved1"):  # two stores of folders were moved, one after the other
+        (workspace.path / name).write_text("what was erased since")
+    back_up(workspace, tmp_path / "copy")
+    assert not [path.name for path in (tmp_path / "copy").iterdir() if "moved" in path.name]
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_copy_taken_back_is_the_same_workspace(anywhere, tmp_path, link):
     workspace = anywhere
