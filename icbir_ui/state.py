@@ -151,6 +151,14 @@ def put(key: Key, value: Any) -> None:
     st.session_state[key.value] = value
 
 
+def forget() -> None:
+    """Leave nothing of this visit but the language, which belongs to the window: its cookie is read with a new one."""
+    language = get(Key.LANGUAGE)
+    st.session_state.clear()
+    if language:
+        put(Key.LANGUAGE, language)
+
+
 def write_address(values: Mapping[str, str]) -> None:
     """Set parameters of the address, which is what a reload leaves, in one step; "" takes one out."""
     before = st.query_params.to_dict()

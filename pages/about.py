@@ -115,7 +115,7 @@ def show_versions() -> None:
     """This program, its main packages, and every artefact of the workspace with its hash."""
     from importlib.metadata import version
 
-    packages = ("tensorflow", "keras", "numpy", "streamlit", "annoy", "pydicom", "opencv-python")
+    packages = ("onnxruntime", "tensorflow", "keras", "numpy", "streamlit", "annoy", "pydicom", "opencv-python")
     rows = [
         ("ICBIR", __version__),
         ("Python", platform.python_version()),

@@ -171,9 +171,7 @@ def _tell_browser(name: str) -> None:
 def _leave() -> None:
     """The next reader finds nothing of the one before her: neither name nor films nor marks."""
     forget_kept()
-    language = state.get(Key.LANGUAGE)
-    st.session_state.clear()
-    state.put(Key.LANGUAGE, language)
+    state.forget()
     st.query_params.clear()
     state.put(Key.ACCEPTED, False)
     state.put(Key.LEFT, True)

@@ -46,14 +46,14 @@ def sign_out() -> None:
     forget_kept()
     if found is not None:
         access.get_visits().end(found)
-    st.session_state.clear()
+    state.forget()
     if access.get_settings().oidc is not None:
         st.logout()
 
 
 def _welcome(found: SignedIn, person: Person, by: str) -> None:
     if state.get(Key.READER) not in (None, person.pseudonym):
-        st.session_state.clear()  # another person in the same window finds nothing of the one before
+        state.forget()  # another person in the same window finds nothing of the one before
     state.put(Key.READER, person.pseudonym)
     if not state.get(Key.SIGNED_IN):
         access.record(Action.SIGNED_IN, by=by, role=str(person.role))
@@ -91,7 +91,7 @@ def _close_visit(found: SignedIn) -> None:
     reader = access.make_pseudonym(found.issuer, found.subject)
     if state.get(Key.SIGNED_IN):
         access.Recorder(reader, strict=False).record(Action.SIGNED_OUT, by="time")
-    st.session_state.clear()
+    state.forget()
     _, middle, _ = st.columns([1, 2, 1])
     with middle.container(border=True):
         st.subheader(translate("This visit has ended"))

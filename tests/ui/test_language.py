@@ -347,7 +347,7 @@ def test_no_text_of_the_statistics_of_a_study_is_plain(bracketed, workspace, ope
 
 
 def test_no_text_about_the_program_is_plain(bracketed, open_page):
-    names = r"^- W\. Silva|^(tensorflow|keras|numpy|streamlit|annoy|pydicom|opencv-python|Python)$"
+    names = r"^- W\. Silva|^(onnxruntime|tensorflow|keras|numpy|streamlit|annoy|pydicom|opencv-python|Python)$"
     check(open_page("about"), names)
 
 

@@ -182,11 +182,12 @@ def test_paths_outside_the_allowed_folders_are_refused_before_anything_is_told_o
 
 def test_a_visit_ends_with_time_and_its_films_are_closed(signed, monkeypatch, workspace):
     page = signed("reader", "search")
-    page.app.session_state["films"] = {"a": "film"}
+    page.app.session_state["films"], page.app.session_state["language"] = {"a": "film"}, "en"
     clock = time.monotonic
     monkeypatch.setattr(access.time, "monotonic", lambda: clock() + 31 * 60)
     page.app.run()
     assert "This visit has ended" in page.text() and "films" not in page.app.session_state
+    assert page.app.session_state["language"] == "en", "what she chose at the foot is the window's"
     monkeypatch.setattr(access.time, "monotonic", clock)
     page.app.run()
     assert "This visit has ended" in page.text(), "the same sign-in is over for good"
