@@ -1,9 +1,10 @@
 """Faults while a workspace is written: is anything lost that was said to be stored, and does the same call go on?
 
-    python -m benchmarks.faults FOLDER --faults 500 --seed 1
+    python -m benchmarks.faults FOLDER --faults 500 --seed 1 [--jobs train add]
 
-A tiny workspace is made for each fault, without networks: the index is of drawn features. A child does one job (rate,
-import, ingest, remove, index, backup, migrate, audit) and tells of each thing once it is stored. At a moment that is
+A tiny workspace is made for each fault, without networks but for `train`: the index is of drawn features. A child does
+one job (rate, import, ingest, add, remove, index, train, backup, migrate, audit) and tells of each thing once it is
+stored. Without `--jobs` every job but `train`, which takes a hundred times as long, is drawn alike. At a moment that is
 drawn it is killed, or the workspace becomes read-only, or its folder is gone (a network drive that is lost; it comes
 back later); or it may write no file beyond a size that is drawn (a full disk), or two children do the same at once and
 are both killed, or its clock is set by days, forward and back, until it is killed. Then all that was told must be
@@ -25,7 +26,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -34,13 +36,18 @@ import numpy as np
 
 from icbir_core.audit import Action, Subject, open_audit
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.catalogue.adding import ProvenFilm, add_film
+from icbir_core.catalogue.asking import read_query
 from icbir_core.catalogue.verifying import guard, verify_workspace
 from icbir_core.errors import IcbirError
 from icbir_core.files import sha256_of_file, write_json_atomically
+from icbir_core.findings import FindingState
 from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
+from icbir_core.model.recipes import find_recipe
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.store import CaseStore
+from icbir_core.settings import InputSettings
 from icbir_core.study.creating import open_store
 from icbir_core.study.exchange import export_study, import_study
 from icbir_core.study.rating import Rating
@@ -66,7 +73,9 @@ def make_template(folder: Path) -> None:
         (folder / ("old" if number < CASES else "new")).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / ("old" if number < CASES else "new") / f"{number}.png"), film)
     workspace = Workspace.create(folder / "w")
-    ingest(workspace, IngestOptions("folder", folder / "old"))
+    rows = [f"{number}.png,patient {number},PA,{number % 2}" for number in range(CASES)]
+    (folder / "labels.csv").write_text("\n".join(["image,patient,view,Effusion", *rows]))
+    ingest(workspace, IngestOptions("folder", folder / "old", folder / "labels.csv"))
     store = RatingsStore.open(folder / "w" / "ratings.db")
     store.add_all([make_rating(number) for number in range(5)])
     store.close()
@@ -116,6 +125,28 @@ def add_films(place: Path, tell: Tell) -> None:
         tell(case.case_id)
 
 
+def add_readers_films(place: Path, tell: Tell) -> None:
+    """Twelve films of a reader, one by one."""
+    workspace = Workspace.open(place / "w")
+    for path in sorted((place / "new").iterdir()):
+        query = read_query(workspace, path.name, path.read_bytes())
+        if workspace.catalogue.find_film(query.radiograph.pixel_sha256, query.radiograph.stored_sha256, None) is None:
+            tell(add_film(workspace, query, ProvenFilm({"Mass": FindingState.PRESENT}, "", "PA")))
+
+
+def train(place: Path, tell: Tell) -> None:
+    """Three epochs of a small classifier."""
+    from icbir_core.training.both_stages import TrainingOptions, train_workspace
+
+    recipe = replace(find_recipe("default"), epochs=3, batch_size=4)
+    small = TrainingOptions(
+        "Effusion", recipe, weights="none", stage="classifier", network="densenet_small", input=InputSettings(size=32),
+        device="cpu",
+    )  # fmt: skip
+    train_workspace(Workspace.open(place / "w"), small)
+    tell("trained")
+
+
 def remove_cases(place: Path, tell: Tell) -> None:
     """Half of the cases, one by one."""
     catalogue = Workspace.open(place / "w").catalogue
@@ -160,8 +191,8 @@ def write_audit(place: Path, tell: Tell) -> None:
 
 
 JOBS: dict[str, Callable[[Path, Tell], None]] = {
-    "rate": rate, "import": import_ratings, "ingest": add_films, "remove": remove_cases, "index": index,
-    "backup": copy, "migrate": migrate, "audit": write_audit,
+    "rate": rate, "import": import_ratings, "ingest": add_films, "add": add_readers_films, "remove": remove_cases,
+    "index": index, "train": train, "backup": copy, "migrate": migrate, "audit": write_audit,
 }  # fmt: skip
 FAULTS = ("kill", "full disk", "two killed", "read-only", "lost mount", "clock steps")
 
@@ -174,7 +205,11 @@ def list_stored(job: str, place: Path) -> set[str]:
         held = {one.case_id for one in store.latest()} | set(store.study_names())
         store.close()
         return held
-    if job == "ingest":
+    if job == "train":
+        from icbir_core.model.classifier import Classifier
+
+        return {"trained"} if Classifier.load(place / "w" / "models" / "classifier.keras").findings else set()
+    if job in ("ingest", "add"):
         films = ((case, place / "w" / case.path) for case in workspace.catalogue.cases())
         return {case.case_id for case, film in films if film.is_file() and sha256_of_file(film) == case.sha256}
     if job == "remove":
@@ -338,8 +373,8 @@ def measure(job: str, template: Path, place: Path) -> float:
     return time.monotonic() - start
 
 
-def run(folder: Path, faults: int, seed: int) -> dict[str, object]:
-    """Go on until `faults` faults are done; returns what came of them."""
+def run(folder: Path, faults: int, seed: int, jobs: Sequence[str]) -> dict[str, object]:
+    """Go on, with faults of these jobs, until `faults` faults are done; returns what came of them."""
     folder.mkdir(parents=True, exist_ok=True)
     file, template, place = folder / "faults.json", folder / "template", folder / "place"
     shutil.rmtree(template, ignore_errors=True)
@@ -350,10 +385,10 @@ def run(folder: Path, faults: int, seed: int) -> dict[str, object]:
     os.waitpid(child, 0)
     state = json.loads(file.read_text()) if file.is_file() else {"seed": seed, "next": 0, "counts": {}}
     counts = Counter(state["counts"])
-    seconds = {job: measure(job, template, place) for job in JOBS}
+    seconds = {job: measure(job, template, place) for job in jobs}
     while state["next"] < faults:
         draw = random.Random(f"{state['seed']}-{state['next']}")
-        job, fault = draw.choice(list(JOBS)), draw.choice(FAULTS)
+        job, fault = draw.choice(jobs), draw.choice(FAULTS)
         prepare(job, template, place)
         came = _judge_apart(job, fault, place, draw, seconds[job])
         counts[f"{job} | {fault} | {came}"] += 1
@@ -387,8 +422,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=[name for name in JOBS if name != "train"])
     given = parser.parse_args()
-    state = run(given.folder, given.faults, given.seed)
+    state = run(given.folder, given.faults, given.seed, given.jobs)
     print(json.dumps(state, indent=2))
     sys.exit(any("nothing lost" not in name for name in state["counts"]))
 
