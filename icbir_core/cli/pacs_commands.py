@@ -132,16 +132,20 @@ def deidentify(
     from icbir_core.catalogue import Workspace
     from icbir_core.deidentifying.film import Clearance, deidentify_film
     from icbir_core.deidentifying.masking import Mask
-    from icbir_core.errors import IcbirError
-    from icbir_core.files import write_bytes_atomically
+    from icbir_core.errors import DicomExportError, IcbirError
+    from icbir_core.files import sha256_of_bytes, write_bytes_atomically
     from icbir_core.plurals import count_of
 
     opened = Workspace.open(workspace)
     clearance = Clearance(tuple(Mask.parse(one) for one in mask or ()), looked)
-    written, refused = [], 0
+    written: dict[str, str] = {}
+    refused = 0
     for path in films:
         try:
             made = deidentify_film(path.read_bytes(), opened, clearance)
+            target, digest = out / f"{made.instance}.dcm", sha256_of_bytes(made.data)
+            if written.get(str(target), digest) != digest:
+                raise DicomExportError("A film before it has the same UID and other content; export one of them anew.")
         except (IcbirError, OSError) as error:
             cli.say(f"{path}: {cli.describe_error(error)}")
             refused += 1
@@ -149,11 +153,10 @@ def deidentify(
         for sentence in made.warnings:
             cli.say(f"{path}: {sentence}")
         cli.record_audit(opened, "exported", ("film", made.pixel_sha256[:24]), format="deidentified")
-        target = out / f"{made.instance}.dcm"
         write_bytes_atomically(target, made.data, 0o600)
-        written.append(str(target))
+        written[str(target)] = digest
     lines = [f"Written: {one}" for one in written]
     lines += [f"{count_of(refused, 'film')} left out."] if refused else []
-    cli.emit({"written": written, "left_out": refused}, "\n".join(lines), as_json)
+    cli.emit({"written": list(written), "left_out": refused}, "\n".join(lines), as_json)
     if refused:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ import io
 import random
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -348,3 +349,14 @@ def test_the_command_writes_what_it_can_under_new_names_and_records_it(workspace
     entries = list(open_audit(workspace).entries())[before:]
     assert [(one.action, dict(one.details)) for one in entries] == [("exported", {"format": "deidentified"})]
     assert main(["deidentify", str(workspace.path), paths[1], "--out", str(tmp_path / "out"), "--mask", "0,0,9,9"]) == 0
+
+
+def test_a_film_that_shares_its_uid_with_another_is_left_out_and_the_first_stays(workspace, tmp_path, capsys):
+    paths = [str(tmp_path / f"{name}.dcm") for name in ("first", "again", "other")]
+    for path, width in zip(paths, ("80", "80", "90"), strict=True):
+        Path(path).write_bytes(make_film(BurnedInAnnotation="NO", SOPInstanceUID="1.2.3.9", KVP=width))
+    assert main(["deidentify", str(workspace.path), *paths, "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr()
+    assert "other.dcm: A film before it has the same UID" in told.err and "1 film left out." in told.out
+    (made,) = (tmp_path / "out").iterdir()
+    assert read(made.read_bytes()).KVP == 80
