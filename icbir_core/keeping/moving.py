@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, MetaData, create_engine
@@ -13,7 +14,7 @@ from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import hash_film
 from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, Workspace
 from icbir_core.database import draw_schema, find_engine, reaching
-from icbir_core.errors import WorkspaceError
+from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.files import sha256_of_bytes, write_json_atomically
 from icbir_core.keeping.backup import RATINGS
 from icbir_core.keeping.rows import copy_rows
@@ -56,12 +57,13 @@ def move_to_database(workspace: Workspace) -> MoveReport:
     schema, file = draw_schema(), workspace.path / RATINGS
     with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
         wanted = workspace.catalogue.sha256(), workspace.catalogue.sha256_of_rest()
-        catalogue = Catalogue(workspace.path / CATALOGUE, schema)
-        _copy(f"sqlite:///{workspace.path / CATALOGUE}", find_engine(schema), catalogue_schema.METADATA)
-        if (catalogue.sha256(), catalogue.sha256_of_rest()) != wanted:
-            raise WorkspaceError("The catalogue in the database is not the one in the folder; nothing was changed.")
-        ratings = _move_ratings(workspace, schema) if file.is_file() else 0
-        count = catalogue.count(include_removed=True)
+        with _dropped_where_refused(schema):
+            catalogue = Catalogue(workspace.path / CATALOGUE, schema)
+            _copy(f"sqlite:///{workspace.path / CATALOGUE}", find_engine(schema), catalogue_schema.METADATA)
+            if (catalogue.sha256(), catalogue.sha256_of_rest()) != wanted:
+                raise WorkspaceError("The catalogue in the database is not the one in the folder; nothing was changed.")
+            ratings = _move_ratings(workspace, schema) if file.is_file() else 0
+            count = catalogue.count(include_removed=True)
         with workspace.lock("manifest"):
             write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {DATABASE: schema})
         workspace.catalogue.close()
@@ -69,6 +71,17 @@ def move_to_database(workspace: Workspace) -> MoveReport:
             if (workspace.path / name).is_file():
                 (workspace.path / name).rename(workspace.path / f"{name}{MOVED}")
     return MoveReport(schema, count, ratings)
+
+
+@contextmanager
+def _dropped_where_refused(schema: str) -> Iterator[None]:
+    """What was copied into a new schema goes again where the block raises: nobody would look for it there."""
+    try:
+        yield
+    except IcbirError:
+        with suppress(IcbirError), reaching("The database"), find_engine(schema).begin() as connection:
+            connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        raise
 
 
 def move_films(workspace: Workspace, url: str, progress: Progress | None = None) -> FilmsMoved:

@@ -137,6 +137,9 @@ def test_a_move_that_leaves_a_rating_behind_is_refused(database_url, tmp_path, f
     with pytest.raises(WorkspaceError, match="The ratings were not moved: .* missing at the end"):
         move_to_database(workspace)
     assert not Workspace.open(workspace.path).database_schema and open_store(workspace).count() == 2
+    with find_engine().connect() as connection:
+        query = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'icbir%%'"
+        assert connection.exec_driver_sql(query).scalar_one() == 0, "nothing of it is left in the server"
 
 
 def test_a_copy_of_one_moment_becomes_a_workspace_in_a_folder_or_in_a_server(
