@@ -139,7 +139,9 @@ def is_burned_in(dataset: Dataset) -> bool:
 def may_show_text(dataset: Dataset) -> bool:
     """Whether text is burned into the picture, or may be: it is a Secondary Capture (PS3.3 A.8: a picture of a screen
     or of paper, or one that a program made) whose header does not deny it."""
-    captured = get_text(dataset, "SOPClassUID").startswith(SecondaryCaptureImageStorage)
+    meta = getattr(dataset, "file_meta", None) or Dataset()
+    named = get_text(dataset, "SOPClassUID") or get_text(meta, "MediaStorageSOPClassUID")
+    captured = named.startswith(SecondaryCaptureImageStorage)
     return is_burned_in(dataset) or (captured and get_text(dataset, "BurnedInAnnotation").upper() != "NO")
 
 

@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from icbir_core.annotation.records import Annotation
 from icbir_core.audit import Action, open_audit
-from icbir_core.catalogue.workspace import Workspace
+from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.cli import main
 from icbir_core.deidentifying.film import LOOK, Clearance, deidentify_film, make_uid
 from icbir_core.deidentifying.masking import Mask, find_masks
@@ -43,7 +43,10 @@ MASK = Clearance((Mask(3, 2, 20, 10),))
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    return Workspace.create(tmp_path_factory.mktemp("workspace") / "own")
+    folder = tmp_path_factory.mktemp("workspace") / "own"
+    folder.mkdir()
+    (folder / SALT).write_bytes(bytes(range(32)))  # so that no digits that are looked for stand in a new UID by chance
+    return Workspace.create(folder)
 
 
 def read(data: bytes) -> Dataset:
@@ -251,6 +254,12 @@ def test_a_film_with_text_burned_in_is_refused_until_it_is_blacked_out(workspace
     with pytest.raises(DicomExportError, match="say that you have looked"):
         deidentify_film(capture, workspace)
     assert read(deidentify_film(capture, workspace, Clearance(looked=True)).data).BurnedInAnnotation == "NO"
+    unnamed = read(capture)
+    del unnamed.SOPClassUID  # the file's own header says it still
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, unnamed)
+    with pytest.raises(DicomExportError, match="say that you have looked"):
+        deidentify_film(stream.getvalue(), workspace)
     assert deidentify_film(make_film(), workspace).warnings == (LOOK,)
     assert deidentify_film(make_film(BurnedInAnnotation="NO"), workspace).warnings == ()
 
