@@ -93,6 +93,8 @@ def open_session(source: str | bytes, name: str) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = count_threads()
+    # what the largest batch needed would stay with each graph, and once more as the plan of its next run: gigabytes
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     # its threads would go on burning a core each after their work, which the other networks need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

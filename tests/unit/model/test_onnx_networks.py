@@ -186,7 +186,9 @@ def test_a_graph_uses_the_cores_that_this_process_may_use(asked, expected, monke
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
     graph = GraphWriter()
     graph_file = graph.build({"out": graph.apply("Relu", take_films(graph, 4)).name})
-    assert open_session(graph_file, "a graph").get_session_options().intra_op_num_threads == expected
+    options = open_session(graph_file, "a graph").get_session_options()
+    assert options.intra_op_num_threads == expected
+    assert not options.enable_cpu_mem_arena and not options.enable_mem_pattern, "no memory stays with a graph"
 
 
 def test_weights_that_are_replaced_after_one_library_read_them_are_refused_for_the_other(tmp_path):
