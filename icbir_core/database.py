@@ -6,6 +6,7 @@ it may name a password.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,7 @@ VARIABLE = "ICBIR_DATABASE_URL"
 _ANSWER_SECONDS = 10
 _LOCK = 0x1CB11
 _DRIVER = "postgresql+psycopg"
+_SCHEMA = re.compile(r"[a-z0-9_]{0,63}")
 
 
 def get_driver_address(schema: str) -> tuple[str, dict[str, Any]]:
@@ -54,7 +56,10 @@ def find_engine(schema: str = "") -> Engine:
 
 @lru_cache(maxsize=16)
 def open_engine(address: str, schema: str = "") -> Engine:
-    """Connections to a PostgreSQL database by its URL. Nothing is connected yet. Raises `WorkspaceError`."""
+    """Connections to a PostgreSQL database by its URL. Nothing is connected yet. Raises `WorkspaceError`, also for a
+    schema that no workspace has: its name goes into options and statements as it is."""
+    if not _SCHEMA.fullmatch(schema):
+        raise WorkspaceError("What names the tables in the database server is no name of ours; restore the manifest.")
     try:
         url = make_url(address)
         if url.drivername in ("postgresql", "postgres"):

@@ -142,6 +142,14 @@ def test_a_move_that_leaves_a_rating_behind_is_refused(database_url, tmp_path, f
         assert connection.exec_driver_sql(query).scalar_one() == 0, "nothing of it is left in the server"
 
 
+@pytest.mark.parametrize("schema", ['x"; DROP SCHEMA public', "public -c log_statement=all", "x, public"])
+def test_a_manifest_cannot_say_more_to_the_server_than_a_name(named, tmp_path, schema):
+    manifest = Workspace.create(tmp_path / "w").path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"database": schema}))
+    with pytest.raises(WorkspaceError, match="restore the manifest"):
+        Workspace.open(manifest.parent).catalogue.count()
+
+
 def test_a_copy_of_one_moment_becomes_a_workspace_in_a_folder_or_in_a_server(
     database_url, postgres, tmp_path, films, monkeypatch, capsys
 ):
