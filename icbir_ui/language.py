@@ -166,20 +166,22 @@ def speak_english(function: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
 @lru_cache(maxsize=256)
 def choose_language(chosen: str | None, accepted: str | None) -> str:
     """The language that is chosen, if there is one of that code; else the first of the header Accept-Language."""
-    there = list_languages()
-    if chosen in there:
+    there = {code.lower(): code for code in list_languages()}
+    if chosen in there.values():
         return str(chosen)
     weighed = []
-    for place, part in enumerate((accepted or "")[:400].split(",")):
-        tag, _, weight = part.strip().partition(";q=")
+    for place, part in enumerate((accepted or "")[:400].lower().replace(" ", "").split(",")):
+        tag, _, weight = part.partition(";q=")
         try:
-            weighed.append((-float(weight or 1), place, tag.replace("-", "_")))
+            share = float(weight or 1)
         except ValueError:
             continue
-    for share, _, tag in sorted(weighed):
+        if 0 < share <= 1:  # no other number either, such as nan, which would stand anywhere in the order
+            weighed.append((-share, place, tag.replace("-", "_")))
+    for _, _, tag in sorted(weighed):
         for code in (tag, tag.split("_")[0]):
-            if share < 0 and code in there:
-                return code
+            if code in there:
+                return there[code]
     return ENGLISH
 
 

@@ -22,6 +22,10 @@ import icbir_core
 from icbir_core.files import find_program_folder
 from streamlit.testing.v1 import AppTest
 assert icbir_core.__file__.startswith(sys.prefix), icbir_core.__file__
+from icbir_core.model.layer_tables import read_layers
+from icbir_ui.language import list_languages
+assert read_layers("densenet121") and read_layers("efficientnet_lite0"), "else TensorFlow would run them, unnoticed"
+assert "de" in list_languages()
 folder = find_program_folder()
 for page in sorted((folder / "pages").glob("*.py")):
     app = AppTest.from_file(str(page), default_timeout=120).run()

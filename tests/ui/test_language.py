@@ -102,6 +102,8 @@ def test_the_template_is_that_of_the_program(template, tmp_path):
         ("de", "en", "de"),
         ("../x", "de", "de"),
         (None, "de;q=0,fr;q=often,*;q=0.5", "en"),
+        (None, "DE-de; q=0.9, en; q=0.5", "de"),
+        (None, "en;q=0.2,fr;q=nan,de;q=0.9", "de"),
     ],
 )
 def test_the_choice_counts_then_the_browser_then_english(chosen, accepted, spoken):
