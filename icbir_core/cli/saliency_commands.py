@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from icbir_core.saliency.checks import CheckRow
     from icbir_core.settings import InputSettings
     from icbir_core.training.shuffled_labels import ShuffleOptions
-    from icbir_core.types import SaliencyMap
+    from icbir_core.types import Radiograph, SaliencyMap
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +75,9 @@ def explain(
     if method == "similarity":
         _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
         return
-    chosen = cli.announce_device(device)
     opened, finding = Workspace.open(workspace), require_canonical_name(target) if target else None
-    pixels = read_radiograph(image).pixels
+    pixels = _hide_text(read_radiograph(image), out)
+    chosen = cli.announce_device(device)
     settings, found, facts = _compute_map(opened, pixels, finding, method, encoder)
     title = SALIENCY_METHODS[found.method].title
     drawn = smooth_for_display(found) if out.suffix.lower() == ".png" else found
@@ -146,7 +146,7 @@ def _explain_similarity(
     as_json: bool,
 ) -> None:
     from icbir_core.catalogue import read_query
-    from icbir_core.deidentifying.leaving import read_leaving_case
+    from icbir_core.deidentifying.leaving import read_with_text
     from icbir_core.errors import SaliencyError
     from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph.network_input import Letterbox
@@ -163,7 +163,7 @@ def _explain_similarity(
     pair = retriever.explain_pair(query, case, search_method)
     scale = shared_scale([pair.first.values, pair.second.values])
     files = out, out.with_name(f"{out.stem}_hit{out.suffix}")
-    films = query.radiograph.pixels, read_leaving_case(retriever.workspace, case).pixels
+    films = [_hide_text(one, out) for one in (query.radiograph, read_with_text(retriever.workspace, case))]
     for file, pixels, one in zip(files, films, (pair.first, pair.second), strict=True):
         values = Letterbox.of(pixels.shape, one.values.shape[0]).to_film(one.values)
         _write(file, pixels, values, one.signed, f"Why near or far ({search_method}), no map of a finding", scale)
@@ -193,6 +193,14 @@ def _explain_similarity(
 def _say_state(name: str) -> None:
     if name != "ok":
         cli.say(f"The map is {name}: it marks no place.")
+
+
+def _hide_text(radiograph: Radiograph, out: Path) -> np.ndarray:
+    """The pixels of a film as they may leave. Raises `BurnedInText` for a picture of one with text; numbers show
+    none."""
+    from icbir_core.deidentifying.leaving import hide_text
+
+    return (hide_text(radiograph, None) if out.suffix.lower() == ".png" else radiograph).pixels
 
 
 def _write(

@@ -11,6 +11,7 @@ import pytest
 from icbir_core.catalogue import Workspace
 from icbir_core.cli import main
 from icbir_core.saliency.methods import FIRST_MAP
+from tests.helpers.search_results import make_film
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,15 @@ def film(tmp_path_factory):
     path = tmp_path_factory.mktemp("film") / "film.png"
     cv2.imwrite(str(path), simulate_film(3, 128, ("Effusion",)).pixels[:, :100])
     return path
+
+
+def test_no_picture_of_a_film_with_text_is_written_but_numbers_are(workspace, tmp_path, capsys):
+    film, out = tmp_path / "film.dcm", tmp_path / "map.png"
+    film.write_bytes(make_film(BurnedInAnnotation="YES"))
+    assert main(["explain", str(workspace), str(film), "--out", str(out)]) == 1
+    assert "Text is burned into its film" in capsys.readouterr().err and not out.exists()
+    assert main(["explain", str(workspace), str(film), "--out", str(out.with_suffix(".npy"))]) == 0
+    assert out.with_suffix(".npy").is_file()
 
 
 def test_explain_writes_numbers_on_the_films_own_pixels(workspace, film, tmp_path, capsys):
