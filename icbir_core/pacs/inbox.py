@@ -84,8 +84,11 @@ class Inbox:
 
     def put_result(self, name: str, result: dict[str, Any]) -> None:
         """Keep the result of a film's search beside it; nothing where the film was dropped meanwhile."""
-        if (self.folder / f"{name}.dcm").is_file():
-            write_json_atomically(self.folder / f"{name}.json", result, mode=0o600)
+        film, place = self.folder / f"{name}.dcm", self.folder / f"{name}.json"
+        if film.is_file():
+            write_json_atomically(place, result, mode=0o600)
+        if not film.is_file():  # dropped while it was written: nobody would look for it again
+            place.unlink(missing_ok=True)
 
     def forget_results(self) -> None:
         """Delete all results, which name cases; the films are searched anew."""
@@ -98,8 +101,8 @@ class Inbox:
         for path in self._list_files():
             try:
                 if path.stat().st_mtime < limit:
+                    path.with_suffix(".json").unlink(missing_ok=True)  # first: one without its film is never dropped
                     path.unlink(missing_ok=True)
-                    path.with_suffix(".json").unlink(missing_ok=True)
                     dropped += 1
             except OSError:
                 continue

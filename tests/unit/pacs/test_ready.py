@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from icbir_core.catalogue import read_query
+from icbir_core.catalogue import Workspace, read_query
 from icbir_core.errors import CatalogueError
-from icbir_core.pacs import auto_search, ready
+from icbir_core.pacs import auto_search, inbox, ready
 from icbir_core.pacs.auto_search import AutoSearch, choose_settings, search_received
 from icbir_core.pacs.inbox import Inbox
 from icbir_core.pacs.ready import find_change, read_ready, write_ready
@@ -95,3 +95,20 @@ def test_the_one_who_searches_what_comes_follows_a_new_index(retriever, monkeypa
     results = {one.name: one.result for one in inbox.list_films()}
     assert set(results) == set(names) and all("answer" in one for one in results.values())
     assert search_received(retriever, inbox, names[0]) == results[names[0]]
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_a_film_that_is_dropped_during_its_search_leaves_no_result(tmp_path, monkeypatch, moment):
+    held = Inbox(Workspace.create(tmp_path / "w"))
+    name, write = held.put(make_film(), "1.2.3"), inbox.write_json_atomically
+
+    def drop_and_write(*arguments, **more):
+        (held.folder / f"{name}.dcm").unlink()
+        write(*arguments, **more)
+
+    if moment == "while":
+        monkeypatch.setattr(inbox, "write_json_atomically", drop_and_write)
+    else:
+        (held.folder / f"{name}.dcm").unlink()
+    held.put_result(name, {"study": "a"})
+    assert not list(held.folder.iterdir())
