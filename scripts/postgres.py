@@ -121,7 +121,7 @@ def _end_forgotten(prefix: tuple[str, ...]) -> None:
     root = Path(tempfile.gettempdir())
     while root.name.startswith(TESTS):
         root = root.parent
-    for lock in [one for depth in range(3) for one in root.glob(f"{TESTS}*/" * depth + f"{_PREFIX}*/{_HELD}")]:
+    for lock in [one for depth in range(5) for one in root.glob(f"{TESTS}*/" * depth + f"{_PREFIX}*/{_HELD}")]:
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
             programs = find_programs()
             if programs is not None:
