@@ -159,7 +159,7 @@ def read_backup(folder: PathLike) -> dict[str, Any]:
 def _written_aside(folder: Path) -> Iterator[Path]:
     """A hidden folder beside the one that is wanted, which takes its name once all of it is written.
 
-    Its writer holds a lock in it, which the operating system frees when he is killed: what another one is writing at
+    Its writer holds a lock in it, which the operating system frees when it is killed: what another is writing at
     this moment is not taken for what was left.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
