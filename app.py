@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from icbir_ui.language import translate
+from icbir_ui.language import say
 
 ROOT = Path(__file__).parent
 PAGES = (
@@ -21,7 +21,7 @@ st.set_page_config(page_title="ICBIR", page_icon=str(ROOT / "assets" / "logo.svg
 st.logo(str(ROOT / "assets" / "logo.svg"), size="large")
 st.navigation(
     [
-        st.Page(f"pages/{name}.py", title=translate(title), default=name == "search")
+        st.Page(f"pages/{name}.py", title=say(title), default=name == "search")
         for name, title in PAGES
         if (ROOT / "pages" / f"{name}.py").is_file()
     ],

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from icbir_core.evaluation.figure_words import describe_figure, write_out
 from icbir_core.findings import FindingState
 from icbir_core.types import Case
-from icbir_ui.language import count_of, translate, translate_told
+from icbir_ui.language import count_of, say, translate_told
 from icbir_ui.theme import find_colour
 
 
@@ -33,7 +33,7 @@ def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
     config = {"modeBarButtonsToRemove": ["toImage"], **more.pop("config", {})}
     return place.plotly_chart(
         figure,
-        alt=describe_figure(figure, title, lambda number: count_of(number, "point"), translate("to")),
+        alt=describe_figure(figure, title, lambda number: count_of(number, "point"), say("to")),
         config=config,
         **more,
     )
@@ -84,11 +84,11 @@ def draw_ages(ages: Sequence[int]) -> go.Figure:
             x=labels,
             y=counts,
             marker_color=find_colour("accent"),
-            hovertemplate=f"{translate('from')} %{{x}}: %{{y:,}}<extra></extra>",
+            hovertemplate=f"{say('from')} %{{x}}: %{{y:,}}<extra></extra>",
         )
     )
     figure = _style(figure, 230)
-    figure.update_xaxes(title={"text": translate("years, from"), "font": {"size": 11}}, type="category")
+    figure.update_xaxes(title={"text": say("years, from"), "font": {"size": 11}}, type="category")
     return figure
 
 
@@ -116,10 +116,10 @@ def draw_scatter(points: np.ndarray, cases: Sequence[Case], finding: str, query:
             "x": [query[0]],
             "y": [query[1]],
             "mode": "markers",
-            "name": translate("query"),
+            "name": say("query"),
             "marker": cross,
         }
-        figure.add_trace(go.Scatter(**place, hovertemplate=f"{translate('query')}<extra></extra>"))
+        figure.add_trace(go.Scatter(**place, hovertemplate=f"{say('query')}<extra></extra>"))
     figure = _style(figure, 430)
     figure.update_layout(showlegend=True, legend={"orientation": "h", "y": -0.02, "x": 0}, dragmode="lasso")
     figure.update_xaxes(showticklabels=False, showgrid=False)

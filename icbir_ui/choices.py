@@ -15,7 +15,7 @@ from typing import Any
 import streamlit as st
 
 from icbir_ui import state
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.state import Key
 
 DEFAULTS = {
@@ -26,11 +26,7 @@ DEFAULTS = {
 
 
 def show_choice(
-    draw: Callable[..., Any],
-    *given: Any,
-    key: Key,
-    on_choice: Callable[[], None] | None = None,
-    **more: Any,
+    draw: Callable[..., Any], *given: Any, key: Key, on_choice: Callable[[], None] | None = None, **more: Any
 ) -> Any:
     """Draw a widget that shows the value under `key`, and return that value.
 
@@ -59,7 +55,7 @@ def show_segments(
     options: Sequence[str],
     key: Key,
     help: str | None = None,
-    told: Callable[[str], str] = translate,
+    told: Callable[[str], str] = say,
 ) -> Any:
     """Short words side by side, of which one is always chosen; returns it. draw : a `segmented_control`; told : what
     the reader is shown of a word."""

@@ -13,7 +13,7 @@ from streamlit.errors import StreamlitAPIException
 
 from icbir_core.errors import IcbirError
 from icbir_ui import metrics, state
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.logs import log_event
 
 _ACTIVE = re.compile(r"([!-/:-@\[-`{-~])")
@@ -28,7 +28,7 @@ def explain(error: BaseException) -> str:
     number = uuid.uuid4().hex[:8]
     metrics.ERRORS.inc()
     log_event("error", logging.ERROR, state.name_asker(), error, number=number)
-    return translate(
+    return say(
         "Something went wrong that this page does not know (number {number} in the server's log); try again.",
         number=number,
     )

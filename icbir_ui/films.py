@@ -25,7 +25,7 @@ from icbir_core.settings import get_environment
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import access, state
 from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import Picture
 
@@ -167,15 +167,13 @@ def hold_newest(films: dict[str, Film], current: str | None, left_out: list[str]
     if not titles:
         return ""
     limit = (
-        translate("{count} films", count=MAX_FILMS)
+        say("{count} films", count=MAX_FILMS)
         if len(films) >= MAX_FILMS
-        else translate("Films of {count} megapixels together", count=SESSION_MEGAPIXELS)
+        else say("Films of {count} megapixels together", count=SESSION_MEGAPIXELS)
     )
-    oldest = (
-        translate("the oldest was") if len(titles) == 1 else translate("the oldest {count} were", count=len(titles))
-    )
-    others = translate(" and {count} more", count=len(titles) - MAX_NAMED) if len(titles) > MAX_NAMED else ""
-    return translate(
+    oldest = say("the oldest was") if len(titles) == 1 else say("the oldest {count} were", count=len(titles))
+    others = say(" and {count} more", count=len(titles) - MAX_NAMED) if len(titles) > MAX_NAMED else ""
+    return say(
         "{limit} are held at a time; {oldest} left out: {titles}{others}.",
         limit=limit,
         oldest=oldest,

@@ -91,7 +91,7 @@ def mark(text: str) -> str:
     return text
 
 
-def translate(text: str, **values: object) -> str:
+def say(text: str, **values: object) -> str:
     """The text in the reader's language, with the values in its places `{name}`."""
     return _fill(load_language(get_language()).texts.gettext(text), text, values)
 
@@ -245,5 +245,5 @@ def find_words(script: str) -> tuple[str, ...]:
 
 def translate_script(script: str) -> dict[str, str]:
     """Text → translation for the texts of a script, only those that differ."""
-    made = {text: translate(text) for text in find_words(script)}
+    made = {text: say(text) for text in find_words(script)}
     return {text: found for text, found in made.items() if found != text}

@@ -15,7 +15,7 @@ from icbir_core.model.prediction import read_card
 from icbir_core.retrieval.model_choice import find_encoders
 from icbir_core.retrieval.target_files import get_classifier_path, list_saliency_cards
 from icbir_ui.errors import escape_markdown
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 
 STARTER = find_program_folder() / "assets" / "models"
 
@@ -129,18 +129,18 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
     """Sentences in Markdown on what the probabilities rest on, weakest point first."""
     cards = find_cards(workspace)
     if not cards:
-        return [translate("No model card was found beside the networks.")]
+        return [say("No model card was found beside the networks.")]
     card = cards[0]
     lines = [f"**{escape_markdown(translate_told(card.weakness))}**"] if card.weakness else []
     films = card.manifest.get("films") or {}
     if card.starter:
         who = escape_markdown(translate_told(str(card.manifest.get("title", mark("the starter classifier")))))
         lines.append(
-            translate("Predicted by {who}, which came with the program and did not learn from this catalogue.", who=who)
+            say("Predicted by {who}, which came with the program and did not learn from this catalogue.", who=who)
         )
     if films.get("trained") is not None:
         lines.append(
-            translate(
+            say(
                 "Trained on {trained} films, judged on {judged} held back.",
                 trained=f"{films['trained']:,}",
                 judged=f"{films.get('held_back', 0):,}",
@@ -149,7 +149,7 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
     for row in tabulate_performance(card):
         if row["Finding"] == target:
             among, whole = row["AUROC, films with any finding"], row["AUROC, all films"]
-            told = translate(
+            told = say(
                 "{target}, on films held back: AUROC {among} among those with any finding, {whole} among all.",
                 target=translate_told(target),
                 among=among,
@@ -159,13 +159,11 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
             share = card.manifest.get("share_without_finding")
             if share is not None:
                 lines.append(
-                    translate(
+                    say(
                         "{share} % of the films held back carry no finding, and are easier.", share=f"{100 * share:.0f}"
                     )
                 )
     lines.append(
-        translate(
-            "A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding."
-        )
+        say("A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding.")
     )
     return lines

@@ -10,7 +10,7 @@ from html import escape
 
 import streamlit as st
 
-from icbir_ui.language import translate
+from icbir_ui.language import say
 
 COOKIE = "icbir_theme"
 LIGHT, DARK = "light", "dark"
@@ -72,9 +72,9 @@ def write_variables(selector: str) -> str:
 
 def make_switch() -> str:
     """The button at the foot of every page, as HTML."""
-    label, wanted = (translate("Dark screen"), DARK) if is_light() else (translate("Light screen"), LIGHT)
-    use = translate("For the reading room") if is_light() else translate("For a seminar room; films stay on black")
-    title = f"{use}. {translate('The page loads again.')}"
+    label, wanted = (say("Dark screen"), DARK) if is_light() else (say("Light screen"), LIGHT)
+    use = say("For the reading room") if is_light() else say("For a seminar room; films stay on black")
+    title = f"{use}. {say('The page loads again.')}"
     return (
         f'<button type="button" id="icbir-theme" data-wanted="{wanted}" title="{escape(title)}">'
         f"{escape(label)}</button>"

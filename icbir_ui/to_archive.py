@@ -6,7 +6,7 @@ import streamlit as st
 
 from icbir_core.errors import IcbirError
 from icbir_core.settings import read_pacs_settings
-from icbir_ui.language import translate
+from icbir_ui.language import say
 
 
 def offer_archive(key: str) -> None:
@@ -15,5 +15,5 @@ def offer_archive(key: str) -> None:
         there = read_pacs_settings() is not None
     except IcbirError:
         there = True  # the page says what is wrong with the settings
-    if there and st.button(translate("Films from the PACS"), key=key):
+    if there and st.button(say("Films from the PACS"), key=key):
         st.switch_page("pages/pacs.py")

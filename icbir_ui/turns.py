@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from icbir_core.errors import ServerBusy
 from icbir_core.server_settings import QueueLimits
-from icbir_ui.language import count_of, mark, translate
+from icbir_ui.language import count_of, mark, say
 
 Answer = TypeVar("Answer")
 PATIENCE = 0.25
@@ -185,4 +185,4 @@ class Turns:
 def describe_queue(before: int) -> str:
     """The sentence for a reader who waits."""
     readers = count_of(before, "reader is before you", "readers are before you")
-    return translate("You are in a queue: {readers}. Your turn comes by itself.", readers=readers)
+    return say("You are in a queue: {readers}. Your turn comes by itself.", readers=readers)

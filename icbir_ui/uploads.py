@@ -17,7 +17,7 @@ from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.settings import ReadLimits
 from icbir_ui import films, state
 from icbir_ui.errors import explain
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.state import Key
 
 LIMITS = ReadLimits()
@@ -106,7 +106,7 @@ def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
                 held = taken.get(film.key, film)
                 if held.entry != film.entry:
                     faults.append(
-                        translate(
+                        say(
                             "'{name}' is the same film as '{entry}' and stands in its place.",
                             name=name,
                             entry=held.entry,

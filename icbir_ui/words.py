@@ -9,7 +9,7 @@ from icbir_core.retrieval.methods import FINDING, REGION, find_title
 from icbir_core.retrieval.neighbours import describe_distance
 from icbir_core.settings import SearchFilter
 from icbir_core.types import SEARCH_NOT_SHOWN, UNKNOWN, Case, Hit, Radiograph, Ranking, describe_copies
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 
 _SEXES = {"M": mark("male"), "F": mark("female")}
 AT_CHANCE = mark("not shown to be better than chance on films that the networks never saw")
@@ -22,9 +22,9 @@ def describe_person(view: str, age: int | None, sex: str) -> str:
     """ "PA · 58 years · female"; what is missing says so."""
     return " · ".join(
         (
-            translate("view unknown") if view == UNKNOWN else view,
-            translate("age unknown") if age is None else translate("{age} years", age=age),
-            translate(_SEXES.get(sex, mark("sex unknown"))),
+            say("view unknown") if view == UNKNOWN else view,
+            say("age unknown") if age is None else say("{age} years", age=age),
+            say(_SEXES.get(sex, mark("sex unknown"))),
         )
     )
 
@@ -34,20 +34,20 @@ def describe_findings(case: Case) -> str:
     if case.present:
         return ", ".join(map(translate_told, case.present))
     known = [state for state in case.findings.values() if state.known]
-    return translate("no finding present") if known else translate("findings unknown")
+    return say("no finding present") if known else say("findings unknown")
 
 
 def describe_film(radiograph: Radiograph) -> list[str]:
     """Two lines of facts under a query."""
     rows, columns = radiograph.pixels.shape
     spacing = (
-        translate("{spacing} mm pixels", spacing=f"{radiograph.spacing[0]:.3f}")
+        say("{spacing} mm pixels", spacing=f"{radiograph.spacing[0]:.3f}")
         if radiograph.spacing
-        else translate("spacing unknown")
+        else say("spacing unknown")
     )
     return [
         describe_person(radiograph.view, radiograph.age, radiograph.sex),
-        translate(
+        say(
             "{columns} × {rows}, {stored_bits} bits · {spacing} · {source_format}",
             columns=columns,
             rows=rows,
@@ -60,9 +60,7 @@ def describe_film(radiograph: Radiograph) -> list[str]:
 
 def describe_brief(view: str, age: int | None, sex: str) -> str:
     """ "58 F · PA" for a small caption; what is missing is left out."""
-    person = " ".join(
-        part for part in ("" if age is None else str(age), translate(sex) if sex in _SEXES else "") if part
-    )
+    person = " ".join(part for part in ("" if age is None else str(age), say(sex) if sex in _SEXES else "") if part)
     return " · ".join(part for part in (person, "" if view == UNKNOWN else view) if part)
 
 
@@ -70,8 +68,8 @@ def describe_hit(ranking: Ranking, hit: Hit) -> str:
     """How near a case is, in one of four words, and by what part of the film where it is not the whole."""
     words = name_distance(ranking, hit)
     if ranking.method == FINDING.name:
-        return translate("{words} for {target}", words=words, target=translate_told(ranking.target))
-    return translate("{words} in the region", words=words) if ranking.method == REGION.name else words
+        return say("{words} for {target}", words=words, target=translate_told(ranking.target))
+    return say("{words} in the region", words=words) if ranking.method == REGION.name else words
 
 
 def name_distance(ranking: Ranking, hit: Hit) -> str:
@@ -81,7 +79,7 @@ def name_distance(ranking: Ranking, hit: Hit) -> str:
     return (
         translate_told(describe_distance(ranking.percentiles[place]))
         if known
-        else translate("distance {distance}", distance=f"{hit.distance:.3g}")
+        else say("distance {distance}", distance=f"{hit.distance:.3g}")
     )
 
 
@@ -90,21 +88,18 @@ def describe_place(hit: Hit, anywhere: bool) -> str:
     if hit.place is None:
         return ""
     found = (
-        translate("the place that matches the region best, found on a grid of 7 × 7")
-        if anywhere
-        else translate("the same place")
+        say("the place that matches the region best, found on a grid of 7 × 7") if anywhere else say("the same place")
     )
-    return translate("In the box: {found}.", found=found)
+    return say("In the box: {found}.", found=found)
 
 
 def explain_distance(ranking: Ranking, hit: Hit) -> str:
     """The numbers behind the word."""
-    told = translate("Distance {distance}", distance=f"{hit.distance:.3g}")
+    told = say("Distance {distance}", distance=f"{hit.distance:.3g}")
     place = hit.rank - 1
     if place < len(ranking.percentiles) and not math.isnan(ranking.percentiles[place]):
-        told += translate(
-            "; {share} of the catalogue's nearest pairs are closer",
-            share=format_share(ranking.percentiles[place]),
+        told += say(
+            "; {share} of the catalogue's nearest pairs are closer", share=format_share(ranking.percentiles[place])
         )
     return f"{told}."
 
@@ -116,7 +111,7 @@ def name_method(name: str) -> str:
 
 def format_share(share: float) -> str:
     """A share in [0, 1] as every page writes it: "16 %"; "under 1 %" for one that is not zero and would round to it."""
-    return translate("under 1 %") if 0 < share < 0.005 else f"{100 * share:.0f} %"
+    return say("under 1 %") if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
 def describe_share(ranking: Ranking) -> str:
@@ -125,7 +120,7 @@ def describe_share(ranking: Ranking) -> str:
     known = [state for state in states if state.known]
     target = translate_told(ranking.target)
     if not known:
-        return translate("No neighbour is labelled for {target}.", target=target)
+        return say("No neighbour is labelled for {target}.", target=target)
     carrying = sum(state is FindingState.PRESENT for state in known)
     if len(known) == 1 < len(states):
         told = (
@@ -133,11 +128,9 @@ def describe_share(ranking: Ranking) -> str:
             if carrying
             else mark("Only 1 of {count} neighbours is labelled for {target}; it does not carry it.")
         )
-        return translate(told, count=len(states), target=target)
-    some = translate(
-        "{carrying} of {count} neighbours carry {target}", carrying=carrying, count=len(states), target=target
-    )
-    others = translate(
+        return say(told, count=len(states), target=target)
+    some = say("{carrying} of {count} neighbours carry {target}", carrying=carrying, count=len(states), target=target)
+    others = say(
         "{carrying} of the {count} neighbours that are labelled for {target} carry it",
         carrying=carrying,
         count=len(known),
@@ -145,7 +138,7 @@ def describe_share(ranking: Ranking) -> str:
     )
     text = some if len(known) == len(states) else others
     if ranking.base_rate is not None:
-        text += translate(", against {share} of the eligible cases", share=format_share(ranking.base_rate))
+        text += say(", against {share} of the eligible cases", share=format_share(ranking.base_rate))
     return text + "."
 
 
@@ -153,13 +146,13 @@ def describe_filter(search_filter: SearchFilter) -> str:
     """The filters in force, or "no filter"."""
     parts = [search_filter.view] if search_filter.view else []
     if search_filter.sex in _SEXES:
-        parts.append(translate(_SEXES[search_filter.sex]))
+        parts.append(say(_SEXES[search_filter.sex]))
     if search_filter.age_min is not None or search_filter.age_max is not None:
         low = 0 if search_filter.age_min is None else search_filter.age_min
-        high = translate("any") if search_filter.age_max is None else search_filter.age_max
-        parts.append(translate("{low}–{high} years", low=low, high=high))
+        high = say("any") if search_filter.age_max is None else search_filter.age_max
+        parts.append(say("{low}–{high} years", low=low, high=high))
     parts += [f"{translate_told(name)} {translate_told(state)}" for name, state in search_filter.findings.items()]
-    return ", ".join(parts) or translate("no filter")
+    return ", ".join(parts) or say("no filter")
 
 
 def is_far(ranking: Ranking) -> bool:
@@ -169,14 +162,10 @@ def is_far(ranking: Ranking) -> bool:
 
 def describe_cautions(ranking: Ranking) -> list[str]:
     """What must be known before these neighbours are believed; wherever a ranking is shown, so is this."""
-    searched = (
-        translate("everything in the catalogue")
-        if ranking.eligible == ranking.total
-        else translate("every eligible case")
-    )
-    cautions = [translate(FAR_AWAY).format(searched)] if is_far(ranking) else []
+    searched = say("everything in the catalogue") if ranking.eligible == ranking.total else say("every eligible case")
+    cautions = [say(FAR_AWAY).format(searched)] if is_far(ranking) else []
     if ranking.hits and all("simulat" in hit.case.source.lower() for hit in ranking.hits):
-        cautions.append(translate(SIMULATED))
+        cautions.append(say(SIMULATED))
     if ranking.at_chance:
         cautions.append(translate_told(SEARCH_NOT_SHOWN.format(ranking.target)))
     if ranking.copies:

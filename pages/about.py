@@ -11,7 +11,7 @@ from icbir_core import __version__
 from icbir_ui import shared
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import run_page
-from icbir_ui.language import count_of, mark, translate, translate_told
+from icbir_ui.language import count_of, mark, say, translate_told
 from icbir_ui.model_cards import find_cards, tabulate_performance
 from icbir_ui.state import NOTICE
 
@@ -57,25 +57,20 @@ CITATIONS = """
 
 def draw() -> None:
     use, cards, versions, citations = st.tabs(
-        [
-            translate("Use and limits"),
-            translate("Model cards"),
-            translate("Versions"),
-            translate("Method and citations"),
-        ]
+        [say("Use and limits"), say("Model cards"), say("Versions"), say("Method and citations")]
     )
     with use:
         left, right = st.columns(2, gap="large")
-        left.subheader(translate("What it is for"))
-        left.markdown(f"**{translate(NOTICE)}**\n{translate(USE)}")
-        right.subheader(translate("Limits"))
-        right.markdown(translate(LIMITS))
+        left.subheader(say("What it is for"))
+        left.markdown(f"**{say(NOTICE)}**\n{say(USE)}")
+        right.subheader(say("Limits"))
+        right.markdown(say(LIMITS))
     with cards, shielded():
         show_cards()
     with versions, shielded():
         show_versions()
     with citations:
-        st.markdown(translate(METHOD))
+        st.markdown(say(METHOD))
         st.markdown(CITATIONS)
 
 
@@ -83,7 +78,7 @@ def show_cards() -> None:
     """What each network says of itself, the weakest point first."""
     found = find_cards(shared.open_workspace())
     if not found:
-        st.markdown(translate("No networks yet. Train them, or index the workspace with the starter models."))
+        st.markdown(say("No networks yet. Train them, or index the workspace with the starter models."))
     for card in found:
         st.subheader(escape_markdown(translate_told(card.title)))
         if card.weakness:
@@ -91,20 +86,20 @@ def show_cards() -> None:
         manifest = card.manifest
         films = manifest.get("films") or {}
         size = (manifest.get("input") or {}).get("size")
-        facts = [manifest.get("network"), translate("input {size} pixels", size=size) if size else None]
+        facts = [manifest.get("network"), say("input {size} pixels", size=size) if size else None]
         facts += [
             f"{count_of(count, 'film')} {translate_told(word.replace('_', ' '))}"
             for word, count in films.items()
             if isinstance(count, int)
         ]
-        facts += [translate("made {day}", day=manifest["made"][:10])] if manifest.get("made") else []
+        facts += [say("made {day}", day=manifest["made"][:10])] if manifest.get("made") else []
         facts += [f"sha256 {str(manifest['sha256'])[:16]}…"] if manifest.get("sha256") else []
         st.caption(escape_markdown(" · ".join(str(fact) for fact in facts if fact)))
         if manifest.get("auroc"):
-            rows = [{translate(name): told for name, told in row.items()} for row in tabulate_performance(card)]
-            rows = [row | {translate("Finding"): translate_told(row[translate("Finding")])} for row in rows]
+            rows = [{say(name): told for name, told in row.items()} for row in tabulate_performance(card)]
+            rows = [row | {say("Finding"): translate_told(row[say("Finding")])} for row in rows]
             st.dataframe(rows, hide_index=True, height="content")
-        with st.expander(translate("The whole card")):
+        with st.expander(say("The whole card")):
             shown = {name: value for name, value in manifest.items() if name != "training"}
             kept = (manifest.get("training") or {}).items()
             training = {name: value for name, value in kept if name not in ("history", "held_back")}
@@ -122,15 +117,15 @@ def show_versions() -> None:
         *((name, version(name)) for name in packages),
     ]
     left, right = st.columns([1, 2], gap="large")
-    left.dataframe([{translate("Program"): name, translate("Version"): text} for name, text in rows], hide_index=True)
+    left.dataframe([{say("Program"): name, say("Version"): text} for name, text in rows], hide_index=True)
     workspace = shared.open_workspace()
     artefacts = workspace.read_manifest()["artefacts"]
     right.dataframe(
         [
             {
-                translate("Artefact"): name,
+                say("Artefact"): name,
                 "sha256": str(entry.get("sha256", ""))[:24],
-                translate("Recorded"): str(entry.get("recorded", "")),
+                say("Recorded"): str(entry.get("recorded", "")),
             }
             for name, entry in sorted(artefacts.items())
         ],

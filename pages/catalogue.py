@@ -20,7 +20,7 @@ from icbir_ui.catalogue.removing import show_removing
 from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import passing_word, run_page
-from icbir_ui.language import count_of, translate, translate_told
+from icbir_ui.language import count_of, say, translate_told
 from icbir_ui.search.asking import show_loading
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
@@ -30,16 +30,16 @@ from icbir_ui.words import name_method
 def draw() -> None:
     service, workspace = shared.open_service(), shared.open_workspace()
     parts: dict[str, Callable[[], None]] = {
-        translate("List"): partial(show_list, workspace),
-        translate("Folders"): partial(show_folders, service, workspace),
-        translate("Overview"): partial(show_counts, workspace),
-        translate("Embeddings"): partial(show_embeddings, service, workspace),
-        translate("Add films"): partial(show_adding, service, workspace),
-        translate("Remove or restore"): partial(show_removing, service, workspace),
+        say("List"): partial(show_list, workspace),
+        say("Folders"): partial(show_folders, service, workspace),
+        say("Overview"): partial(show_counts, workspace),
+        say("Embeddings"): partial(show_embeddings, service, workspace),
+        say("Add films"): partial(show_adding, service, workspace),
+        say("Remove or restore"): partial(show_removing, service, workspace),
     }
     if are_jobs_shown(workspace):
-        parts[translate("Jobs")] = partial(show_jobs, workspace)
-    first = translate("Folders") if take_folder() else None  # a link opens its part
+        parts[say("Jobs")] = partial(show_jobs, workspace)
+    first = say("Folders") if take_folder() else None  # a link opens its part
     tabs = st.tabs(list(parts), key=Key.CATALOGUE_PART.value, default=first, on_change="rerun")
     for tab, show in zip(tabs, parts.values(), strict=True):
         if tab.open:  # only what is seen costs time
@@ -51,7 +51,7 @@ def show_counts(workspace: Workspace) -> None:
     """Counts by finding, view, sex, age and source."""
     found = workspace.catalogue.listing.summarise()
     removed = workspace.catalogue.count(include_removed=True) - found.total
-    counted = translate(
+    counted = say(
         "{total} cases · {patients} · {removed} removed",
         total=f"{found.total:,}",
         patients=describe_patients(found),
@@ -59,35 +59,35 @@ def show_counts(workspace: Workspace) -> None:
     )
     st.caption(f"{counted} · {escape_markdown(workspace.path.name)}")
     left, middle, right = st.columns([1.4, 1, 1.2])
-    left.markdown(f"**{translate('Findings present')}**")
+    left.markdown(f"**{say('Findings present')}**")
     quiet = {"config": {"displayModeBar": False}}
     charts.show_chart(
-        left, charts.draw_counts(found.findings), translate("Findings present"), key=Key.FINDINGS_CHART.value, **quiet
+        left, charts.draw_counts(found.findings), say("Findings present"), key=Key.FINDINGS_CHART.value, **quiet
     )
-    middle.markdown(f"**{translate('View')}**")
-    charts.show_chart(middle, charts.draw_counts(found.views), translate("Cases by view"), **quiet)
-    middle.markdown(f"**{translate('Sex')}**")
+    middle.markdown(f"**{say('View')}**")
+    charts.show_chart(middle, charts.draw_counts(found.views), say("Cases by view"), **quiet)
+    middle.markdown(f"**{say('Sex')}**")
     sexes: Counter[str] = Counter()
     for sex, count in found.sexes.items():
         sexes[{"F": "female", "M": "male"}.get(sex, "unknown")] += count
-    charts.show_chart(middle, charts.draw_counts(sexes), translate("Cases by sex"), key=Key.SEX_CHART.value, **quiet)
+    charts.show_chart(middle, charts.draw_counts(sexes), say("Cases by sex"), key=Key.SEX_CHART.value, **quiet)
     ages = [age for age, count in found.ages.items() if age is not None for _ in range(count)]
-    right.markdown(translate("**Age** ({count} unknown)", count=f"{found.ages.get(None, 0):,}"))
+    right.markdown(say("**Age** ({count} unknown)", count=f"{found.ages.get(None, 0):,}"))
     charts.show_chart(
-        right, charts.draw_ages(ages), translate("Cases by age in years, from"), key=Key.AGE_CHART.value, **quiet
+        right, charts.draw_ages(ages), say("Cases by age in years, from"), key=Key.AGE_CHART.value, **quiet
     )
-    right.markdown(f"**{translate('Source')}**")
-    charts.show_chart(right, charts.draw_counts(found.sources), translate("Cases by source"), **quiet)
+    right.markdown(f"**{say('Source')}**")
+    charts.show_chart(right, charts.draw_counts(found.sources), say("Cases by source"), **quiet)
 
 
 def describe_patients(found: Summary) -> str:
     """How many patients the cases are of, and how many cases have no patient number."""
     unknown = found.without_patient
     if unknown == found.total:
-        return translate("no patient numbers")
+        return say("no patient numbers")
     patients = count_of(found.patients, "patient")
     return (
-        translate("{patients} · {cases} without a patient number", patients=patients, cases=count_of(unknown, "case"))
+        say("{patients} · {cases} without a patient number", patients=patients, cases=count_of(unknown, "case"))
         if unknown
         else patients
     )
@@ -99,21 +99,21 @@ def show_embeddings(service: SearchService, workspace: Workspace) -> None:
         return show_loading(service)
     left, right = st.columns(2)
     target = left.selectbox(
-        translate("Target finding"), service.retriever.targets, format_func=translate_told, key=Key.MAP_TARGET.value
+        say("Target finding"), service.retriever.targets, format_func=translate_told, key=Key.MAP_TARGET.value
     )
     methods = list_placeable_methods(service, target)
-    method = right.selectbox(translate("Embedding"), methods, format_func=name_method, key=Key.MAP_METHOD.value)
+    method = right.selectbox(say("Embedding"), methods, format_func=name_method, key=Key.MAP_METHOD.value)
     with passing_word() as tell:
         found, point = place_catalogue(service, films.get_current(), target, method, tell)
     cases = workspace.catalogue.cases(found.rows, include_removed=True)
     figure = charts.draw_scatter(found.points, cases, target, point)
     plot, beside = st.columns([1.25, 1], gap="medium")
     with plot:
-        title = translate("Embeddings of the cases in the plane, by {target}", target=translate_told(target))
+        title = say("Embeddings of the cases in the plane, by {target}", target=translate_told(target))
         plain = {"displaylogo": False}
         chosen = charts.show_chart(st, figure, title, on_select="rerun", key=Key.SCATTER.value, config=plain)
         st.caption(
-            translate(
+            say(
                 "Two principal components, which keep {share} % of the variance: near here is not always "
                 "near in the search.",
                 share=f"{100 * found.kept:.0f}",
@@ -122,14 +122,12 @@ def show_embeddings(service: SearchService, workspace: Workspace) -> None:
     drawn = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
     with beside:
         every = sorted(case.case_id for case in cases)
-        named = st.multiselect(
-            translate("Or name cases"), every, placeholder=translate("Type a name"), key=Key.NAMED.value
-        )
+        named = st.multiselect(say("Or name cases"), every, placeholder=say("Type a name"), key=Key.NAMED.value)
         ids = list(dict.fromkeys([*named, *drawn]))
         if ids:
             show_selected(workspace, ids)
         else:
-            st.markdown(translate("Draw round some points, or name cases, to see their films here."))
+            st.markdown(say("Draw round some points, or name cases, to see their films here."))
 
 
 run_page("Catalogue", draw, heading=False)

@@ -12,7 +12,7 @@ from icbir_ui.choices import show_segments
 from icbir_ui.compare.showing import CLASS_MAP, FOUR, NONE, ONE, PAIR_MAP, Comparison, find_place, show_comparison, step
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import passing_word, run_page
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.search import gate
 from icbir_ui.search.asking import NO_MAP, search, show_loading
 from icbir_ui.search.controls import read_settings
@@ -35,14 +35,13 @@ def draw() -> None:
     if film is not None and not gate.is_withheld(film) and show_outside(workspace, film, held[1] if known else None):
         return
     if film is None or gate.is_withheld(film) or not (known or wanted):
-        st.title(translate("Compare"))
+        st.title(say("Compare"))
         lost = state.get(Key.WORD)
         st.markdown(
-            escape_markdown(translate_told(lost or ""))
-            or translate("Search first, then open a case here with its ⤢ button.")
+            escape_markdown(translate_told(lost or "")) or say("Search first, then open a case here with its ⤢ button.")
         )
         state.put(Key.WORD, None)
-        if lost and st.button(translate("To the page Search")):
+        if lost and st.button(say("To the page Search")):
             st.switch_page("pages/search.py")
         return
     if not service.ready:
@@ -59,12 +58,12 @@ def draw() -> None:
     if opened in ids:
         state.put(Key.COMPARED_PLACE, ids.index(opened))
     elif opened:
-        st.caption(translate(GONE))
+        st.caption(say(GONE))
     columns = st.columns([2.4, 1.5, 1.7, 0.8, 0.8], vertical_alignment="bottom")
     counts = [ONE, FOUR] if len(ids) > 1 else [ONE]
     if state.get(Key.COMPARE_COUNT) not in counts:
         state.put(Key.COMPARE_COUNT, ONE)
-    count = show_segments(columns[1].segmented_control, translate("Cases"), counts, Key.COMPARE_COUNT)
+    count = show_segments(columns[1].segmented_control, say("Cases"), counts, Key.COMPARE_COUNT)
     place, four = find_place(len(ids), count == FOUR), count == FOUR
     hit = ranking.hits[place]
     state.write_address({PARAMETER_CASE: hit.case.case_id})
@@ -73,32 +72,30 @@ def draw() -> None:
     if state.get(Key.COMPARE_MAP) not in offered:
         state.put(Key.COMPARE_MAP, NONE if method == NO_MAP else CLASS_MAP)
     draw_maps = columns[2].segmented_control
-    shown = show_segments(draw_maps, translate("Map"), offered, Key.COMPARE_MAP, help=translate(HELP))
+    shown = show_segments(draw_maps, say("Map"), offered, Key.COMPARE_MAP, help=say(HELP))
     asked = Comparison(service, workspace, film, ranking, place, four, shown, method)
     of = {
-        CLASS_MAP: translate(" · map of {target}", target=translate_told(ranking.target)),
-        PAIR_MAP: translate(" · map of their distance"),
+        CLASS_MAP: say(" · map of {target}", target=translate_told(ranking.target)),
+        PAIR_MAP: say(" · map of their distance"),
     }.get(shown, "")
     named = (
-        translate("Cases {first} to {last}", first=hit.rank, last=asked.places[-1] + 1)
+        say("Cases {first} to {last}", first=hit.rank, last=asked.places[-1] + 1)
         if len(asked.places) > 1
-        else translate("Case {rank}", rank=hit.rank)
+        else say("Case {rank}", rank=hit.rank)
     )
     words = of if four else f" · {describe_hit(ranking, hit)}{of}"
-    columns[0].markdown(
-        translate("**{named} of {count}**{words}", named=named, count=len(ids), words=escape_markdown(words))
-    )
+    columns[0].markdown(say("**{named} of {count}**{words}", named=named, count=len(ids), words=escape_markdown(words)))
     if cautions := describe_cautions(ranking):
         st.markdown(f":orange[{escape_markdown(' '.join(cautions))}]")
     if find_method(ranking.method).part:
         st.caption(
-            translate(WHOLE_FILM).format(
-                translate("a region") if ranking.method == REGION.name else translate("what is seen of one finding")
+            say(WHOLE_FILM).format(
+                say("a region") if ranking.method == REGION.name else say("what is seen of one finding")
             )
         )
     for column, by, label, key in (
-        (3, -1, translate("◀ Previous"), translate("Left arrow")),
-        (4, 1, translate("Next ▶"), translate("Right arrow")),
+        (3, -1, say("◀ Previous"), say("Left arrow")),
+        (4, 1, say("Next ▶"), say("Right arrow")),
     ):
         columns[column].button(label, on_click=step, args=(by, len(ids), four), width="stretch", help=key)
     if not four and (other := choose_other_film(workspace, hit.case)) is not None:

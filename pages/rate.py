@@ -15,7 +15,7 @@ from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.rating.answering import return_to, show_answers
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.rating.creating import offer_new_study, tell_what_was_made
@@ -30,9 +30,9 @@ def draw() -> None:
     workspace, store = shared.open_workspace(), shared.open_ratings()
     names = store.study_names()
     if not names:
-        st.title(translate("Rate"))
+        st.title(say("Rate"))
         st.markdown(
-            translate(
+            say(
                 "There is no reading study yet. A study shows you pairs of films, blinded, and asks how "
                 "similar they are. The answers tell which search finds the cases that readers call similar."
             )
@@ -45,19 +45,19 @@ def draw() -> None:
     item, reader = find_item(session), escape_markdown(session.reader)
     if item is None:
         st.success(
-            translate(
+            say(
                 "You have answered all {total} items of this study. Thank you, {reader}.",
                 total=session.total,
                 reader=reader,
             )
         )
-        right.button(translate("Back to the last item"), on_click=return_to, args=(session, None))
+        right.button(say("Back to the last item"), on_click=return_to, args=(session, None))
         offer_new_study(workspace, store)
         return
-    step = translate("second step, with heat maps") if item.with_maps else translate("first step, without heat maps")
+    step = say("second step, with heat maps") if item.with_maps else say("first step, without heat maps")
     right.progress(
         len(session.answered()) / item.total,
-        translate(
+        say(
             "Item {position} of {total} · {step} · {reader}",
             position=item.position,
             total=item.total,
@@ -77,7 +77,7 @@ def find_item(session: ReadingSession) -> BlindItem | None:
 
 def show_item(workspace: Workspace, session: ReadingSession, item: BlindItem) -> None:
     """The films and the ways to answer."""
-    st.markdown(f"**{translate(QUESTIONS[item.task])}**")
+    st.markdown(f"**{say(QUESTIONS[item.task])}**")
     service = shared.open_service()
     if item.with_maps and not service.ready:
         return show_loading(service)

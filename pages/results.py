@@ -20,7 +20,7 @@ from icbir_ui.errors import escape_markdown
 from icbir_ui.export.carrying import offer_import, offer_study
 from icbir_ui.export.controls import make_or_say
 from icbir_ui.frame.page import run_page
-from icbir_ui.language import count_of, mark, speak_english, translate, translate_told
+from icbir_ui.language import count_of, mark, say, speak_english, translate_told
 from icbir_ui.rating.choosing import choose_study
 from icbir_ui.state import Key
 
@@ -31,7 +31,7 @@ def draw() -> None:
     # A case that was rated with maps and without is one case.
     searches = {(one.reader, one.query, one.case_id) for one in store.latest(study=SEARCH)}
     st.caption(
-        translate(
+        say(
             "{cases} rated on the search page: unblinded, kept apart, in no statistic below. {studies}.",
             cases=count_of(len(searches), "case"),
             studies=count_of(len(names), "reading study", "reading studies"),
@@ -41,7 +41,7 @@ def draw() -> None:
         show_study(store, load_study(store, choose_study(st, names)))
     else:
         st.markdown(
-            translate(
+            say(
                 "There is no reading study yet; make one on the page Rate. Its results will appear here: "
                 "nDCG of each search method with its interval, beside chance and beside the band between "
                 "readers, and how well readers agree with themselves and with each other."
@@ -57,43 +57,43 @@ def show_study(store: RatingsStore, study: Study) -> None:
     simulated = False
     if len(real) < len(ratings):
         shown = st.segmented_control(
-            translate("Ratings of"),
+            say("Ratings of"),
             [mark("Readers"), mark("Simulated readers")],
             default="Readers",
-            format_func=translate,
+            format_func=say,
             required=True,
         )
         simulated = shown == "Simulated readers"
     if not [one for one in ratings if one.simulated == simulated]:
-        st.markdown(translate("No rating in this study yet."))
+        st.markdown(say("No rating in this study yet."))
         return
     session = ReadingSession(store, study, state.get_reader())
     left = session.total - len(session.answered())
     blind = left and (study.name, session.reader) not in state.get(Key.UNBLINDED, set())  # any reader may still begin
     if blind and not simulated:
         st.warning(
-            translate(
+            say(
                 "You still have {items} to answer in this study. Seeing its results now would unblind you.",
                 items=count_of(left, "item"),
             )
         )
-        if not access.get_person().may(Right.UNBLIND) or not st.button(translate("Show them anyway")):
+        if not access.get_person().may(Right.UNBLIND) or not st.button(say("Show them anyway")):
             return
         unblind(study, session.reader)
         blind = False
-    with st.spinner(translate("Computing the statistics …")):
+    with st.spinner(say("Computing the statistics …")):
         result = compute(study.sha256, len(store.history(study=study.name)), simulated, study, ratings)
     show_result(study, result)
     access.record_once(Action.SAW, Subject("study", study.name), what="results")
     report = speak_english(partial(make_or_say, lambda: render_report(study, result), "html"))
-    st.download_button(translate("Report (HTML)"), report, f"{study.name}.html", "text/html")
+    st.download_button(say("Report (HTML)"), report, f"{study.name}.html", "text/html")
     if not access.get_person().may(Right.DOWNLOAD_STUDY):
         return
     if not blind:
         offer_study(store, study)
     elif st.button(
-        translate("Offer the study with its ratings too"),
-        help=translate("It contains the readers' answers, so that you would no longer be blinded."),
+        say("Offer the study with its ratings too"),
+        help=say("It contains the readers' answers, so that you would no longer be blinded."),
     ):
         unblind(study, session.reader)
         st.rerun()
@@ -116,7 +116,7 @@ def compute(sha256: str, answers: int, simulated: bool, _study: Study, _ratings:
 def show_result(study: Study, result: StudyResult) -> None:
     """The sections of the report, on the page."""
     if result.simulated:
-        st.error(translate("SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval."))
+        st.error(say("SIMULATED READERS: these numbers test the statistics and say nothing about the retrieval."))
     for note in result.notes:
         st.warning(escape_markdown(translate_told(note)))
     for section in make_sections(study, result):

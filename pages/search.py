@@ -15,7 +15,7 @@ from icbir_ui.export.deidentified import show_deidentified
 from icbir_ui.export.dicom import show_dicom
 from icbir_ui.films import case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_background
-from icbir_ui.language import speak_english, translate
+from icbir_ui.language import say, speak_english
 from icbir_ui.pacs.opening import show_opening
 from icbir_ui.search import beside, gate, ratings, refining
 from icbir_ui.search.answer import make_answer
@@ -41,7 +41,7 @@ def draw() -> None:
         return
     st.empty()  # in the place of the first page, whose films would stay while the search runs
     row = st.container(key="search_room", horizontal=True, vertical_alignment="center", gap="small")
-    menu = row.popover(translate("Film"), key=f"film_{film.key[:12]}")  # shut again by another film
+    menu = row.popover(say("Film"), key=f"film_{film.key[:12]}")  # shut again by another film
     asked = state.get(Key.ASKED_FILM)
     fresh = (
         bool(asked) or (state.get(Key.RANKING) or (None,))[0] != film.key
@@ -67,7 +67,7 @@ def draw() -> None:
         if not service.ready:
             service.begin()
             with word:
-                show_loading(service, translate("The search starts by itself."))
+                show_loading(service, say("The search starts by itself."))
             return
         findings = refining.list_findings(service)
         settings, method = choose_settings(service, film, drawer, tell)
@@ -78,7 +78,7 @@ def draw() -> None:
         mapped = bool(state.get(Key.CASE_MAPS)) and method != NO_MAP
         try:
             if not is_known(service, film, settings):
-                tell(translate("Searching …"))
+                tell(say("Searching …"))
             ranking = search(service, film, settings, tell)
             prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
             asked = [hit.case for hit in ranking.hits] if mapped else []
@@ -123,12 +123,12 @@ def draw() -> None:
         view = show_viewer(panes, options, VIEWER, react)
     if opened := state.get(Key.COMPARED):
         st.switch_page("pages/compare.py", query_params={**st.query_params.to_dict(), PARAMETER_CASE: opened})
-    with export.popover(translate("Export")):
+    with export.popover(say("Export")):
         filters = speak_english(describe_filter)(settings.filter)
         show_export(film, ranking, maps, workspace, view, filters)
         show_dicom(film, ranking, maps, workspace, view, filters)
         show_deidentified(film, workspace)
-    with about.popover(translate("About this film")):
+    with about.popover(say("About this film")):
         show_background(film, workspace, ranking.target)
 
 

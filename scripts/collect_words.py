@@ -170,11 +170,11 @@ def _list_bases(node: ast.ClassDef) -> set[str]:
 
 
 def read_calls(tree: ast.AST, errors: set[str]) -> Iterator[Message]:
-    """What a page gives to `translate`, `mark` and `count_of`, and what it says in errors."""
+    """What a page gives to `say`, `mark` and `count_of`, and what it says in errors."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
             continue
-        if node.func.id in ("translate", "mark"):
+        if node.func.id in ("say", "mark"):
             yield from read_text(node.args[0])
     yield from read_counts(tree)
     yield from read_errors(tree, errors)

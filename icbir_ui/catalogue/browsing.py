@@ -16,7 +16,7 @@ from icbir_ui.catalogue.saving import offer_saving
 from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
-from icbir_ui.language import count_of, mark, translate, translate_told
+from icbir_ui.language import count_of, mark, say, translate_told
 from icbir_ui.search.panes import find_text
 from icbir_ui.state import Key
 
@@ -46,36 +46,34 @@ def show_list(workspace: Workspace) -> None:
     first = PAGE * (min(state.get(Key.LIST_PAGE, 1), pages) - 1)
     listed = workspace.catalogue.listing.read_page(wanted, first, PAGE, order)
     if not listed:
-        said.markdown(
-            translate("No case is like that; take a filter away.") if every else translate("There is no case yet.")
-        )
+        said.markdown(say("No case is like that; take a filter away.") if every else say("There is no case yet."))
         return
     of = (
         count_of(found, "case")
         if found == every
-        else translate("{found} of {every} cases", found=f"{found:,}", every=f"{every:,}")
+        else say("{found} of {every} cases", found=f"{found:,}", every=f"{every:,}")
     )
     said.caption(
-        translate("{first}–{last} of {cases}", first=f"{first + 1:,}", last=f"{first + len(listed):,}", cases=of)
+        say("{first}–{last} of {cases}", first=f"{first + 1:,}", last=f"{first + len(listed):,}", cases=of)
         if pages > 1
         else of
     )
     access.record_once(Action.SAW, *access.name_cases([one.case for one in listed]))
     passing = st.empty()
     if unmade := count_unmade(workspace, listed):
-        passing.caption(translate("Making {pictures}, once …", pictures=count_of(unmade, "small picture")))
+        passing.caption(say("Making {pictures}, once …", pictures=count_of(unmade, "small picture")))
     rows = [make_row(workspace, one) for one in listed]
     passing.empty()
     left, right = st.columns([1.35, 1], gap="medium")
-    acts = [(SEARCH, translate("Search"), translate("Search with this case"))]
+    acts = [(SEARCH, say("Search"), say("Search with this case"))]
     if films.get_current() is not None:
-        acts.append((COMPARE, translate("Compare"), translate("Show this case beside your film")))
+        acts.append((COMPARE, say("Compare"), say("Show this case beside your film")))
     chosen = state.get(Key.CHOSEN_CASE)
     with left:
         show_rows(rows, acts, chosen, Key.ROWS, partial(react, workspace))
     with right, shielded():
         if chosen is None:
-            st.caption(translate("Click a case to see its film and its report here."))
+            st.caption(say("Click a case to see its film and its report here."))
         else:
             offer_saving(chosen, "list")
             if text := find_text(workspace.catalogue.get(chosen)):
@@ -96,29 +94,25 @@ def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
         if state.get(key) is None:
             state.put(key, value)
     words = show_choice(
-        columns[0].text_input,
-        translate("Words"),
-        key=Key.LIST_TEXT,
-        help=translate(HELP),
-        placeholder=translate("effusion -old"),
+        columns[0].text_input, say("Words"), key=Key.LIST_TEXT, help=say(HELP), placeholder=say("effusion -old")
     )
     show_choice(
-        columns[1].multiselect, translate("Findings present"), workspace.catalogue.findings, key=Key.LIST_FINDINGS,
-        placeholder=translate("any"), format_func=translate_told,
+        columns[1].multiselect, say("Findings present"), workspace.catalogue.findings, key=Key.LIST_FINDINGS,
+        placeholder=say("any"), format_func=translate_told,
     )  # fmt: skip
-    choose_value(columns[2], translate("View"), listing.list_values("view"), Key.LIST_VIEW)
-    choose_value(columns[3], translate("Source"), listing.list_values("source"), Key.LIST_SOURCE)
+    choose_value(columns[2], say("View"), listing.list_values("view"), Key.LIST_VIEW)
+    choose_value(columns[3], say("Source"), listing.list_values("source"), Key.LIST_SOURCE)
     if days := listing.find_days():
         show_choice(
             columns[4].date_input,
-            translate("Added between"),
+            say("Added between"),
             key=Key.LIST_DAYS,
             min_value=days[0],
             max_value=days[1],
             format="YYYY-MM-DD",
-            help=translate("Cases of which the day is not known are left out while days are given."),
+            help=say("Cases of which the day is not known are left out while days are given."),
         )
-    show_choice(columns[5].selectbox, translate("Order"), list(Order), key=Key.LIST_ORDER, format_func=translate_told)
+    show_choice(columns[5].selectbox, say("Order"), list(Order), key=Key.LIST_ORDER, format_func=translate_told)
     since, until = (*state.get(Key.LIST_DAYS), None, None)[:2]
     present, view, source = (state.get(key) for key in (Key.LIST_FINDINGS, Key.LIST_VIEW, Key.LIST_SOURCE))
     return ListFilter((words or "").strip(), tuple(present), view, source, since, until), state.get(Key.LIST_ORDER)
@@ -126,7 +120,7 @@ def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
 
 def choose_value(column: DeltaGenerator, label: str, values: list[str], key: Key) -> None:
     """One of the values that the rows hold, or any."""
-    show_choice(column.selectbox, label, values, key=key, placeholder=translate("any"), format_func=translate_told)
+    show_choice(column.selectbox, label, values, key=key, placeholder=say("any"), format_func=translate_told)
 
 
 def react(workspace: Workspace, act: str, name: str) -> None:

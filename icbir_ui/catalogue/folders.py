@@ -19,7 +19,7 @@ from icbir_ui.catalogue.selected import show_selected
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain, shielded
 from icbir_ui.export.teaching_controls import offer_teaching_file
-from icbir_ui.language import count_of, mark, translate
+from icbir_ui.language import count_of, mark, say
 from icbir_ui.shared import SearchService
 from icbir_ui.state import PARAMETER_FOLDER, Key
 
@@ -61,66 +61,64 @@ def show_folders(service: SearchService, workspace: Workspace) -> None:
         with bar:
             show_choice(
                 st.selectbox,
-                translate("Folder"),
+                say("Folder"),
                 list(offered),
                 format_func=lambda one: name_folder(offered[one], reader),
                 key=Key.FOLDER,
                 width=380,
             )
-    with bar.popover(translate("New folder")), st.form("new_folder", border=False, clear_on_submit=True):
-        name = st.text_input(translate("Name"), placeholder=translate("teaching: mimics of effusion"))
-        if st.form_submit_button(translate("Make it")):
+    with bar.popover(say("New folder")), st.form("new_folder", border=False, clear_on_submit=True):
+        name = st.text_input(say("Name"), placeholder=say("teaching: mimics of effusion"))
+        if st.form_submit_button(say("Make it")):
             with shielded():
                 state.put(Key.FOLDER, store.make_folder(reader, name).folder_id)
                 st.rerun()
     show_undo(store, reader, bar)
     folder = offered.get(state.get(Key.FOLDER))
     if folder is None:
-        st.markdown(translate(NONE_YET))
+        st.markdown(say(NONE_YET))
         return
     saved = store.list_cases(folder.folder_id, reader)
     mine = folder.owner == reader
     if mine:
         show_settings(store, folder, bar)
     if not saved:
-        st.markdown(translate(EMPTY))
+        st.markdown(say(EMPTY))
         return
-    with bar.popover(translate("Teaching file")):
+    with bar.popover(say("Teaching file")):
         offer_teaching_file(service, workspace, folder, saved)
     show_cases(workspace, store, folder, saved, mine)
 
 
 def name_folder(folder: Folder, reader: str) -> str:
     """A folder in the list: its name, its cases, and whose it is where it is a colleague's."""
-    whose = "" if folder.owner == reader else translate(" · of {owner}", owner=folder.owner)
+    whose = "" if folder.owner == reader else say(" · of {owner}", owner=folder.owner)
     return f"{folder.name} ({count_of(folder.cases, 'case')}){whose}"
 
 
 def show_settings(store: FolderStore, folder: Folder, bar: st.delta_generator.DeltaGenerator) -> None:
     """Name, place, link and removal of the reader's own folder."""
     number, owner = folder.folder_id, folder.owner
-    with bar.popover(translate("This folder")), shielded():
+    with bar.popover(say("This folder")), shielded():
         with st.form(f"rename_{number}", border=False):
-            name = st.text_input(translate("Name"), folder.name)
-            renamed = st.form_submit_button(translate("Rename"))
+            name = st.text_input(say("Name"), folder.name)
+            renamed = st.form_submit_button(say("Rename"))
         if renamed:
             store.rename(number, owner, name)
             st.rerun()
         with st.container(horizontal=True):
-            st.button(
-                translate("Earlier in the list"), on_click=_change, args=(partial(store.move, number, owner, -1),)
-            )
-            st.button(translate("Later"), on_click=_change, args=(partial(store.move, number, owner, 1),))
-        explained = translate(
+            st.button(say("Earlier in the list"), on_click=_change, args=(partial(store.move, number, owner, -1),))
+            st.button(say("Later"), on_click=_change, args=(partial(store.move, number, owner, 1),))
+        explained = say(
             "Whoever may use this server and has the link sees the cases and your notes, and changes nothing."
         )
-        shared_now = st.toggle(translate("Share by a link"), folder.shared, key=f"share_{number}", help=explained)
+        shared_now = st.toggle(say("Share by a link"), folder.shared, key=f"share_{number}", help=explained)
         if shared_now != folder.shared:
             store.share(number, owner, shared_now)
             st.rerun()
         if folder.shared:
             st.code(f"{st.context.url or ''}?{PARAMETER_FOLDER}={number}", language=None, wrap_lines=True)
-        st.button(translate("Remove the folder"), on_click=_remove, args=(store, number, owner, None))
+        st.button(say("Remove the folder"), on_click=_remove, args=(store, number, owner, None))
 
 
 def show_cases(workspace: Workspace, store: FolderStore, folder: Folder, saved: list[SavedCase], mine: bool) -> None:
@@ -130,19 +128,17 @@ def show_cases(workspace: Workspace, store: FolderStore, folder: Folder, saved: 
         try:
             listed[one.case_id] = ListedCase(workspace.catalogue.get(one.case_id), None, one.note)
         except IcbirError:  # it was erased, and the folder's own file is elsewhere
-            st.caption(
-                escape_markdown(translate("'{case_id}' is not in this catalogue any more.", case_id=one.case_id))
-            )
+            st.caption(escape_markdown(say("'{case_id}' is not in this catalogue any more.", case_id=one.case_id)))
     access.record_once(Action.SAW, *access.name_cases([one.case for one in listed.values()]))
     chosen = state.get(Key.SAVED_CASE)
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
         rows = [make_row(workspace, one) for one in listed.values()]
-        acts = [(act, translate(label), translate(told)) for act, label, told in (ACTS if mine else ACTS[:1])]
+        acts = [(act, say(label), say(told)) for act, label, told in (ACTS if mine else ACTS[:1])]
         show_rows(rows, acts, chosen, Key.FOLDER_ROWS, partial(react, workspace, store, folder))
     with right, shielded():
         if chosen not in listed:
-            st.caption(translate("Click a case to see its film, and to write your note on it."))
+            st.caption(say("Click a case to see its film, and to write your note on it."))
         else:
             note = next(one.note for one in saved if one.case_id == chosen)
             if mine:
@@ -158,8 +154,8 @@ def show_cases(workspace: Workspace, store: FolderStore, folder: Folder, saved: 
 def show_note(store: FolderStore, folder: Folder, case_id: str, note: str) -> None:
     """A field for the owner's note on a case."""
     with st.form(f"note_{folder.folder_id}_{case_id}", border=False):
-        written = st.text_area(translate("Your note"), note, help=translate(NAMELESS), height=80)
-        if st.form_submit_button(translate("Keep the note")):
+        written = st.text_area(say("Your note"), note, help=say(NAMELESS), height=80)
+        if st.form_submit_button(say("Keep the note")):
             store.write_note(folder.folder_id, folder.owner, case_id, written)
             st.rerun()
 
@@ -168,7 +164,7 @@ def show_undo(store: FolderStore, reader: str, bar: st.delta_generator.DeltaGene
     """A button for what was taken away last."""
     if taken := state.get(Key.TAKEN_OUT):
         number, case_id = taken
-        label = translate("Undo: bring the folder back") if case_id is None else translate("Undo: bring the case back")
+        label = say("Undo: bring the folder back") if case_id is None else say("Undo: bring the case back")
         bar.button(label, on_click=_bring_back, args=(store, number, reader, case_id))
 
 

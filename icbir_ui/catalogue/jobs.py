@@ -10,7 +10,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.jobs.listing import Work, list_work
 from icbir_ui import access
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.language import count_of, mark, translate, translate_told
+from icbir_ui.language import count_of, mark, say, translate_told
 
 LOOK = 2.0
 """Seconds between two looks while something is to be done."""
@@ -31,9 +31,7 @@ def _show_rows(workspace: Workspace) -> None:
     with shielded():
         listed = list_work(workspace)
         if not listed:
-            nothing = translate(
-                "No job was put. `icbir index … --jobs index` puts an indexing, `icbir put-job` a command."
-            )
+            nothing = say("No job was put. `icbir index … --jobs index` puts an indexing, `icbir put-job` a command.")
             st.markdown(nothing)
         for one in listed:
             _show_row(workspace, one)
@@ -46,7 +44,7 @@ def _show_row(workspace: Workspace, one: Work) -> None:
     if one.reason:
         left.error(escape_markdown(translate_told(one.reason)))
     if one.waiting:
-        right.button(translate("Cancel"), key=f"cancel_{one.key}", on_click=_cancel, args=(workspace, one))
+        right.button(say("Cancel"), key=f"cancel_{one.key}", on_click=_cancel, args=(workspace, one))
 
 
 def _name(one: Work) -> str:
@@ -54,19 +52,19 @@ def _name(one: Work) -> str:
     if one.kind == "command":
         return f"`icbir {one.what.replace('`', '')}`"
     finding = translate_told(one.what) if one.what else ""
-    return translate("Indexing {finding}", finding=escape_markdown(finding)).strip()
+    return say("Indexing {finding}", finding=escape_markdown(finding)).strip()
 
 
 def _describe(one: Work) -> str:
     """How far it is, in words."""
     if one.kind == "plan" and one.is_open:
-        return translate("waits to be divided into chunks")
-    parts = [translate("{done} of {jobs} done", done=f"{one.done:,}", jobs=count_of(one.total, "job"))]
+        return say("waits to be divided into chunks")
+    parts = [say("{done} of {jobs} done", done=f"{one.done:,}", jobs=count_of(one.total, "job"))]
     for number, words in (
         (one.running, mark("{number} running")), (one.waiting, mark("{number} waiting")),
         (one.failed, mark("{number} failed")), (one.cancelled, mark("{number} cancelled")),
     ):  # fmt: skip
-        parts += [translate(words, number=f"{number:,}")] if number else []
+        parts += [say(words, number=f"{number:,}")] if number else []
     return " · ".join(parts)
 
 

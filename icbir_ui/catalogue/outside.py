@@ -12,7 +12,7 @@ from icbir_ui.catalogue.selected import make_case_pane
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
-from icbir_ui.language import mark, translate
+from icbir_ui.language import mark, say
 from icbir_ui.search.beside import order_by_age
 from icbir_ui.search.panes import query_pane
 from icbir_ui.state import NOTICE, Key
@@ -33,8 +33,8 @@ def show_outside(workspace: Workspace, film: Film, ranking: Ranking | None) -> b
         return False
     case = workspace.catalogue.get(name)
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    left.markdown(f"**{escape_markdown(case.case_id)}** · {translate(NOT_RANKED)}")
-    right.button(translate("To the cases of the search"), on_click=state.put, args=(Key.OUTSIDE, None), width="stretch")
+    left.markdown(f"**{escape_markdown(case.case_id)}** · {say(NOT_RANKED)}")
+    right.button(say("To the cases of the search"), on_click=state.put, args=(Key.OUTSIDE, None), width="stretch")
     show_beside(workspace, film, ranking, case)
     return True
 
@@ -46,14 +46,14 @@ def choose_other_film(workspace: Workspace, case: Case) -> Case | None:
     others = {one.case_id: one for one in sorted(found, key=order_by_age) if one.case_id != case.case_id}
     if not others:
         return None
-    named = {case.case_id: translate("This case")} | {
-        name: describe_brief(one.view, one.age, "") or translate("unknown view") for name, one in others.items()
+    named = {case.case_id: say("This case")} | {
+        name: describe_brief(one.view, one.age, "") or say("unknown view") for name, one in others.items()
     }
     if state.get(Key.CASE_FILM) not in named or state.get(Key.CASE_OF_FILMS) != case.case_id:
         state.put(Key.CASE_FILM, case.case_id)  # the next case may be another film of this one's patient
         state.put(Key.CASE_OF_FILMS, case.case_id)
     chosen = show_choice(
-        st.segmented_control, translate("Films of this patient"), list(named), key=Key.CASE_FILM,
+        st.segmented_control, say("Films of this patient"), list(named), key=Key.CASE_FILM,
         format_func=lambda name: named[name], required=True,
     )  # fmt: skip
     return others.get(chosen)

@@ -12,7 +12,7 @@ from icbir_core.catalogue import Workspace
 from icbir_ui import access, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.search.panes import describe_origin
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
@@ -22,28 +22,28 @@ from icbir_ui.words import describe_findings
 def show_removing(service: SearchService, workspace: Workspace) -> None:
     """Take a case out of every search, or bring it back."""
     if not access.get_person().may(Right.REMOVE):
-        st.caption(translate("Cases are removed and restored by a study lead or the operator."))
+        st.caption(say("Cases are removed and restored by a study lead or the operator."))
         return
     if said := state.get(Key.WORD):
         st.success(escape_markdown(said))
         state.put(Key.WORD, None)
-    st.caption(translate("A removed case is no longer found; its row is kept, so that old ratings still name it."))
+    st.caption(say("A removed case is no longer found; its row is kept, so that old ratings still name it."))
     left, right = st.columns(2, gap="large")
     asked = show_choice(
-        left.text_input, translate("Case to remove"), placeholder=translate("Its name, then Enter"), key=Key.REMOVAL
+        left.text_input, say("Case to remove"), placeholder=say("Its name, then Enter"), key=Key.REMOVAL
     )
     name = (asked or "").strip()
     if name:
         with left, shielded():
             case = workspace.catalogue.get(name)
             st.caption(escape_markdown(f"{case.case_id}: {describe_findings(case)} · {describe_origin(case)}"))
-            st.button(translate("Remove"), on_click=change_case, args=(service, workspace.catalogue.remove, name))
+            st.button(say("Remove"), on_click=change_case, args=(service, workspace.catalogue.remove, name))
     removed = workspace.catalogue.cases(workspace.catalogue.removed_rows(), include_removed=True)
     if removed:
-        back = right.selectbox(translate("Removed cases"), [case.case_id for case in removed], key=Key.RESTORAL.value)
-        right.button(translate("Restore"), on_click=change_case, args=(service, workspace.catalogue.restore, back))
+        back = right.selectbox(say("Removed cases"), [case.case_id for case in removed], key=Key.RESTORAL.value)
+        right.button(say("Restore"), on_click=change_case, args=(service, workspace.catalogue.restore, back))
     else:
-        right.markdown(translate("No case is removed."))
+        right.markdown(say("No case is removed."))
 
 
 def change_case(service: SearchService, change: Callable[[str], object], name: str) -> None:
@@ -55,8 +55,8 @@ def change_case(service: SearchService, change: Callable[[str], object], name: s
         service.forget()
         state.put(
             Key.WORD,
-            translate("{name} is removed.", name=name)
+            say("{name} is removed.", name=name)
             if change.__name__ == "remove"
-            else translate("{name} is found again.", name=name),
+            else say("{name} is found again.", name=name),
         )
         state.put(Key.REMOVAL, "")

@@ -15,7 +15,7 @@ from icbir_core.catalogue.text_index import BEGIN, END
 from icbir_core.catalogue.thumbnails import find_thumbnail, read_thumbnail
 from icbir_core.errors import IcbirError
 from icbir_ui.components import make_component
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.search.panes import describe_origin
 from icbir_ui.state import Key
 from icbir_ui.words import describe_findings
@@ -49,7 +49,7 @@ def show_rows(
 def make_row(workspace: Workspace, listed: ListedCase) -> dict[str, Any]:
     """What a row shows: the findings, the name, view, age, sex and source, and the place where the words stand."""
     case, added = listed.case, listed.added
-    facts = describe_origin(case) + (translate(" · added {added}", added=added.isoformat()) if added else "")
+    facts = describe_origin(case) + (say(" · added {added}", added=added.isoformat()) if added else "")
     first = next((line for text in (case.diagnosis, case.report) if text for line in text.splitlines() if line), "")
     excerpt = listed.excerpt or (first if len(first) <= LONGEST else f"{first[:LONGEST].rstrip()} …")
     return {

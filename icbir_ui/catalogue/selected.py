@@ -12,7 +12,7 @@ from icbir_core.types import Case
 from icbir_ui import access, films, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import shielded
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.search.panes import describe_origin, find_text
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, ViewerOptions, show_viewer
@@ -31,13 +31,13 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
     if state.get(Key.SELECTION) != ids:
         state.put(Key.SELECTION, ids)
         state.put(Key.SELECTION_PAGE, 1)
-    word, first = translate("**{count} selected**", count=len(ids)) if len(ids) > 1 else "", 0
+    word, first = say("**{count} selected**", count=len(ids)) if len(ids) > 1 else "", 0
     if len(ids) > SHOWN:
         said = st.empty()
         page = show_choice(st.pagination, -(-len(ids) // SHOWN), key=Key.SELECTION_PAGE)
         first = SHOWN * (page - 1)
         said.markdown(
-            translate(
+            say(
                 "{word} · cases {first}–{last} of {count}",
                 word=word,
                 first=first + 1,
@@ -55,11 +55,7 @@ def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
             panes.append(make_case_pane(workspace, case, shown, str(place)))
         access.record_once(Action.SAW, *(Subject("case", name) for name in ids[first : first + SHOWN]))
         columns = 1 if len(ids) == 1 else 0
-        show_viewer(
-            panes,
-            ViewerOptions(notice=f"ICBIR. {state.NOTICE}", columns=columns),
-            Key.CATALOGUE_VIEWER.value,
-        )
+        show_viewer(panes, ViewerOptions(notice=f"ICBIR. {state.NOTICE}", columns=columns), Key.CATALOGUE_VIEWER.value)
 
 
 def make_case_pane(workspace: Workspace, case: Case, title: str, shortcut: str) -> Pane:

@@ -15,7 +15,7 @@ from icbir_ui import access, shared, state
 from icbir_ui.errors import shielded
 from icbir_ui.films import Film
 from icbir_ui.frame.page import empty_for_another, passing_word
-from icbir_ui.language import mark, translate
+from icbir_ui.language import mark, say
 from icbir_ui.search import ratings
 from icbir_ui.search.asking import NO_MAP, Maps, compute_maps, compute_pair, knows_pair, viewer_options
 from icbir_ui.search.panes import hit_panes, query_pane
@@ -87,7 +87,7 @@ def show_comparison(asked: Comparison) -> None:
             wanted = asked.method if asked.method != NO_MAP else FIRST_MAP
             maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif asked.shown == PAIR_MAP:
-            tell(translate("Computing which places bring the two films nearer …"))
+            tell(say("Computing which places bring the two films nearer …"))
             maps = compute_pair(service, film, cases[0], ranking, tell)
 
     def react(name: str, value: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import access
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.export.controls import make_or_say
-from icbir_ui.language import count_of, speak_english, translate
+from icbir_ui.language import count_of, say, speak_english
 from icbir_ui.state import Key
 
 
@@ -25,7 +25,7 @@ def offer_study(store: RatingsStore, study: Study) -> None:
     """The study with all its ratings as one zip; it holds the ranks of the methods and every reader's answers."""
     person, recorder = access.get_person(), access.get_recorder()  # now: a download is made outside of the session
     packed = speak_english(partial(make_or_say, lambda: pack(store, study, person, recorder), "zip"))
-    st.download_button(translate("Study with ratings (zip)"), packed, f"{study.name}.zip", "application/zip")
+    st.download_button(say("Study with ratings (zip)"), packed, f"{study.name}.zip", "application/zip")
 
 
 def pack(store: RatingsStore, study: Study, person: Person, recorder: access.Recorder) -> bytes:
@@ -42,12 +42,12 @@ def offer_import(store: RatingsStore) -> None:
     """Take in a study that was exported elsewhere."""
     if not access.get_person().may(Right.IMPORT):
         return
-    with st.expander(translate("Import a study")):
-        file = st.file_uploader(translate("Exported zip"), type=["zip"], key=Key.IMPORT.value)
-        if file is not None and st.button(translate("Import")):
+    with st.expander(say("Import a study")):
+        file = st.file_uploader(say("Exported zip"), type=["zip"], key=Key.IMPORT.value)
+        if file is not None and st.button(say("Import")):
             with shielded():
                 done = take_in(store, file.getvalue())
-                added = translate(
+                added = say(
                     "'{study}': {ratings} added, {already} were there already.",
                     study=done.study,
                     ratings=count_of(done.added, "rating"),

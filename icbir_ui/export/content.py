@@ -181,11 +181,7 @@ def gather_report(
     panes, on_films = view.get("panes", {}), drawn or {}
     look = Look(panes.get("query"), view, on_films.get(film.key, _NOTHING), region)
     said, pictures = try_draw(lambda: hide_text(film.radiograph, look.drawn.items), maps.query, maps, look)
-    query = Picture(
-        film.title,
-        (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *said),
-        *pictures,
-    )
+    query = Picture(film.title, (*describe_film(film.radiograph), *_describe_map(maps.query, maps), *said), *pictures)
     hits = []
     for hit in ranking.hits:
         case = hit.case

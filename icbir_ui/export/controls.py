@@ -23,7 +23,7 @@ from icbir_ui.export.html import write_html
 from icbir_ui.export.pdf import write_pdf, write_sentence
 from icbir_ui.export.tables import write_csv, write_json
 from icbir_ui.films import Film
-from icbir_ui.language import speak_english, translate
+from icbir_ui.language import say, speak_english
 from icbir_ui.search.asking import Maps, get_trail
 from icbir_ui.state import NOTICE
 
@@ -46,10 +46,10 @@ def show_export(
 
     name = f"icbir-{film.key[:8]}-{ranking.target.lower().replace(' ', '-')}-{ranking.method}"
     for label, ending, mime, make in (
-        (translate("Report (HTML)"), "html", "text/html", lambda: write_html(gather())),
-        (translate("Report (PDF)"), "pdf", "application/pdf", lambda: write_pdf(gather())),
-        (translate("Ranking (CSV)"), "csv", "text/csv", lambda: write_csv(ranking)),
-        (translate("Ranking (JSON)"), "json", "application/json", lambda: write_json(ranking, film.key, filters)),
+        (say("Report (HTML)"), "html", "text/html", lambda: write_html(gather())),
+        (say("Report (PDF)"), "pdf", "application/pdf", lambda: write_pdf(gather())),
+        (say("Ranking (CSV)"), "csv", "text/csv", lambda: write_csv(ranking)),
+        (say("Ranking (JSON)"), "json", "application/json", lambda: write_json(ranking, film.key, filters)),
     ):
         made = speak_english(partial(make_or_say, partial(record_and_make, make, ending), ending))
         st.download_button(label, made, f"{name}.{ending}", mime, on_click="ignore", width="stretch")

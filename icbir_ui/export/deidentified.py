@@ -18,7 +18,7 @@ from icbir_ui import access
 from icbir_ui.annotations import get_annotations
 from icbir_ui.export.controls import make_or_say
 from icbir_ui.films import Film
-from icbir_ui.language import count_of, speak_english, translate
+from icbir_ui.language import count_of, say, speak_english
 
 
 def show_deidentified(film: Film, workspace: Workspace) -> None:
@@ -36,12 +36,12 @@ def show_deidentified(film: Film, workspace: Workspace) -> None:
     masks = find_masks(get_annotations(film.key).items)
     looked = False
     if masks:
-        asked = translate("Black out what I framed: {rectangles}", rectangles=count_of(len(masks), "rectangle"))
+        asked = say("Black out what I framed: {rectangles}", rectangles=count_of(len(masks), "rectangle"))
         masks = masks if st.checkbox(asked, value=True, key=f"mask_{film.key[:12]}") else ()
     elif film.source.may_show_text:
-        st.caption(translate("To black out text, draw rectangles over it."))
+        st.caption(say("To black out text, draw rectangles over it."))
     if not masks and film.source.may_show_text:
-        looked = st.checkbox(translate("I have looked: no text in the picture"), key=f"looked_{film.key[:12]}")
+        looked = st.checkbox(say("I have looked: no text in the picture"), key=f"looked_{film.key[:12]}")
     clearance, recorder, about = Clearance(masks, looked), access.get_recorder(), access.name_film(film)
 
     def pack() -> bytes:  # outside of the session, so with what the person was when the page was drawn
@@ -55,6 +55,6 @@ def show_deidentified(film: Film, workspace: Workspace) -> None:
                 archive.writestr("READ_ME.txt", "".join(f"{one}\n" for one in made.warnings))
         return packed.getvalue()
 
-    label, name = translate("Film without identifiers (ZIP)"), f"icbir-{film.key[:8]}-without-identifiers.zip"
+    label, name = say("Film without identifiers (ZIP)"), f"icbir-{film.key[:8]}-without-identifiers.zip"
     zipped = speak_english(partial(make_or_say, pack, "zip"))
     st.download_button(label, zipped, name, "application/zip", on_click="ignore", width="stretch")

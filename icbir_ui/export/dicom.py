@@ -32,7 +32,7 @@ from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.export.content import apply_window
 from icbir_ui.export.controls import make_or_say
 from icbir_ui.films import Film
-from icbir_ui.language import mark, speak_english, translate, translate_told
+from icbir_ui.language import mark, say, speak_english, translate_told
 from icbir_ui.pacs.sender import Sender, get_sender
 from icbir_ui.search.asking import Maps, describe_scale, get_trail
 from icbir_ui.state import Key
@@ -72,15 +72,13 @@ def show_dicom(
         return pack_objects(make())
 
     zipped = speak_english(partial(make_or_say, pack, "zip"))
-    st.download_button(
-        translate("DICOM objects (ZIP)"), zipped, name, "application/zip", on_click="ignore", width="stretch"
-    )
+    st.download_button(say("DICOM objects (ZIP)"), zipped, name, "application/zip", on_click="ignore", width="stretch")
     if sender is None or not person.may(Right.SEND):
         return
     parcel = (state.get(Key.PARCELS) or {}).get(made)
     # One name for all results of a film: a click is not lost where a window that she left changes the result meanwhile.
-    if st.button(translate("Send to PACS"), width="stretch", disabled=parcel is not None, key=f"send_{film.key[:12]}"):
-        with st.spinner(translate("Making the objects …")):
+    if st.button(say("Send to PACS"), width="stretch", disabled=parcel is not None, key=f"send_{film.key[:12]}"):
+        with st.spinner(say("Making the objects …")):
             parcel = send_objects(sender, make, made, about)
     if parcel is not None:
         _show_progress(sender, parcel)
@@ -152,7 +150,7 @@ def _make(
 
 def _show_progress(sender: Sender, name: str) -> None:
     if sender.outbox.is_sent(name):
-        st.caption(translate("Sent to the PACS."))
+        st.caption(say("Sent to the PACS."))
     else:
         _follow(sender, name)
 
@@ -162,22 +160,16 @@ def _follow(sender: Sender, name: str) -> None:
     """How far a parcel is, until it has arrived or was refused."""
     parcel = sender.outbox.find(name)
     if parcel is None:
-        st.caption(
-            translate("Sent to the PACS.")
-            if sender.outbox.is_sent(name)
-            else translate("It is no longer in the outbox.")
-        )
+        st.caption(say("Sent to the PACS.") if sender.outbox.is_sent(name) else say("It is no longer in the outbox."))
         return
     arrived = sum(one.state is SendState.SENT for one in parcel.objects)
     word = translate_told(sender.error or parcel.word)
     if parcel.refused:
-        st.warning(escape_markdown(translate("{word} The operator can have it tried again.", word=word)))
+        st.warning(escape_markdown(say("{word} The operator can have it tried again.", word=word)))
         return
     st.progress(
         arrived / len(parcel.objects),
-        translate(
-            "Sending to the PACS: {arrived} of {count} have arrived.", arrived=arrived, count=len(parcel.objects)
-        ),
+        say("Sending to the PACS: {arrived} of {count} have arrived.", arrived=arrived, count=len(parcel.objects)),
     )
     if word:
-        st.caption(escape_markdown(translate("{word} It goes on by itself, also when you leave this page.", word=word)))
+        st.caption(escape_markdown(say("{word} It goes on by itself, also when you leave this page.", word=word)))

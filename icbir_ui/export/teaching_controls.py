@@ -20,7 +20,7 @@ from icbir_ui.export.controls import make_or_say
 from icbir_ui.export.html import write_teaching_html
 from icbir_ui.export.pdf import write_teaching_pdf
 from icbir_ui.export.teaching import TeachingFile, gather_teaching_file
-from icbir_ui.language import speak_english, translate
+from icbir_ui.language import say, speak_english
 from icbir_ui.search.asking import Maps
 from icbir_ui.shared import SearchService
 
@@ -31,11 +31,9 @@ def offer_teaching_file(
     service: SearchService, workspace: Workspace, folder: Folder, saved: Sequence[SavedCase]
 ) -> None:
     """A self-contained HTML and a PDF of a folder."""
-    st.markdown(
-        translate("The cases with heat maps, proven diagnoses and notes. Reports and names of cases are left out.")
-    )
+    st.markdown(say("The cases with heat maps, proven diagnoses and notes. Reports and names of cases are left out."))
     if not service.ready:
-        st.caption(translate("The networks are loading; until they are there, the file has no heat maps."))
+        st.caption(say("The networks are loading; until they are there, the file has no heat maps."))
     recorder = access.get_recorder()  # now: a download is made outside of the session
     about = [Subject("folder", folder.folder_id), *(Subject("case", one.case_id) for one in saved)]
 
@@ -45,8 +43,8 @@ def offer_teaching_file(
 
     name = re.sub(r"[^\w-]+", "-", folder.name).strip("-")[:60] or "folder"
     for label, ending, mime, write in (
-        (translate("Teaching file (HTML)"), "html", "text/html", write_teaching_html),
-        (translate("Teaching file (PDF)"), "pdf", "application/pdf", write_teaching_pdf),
+        (say("Teaching file (HTML)"), "html", "text/html", write_teaching_html),
+        (say("Teaching file (PDF)"), "pdf", "application/pdf", write_teaching_pdf),
     ):
         made = speak_english(partial(make_or_say, partial(make, write, ending), ending))
         st.download_button(label, made, f"icbir-{name}.{ending}", mime, on_click="ignore", width="stretch")

@@ -20,7 +20,7 @@ from icbir_ui.errors import escape_markdown
 from icbir_ui.frame.choosing_language import offer_languages
 from icbir_ui.frame.signing_in import sign_out
 from icbir_ui.keeping import forget_kept
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.shared import open_service
 from icbir_ui.state import NOTICE, PARAMETER_READER, Key
 from icbir_ui.theme import SWITCH, make_switch
@@ -74,9 +74,9 @@ def ask_to_accept() -> None:
     """Show the notice; accepting it runs the page again."""
     _, middle, _ = st.columns([1, 2, 1])
     with middle.container(border=True):
-        st.subheader(translate("Before you start"))
+        st.subheader(say("Before you start"))
         st.markdown(
-            translate(
+            say(
                 "ICBIR shows past chest films that resemble yours, and where a network looked for a finding. "
                 "It is meant for **research and education**. It is **not a medical device**, has not been "
                 "assessed for clinical use, and nothing on its pages is a diagnosis.\n\n- Films stay on this "
@@ -87,19 +87,16 @@ def ask_to_accept() -> None:
         )
         with suppress(IcbirError):  # said at the foot
             if open_service().loading:
-                st.caption(translate("The networks load while you read this."))
+                st.caption(say("The networks load while you read this."))
         with st.form("notice", border=False):  # so that Enter accepts
             if name := _find_signed_in():
-                st.caption(translate("Pseudonym: {name}, made from your sign-in", name=name))
+                st.caption(say("Pseudonym: {name}, made from your sign-in", name=name))
             else:
                 suggested = _read_invitation() or (None if state.get(Key.LEFT) else _recall()) or clean("")
                 name = st.text_input(
-                    translate("Pseudonym"),
-                    value=suggested,
-                    max_chars=LONGEST,
-                    help=translate("Not your name; letters and digits."),
+                    say("Pseudonym"), value=suggested, max_chars=LONGEST, help=say("Not your name; letters and digits.")
                 )
-            accepted = st.form_submit_button(translate("I understand"), type="primary")
+            accepted = st.form_submit_button(say("I understand"), type="primary")
         if accepted:
             _accept(clean(name))
             _tell_browser(state.get_reader())
@@ -109,23 +106,21 @@ def ask_to_accept() -> None:
 def show_foot() -> None:
     """The line under every page: the notice, and under whose pseudonym ratings are stored."""
     with st.container(key="foot", horizontal=True, vertical_alignment="center"):
-        said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {escape(translate(NOTICE))}</div>'
+        said = f'<div class="icbir-foot" role="contentinfo">ICBIR · {escape(say(NOTICE))}</div>'
         st.html(said + make_switch() + _BACK + SWITCH, width="content", unsafe_allow_javascript=True)
         offer_languages()
         if not state.get(Key.ACCEPTED):
             return
         if _find_signed_in():
-            label = translate("Reader: {reader} · sign out", reader=escape_markdown(state.get_reader()))
+            label = say("Reader: {reader} · sign out", reader=escape_markdown(state.get_reader()))
             st.button(label, type="tertiary", key=Key.LEAVE.value, on_click=sign_out)
             return
-        label = translate("Reader: {reader} · change", reader=escape_markdown(state.get_reader()))
+        label = say("Reader: {reader} · change", reader=escape_markdown(state.get_reader()))
         with st.popover(label, type="tertiary", key=Key.READER_MENU.value):
             st.markdown(
-                translate(
-                    "Ratings are stored under this pseudonym.\n\nAnother reader will not see the films of this visit."
-                )
+                say("Ratings are stored under this pseudonym.\n\nAnother reader will not see the films of this visit.")
             )
-            st.button(translate("Read as somebody else"), key=Key.LEAVE.value, on_click=_leave)
+            st.button(say("Read as somebody else"), key=Key.LEAVE.value, on_click=_leave)
 
 
 def clean(name: str) -> str:

@@ -15,7 +15,7 @@ from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.frame.signing_in import let_in
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.pacs.sender import resume_sending
@@ -104,7 +104,7 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
                 write_search(film)
             follow_films(describe_search())
             if heading:
-                st.title(translate(title))
+                st.title(say(title))
             if lag := open_service().describe_lag():
                 st.warning(escape_markdown(translate_told(lag)))
             draw()
@@ -150,6 +150,6 @@ def show_background(film: Film, workspace: Workspace, target: str) -> None:
     from icbir_core.radiograph.facts import describe_facts
 
     show_facts([(translate_told(label), translate_told(told)) for label, told in describe_facts(film.radiograph)])
-    with st.expander(translate("What the probabilities rest on")):
+    with st.expander(say("What the probabilities rest on")):
         for line in describe_training(workspace, target):
             st.markdown(line)

@@ -11,7 +11,7 @@ from icbir_core.audit import Action
 from icbir_ui import access, links, state
 from icbir_ui.access import SignedIn
 from icbir_ui.keeping import forget_kept
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.state import Key
 
 _LOOK = 20.0
@@ -33,7 +33,7 @@ def let_in() -> bool:
     person = access.get_person()
     if person.role is None:
         access.record_once(Action.REFUSED, right="enter")
-        st.error(translate("You are signed in, but have no role on this server; ask its operator for one."))
+        st.error(say("You are signed in, but have no role on this server; ask its operator for one."))
         return False
     _welcome(found, person, by="openid" if settings.oidc else "proxy")
     return True
@@ -74,10 +74,10 @@ def _ask_to_sign_in(provider: bool) -> None:
     with middle.container(border=True):
         st.subheader("ICBIR")
         if provider:
-            st.markdown(translate("This server is for people who are signed in."))
-            st.button(translate("Sign in"), type="primary", on_click=_leave, args=(st.login,), key=Key.SIGN_IN.value)
+            st.markdown(say("This server is for people who are signed in."))
+            st.button(say("Sign in"), type="primary", on_click=_leave, args=(st.login,), key=Key.SIGN_IN.value)
         else:
-            st.markdown(translate("You are not signed in. Open this page through your department's own address."))
+            st.markdown(say("You are not signed in. Open this page through your department's own address."))
 
 
 def _leave(provider: Callable[[], None]) -> None:
@@ -94,11 +94,9 @@ def _close_visit(found: SignedIn) -> None:
     state.forget()
     _, middle, _ = st.columns([1, 2, 1])
     with middle.container(border=True):
-        st.subheader(translate("This visit has ended"))
-        st.markdown(translate("You signed out, or the page was not used for some time. Its films are closed."))
+        st.subheader(say("This visit has ended"))
+        st.markdown(say("You signed out, or the page was not used for some time. Its films are closed."))
         if access.get_settings().oidc is not None:
-            st.button(
-                translate("Sign in again"), type="primary", on_click=_leave, args=(st.logout,), key=Key.SIGN_IN.value
-            )
+            st.button(say("Sign in again"), type="primary", on_click=_leave, args=(st.logout,), key=Key.SIGN_IN.value)
         else:
-            st.button(translate("Go on"), type="primary", on_click=access.get_visits().resume, args=(found,))
+            st.button(say("Go on"), type="primary", on_click=access.get_visits().resume, args=(found,))

@@ -11,7 +11,7 @@ from icbir_core.errors import PacsError
 from icbir_core.pacs.studies import StudyQuery
 from icbir_ui import state
 from icbir_ui.errors import escape_markdown, explain
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.pacs.jobs import start_finding
 from icbir_ui.pacs.listing import show_found
 from icbir_ui.state import Key
@@ -22,7 +22,7 @@ MODALITIES = ("DX", "CR")
 def show_worklist(workspace: Workspace) -> None:
     """Today's chest films, the newest first, and which of them were searched."""
     job = state.get(Key.WORKLIST_JOB)
-    asked = st.button(translate("Look again"), key="worklist_again", disabled=job is not None and job.running)
+    asked = st.button(say("Look again"), key="worklist_again", disabled=job is not None and job.running)
     if job is None or asked:
         today = datetime.date.today()
         job = start_finding(StudyQuery(first=today, last=today, modalities=MODALITIES))
@@ -35,15 +35,15 @@ def show_finding(workspace: Workspace) -> None:
     """A form, and what the archive answers."""
     with st.form("find_studies"):
         left, middle, right = st.columns(3)
-        patient = left.text_input(translate("Patient number"), help=translate("Whole, as the archive writes it."))
+        patient = left.text_input(say("Patient number"), help=say("Whole, as the archive writes it."))
         name = middle.text_input(
-            translate("Name"), help=translate("Its beginning, family name first; * and ? stand for other letters.")
+            say("Name"), help=say("Its beginning, family name first; * and ? stand for other letters.")
         )
-        accession = right.text_input(translate("Accession number"), help=translate("Whole."))
-        first = left.date_input(translate("From"), value=None)
-        last = middle.date_input(translate("To"), value=None)
-        kinds = right.multiselect(translate("Kind"), MODALITIES, default=MODALITIES)
-        asked = st.form_submit_button(translate("Find"))
+        accession = right.text_input(say("Accession number"), help=say("Whole."))
+        first = left.date_input(say("From"), value=None)
+        last = middle.date_input(say("To"), value=None)
+        kinds = right.multiselect(say("Kind"), MODALITIES, default=MODALITIES)
+        asked = st.form_submit_button(say("Find"))
     if asked:
         query = StudyQuery(
             patient=patient.strip(),

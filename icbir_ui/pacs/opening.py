@@ -9,7 +9,7 @@ from icbir_core.errors import IcbirError
 from icbir_core.pacs.opening import Part, StudyRequest
 from icbir_ui import films, links, state
 from icbir_ui.errors import escape_markdown, explain
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.pacs.jobs import Job, StudyJob, start_opening
 from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 
@@ -95,7 +95,7 @@ def _show_progress(job: Job, name: str, adopted: int) -> None:
     bar, button = st.columns([5, 1], vertical_alignment="center")
     done, total = job.done, job.total  # once: the job goes on beside the page
     if total:
-        text = translate(
+        text = say(
             "{word} {done} of {total} MB",
             word=translate_told(job.word),
             done=f"{done / 1000000.0:.1f}",
@@ -104,4 +104,4 @@ def _show_progress(job: Job, name: str, adopted: int) -> None:
         bar.progress(min(done / total, 1.0), text=escape_markdown(text))
     else:
         bar.caption(escape_markdown(f"{translate_told(job.word)} {done:,}" if done else translate_told(job.word)))
-    button.button(translate("Stop"), key=f"stop_{name}", on_click=job.stop, width="stretch")
+    button.button(say("Stop"), key=f"stop_{name}", on_click=job.stop, width="stretch")

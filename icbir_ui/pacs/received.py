@@ -17,7 +17,7 @@ from icbir_core.pacs.opening import FILM_NAME
 from icbir_core.radiograph.identity import read_film_header
 from icbir_ui import access, films, state
 from icbir_ui.errors import escape_markdown, explain
-from icbir_ui.language import count_of, mark, translate, translate_told
+from icbir_ui.language import count_of, mark, say, translate_told
 from icbir_ui.state import Key
 
 ROWS = 20
@@ -32,20 +32,18 @@ def has_received(workspace: Workspace) -> bool:
 def show_received(workspace: Workspace) -> None:
     """The newest films, each with its result and a button that opens it."""
     if not access.get_person().may(Right.OPEN_STUDY):
-        st.caption(translate("Films of the archive are opened by others here."))
+        st.caption(say("Films of the archive are opened by others here."))
         return
     inbox = Inbox(workspace)
     received = inbox.list_films()
     access.record_once(Action.ASKED_ARCHIVE, by="received")
     if not received:
-        st.caption(translate("No film was pushed here in the last hours."))
+        st.caption(say("No film was pushed here in the last hours."))
         return
-    left = translate("; the newest {count} are shown", count=ROWS) if len(received) > ROWS else ""
-    st.caption(translate("{films} received, the newest first{left}.", films=count_of(len(received), "film"), left=left))
+    left = say("; the newest {count} are shown", count=ROWS) if len(received) > ROWS else ""
+    st.caption(say("{films} received, the newest first{left}.", films=count_of(len(received), "film"), left=left))
     for title, column in zip(
-        (translate("Received"), translate("Patient"), translate("View"), translate("Result"), ""),
-        st.columns(WIDTHS),
-        strict=True,
+        (say("Received"), say("Patient"), say("View"), say("Result"), ""), st.columns(WIDTHS), strict=True
     ):
         column.markdown(f"**{title}**" if title else "")
     for one in received[:ROWS]:
@@ -55,14 +53,14 @@ def show_received(workspace: Workspace) -> None:
 def describe_result(result: dict[str, Any] | None) -> str:
     """The result of a film's search in words."""
     if result is None:
-        return translate("waits for its search")
+        return say("waits for its search")
     if "error" in result:
         return translate_told(str(result["error"]))
     ranking, probabilities = result.get("ranking", {}), result.get("probabilities", {})
     target, hits = ranking.get("target", ""), ranking.get("hits", [])
     words = [f"{translate_told(target)} {probabilities[target]:.2f}"] if target in probabilities else []
-    words += [translate("nearest case {case}", case=hits[0]["case_id"])] if hits else []
-    return " · ".join(words) or translate("searched")
+    words += [say("nearest case {case}", case=hits[0]["case_id"])] if hits else []
+    return " · ".join(words) or say("searched")
 
 
 def _show_row(workspace: Workspace, inbox: Inbox, received: Received) -> None:
@@ -72,14 +70,14 @@ def _show_row(workspace: Workspace, inbox: Inbox, received: Received) -> None:
         header = None  # said by whoever opens it
     texts = (
         time.strftime("%H:%M", time.localtime(received.moment)),
-        (header.number if header else None) or translate("no number"),
+        (header.number if header else None) or say("no number"),
         header.view if header else "",
         describe_result(received.result),
     )
     *columns, last = st.columns(WIDTHS, vertical_alignment="center")
     for column, text in zip(columns, texts, strict=True):
         column.markdown(escape_markdown(text))
-    if last.button(translate("Open"), key=f"received_{received.name}", width="stretch"):
+    if last.button(say("Open"), key=f"received_{received.name}", width="stretch"):
         _open(workspace, inbox, received)
 
 

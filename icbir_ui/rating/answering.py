@@ -12,7 +12,7 @@ from icbir_core.study.rating import SIMILARITY_SCALE
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_ui import access, state
 from icbir_ui.errors import explain
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.rating.ordering import choose_order
 from icbir_ui.rating.panes import LETTERS
 from icbir_ui.search.ratings import SHORT_SCALE
@@ -47,7 +47,7 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
         cases = session.find_cases(item.token)[1]
         for column, letter, token, case in zip(columns, LETTERS, item.case_tokens, cases, strict=False):
             column.button(
-                translate("Case {letter}", letter=letter),
+                say("Case {letter}", letter=letter),
                 shortcut=letter.lower(),
                 on_click=answer,
                 args=(session, item.token),
@@ -62,7 +62,7 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
         showing = f"{item.token} {state.get(Key.SHOWN)[item.token]}"
         order = choose_order(showing, item.case_tokens, LETTERS[: len(first)], Key.ORDER.value, first)
         columns[0].button(
-            translate("Store this order"),
+            say("Store this order"),
             on_click=answer,
             args=(session, item.token),
             kwargs={"order": order},
@@ -71,7 +71,7 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
             type=KINDS[not refused],
         )
     columns[-3].button(
-        translate("Cannot judge"),
+        say("Cannot judge"),
         shortcut="j",
         on_click=answer,
         args=(session, item.token),
@@ -80,17 +80,17 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
         key=f"rate_{item.token}_none",
         width="stretch",
     )
-    columns[-2].button(translate("Back"), shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
-                       disabled=item.position == 1, help=translate("To the item before, to correct it"))  # fmt: skip
+    columns[-2].button(say("Back"), shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
+                       disabled=item.position == 1, help=say("To the item before, to correct it"))  # fmt: skip
     # Always there, so that nothing moves under a hand that presses Back again; F is the viewer's.
     columns[-1].button(
-        translate("Forward"),
+        say("Forward"),
         shortcut="g",
         on_click=go_forward,
         args=(session, item.token),
         width="stretch",
         disabled=given is None,
-        help=translate("On to the item after, as you answered it"),
+        help=say("On to the item after, as you answered it"),
     )
 
 
@@ -108,7 +108,7 @@ def answer(session: ReadingSession, token: str, **given: Any) -> None:
             **given,
         )
     except Exception as error:
-        state.put(Key.NOT_STORED, translate("NOT stored: {error}", error=explain(error)))
+        state.put(Key.NOT_STORED, say("NOT stored: {error}", error=explain(error)))
         return
     state.put(Key.NOT_STORED, None)
     state.put(Key.RETURNED, None)  # the time it was shown stays: a second click on its way is an answer too

@@ -8,7 +8,7 @@ import streamlit as st
 
 from icbir_ui import state
 from icbir_ui.choices import show_choice
-from icbir_ui.language import translate
+from icbir_ui.language import say
 from icbir_ui.state import PARAMETER_STUDY, Key
 
 
@@ -19,7 +19,7 @@ def choose_study(place: Any, names: list[str]) -> str:
         state.put(Key.STUDY, wanted)
     elif state.get(Key.STUDY) not in names:
         state.put(Key.STUDY, names[0])
-    name: str = show_choice(place.selectbox, translate("Study"), names, key=Key.STUDY, on_choice=_write_study)
+    name: str = show_choice(place.selectbox, say("Study"), names, key=Key.STUDY, on_choice=_write_study)
     _write_study()
     return name
 

@@ -14,7 +14,7 @@ from icbir_core.study.store import RatingsStore
 from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.frame.page import passing_word
-from icbir_ui.language import count_of, mark, translate
+from icbir_ui.language import count_of, mark, say
 from icbir_ui.shared import SearchService
 from icbir_ui.state import PARAMETER_STUDY, Key
 
@@ -34,34 +34,34 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
     service = shared.open_service()
     if not access.get_person().may(Right.MAKE_STUDY):
         return
-    with st.expander(translate("New study"), expanded=opened):
-        name = st.text_input(translate("Name"), max_chars=60).strip()
+    with st.expander(say("New study"), expanded=opened):
+        name = st.text_input(say("Name"), max_chars=60).strip()
         left, middle, right = st.columns(3)
-        queries = int(left.number_input(translate("Queries"), 1, 200, 8))
-        top = int(middle.number_input(translate("Cases pooled from each method"), 1, 20, 3))
-        negatives = int(right.number_input(translate("Random cases added"), 0, 20, 2))
+        queries = int(left.number_input(say("Queries"), 1, 200, 8))
+        top = int(middle.number_input(say("Cases pooled from each method"), 1, 20, 3))
+        negatives = int(right.number_input(say("Random cases added"), 0, 20, 2))
         chosen = st.multiselect(
-            translate("Tasks"), list(TASKS), default=["similarity"], format_func=lambda task: translate(TASKS[task])
+            say("Tasks"), list(TASKS), default=["similarity"], format_func=lambda task: say(TASKS[task])
         )
         tasks = tuple(chosen) or ("similarity",)
-        stages = 2 if st.checkbox(translate("Ask a second time with the heat maps shown"), value=True) else 1
+        stages = 2 if st.checkbox(say("Ask a second time with the heat maps shown"), value=True) else 1
         plan = StudyPlan(k=top, negatives=negatives, tasks=tasks, stages=stages)
         most = bound_answers(plan, queries, count_methods(service))
         st.caption(
-            translate(
+            say(
                 "At most {answers} for each reader; fewer where methods find the same cases.",
                 answers=count_of(most, "answer"),
             )
         )
-        if not st.button(translate("Make the study"), type="primary"):
+        if not st.button(say("Make the study"), type="primary"):
             return
         if not name:
-            st.warning(translate("Give the study a name."))
+            st.warning(say("Give the study a name."))
             return
         if store.find_study(name) is not None:  # the service may remember how that one was made
-            st.warning(translate("There is a study '{name}' already; give another name.", name=escape_markdown(name)))
+            st.warning(say("There is a study '{name}' already; give another name.", name=escape_markdown(name)))
             return
-    with shielded(), passing_word() as tell, st.spinner(translate("Ranking the catalogue for each query …")):
+    with shielded(), passing_word() as tell, st.spinner(say("Ranking the catalogue for each query …")):
         access.require(Right.MAKE_STUDY)
         study = service.ask(
             ("new study", name),
@@ -70,7 +70,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         )
         access.record(Action.MADE_STUDY, Subject("study", study.name), queries=queries)
         answers = count_of(len(study.steps("any reader")), "answer")
-        state.put(Key.MADE, translate("'{name}' is made: {answers} for each reader.", name=study.name, answers=answers))
+        state.put(Key.MADE, say("'{name}' is made: {answers} for each reader.", name=study.name, answers=answers))
         state.write_address({PARAMETER_STUDY: study.name})
         st.rerun()
 

@@ -17,7 +17,7 @@ from icbir_core.saliency.display import SMOOTHED, find_threshold, smooth_for_dis
 from icbir_core.study.session import BlindItem, ReadingSession
 from icbir_core.types import Case, SaliencyMap
 from icbir_ui.films import case_picture
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, Pane, Picture, ViewerOptions
@@ -45,19 +45,19 @@ def make_panes(
     panes = [
         Pane(
             "query",
-            translate("Query"),
+            say("Query"),
             query[0],
             map=query[1],
             lead=len(case_ids) > 2,
-            alternative=translate("Query film"),
+            alternative=say("Query film"),
             shortcut="q",
         )
     ]
     for place, (letter, token, case_id) in enumerate(zip(LETTERS, item.case_tokens, case_ids, strict=False), start=1):
         film, found = _hide(workspace, session, workspace.catalogue.get(case_id), maps)
-        title = translate("Case") if len(case_ids) == 1 else translate("Case {letter}", letter=letter)
+        title = say("Case") if len(case_ids) == 1 else say("Case {letter}", letter=letter)
         panes.append(
-            Pane(token, title, film, map=found, alternative=translate("{title} film", title=title), shortcut=str(place))
+            Pane(token, title, film, map=found, alternative=say("{title} film", title=title), shortcut=str(place))
         )
     return panes
 
@@ -76,7 +76,7 @@ def make_options(item: BlindItem, maps: dict[str, np.ndarray]) -> ViewerOptions:
     threshold = find_threshold(next(iter(maps.values())), scale)
     return replace(
         options, colours=colour_table(name), colour_map=name, scale=scale, threshold=threshold,
-        legend=translate("Heat map, {drawn}, one scale", drawn=translate_told(SMOOTHED)),
+        legend=say("Heat map, {drawn}, one scale", drawn=translate_told(SMOOTHED)),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from icbir_core.retrieval.methods import FINDING
 from icbir_core.retrieval.question import NeighbourShare, count_findings, find_question
 from icbir_core.types import Ranking
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.words import describe_cautions, format_share
 
 MOST = 8
@@ -23,7 +23,7 @@ def make_answer(
     asked = ranking.target if ranking.method == FINDING.name else None
     return {
         "question": describe_question(ranking),
-        "eligible": translate(
+        "eligible": say(
             "{eligible} of {total} cases eligible", eligible=f"{ranking.eligible:,}", total=f"{ranking.total:,}"
         ),
         "findings": [
@@ -38,7 +38,7 @@ def make_answer(
             }
             for place, one in enumerate(count_findings(ranking)[:MOST])
         ],
-        "notes": [*describe_cautions(ranking), *([translate(UNVERIFIED)] if unverified else [])],
+        "notes": [*describe_cautions(ranking), *([say(UNVERIFIED)] if unverified else [])],
         "mappable": mappable,
         "mapped": mapped,
     }
@@ -47,43 +47,39 @@ def make_answer(
 def describe_question(ranking: Ranking) -> str:
     """Which finding the search is about, and why."""
     if ranking.method == FINDING.name:
-        return translate("Ranked by {target}", target=translate_told(ranking.target))
+        return say("Ranked by {target}", target=translate_told(ranking.target))
     found = find_question(ranking.prediction)
     if found == ranking.target:
-        return translate("{found} stands out", found=translate_told(found))
+        return say("{found} stands out", found=translate_told(found))
     return (
-        translate(
-            "{found} stands out; asked: {target}", found=translate_told(found), target=translate_told(ranking.target)
-        )
+        say("{found} stands out; asked: {target}", found=translate_told(found), target=translate_told(ranking.target))
         if found
-        else translate("No finding stands out; asked: {target}", target=translate_told(ranking.target))
+        else say("No finding stands out; asked: {target}", target=translate_told(ranking.target))
     )
 
 
 def describe_neighbours(share: NeighbourShare, first: bool = True) -> str:
     """ "3 of 8, 5 %": carrying, labelled, and the share of the catalogue; the first of a line says so."""
     if not share.known:
-        return translate("not labelled")
-    told = translate("{carrying} of {known}", carrying=share.carrying, known=share.known)
-    of = translate(" of the catalogue") if first else ""
+        return say("not labelled")
+    told = say("{carrying} of {known}", carrying=share.carrying, known=share.known)
+    of = say(" of the catalogue") if first else ""
     return told if share.base_rate is None else f"{told}, {format_share(share.base_rate)}{of}"
 
 
 def explain_neighbours(share: NeighbourShare) -> str:
     """The sentence behind the short line."""
     if not share.known:
-        return translate("No neighbour is labelled for {finding}.", finding=translate_told(share.finding))
-    told = translate(
+        return say("No neighbour is labelled for {finding}.", finding=translate_told(share.finding))
+    told = say(
         "{carrying} of the {known} neighbours that are labelled for {finding} carry it",
         carrying=share.carrying,
         known=share.known,
         finding=translate_told(share.finding),
     )
     if share.base_rate is not None:
-        told += translate(", {share} of the eligible cases do", share=format_share(share.base_rate))
-    between = translate("{low} to {high}", low=format_share(share.low), high=format_share(share.high))
-    return translate("{told}. So few neighbours speak for a share of {between}: ", told=told, between=between) + (
-        translate("more than the catalogue's.")
-        if share.beyond_chance
-        else translate("not shown to be more than the catalogue's.")
+        told += say(", {share} of the eligible cases do", share=format_share(share.base_rate))
+    between = say("{low} to {high}", low=format_share(share.low), high=format_share(share.high))
+    return say("{told}. So few neighbours speak for a share of {between}: ", told=told, between=between) + (
+        say("more than the catalogue's.") if share.beyond_chance else say("not shown to be more than the catalogue's.")
     )

@@ -22,7 +22,7 @@ from icbir_core.types import Case, Query, Ranking, SaliencyMap
 from icbir_ui import access, shared, state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
 from icbir_ui.viewer import MapPicture, ViewerOptions
@@ -128,7 +128,7 @@ def compute_maps(
         key = ("map", pixels, target, method)
         if not service.knows(key):
             tell(
-                translate(
+                say(
                     "{title}: computing map {number} of {count} …",
                     title=translate_told(title),
                     number=number,
@@ -165,19 +165,19 @@ def map_picture(pixels: str, found: SaliencyMap | None, version: str, identity: 
 def describe_scale(maps: Maps, what: str) -> str:
     """The legend: what the map is, and the value from which on everything has the last colour."""
     if not maps.scale:
-        return translate("{title}: zero everywhere", title=translate_told(maps.title))
+        return say("{title}: zero everywhere", title=translate_told(maps.title))
     drawn = f", {translate_told(SMOOTHED)}" if is_smoothed(maps.method) else ""
     network = (
-        translate(" of {network} alone", network=translate_told(maps.query.network))
+        say(" of {network} alone", network=translate_told(maps.query.network))
         if maps.query is not None and maps.query.network
         else ""
     )
-    return translate(
+    return say(
         "{title}{network}{drawn}, one scale for all {what} (last colour: ≥ {scale})",
         title=translate_told(maps.title),
         network=network,
         drawn=drawn,
-        what=translate(what),
+        what=say(what),
         scale=f"{maps.scale:.3g}",
     )
 

@@ -19,7 +19,7 @@ from icbir_core.errors import IcbirError
 from icbir_core.types import Case, Radiograph
 from icbir_ui import access, films, state, viewer
 from icbir_ui.films import Film
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.search.panes import query_pane
 from icbir_ui.state import Key
 from icbir_ui.viewer import Pane, Picture, ViewerOptions
@@ -60,12 +60,10 @@ def order_by_age(case: Case) -> tuple[int, str]:
 
 
 def _from_session(film: Film, other: Film) -> OtherFilm:
-    words = {"LATERAL": translate("Lateral"), "unknown": translate("Film")}.get(
-        other.radiograph.view, other.radiograph.view
-    )
+    words = {"LATERAL": say("Lateral"), "unknown": say("Film")}.get(other.radiograph.view, other.radiograph.view)
     label = translate_told(other.entry) if other.origin == "archive" else words
     if other.origin != "archive" and not films.is_of_study(film, other):
-        label += translate(", another study")
+        label += say(", another study")
     radiograph = other.radiograph
     return OtherFilm(
         f"film {other.key[:24]}",
@@ -82,11 +80,11 @@ def _from_catalogue(workspace: Workspace, case: Case) -> OtherFilm:
     told = describe_brief(case.view, case.age, "")
     return OtherFilm(
         f"case {case.case_id}",
-        translate("Catalogue, {told}", told=told),
+        say("Catalogue, {told}", told=told),
         films.case_picture(workspace, case),
         [
-            translate("Case {case_id}", case_id=case.case_id),
-            describe_findings(case) if case.present else translate("no finding listed"),
+            say("Case {case_id}", case_id=case.case_id),
+            describe_findings(case) if case.present else say("no finding listed"),
         ],
         case.orientation_verified,
         lambda: read_thumbnail(workspace, case),
@@ -120,7 +118,7 @@ def make_beside(others: Sequence[OtherFilm]) -> list[Pane]:
     return [
         Pane(
             key=one.key, title=one.label, film=one.picture, lines=one.lines, oriented=one.oriented, lead=True,
-            beside=True, alternative=translate("Another film of the patient: {label}", label=one.label),
+            beside=True, alternative=say("Another film of the patient: {label}", label=one.label),
             spacing=one.film.radiograph.spacing if one.film else None,
             spacing_origin=one.film.radiograph.facts.get("spacing", "") if one.film else "",
         )

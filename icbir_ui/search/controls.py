@@ -15,7 +15,7 @@ from icbir_core.settings import FIRST_COUNT, SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice, show_segments
 from icbir_ui.films import Film
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.search.asking import NO_MAP, get_trail, name_prediction, take_ready
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
@@ -48,49 +48,49 @@ def choose_settings(
     catalogue = service.workspace.catalogue
     eligible, total = len(catalogue.eligible_rows(settings.filter)), catalogue.count()
     label = (
-        translate("Search settings")
+        say("Search settings")
         if settings.filter.empty
-        else translate("Search settings · {eligible} of {total} cases", eligible=eligible, total=total)
+        else say("Search settings · {eligible} of {total} cases", eligible=eligible, total=total)
     )
     with place.popover(label, key=Key.DRAWER.value), st.container(width=680):
         left, right = st.columns(2, gap="medium")
         with left:
             show_choice(
                 st.selectbox,
-                translate("Finding in question"),
+                say("Finding in question"),
                 [AUTOMATIC, *service.retriever.questions],
                 format_func=lambda name: (
-                    translate("the one that stands out ({target})", target=translate_told(settings.target or ""))
+                    say("the one that stands out ({target})", target=translate_told(settings.target or ""))
                     if name == AUTOMATIC
                     else translate_told(name)
                 ),
                 key=Key.TARGET,
                 disabled=get_trail().finding is not None,
-                help=translate("Without effect while a step names a finding: that one is searched and mapped."),
+                help=say("Without effect while a step names a finding: that one is searched and mapped."),
             )
             show_choice(
                 st.selectbox,
-                translate("Search by"),
+                say("Search by"),
                 service.retriever.methods(settings.target),
                 format_func=name_method,
                 key=Key.METHOD,
                 disabled=get_trail().by_part,
-                help=translate(
+                help=say(
                     "Without effect while a region or a finding is searched: a part of what is seen is compared then."
                 ),
             )
             maps = shared.list_map_methods()
             show_choice(
                 st.selectbox,
-                translate("Heat map"),
+                say("Heat map"),
                 [*maps, NO_MAP],
-                format_func=lambda name: translate_told(maps[name][0]) if name in maps else translate("None"),
+                format_func=lambda name: translate_told(maps[name][0]) if name in maps else say("None"),
                 key=Key.MAP,
                 help="\n\n".join(
                     f"**{translate_told(title)}.** {translate_told(text)}" for title, _, text in maps.values()
                 ),
             )
-            show_choice(st.selectbox, translate("Cases"), COUNTS, key=Key.COUNT)
+            show_choice(st.selectbox, say("Cases"), COUNTS, key=Key.COUNT)
         with right:
             show_filter(service, eligible, total)
     return read_settings(service, film, tell)
@@ -127,15 +127,15 @@ def find_standing_out(service: SearchService, film: Film, tell: Tell) -> str:
 
 def show_filter(service: SearchService, eligible: int, total: int) -> None:
     """The filters, with how many cases they leave."""
-    st.caption(translate("{eligible} of {total} cases are eligible.", eligible=eligible, total=total))
-    show_segments(st.segmented_control, translate("View"), VIEWS, Key.VIEW_FILTER)
-    show_segments(st.segmented_control, translate("Sex"), SEXES, Key.SEX_FILTER, told=translate_told)
-    show_choice(st.slider, translate("Age"), 0, OLDEST, key=Key.AGE_FILTER)
+    st.caption(say("{eligible} of {total} cases are eligible.", eligible=eligible, total=total))
+    show_segments(st.segmented_control, say("View"), VIEWS, Key.VIEW_FILTER)
+    show_segments(st.segmented_control, say("Sex"), SEXES, Key.SEX_FILTER, told=translate_told)
+    show_choice(st.slider, say("Age"), 0, OLDEST, key=Key.AGE_FILTER)
     for word, key in FINDING_WORDS.items():  # to be clicked: what is typed into a list may come too early for it
         state.put(key, [name for name, found in _read_findings().items() if found == word])
         show_choice(
             st.pills,
-            translate(FINDING_LABELS[word]),
+            say(FINDING_LABELS[word]),
             service.workspace.catalogue.findings,
             selection_mode="multi",
             wrap=True,
@@ -143,7 +143,7 @@ def show_filter(service: SearchService, eligible: int, total: int) -> None:
             format_func=translate_told,
             on_choice=partial(_take_findings, word),
         )
-    st.button(translate("No filter"), on_click=_clear_filter, disabled=read_filter().empty)
+    st.button(say("No filter"), on_click=_clear_filter, disabled=read_filter().empty)
 
 
 def _take_findings(word: str) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from icbir_ui import state
 from icbir_ui.errors import escape_markdown
 from icbir_ui.films import Film
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.state import Key
 
 WITHHELD = frozenset({"not_chest", "lateral", "inverted", "rotated", "modality"})
@@ -23,13 +23,13 @@ def show_band(film: Film) -> None:
     """Why the answers are held back, and the button that shows them anyway, for this film and this visit."""
     with st.container(key="gate", horizontal=True, vertical_alignment="center", border=True):
         st.markdown(
-            translate(
+            say(
                 "**{warnings}** Probabilities, heat map and neighbours would mean nothing for another "
                 "kind of picture, and are not shown.",
                 warnings=escape_markdown(" ".join(map(translate_told, film.warnings))),
             )
         )
-        st.button(translate("Show anyway"), key="show_anyway", on_click=_show_anyway, args=(film.key,))
+        st.button(say("Show anyway"), key="show_anyway", on_click=_show_anyway, args=(film.key,))
 
 
 def _show_anyway(key: str) -> None:

@@ -19,7 +19,7 @@ from icbir_ui.choices import show_choice
 from icbir_ui.errors import explain
 from icbir_ui.films import Film
 from icbir_ui.keeping import WRITER, describe_film, make_kept_film, open_kept
-from icbir_ui.language import mark, translate
+from icbir_ui.language import mark, say
 from icbir_ui.state import Key
 
 REMEMBERED = (Key.MARKS.value, Key.COMPARED_PLACE.value, Key.COMPARE_COUNT.value, Key.CASE_MAPS.value)
@@ -41,9 +41,9 @@ def describe_keeping(origin: str = "upload") -> str:
     """How long a film stays, for the first page and for that of the archive. origin : of a `Film`."""
     kept = open_kept()
     if kept is None or not is_wanted(kept) or origin not in _list_origins(kept):
-        return translate("Your film stays on this machine and is forgotten when you leave or load the page again.")
-    hours = translate("{hours} hours", hours=f"{read_keeping_rules().hours:g}")
-    return translate("Your film stays on this machine, encrypted, until you leave, and {hours} at most.", hours=hours)
+        return say("Your film stays on this machine and is forgotten when you leave or load the page again.")
+    hours = say("{hours} hours", hours=f"{read_keeping_rules().hours:g}")
+    return say("Your film stays on this machine, encrypted, until you leave, and {hours} at most.", hours=hours)
 
 
 def show_keeping() -> None:
@@ -51,8 +51,8 @@ def show_keeping() -> None:
     if (kept := open_kept()) is None:
         return
     is_wanted(kept)
-    label = translate("Keep my films over a reload, {hours} hours at most", hours=f"{kept.rules.hours:g}")
-    show_choice(st.toggle, label, key=Key.KEEP, help=translate(HELP), on_choice=_switch)
+    label = say("Keep my films over a reload, {hours} hours at most", hours=f"{kept.rules.hours:g}")
+    show_choice(st.toggle, label, key=Key.KEEP, help=say(HELP), on_choice=_switch)
 
 
 def _switch() -> None:
@@ -158,9 +158,9 @@ def offer_kept() -> None:
     kept = open_kept()
     if kept is not None and is_wanted(kept) and not state.get(Key.FILMS) and (count := kept.count()):
         label = (
-            translate("Open the film that you kept")
+            say("Open the film that you kept")
             if count == 1
-            else translate("Open the {count} films that you kept", count=count)
+            else say("Open the {count} films that you kept", count=count)
         )
         if st.button(label) and bring_back() is not None:
             st.rerun()

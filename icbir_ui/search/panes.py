@@ -11,7 +11,7 @@ from icbir_core.retrieval.question import place_probability
 from icbir_core.saliency.display import name_strength
 from icbir_core.types import Case, Ranking, SaliencyMap
 from icbir_ui.films import Film, case_picture
-from icbir_ui.language import mark, translate, translate_told
+from icbir_ui.language import mark, say, translate_told
 from icbir_ui.search.asking import Maps, get_trail, map_picture
 from icbir_ui.viewer import Pane
 from icbir_ui.words import (
@@ -49,13 +49,13 @@ def make_bars(ranking: Ranking, findings: Sequence[str] = ()) -> list[dict[str, 
             "mark": points.get(name),
             "weak": name in ranking.prediction.at_chance,
             "above": name in points and value >= points[name],
-            "title": translate("{name}: probability {value}", name=translate_told(name), value=f"{value:.2f}")
+            "title": say("{name}: probability {value}", name=translate_told(name), value=f"{value:.2f}")
             + (
-                translate(", operating point {point} in the middle of the bar", point=f"{points[name]:.2f}")
+                say(", operating point {point} in the middle of the bar", point=f"{points[name]:.2f}")
                 if name in points
                 else ""
             )
-            + (f", {translate(AT_CHANCE)}" if name in ranking.prediction.at_chance else "")
+            + (f", {say(AT_CHANCE)}" if name in ranking.prediction.at_chance else "")
             + (_describe_click(name == asked) if name in findings else ""),
             "askable": name in findings,
             "asked": name == asked,
@@ -69,15 +69,11 @@ def _read_probabilities(ranking: Ranking) -> list[tuple[str, float]]:
 
 
 def _describe_click(asked: bool) -> str:
-    return translate(". Click to leave this finding.") if asked else translate(". Click to rank by this finding.")
+    return say(". Click to leave this finding.") if asked else say(". Click to rank by this finding.")
 
 
 def query_pane(
-    film: Film,
-    ranking: Ranking | None = None,
-    maps: Maps | None = None,
-    findings: Sequence[str] = (),
-    **more: Any,
+    film: Film, ranking: Ranking | None = None, maps: Maps | None = None, findings: Sequence[str] = (), **more: Any
 ) -> Pane:
     """The film that is searched with, with its facts, warnings and probabilities.
 
@@ -90,7 +86,7 @@ def query_pane(
         title=translate_told(film.title),
         film=film.picture,
         map=map_picture(film.key, maps.query, version, maps.identity) if maps else None,
-        map_title=translate("Heat map: {target}", target=translate_told(ranking.target))
+        map_title=say("Heat map: {target}", target=translate_told(ranking.target))
         if ranking and maps and maps.query is not None
         else "",
         lines=describe_film(film.radiograph),
@@ -102,7 +98,7 @@ def query_pane(
         lead=True,
         regionable=ranking is not None,
         region=_find_corners(region.box if region else None),
-        alternative=translate(
+        alternative=say(
             "Query film, {facts}", facts=describe_person(film.radiograph.view, film.radiograph.age, film.radiograph.sex)
         ),
         shortcut="q",
@@ -147,7 +143,7 @@ def hit_panes(
                 mark=marks.get(case.case_id),
                 openable=True,
                 region=_find_corners(hit.place),
-                alternative=translate(
+                alternative=say(
                     "Case {case_id}, rank {rank}: {findings}",
                     case_id=case.case_id,
                     rank=hit.rank,
@@ -166,22 +162,20 @@ def _find_corners(box: Sequence[float] | None) -> tuple[float, float, float, flo
 
 def _describe_query_map(maps: Maps | None) -> list[str]:
     state = describe_state(maps.query, maps) if maps else None
-    return [translate("Heat map: {state}", state=state[0].lower() + state[1:])] if state else []
+    return [say("Heat map: {state}", state=state[0].lower() + state[1:])] if state else []
 
 
 def describe_state(found: SaliencyMap | None, maps: Maps) -> str | None:
     """A sentence about a map that marks no place, or that is too faint to show at the common scale, else None."""
     word = "" if found is None else name_strength(found, maps.scale, maps.threshold)
     if found is not None and word == "empty":
-        return translate(
+        return say(
             mark("Empty: this map is all zero and marks no place.")
             if found.state == "zero"
             else mark("Empty: this map is flat and marks no place.")
         )
     return (
-        translate("Faint: at the scale of all films nothing of this map reaches the threshold.")
-        if word == "faint"
-        else None
+        say("Faint: at the scale of all films nothing of this map reaches the threshold.") if word == "faint" else None
     )
 
 
@@ -194,7 +188,7 @@ def describe_origin(case: Case) -> str:
 def find_text(case: Case) -> tuple[str, str] | None:
     """The proven diagnosis or the report, where the catalogue has it."""
     if case.diagnosis and case.report:
-        return translate("Diagnosis and report"), f"{case.diagnosis}\n\n{case.report}"
+        return say("Diagnosis and report"), f"{case.diagnosis}\n\n{case.report}"
     if case.diagnosis:
-        return translate("Proven diagnosis"), case.diagnosis
-    return (translate("Report"), case.report) if case.report else None
+        return say("Proven diagnosis"), case.diagnosis
+    return (say("Report"), case.report) if case.report else None

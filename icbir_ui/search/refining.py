@@ -12,7 +12,7 @@ from icbir_core.retrieval.refinement import Finding, MoreLikeThese, RefinementTr
 from icbir_ui import state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.search.asking import get_trail
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
@@ -65,35 +65,33 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
     with st.container(key="search_steps", horizontal=True, vertical_alignment="center", gap="small"):
         if marks and not movable:
             st.caption(
-                translate("The cases that you marked wait: this search compares pictures and cannot move towards them.")
+                say("The cases that you marked wait: this search compares pictures and cannot move towards them.")
             )
         elif marks:
             more = sum(mark == "more" for mark in marks.values())
-            label = translate("Search again: {more} more like, {less} less like", more=more, less=len(marks) - more)
+            label = say("Search again: {more} more like, {less} less like", more=more, less=len(marks) - more)
             st.button(label, type="primary", on_click=_apply_marks, key=Key.APPLY_MARKS.value)
         if trail.steps:
-            words = " → ".join((translate("first search"), *map(translate_told, trail.describe())))
+            words = " → ".join((say("first search"), *map(translate_told, trail.describe())))
             st.caption(escape_markdown(words), help=escape_markdown(f"{words}. {describe_part(trail)}".strip()))
-            st.button(translate("Undo"), on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
-            st.button(translate("Start again"), on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
+            st.button(say("Undo"), on_click=_change, args=(trail.undo(),), key=Key.UNDO.value)
+            st.button(say("Start again"), on_click=_change, args=(RefinementTrail(),), key=Key.START_AGAIN.value)
         if trail.undone:
-            st.button(translate("Redo"), on_click=_change, args=(trail.redo(),), key=Key.REDO.value)
+            st.button(say("Redo"), on_click=_change, args=(trail.redo(),), key=Key.REDO.value)
         if trail.region is not None:
             anywhere = Region(trail.region.box, not trail.region.anywhere)
-            label = translate("Only in the same place") if trail.region.anywhere else translate("Anywhere in the film")
-            explained = translate(
-                "Whether what your region shows must lie in the same place of a case, or may lie anywhere."
-            )
+            label = say("Only in the same place") if trail.region.anywhere else say("Anywhere in the film")
+            explained = say("Whether what your region shows must lie in the same place of a case, or may lie anywhere.")
             st.button(label, on_click=add_step, args=(anywhere,), key=Key.ANYWHERE.value, help=explained)
         others = [name for name in findings if trail.region is not None or name != trail.finding]
         if trail.steps and others:  # for the first step there are the bars under the query
             show_choice(
                 st.selectbox,
-                translate("This finding"),
+                say("This finding"),
                 others,
                 index=None,
                 format_func=translate_told,
-                placeholder=translate("This finding: …"),
+                placeholder=say("This finding: …"),
                 width=160,
                 key=Key.FINDING_STEP,
                 on_choice=_take_chosen_finding,
@@ -104,9 +102,9 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
 def describe_part(trail: RefinementTrail) -> str:
     """What is compared in place of "Search by" where a step names a part of the film; "" where none does."""
     if trail.region is not None:
-        return translate("Your region is compared by stored spatial features of the network, not by “Search by”.")
+        return say("Your region is compared by stored spatial features of the network, not by “Search by”.")
     if trail.finding is not None:
-        return translate(
+        return say(
             "Ranked by what the classifier uses for {finding}, not by “Search by”.",
             finding=translate_told(trail.finding),
         )

@@ -22,7 +22,7 @@ from icbir_core.types import Case
 from icbir_ui import films, state, uploads
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, explain, shielded
-from icbir_ui.language import translate, translate_told
+from icbir_ui.language import say, translate_told
 from icbir_ui.pacs.panel import offer_panel
 from icbir_ui.search.asking import show_loading
 from icbir_ui.search.kept import describe_keeping, offer_kept, show_keeping
@@ -71,7 +71,7 @@ def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] 
     places : what shows the former film, which goes before a new one is read; the page is then drawn anew.
     """
     dropped = st.file_uploader(
-        translate("Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip"),
+        say("Drop a film here: PNG, JPEG, DICOM (with or without ending), several at once, or a zip"),
         type=None,
         accept_multiple_files=True,
         key=key,
@@ -81,7 +81,7 @@ def drop_films(workspace: Workspace, key: str, places: Sequence[DeltaGenerator] 
     for place in places:
         place.empty()
     before = state.get(Key.CURRENT)
-    with st.spinner(translate("Reading …")):
+    with st.spinner(say("Reading …")):
         faults = uploads.take_uploads(workspace, dropped)
     if faults:
         state.put(Key.WORD, "\n\n".join(faults))
@@ -102,8 +102,8 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
     heading, beside = st.columns([3, 1], vertical_alignment="bottom")
     count = workspace.catalogue.count()
     with heading:
-        st.subheader(translate("Find past films that resemble yours"))
-        st.caption(translate("{count} cases to search. {keeping}", count=f"{count:,}", keeping=describe_keeping()))
+        st.subheader(say("Find past films that resemble yours"))
+        st.caption(say("{count} cases to search. {keeping}", count=f"{count:,}", keeping=describe_keeping()))
     with beside:  # in sight, and nothing moves under her hand when the word goes
         if service.loading:
             show_loading(service)
@@ -123,19 +123,13 @@ def show_welcome(workspace: Workspace, service: SearchService) -> None:
         pages = (workspace.catalogue.listing.read_page(None, int(row), 1, Order.OLDEST) for row in rows)
         offered = _draw_thumbnails(_make_case_tile(workspace, one.case) for page in pages for one in page)
     if offered:
-        st.caption(
-            translate("Or take a demonstration film:")
-            if queries
-            else translate("Or search with a case of the catalogue:")
-        )
+        st.caption(say("Or take a demonstration film:") if queries else say("Or search with a case of the catalogue:"))
         for number, (name, title, picture) in enumerate(offered):
             if number % COLUMNS == 0:  # row by row, so that they are reached in their order
                 columns = st.columns(COLUMNS)
             # The button lies over the whole tile, so that a click on the picture opens the film too.
             with columns[number % COLUMNS].container(key=f"tile_{number}"):
-                st.image(
-                    picture, width="stretch", alt=translate("Chest radiograph, {title}", title=translate_told(title))
-                )
+                st.image(picture, width="stretch", alt=say("Chest radiograph, {title}", title=translate_told(title)))
                 label = escape_markdown(translate_told(title))
                 st.button(label, key=f"demonstration_{name}", width="stretch", on_click=_open, args=(workspace, name))
     with st.container(key="to_come"):  # out of sight: the browser fetches what draws the next page while she chooses
@@ -172,14 +166,12 @@ def _open(workspace: Workspace, name: str) -> None:
 def open_asked(workspace: Workspace, name: str) -> None:
     """Read the film that was asked for where nothing of the former one is left on the page, and draw the page anew."""
     state.put(Key.ASKED_FILM, None)
-    with st.spinner(translate("Reading …")):
+    with st.spinner(say("Reading …")):
         try:
             if films.open_named(workspace, name) is None:
                 state.put(
                     Key.WORD,
-                    translate(
-                        "This catalogue has no case '{name}'; look its name up on the page Catalogue.", name=name
-                    ),
+                    say("This catalogue has no case '{name}'; look its name up on the page Catalogue.", name=name),
                 )
         except Exception as error:
             state.put(Key.WORD, explain(error))
@@ -201,11 +193,9 @@ def _offer_putting_together(held: dict[str, str]) -> None:
     current = state.get(Key.CURRENT)
     others = [key for key in held if key != current]
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    label = translate("Films of the same study as this one")
+    label = say("Films of the same study as this one")
     chosen = left.multiselect(label, others, format_func=lambda key: held[key], key=f"{Key.TOGETHER.value}_{current}")
-    right.button(
-        translate("Put together"), disabled=not chosen, on_click=films.put_together, args=([current, *chosen],)
-    )
+    right.button(say("Put together"), disabled=not chosen, on_click=films.put_together, args=([current, *chosen],))
 
 
 def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
@@ -221,7 +211,7 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
         state.put(Key.SESSION_FILM, state.get(Key.CURRENT))
         show_choice(
             st.selectbox,
-            translate("Films of this session ({count})", count=len(held)),
+            say("Films of this session ({count})", count=len(held)),
             list(held),
             format_func=lambda key: held[key],
             key=Key.SESSION_FILM,
@@ -232,14 +222,14 @@ def offer_films(workspace: Workspace, places: Sequence[DeltaGenerator]) -> None:
     if titles:
         show_choice(
             st.selectbox,
-            translate("Demonstration film"),
+            say("Demonstration film"),
             list(titles),
             index=None,
             format_func=lambda name: translate_told(titles[name]),
-            placeholder=translate("Choose"),
+            placeholder=say("Choose"),
             key=Key.OTHER_DEMONSTRATION,
             on_choice=_ask_for_choice,
         )
-    case_id = st.text_input(translate("Catalogue case"), placeholder=translate("Name of a case"))
+    case_id = st.text_input(say("Catalogue case"), placeholder=say("Name of a case"))
     if case_id:
-        st.button(translate("Search with this case"), on_click=films.ask_for, args=(case_id.strip(),))
+        st.button(say("Search with this case"), on_click=films.ask_for, args=(case_id.strip(),))

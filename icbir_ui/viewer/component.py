@@ -23,7 +23,7 @@ from icbir_core.errors import IcbirError
 from icbir_ui import state
 from icbir_ui.annotations import get_annotations, take_annotations
 from icbir_ui.errors import shielded
-from icbir_ui.language import get_language, mark, translate, translate_script, translate_told
+from icbir_ui.language import get_language, mark, say, translate_script, translate_told
 from icbir_ui.state import NOTICE, Key
 from icbir_ui.viewer import assets
 from icbir_ui.viewer.payload import pack_film, pack_map
@@ -282,7 +282,7 @@ def show_viewer(
         "name": options.memory or key, "panes": [_describe(pane) for pane in panes],
         "colours": base64.b64encode(colours).decode(),
         "colourMap": options.colour_map, "overlayScale": float(options.scale), "signed": options.signed,
-        "legend": options.legend, "ends": [translate(end) for end in options.ends],
+        "legend": options.legend, "ends": [say(end) for end in options.ends],
         "opacity": options.opacity, "threshold": options.threshold,
         "columns": options.columns, "full": options.full, "digits": options.digits, "arrows": options.arrows,
         "about": about, "region": options.region, "report": options.report, "guard": options.guard,

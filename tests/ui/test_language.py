@@ -27,7 +27,7 @@ from icbir_core.study.simulated_readers import ReaderModel, simulate_reader
 from icbir_core.types import SEARCH_NOT_SHOWN
 from icbir_ui import films, language, state
 from icbir_ui.errors import explain
-from icbir_ui.language import choose_language, count_of, speak_english, translate, translate_told
+from icbir_ui.language import choose_language, count_of, say, speak_english, translate_told
 from icbir_ui.state import Key
 from icbir_ui.words import describe_filter
 from scripts.collect_words import FOLDER, TEMPLATE, find_missing, make_template, read_catalogue, write_catalogue
@@ -172,11 +172,11 @@ def test_a_third_language_is_one_file(tmp_path, monkeypatch, speak):
         assert language.list_languages() == {"en": "English", "it": "italiano", "nl": "Nederlands"}
         assert choose_language(None, "nl-BE") == "nl"
         speak("nl")
-        assert translate("Search") == "Zoeken" and count_of(2, "case") == "2 casussen"
-        assert translate("Rate") == "Rate", "what is not translated is English"
-        assert translate("Case {letter}", letter="A") == "Case A", "a translation with another place is not used"
+        assert say("Search") == "Zoeken" and count_of(2, "case") == "2 casussen"
+        assert say("Rate") == "Rate", "what is not translated is English"
+        assert say("Case {letter}", letter="A") == "Case A", "a translation with another place is not used"
         speak("it")
-        assert translate("Search") == "Search", "a file that cannot be read takes no page down"
+        assert say("Search") == "Search", "a file that cannot be read takes no page down"
     finally:
         monkeypatch.undo()
         for kept in (language.list_languages, language.load_language, choose_language):
@@ -377,7 +377,7 @@ def test_no_element_is_given_a_plain_text():
 
 def _list_plain(node: ast.AST) -> list[str]:
     """The texts with a word below a node that no call translates; "To come" is out of sight."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("translate", "count_of"):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("say", "count_of"):
         return []
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in ("To come", "ICBIR"):
         return [node.value] if re.search(r"[A-Za-z]+ [a-z]|^[A-Z][a-z]{2,}", node.value) else []
@@ -385,6 +385,6 @@ def _list_plain(node: ast.AST) -> list[str]:
 
 
 def test_the_walk_finds_a_plain_text(bracketed, open_page, monkeypatch):
-    monkeypatch.setattr("icbir_ui.frame.page.translate", lambda text: text)
+    monkeypatch.setattr("icbir_ui.frame.page.say", lambda text: text)
     with pytest.raises(AssertionError, match="Results"):
         check(open_page("results"))
