@@ -134,10 +134,8 @@ def erasing(engine: Engine) -> Iterator[Connection]:
 
 
 def write_anew(engine: Engine, tables: Iterable[str]) -> None:
-    """Write tables anew, without the free pages, dead rows and statistics that still hold what was deleted.
-
-    Raises `WorkspaceError` where the account may not: the server itself only warns.
-    """
+    """Write tables anew, without the free pages, dead rows and statistics that still hold what was deleted. Raises
+    `WorkspaceError` where the account may not: the server itself only warns."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not is_server(connection):
             connection.exec_driver_sql("VACUUM")

@@ -95,8 +95,7 @@ def read_json(path: PathLike) -> Any:
 
 def read_arrays(path: PathLike, kind: type[IcbirError], advice: str) -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file by name, none of them a pickle. Raises `kind`; advice : what to do, as in "run the
-    index command again".
-    """
+    index command again"."""
     path = Path(path)
     with reading_own(f"'{path.name}'", kind, advice), np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

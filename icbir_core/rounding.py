@@ -32,10 +32,8 @@ def clear_rounding(differences: np.ndarray, sizes: np.ndarray | float, share: fl
 
 
 def clear_distances(distances: np.ndarray, query: np.ndarray, share: float = SINGLE) -> np.ndarray:
-    """Euclidean distances (N,) from one vector (D,), with 0 where only rounding separates the two.
-
-    A vector so near is as long as the query, so that only the query's own length is needed.
-    """
+    """Euclidean distances (N,) from one vector (D,), with 0 where only rounding separates the two. A vector so near is
+    as long as the query, so that only the query's own length is needed."""
     length = np.linalg.norm(np.asarray(query, np.float64))
     return clear_rounding(distances, np.sqrt(2.0) * length, share)
 

@@ -110,10 +110,8 @@ class ServerSettings:
 
 
 def read_server_settings(path: PathLike | None = None) -> ServerSettings:
-    """The settings in a file, or in the one that `ICBIR_SERVER` names; those of a server for one person without.
-
-    Raises `ServerSettingsError` for a file that cannot be read, is readable by others or holds something else.
-    """
+    """The settings in a file, or in the one that `ICBIR_SERVER` names; those of a server for one person without. Raises
+    `ServerSettingsError` for a file that cannot be read, is readable by others or holds something else."""
     named = path or get_environment("SERVER")
     if not named:
         return ServerSettings()

@@ -180,8 +180,7 @@ class SearchSettings:
 
 def count_decoders() -> int:
     """How many films may be decoded at once, each in a process of its own: `ICBIR_DECODERS`, else one for each
-    processor, but at least 2 and at most 4.
-    """
+    processor, but at least 2 and at most 4."""
     asked = get_environment("DECODERS") or ""
     return int(asked) if asked.isdigit() and int(asked) > 0 else min(4, max(2, os.cpu_count() or 1))
 
@@ -196,8 +195,7 @@ def count_held_megapixels() -> int:
 
 def read_pacs_settings(address: str | None = None) -> PacsSettings | None:
     """The archive that `ICBIR_DICOMWEB` names (or `address`, in its place), with the credentials of the variables
-    beside it; None where none is named.
-    """
+    beside it; None where none is named."""
     address = address or get_environment("DICOMWEB")
     if not address:
         return None
@@ -218,6 +216,5 @@ def get_environment(name: str) -> str | None:
 
 def make_app_environment(workspace: os.PathLike[str] | str, device: str = "auto") -> dict[str, str]:
     """This process's environment for the web page: `ICBIR_WORKSPACE` set to the absolute path of a workspace, and
-    `ICBIR_DEVICE` to "auto", "cpu" or "gpu".
-    """
+    `ICBIR_DEVICE` to "auto", "cpu" or "gpu"."""
     return dict(os.environ) | {"ICBIR_WORKSPACE": os.path.abspath(workspace), "ICBIR_DEVICE": device}

@@ -26,10 +26,8 @@ def _style(figure: go.Figure, height: int) -> go.Figure:
 
 
 def show_chart(place: Any, figure: go.Figure, title: str, **more: Any) -> Any:
-    """Draw a figure into `place` (streamlit or a part of its page), named in words for those who hear the page.
-
-    It cannot be taken away as a picture, which would leave without the notice.
-    """
+    """Draw a figure into `place` (streamlit or a part of its page), named in words for those who hear the page. It
+    cannot be taken away as a picture, which would leave without the notice."""
     config = {"modeBarButtonsToRemove": ["toImage"], **more.pop("config", {})}
     return place.plotly_chart(
         figure,

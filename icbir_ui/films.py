@@ -114,8 +114,7 @@ class Film:
 
 def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film:
     """A film with its quality warnings; data : its file; more : fields of a `Film`. Raises `RadiographError` where the
-    server can hold no more.
-    """
+    server can hold no more."""
     report = assess_quality(query.radiograph)
     warnings = tuple(one.text for one in report.warnings)
     film = replace(Film(query.radiograph.pixel_sha256, hold(query), warnings, origin), **more)
@@ -272,10 +271,8 @@ def title_demonstration(workspace: Workspace) -> dict[str, str]:
 
 
 def open_named(workspace: Workspace, name: str) -> Film | None:
-    """The demonstration query or the catalogue case of that name, made current; None if there is none.
-
-    Raises `IcbirError` for a film that is there by its row and cannot be had.
-    """
+    """The demonstration query or the catalogue case of that name, made current; None if there is none. Raises
+    `IcbirError` for a film that is there by its row and cannot be had."""
     for path in list_demonstration(workspace):
         if path.stem == name:
             called = title_demonstration(workspace)[name]

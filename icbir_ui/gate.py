@@ -138,10 +138,8 @@ class Gate:
         return not passed_on and _is_among(scope.get("client"), self._settings.monitoring.metrics)
 
     def _drop_foreign_headers(self, scope: Scope) -> bool:
-        """Take away who somebody claims to be unless an allowed proxy says so; whether one does.
-
-        A header that is there twice is no word of the proxy alone.
-        """
+        """Take away who somebody claims to be unless an allowed proxy says so; whether one does. A header that is there
+        twice is no word of the proxy alone."""
         proxy = self._settings.header
         if proxy is None:
             return False

@@ -22,8 +22,7 @@ _lock = threading.Lock()
 
 class HeldRadiograph(Radiograph):
     """A film whose pixels lie in memory as the uint16 levels that they came from, half as large; `pixels` makes them
-    anew, equal bit by bit for every film that was read from a file.
-    """
+    anew, equal bit by bit for every film that was read from a file."""
 
     levels: np.ndarray
 

@@ -114,11 +114,8 @@ def describe_readiness() -> tuple[bool, str]:
 
 
 def ask_nobody_for_the_address() -> None:
-    """Keep Streamlit from asking outside servers for the address of this machine.
-
-    It does so to print it, and whenever a page of another origin connects, to let in one that is served under that
-    address. Here it is not let in.
-    """
+    """Keep Streamlit from asking outside servers for the address of this machine. It does so to print it, and whenever
+    a page of another origin connects, to let in one that is served under that address. Here it is not let in."""
     from streamlit import net_util
 
     net_util.get_external_ip = lambda: None
@@ -126,10 +123,8 @@ def ask_nobody_for_the_address() -> None:
 
 
 def describe_ignored(environment: Mapping[str, str]) -> str:
-    """One sentence about the variables STREAMLIT_… that stand for an option and are not read; "" without any.
-
-    Streamlit itself reads those of its secrets only, such as STREAMLIT_SERVER_COOKIE_SECRET.
-    """
+    """One sentence about the variables STREAMLIT_… that stand for an option and are not read; "" without any. Streamlit
+    itself reads those of its secrets only, such as STREAMLIT_SERVER_COOKIE_SECRET."""
     from streamlit import config
 
     options = config.get_config_options().values()

@@ -86,8 +86,7 @@ def open_folders() -> FolderStore:
 
 def open_retriever(workspace: Workspace) -> Retriever:
     """The core's retriever on the device that `app --device` names; imported here, because it takes seconds and a page
-    must not wait for it.
-    """
+    must not wait for it."""
     keep_networks()
     from icbir_core.retrieval.retriever import Retriever
 
@@ -163,10 +162,8 @@ class SearchService:
         log_event("ready" if self.ready else "not_ready", seconds=round(time.monotonic() - self.started, 1))
 
     def _warm_up(self, retriever: Retriever) -> None:
-        """The first film takes seconds more than any other, because the networks are compiled for it: so take one.
-
-        An error here is left for the reader whose own film meets it.
-        """
+        """The first film takes seconds more than any other, because the networks are compiled for it: so take one. An
+        error here is left for the reader whose own film meets it."""
         with suppress(Exception):
             for case in next(self.workspace.catalogue.iterate(batch=1), []):
                 film = read_case_radiograph(self.workspace, case)
@@ -313,8 +310,7 @@ def stop_services(patience: float) -> bool:
 
 def open_service() -> SearchService:
     """The service of the served workspace; nothing is loaded yet. A new one where a command has indexed the workspace
-    since: what runs with the former one ends with it. Raises `WorkspaceError`.
-    """
+    since: what runs with the former one ends with it. Raises `WorkspaceError`."""
     path = str(find_workspace_path())
     with _FOLLOWING:
         service = _open_service(path)

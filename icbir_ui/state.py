@@ -13,9 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 class Key(StrEnum):
     """Names in `st.session_state`. What widgets show is kept under them by `icbir_ui.choices`, not by Streamlit.
-
-    `ANSWERS` is only the beginning of a name, which the token of an item ends.
-    """
+    `ANSWERS` is only the beginning of a name, which the token of an item ends."""
 
     READER = "reader"
     ACCEPTED = "accepted"

@@ -66,10 +66,8 @@ class Turns:
     def ask(
         self, reader: str, compute: Callable[[], Answer], tell: Callable[[str], None] = lambda word: None
     ) -> tuple[Answer, float]:
-        """What `compute` returns, and the seconds it waited; tell(word) is called while it waits.
-
-        Raises `ServerBusy`, with nothing computed, and whatever `compute` raises.
-        """
+        """What `compute` returns, and the seconds it waited; tell(word) is called while it waits. Raises `ServerBusy`,
+        with nothing computed, and whatever `compute` raises."""
         question = _Question(reader, compute)
         with self._lock:
             self._check(question)
@@ -85,10 +83,8 @@ class Turns:
             self._leave(question)  # the reader has left: what has not begun is not computed
 
     def stop(self, patience: float) -> bool:
-        """Refuse all that has not begun and all that comes; whether what runs has ended within `patience` seconds.
-
-        The reader whose question runs may ask for what else her page needs, such as the map of the film.
-        """
+        """Refuse all that has not begun and all that comes; whether what runs has ended within `patience` seconds. The
+        reader whose question runs may ask for what else her page needs, such as the map of the film."""
         with self._lock:
             self._stopping = True
             self._finishing = self._running.reader if self._running else ""

@@ -87,8 +87,7 @@ def are_new(files: list[UploadedFile]) -> bool:
 
 def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
     """Read what was dropped; the sentences about what could not be read or is not held. The first new film becomes the
-    current one.
-    """
+    current one."""
     taken = state.get(Key.FILMS, {})
     known = set(state.get(Key.TAKEN, ()))
     faults, left_out, first = [], [], None

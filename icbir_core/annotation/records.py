@@ -32,8 +32,7 @@ _FIELDS = {"kind", "points", "text"}
 @dataclass(frozen=True)
 class Annotation:
     """One thing that was drawn. points : (column, row) in pixels of the film, to a hundredth, the upper left corner of
-    the film at (0, 0). Raises `AnnotationError` for what is none.
-    """
+    the film at (0, 0). Raises `AnnotationError` for what is none."""
 
     kind: str
     points: tuple[tuple[float, float], ...]

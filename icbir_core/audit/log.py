@@ -90,9 +90,7 @@ class AuditLog:
 
     def verify(self, head: str = "") -> Iterator[Check]:
         """Checks of the chain, of the head beside it and of `head`, "NUMBER:HASH" as it was printed at an earlier time.
-
-        Finds entries that were changed, deleted, moved, added by others or cut off at the end.
-        """
+        Finds entries that were changed, deleted, moved, added by others or cut off at the end."""
         yield from guard("audit", lambda: self._verify(head))
 
     def _verify(self, head: str) -> Iterator[Check]:

@@ -103,10 +103,8 @@ def erase_from_catalogue(workspace: Workspace, cases: Sequence[Case]) -> None:
 
 
 def search_bytes(folder: PathLike, traces: Iterable[str]) -> tuple[int, int, list[str]]:
-    """Look for texts in every byte of every file: (files, bytes, relative names of the files that hold one).
-
-    A text counts where it stands by itself: "case1" is not found in "case10".
-    """
+    """Look for texts in every byte of every file: (files, bytes, relative names of the files that hold one). A text
+    counts where it stands by itself: "case1" is not found in "case10"."""
     pattern = _make_pattern(traces)
     files, size, found, folder = 0, 0, [], Path(folder)
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()):

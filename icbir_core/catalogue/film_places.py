@@ -28,10 +28,8 @@ _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
 
 class FilmPlace(Protocol):
-    """Keeps films under the names that the catalogue gives them within a workspace, "images/NAME.png".
-
-    Every call raises `FilmsAway` where the place does not answer, and `WorkspaceError` where it refuses or is full.
-    """
+    """Keeps films under the names that the catalogue gives them within a workspace, "images/NAME.png". Every call
+    raises `FilmsAway` where the place does not answer, and `WorkspaceError` where it refuses or is full."""
 
     def write(self, name: str, data: bytes) -> None:
         """Keep a film, whole or not at all."""

@@ -18,10 +18,8 @@ _PART_COLUMNS = ("part", "split")
 
 
 def select_rows(options: IngestOptions) -> Generator[LayoutRow, None, None]:
-    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at.
-
-    Raises as `read_rows`, and `CatalogueError` if the split cannot be used or the data set has no row at all.
-    """
+    """The rows of the layout, those that are not wanted turned into `SkippedRow`. `limit` is not looked at. Raises as
+    `read_rows`, and `CatalogueError` if the split cannot be used or the data set has no row at all."""
     parts, empty = _read_split(options), True
     for row in read_rows(options):
         empty = empty and isinstance(row, Remark)

@@ -57,10 +57,8 @@ class StoredFilm:
 def store_film(
     workspace: Workspace, options: IngestOptions, limits: ReadLimits, case_id: str, raw: RawCase
 ) -> StoredFilm | SkippedRow:
-    """Decode, judge and store a film; may run beside others. A film that cannot be had is a `SkippedRow`.
-
-    Raises `WorkspaceError` where the film cannot be written or the salt is lost.
-    """
+    """Decode, judge and store a film; may run beside others. A film that cannot be had is a `SkippedRow`. Raises
+    `WorkspaceError` where the film cannot be written or the salt is lost."""
     try:
         size = Path(raw.file).stat().st_size if raw.data is None else len(raw.data)
         radiograph = _read(raw, size, limits)
@@ -135,11 +133,8 @@ def _find_waiting(waiting: Sequence[StoredFilm], name: str, value: str | None) -
 
 
 def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
-    """The stored film of a case, with the view, age, sex and verified orientation of its row.
-
-    Raises `FilmLost` if the file is missing or is not the one that was stored, `WorkspaceError` if it cannot be
-    reached.
-    """
+    """The stored film of a case, with the view, age, sex and verified orientation of its row. Raises `FilmLost` if the
+    file is missing or is not the one that was stored, `WorkspaceError` if it cannot be reached."""
     what = f"The film '{case.path}' of the case '{case.case_id}'"
     radiograph = _read_stored(workspace, case.path, case.sha256, what)
     return replace(

@@ -112,10 +112,8 @@ class Catalogue:
         return tuple(sorted(names, key=lambda name: (_ORDER.get(name, len(_ORDER)), name)))
 
     def cases(self, rows: Iterable[int] | None = None, include_removed: bool = False) -> list[Case]:
-        """Cases in the order of `rows` (then removed ones too), or all of them ordered by row.
-
-        Raises `CatalogueError` for a row that is not there.
-        """
+        """Cases in the order of `rows` (then removed ones too), or all of them ordered by row. Raises `CatalogueError`
+        for a row that is not there."""
         if rows is None:
             return [case for batch in self.iterate(include_removed=include_removed) for case in batch]
         wanted = [int(row) for row in rows]

@@ -20,10 +20,8 @@ _QUALITY = 85
 
 
 def read_thumbnail(workspace: Workspace, case: Case) -> bytes:
-    """A JPEG of 96 × 96 pixels: the whole film, black beside it. Made and kept at the first question.
-
-    Raises `WorkspaceError` for a film that is missing or not the one that was stored.
-    """
+    """A JPEG of 96 × 96 pixels: the whole film, black beside it. Made and kept at the first question. Raises
+    `WorkspaceError` for a film that is missing or not the one that was stored."""
     path = find_thumbnail(workspace, case)
     with suppress(OSError):
         if data := path.read_bytes():

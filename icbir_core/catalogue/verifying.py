@@ -35,9 +35,7 @@ class Check:
 
 def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> Iterator[Check]:
     """Yield a `Check` for the salt, the catalogue against the manifest, the films against the rows, each artefact.
-
-    Every stored film is read and hashed, a few at a time.
-    """
+    Every stored film is read and hashed, a few at a time."""
     tell = progress or (lambda done, total, text: None)
     yield from guard("salt", lambda: [_check_salt(workspace)])
     yield from guard("catalogue", lambda: [_check_catalogue(workspace)])

@@ -157,10 +157,8 @@ class Workspace:
 
     @contextmanager
     def lock(self, name: str, seconds: float = 30.0) -> Iterator[None]:
-        """Hold the lock `name` for the block. Raises `WorkspaceBusy` if another process holds it for `seconds`.
-
-        The operating system frees the lock of a killed process.
-        """
+        """Hold the lock `name` for the block. Raises `WorkspaceBusy` if another process holds it for `seconds`. The
+        operating system frees the lock of a killed process."""
         try:
             with FileLock(self.path / f".{name}.lock", timeout=seconds):
                 yield

@@ -16,10 +16,8 @@ _WRITTEN = re.compile(r"\s*(\d{1,5})\s*,\s*(\d{1,5})\s*,\s*(\d{1,5})\s*,\s*(\d{1
 
 @dataclass(frozen=True)
 class Mask:
-    """A rectangle in pixels of the film, its upper left corner (x, y) counted from that of the film.
-
-    Raises `DicomExportError` for one without an area.
-    """
+    """A rectangle in pixels of the film, its upper left corner (x, y) counted from that of the film. Raises
+    `DicomExportError` for one without an area."""
 
     x: int
     y: int
@@ -56,9 +54,7 @@ def find_masks(drawn: Iterable[Annotation]) -> tuple[Mask, ...]:
 
 def black_out(stored: np.ndarray, levels: np.ndarray, masks: Iterable[Mask]) -> np.ndarray:
     """Stored values (H, W) or (H, W, 3) with each mask at the value that is shown darkest. levels : (H, W), as shown.
-
-    Raises `DicomExportError` for a mask that lies beside the film: it would hide nothing.
-    """
+    Raises `DicomExportError` for a mask that lies beside the film: it would hide nothing."""
     rows, columns = levels.shape
     place = np.unravel_index(int(levels.argmin()), levels.shape)
     masked = stored.copy()

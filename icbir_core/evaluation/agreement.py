@@ -95,9 +95,7 @@ def krippendorff_alpha(scores: np.ndarray, level: str = "ordinal") -> float:
 
 def intraclass_correlations(scores: np.ndarray) -> tuple[float, float]:
     """(ICC(2,1), ICC(2,k)) of scores (readers, items): two-way random, absolute agreement; items with NaN left out.
-
-    Shrout & Fleiss, Psychological Bulletin 86:420 (1979). NaN where fewer than 2 readers or items are complete.
-    """
+    Shrout & Fleiss, Psychological Bulletin 86:420 (1979). NaN where fewer than 2 readers or items are complete."""
     values = np.asarray(scores, dtype=np.float64)
     values = values[:, np.isfinite(values).all(axis=0)].T
     items, readers = values.shape

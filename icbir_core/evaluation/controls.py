@@ -31,10 +31,8 @@ CONTROL_MAPS: Mapping[str, str] = {
 
 
 def make_control(name: str, classifier: Classifier, target: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images float32 (N, S, S) in [0, 1] to raw maps float32 (N, S, S), not negative.
-
-    Deterministic; the untrained network is drawn once, by `RANDOM_SEED`. Raises `UnknownNameError`.
-    """
+    """A function from images float32 (N, S, S) in [0, 1] to raw maps float32 (N, S, S), not negative. Deterministic;
+    the untrained network is drawn once, by `RANDOM_SEED`. Raises `UnknownNameError`."""
     if name == "random_maps":
         untrained = _draw_untrained(classifier)
         return lambda images: _attribute(untrained, images, target, "deep_taylor")

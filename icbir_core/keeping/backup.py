@@ -113,10 +113,8 @@ def back_up(
 
 
 def restore_backup(backup: PathLike, folder: PathLike, progress: Progress | None = None) -> BackupReport:
-    """Make a workspace out of a copy, in a new folder; each file is compared with its hash as it is written.
-
-    Raises `WorkspaceError` if the folder has content, the copy is none, is damaged, or is of a newer version.
-    """
+    """Make a workspace out of a copy, in a new folder; each file is compared with its hash as it is written. Raises
+    `WorkspaceError` if the folder has content, the copy is none, is damaged, or is of a newer version."""
     backup, folder = Path(backup).absolute(), Path(folder).absolute()
     listed = read_backup(backup)
     with _written_aside(folder) as aside:

@@ -81,10 +81,8 @@ class KeptFilms:
         self.owner = material[48:].hex()
 
     def keep(self, film: KeptFilm) -> None:
-        """Keep a film; one that is kept already keeps its time. The reader's oldest give way to it.
-
-        Raises `WorkspaceError` where it cannot be written or all readers together keep too much.
-        """
+        """Keep a film; one that is kept already keeps its time. The reader's oldest give way to it. Raises
+        `WorkspaceError` where it cannot be written or all readers together keep too much."""
         name, held = self._name(film.name), self.place.list_films(self.owner)
         if name in dict(held):
             return

@@ -27,10 +27,8 @@ class Migration:
 
 
 def migrate_workspace(workspace: Workspace) -> list[Migration]:
-    """Bring all databases to this version, and say from which; one that is of it stays as it is.
-
-    Each is changed in one transaction. Raises `CatalogueError` or `StudyError` for a newer version, which is refused.
-    """
+    """Bring all databases to this version, and say from which; one that is of it stays as it is. Each is changed in one
+    transaction. Raises `CatalogueError` or `StudyError` for a newer version, which is refused."""
     found = []
     if workspace.database_schema:  # opened, both are of this version
         before = workspace.catalogue.migrate()

@@ -16,8 +16,7 @@ from icbir_core.model.recipes import Augmentation
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     """A square image (S, S), uint8 or float32 in [0, 1], as float32 (size, size) in [0, 1]; area average when it
-    shrinks.
-    """
+    shrinks."""
     values = image.astype(np.float32) / 255 if image.dtype == np.uint8 else np.asarray(image, np.float32)
     if values.shape[0] == size:
         return values

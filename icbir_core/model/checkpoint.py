@@ -52,10 +52,8 @@ def write_checkpoint(
 def read_checkpoint(
     directory: PathLike, identity: dict[str, Any], model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> Checkpoint | None:
-    """Puts a stored run back into model and optimizer; None if there is none.
-
-    Raises `TrainingError` if the checkpoint belongs to a run with other data, recipe, network or seed.
-    """
+    """Puts a stored run back into model and optimizer; None if there is none. Raises `TrainingError` if the checkpoint
+    belongs to a run with other data, recipe, network or seed."""
     path = Path(directory) / FILE_NAME
     if not path.is_file():
         return None

@@ -259,10 +259,8 @@ def read_manifest(path: PathLike) -> dict[str, Any]:
 
 
 def save_classifier(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Classifier:
-    """Writes `model` to `path` (.keras) and its manifest, with the hash added, next to it; returns the classifier.
-
-    The manifest goes last: a kill between the two leaves a mismatch that loading names, never a wrong pair.
-    """
+    """Writes `model` to `path` (.keras) and its manifest, with the hash added, next to it; returns the classifier. The
+    manifest goes last: a kill between the two leaves a mismatch that loading names, never a wrong pair."""
     path = Path(path)
     with replace_atomically(path) as aside:
         model.save(aside)

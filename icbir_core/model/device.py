@@ -108,8 +108,7 @@ def _names_tensorflow() -> bool:
 
 def _choose_other(choice: str, backend: str) -> Device:
     """Under another Keras backend that one places the arrays itself; only its name and whether it has a GPU are
-    asked.
-    """
+    asked."""
     if backend == "torch":
         import torch
 

@@ -167,10 +167,8 @@ def read_named_weights(path: PathLike) -> dict[str, np.ndarray]:
 
 
 def load_matching_weights(model: keras.Model, weights: dict[str, np.ndarray], strict: bool = False) -> list[str]:
-    """Copies weights by name; returns the names left as they were (with `strict` none may be: `ModelError`).
-
-    Without `strict` only the outputs ("logits") may differ; a file of another network is refused.
-    """
+    """Copies weights by name; returns the names left as they were (with `strict` none may be: `ModelError`). Without
+    `strict` only the outputs ("logits") may differ; a file of another network is refused."""
     left = []
     for variable in model.variables:
         name = name_of(variable)

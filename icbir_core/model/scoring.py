@@ -84,9 +84,7 @@ def resample_auroc(
 
 def _weighted_aurocs(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """AUROC (R,) for each row of film weights (R, N): a film drawn twice has weight 2. NaN where a class got no weight.
-
-    One sort for all rows: the weight of the absent films below, and half of those that tie.
-    """
+    One sort for all rows: the weight of the absent films below, and half of those that tie."""
     levels, place = np.unique(scores, return_inverse=True)
     at_level = np.zeros((len(weights), len(levels), 2))
     for column, label in enumerate((0, 1)):

@@ -31,11 +31,8 @@ def starter_path(saliency: bool = False, directory: PathLike = STARTER_DIRECTORY
 
 
 def load_starter(directory: PathLike = STARTER_DIRECTORY) -> tuple[Classifier, Classifier]:
-    """The pair (classifier, saliency classifier), hashes checked.
-
-    The saliency classifier's manifest names the classifier whose maps it reads; `ModelError` if it is another one. Its
-    network is built when it is first needed.
-    """
+    """The pair (classifier, saliency classifier), hashes checked. The saliency classifier's manifest names the
+    classifier whose maps it reads; `ModelError` if it is another one. Its network is built when it is first needed."""
     classifier = Classifier.load(starter_path(False, directory))
     saliency_classifier = Classifier.load(starter_path(True, directory), when_needed=True)
     if saliency_classifier.manifest.get("classifier") != classifier.sha256:
@@ -45,9 +42,7 @@ def load_starter(directory: PathLike = STARTER_DIRECTORY) -> tuple[Classifier, C
 
 def save_starter(model: keras.Model, path: PathLike, manifest: Mapping[str, Any]) -> Classifier:
     """Writes a network as float16 arrays (`.npz`) with its manifest; returns it as it will load, rounded to float16.
-
-    Raises `ModelError` if a weight does not fit into float16.
-    """
+    Raises `ModelError` if a weight does not fit into float16."""
     from icbir_core.model.network import named_weights
 
     with np.errstate(over="ignore"):

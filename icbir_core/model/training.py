@@ -64,10 +64,8 @@ def weigh_positives(labels: np.ndarray, limit: float) -> np.ndarray:
 
 
 def make_masked_loss(positive_weights: np.ndarray) -> Callable[[Any, Any], Any]:
-    """Binary cross-entropy on logits (B, F) against labels (B, F) of 0 … 1 or NaN; NaN takes no part.
-
-    The mean over the known entries of a batch; a batch without any gives 0.
-    """
+    """Binary cross-entropy on logits (B, F) against labels (B, F) of 0 … 1 or NaN; NaN takes no part. The mean over the
+    known entries of a batch; a batch without any gives 0."""
     weights = keras.ops.convert_to_tensor(np.asarray(positive_weights, np.float32))
 
     def masked_binary_crossentropy(labels: Any, logits: Any) -> Any:
@@ -248,9 +246,7 @@ def _waited_enough(state: Checkpoint, recipe: Recipe) -> bool:
 
 def average_scores(scores: dict[str, float | None], labels: np.ndarray) -> float | None:
     """The mean of the findings' scores, each weighted by the square root of its rarer class; None if none has a score.
-
-    The standard error of an AUROC falls with that root, so a finding of four films does not decide the epoch.
-    """
+    The standard error of an AUROC falls with that root, so a finding of four films does not decide the epoch."""
     weights = np.sqrt(np.minimum((labels == 1).sum(0), (labels == 0).sum(0)))
     pairs = [(weight, score) for weight, score in zip(weights, scores.values(), strict=True) if score is not None]
     return float(sum(w * s for w, s in pairs) / sum(w for w, _ in pairs)) if pairs else None

@@ -98,19 +98,15 @@ def find_held_back(
     listed: Mapping[str, Sequence[str]], patients: Sequence[str | None], case_ids: Sequence[str]
 ) -> np.ndarray:
     """Which films are held back, bool (N,), as an earlier network's `list_held_back` says; all others may be learnt
-    from.
-    """
+    from."""
     names, cases = set(listed["patients"]), set(listed["cases"])
     known = zip(patients, case_ids, strict=True)
     return np.array([case_id in cases if name is None else name in names for name, case_id in known], dtype=bool)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """One epoch of standardised batches ((B, S, S, 3), (B, F)).
-
-    Order and augmentation follow from the seed, the epoch and the place alone, never from a running generator: a run
-    that resumes at an epoch sees what it would have seen.
-    """
+    """One epoch of standardised batches ((B, S, S, 3), (B, F)). Order and augmentation follow from the seed, the epoch
+    and the place alone, never from a running generator: a run that resumes at an epoch sees what it would have seen."""
 
     def __init__(
         self,

@@ -37,9 +37,7 @@ def be_silent(done: int, total: int, text: str) -> None:
 
 class Archive:
     """An archive that answers DICOMweb; used by one thread at a time. Raises `PacsError` where the settings are wrong.
-
-    Every method raises `PacsError`, of the kind that fits, and nothing else.
-    """
+    Every method raises `PacsError`, of the kind that fits, and nothing else."""
 
     def __init__(self, settings: PacsSettings):
         self.settings = settings
@@ -110,8 +108,7 @@ class Archive:
 
     def list_films(self, study: Study, stopped: Callable[[], bool] = never) -> list[FilmReference]:
         """The radiographs of a study, frontal ones first, then by series and number; those of other parts of the body
-        left out where the archive names the part. May be empty.
-        """
+        left out where the archive names the part. May be empty."""
         with self._connection.calling(Watch(stopped=stopped)):
             series = self._connection.client.search_for_series(study.uid, fields=_SERIES_FIELDS)
         found: list[FilmReference] = []

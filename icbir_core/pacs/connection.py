@@ -48,8 +48,7 @@ class Watch:
 
 class WatchedSession(requests.Session):
     """A session whose answers are read piece by piece under the `watch` of the moment, and which follows no redirect:
-    the archive's address comes from the settings alone.
-    """
+    the archive's address comes from the settings alone."""
 
     def __init__(self, settings: PacsSettings):
         super().__init__()
@@ -113,10 +112,8 @@ _TOO_MUCH = "The archive (PACS) sends more than {} MB where less was expected; n
 
 
 class Connection:
-    """A line to the archive. client : of the library, for questions and for storing; session : for all else.
-
-    One thread uses a connection at a time. Raises `PacsError` where the settings cannot be used.
-    """
+    """A line to the archive. client : of the library, for questions and for storing; session : for all else. One thread
+    uses a connection at a time. Raises `PacsError` where the settings cannot be used."""
 
     def __init__(self, settings: PacsSettings):
         _check_address(settings.address)

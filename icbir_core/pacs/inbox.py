@@ -40,10 +40,8 @@ class Inbox:
         self.folder = workspace.path / INBOX
 
     def put(self, data: bytes, instance: str) -> str:
-        """Keep a film's DICOM file; the name of it. The same instance takes the place of the one before.
-
-        Raises `PacsError` where the inbox is full, `WorkspaceError` where it cannot be written.
-        """
+        """Keep a film's DICOM file; the name of it. The same instance takes the place of the one before. Raises
+        `PacsError` where the inbox is full, `WorkspaceError` where it cannot be written."""
         name = self.workspace.hash_secretly(f"received:{instance}")
         self.drop_old()
         if len(self._list_files()) >= MAX_HELD:

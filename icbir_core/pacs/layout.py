@@ -21,10 +21,8 @@ NOTHING = "The archive (PACS) has no film study that fits the query."
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
-    """One row a radiograph of the studies that `options.query` names, the newest study first.
-
-    Raises `CatalogueError` where no archive is named, and `PacsError` where it cannot be asked.
-    """
+    """One row a radiograph of the studies that `options.query` names, the newest study first. Raises `CatalogueError`
+    where no archive is named, and `PacsError` where it cannot be asked."""
     settings = read_pacs_settings(str(options.images))
     if settings is None:
         raise CatalogueError("No archive (PACS) is named; give its address with --images, or set ICBIR_DICOMWEB.")

@@ -95,9 +95,7 @@ class Outbox:
 
     def put(self, objects: Sequence[DicomObject]) -> str:
         """Put a parcel in, whole or not at all; its name. One that is there or was sent already is not put in again.
-
-        Raises `PacsError` for no objects, `WorkspaceError` where the folder cannot be written.
-        """
+        Raises `PacsError` for no objects, `WorkspaceError` where the folder cannot be written."""
         if not objects:
             raise PacsError("There is no object to send.")
         name = sha256_of_bytes("\0".join(sorted(one.sop_instance for one in objects)).encode())[:32]

@@ -20,11 +20,8 @@ _FAULT = "Lines over the film cannot be written: {}; the other objects can."
 
 
 def make_presentation_state(result: SearchResult) -> DicomObject:
-    """The lines, with the notice in words in the film's upper left corner.
-
-    Raises `DicomExportError` for a film in colour and for one of several pictures, which such an object cannot have
-    under it.
-    """
+    """The lines, with the notice in words in the film's upper left corner. Raises `DicomExportError` for a film in
+    colour and for one of several pictures, which such an object cannot have under it."""
     source = result.source
     if not source.is_grey:
         raise DicomExportError(_FAULT.format("the film is stored in colour"))

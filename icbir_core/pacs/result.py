@@ -160,9 +160,7 @@ class MapRegion:
 
 def find_map_regions(film: ShownFilm, style: OverlayStyle, scale: float) -> tuple[MapRegion, ...]:
     """The parts of a film's map that are shown, the strongest first: at most 8, each of 0.1 % of the film or more.
-
-    Empty where there is no map, where it marks no place, or where nothing of it reaches the threshold.
-    """
+    Empty where there is no map, where it marks no place, or where nothing of it reaches the threshold."""
     found = film.found
     if found is None or found.state != "ok" or not scale > 0:
         return ()

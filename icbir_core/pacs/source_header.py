@@ -83,11 +83,8 @@ class SourceHeader:
 
 
 def read_source_header(data: bytes, limits: ReadLimits = FILM_LIMITS) -> SourceHeader:
-    """The header of a film's bytes.
-
-    Raises `DicomExportError` with the reason where objects cannot refer to this film: no DICOM, or one whose study or
-    instance has no valid UID.
-    """
+    """The header of a film's bytes. Raises `DicomExportError` with the reason where objects cannot refer to this film:
+    no DICOM, or one whose study or instance has no valid UID."""
     from icbir_core.radiograph.dicom import parse_dicom  # brings all decoders: only where it is needed
 
     if not looks_like_dicom(data[:4096]):

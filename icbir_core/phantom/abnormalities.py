@@ -72,9 +72,8 @@ def effusion(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: 
 
 
 def pneumothorax(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Free air round a lung that fell back: no markings outside a fine pleural line; size is the rim at the apex
-    in mm.
-    """
+    """Free air round a lung that fell back: no markings outside a fine pleural line; size is the rim at the apex in
+    mm."""
     a, canvas = chest.anatomy, chest.canvas
     side = _draw_side(random, 0.03)
     cage = (chest.cage > 0).astype(np.uint8)
@@ -149,9 +148,8 @@ def _bronchograms(chest: Chest, random: np.random.Generator, share: np.ndarray, 
 
 
 def consolidation(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Air spaces filled: one dense focus or a few, lobar or patchy, sometimes with air bronchograms; size in %
-    of the lung.
-    """
+    """Air spaces filled: one dense focus or a few, lobar or patchy, sometimes with air bronchograms; size in % of the
+    lung."""
     side = _draw_side(random, 0.22)
     count = int(random.integers(1, 3)) * (2 if side == "both" else 1)
     share = _opacity(lungs, chest, random, severity, side, count, random.random() < 0.4, 0.22 + 0.48 * random.random())
@@ -171,9 +169,8 @@ def pneumonia(lungs: Lungs, chest: Chest, random: np.random.Generator, severity:
 
 
 def atelectasis(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Lung without air: thin plates near the bases, or a dense wedge behind the heart or over the dome; size in
-    % of the lung.
-    """
+    """Lung without air: thin plates near the bases, or a dense wedge behind the heart or over the dome; size in % of
+    the lung."""
     a, canvas = chest.anatomy, chest.canvas
     side = _draw_side(random, 0.3)
     total = np.zeros_like(chest.lung)
@@ -211,9 +208,8 @@ def _taper(line: np.ndarray, width: float) -> np.ndarray:
 
 
 def edema(lungs: Lungs, chest: Chest, random: np.random.Generator, severity: float) -> Extent:
-    """Fluid in the lung: haze round the hila and towards the bases, wide upper vessels, septal lines; size in %
-    of the lung.
-    """
+    """Fluid in the lung: haze round the hila and towards the bases, wide upper vessels, septal lines; size in % of the
+    lung."""
     a, canvas = chest.anatomy, chest.canvas
     reach = a.half_width * random.uniform(0.45, 0.85)
     texture = canvas.noise(random, 80, max(3.0, 2 * canvas.spacing), 0.7)

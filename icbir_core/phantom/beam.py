@@ -75,8 +75,7 @@ def expose(attenuation: np.ndarray, beam: Beam, canvas: Canvas, random: np.rando
 @dataclass(frozen=True)
 class Tone:
     """How the picture was made from the signal: window as shares of the signal's range in the body, curve,
-    enhancement.
-    """
+    enhancement."""
 
     low: float
     high: float
@@ -119,10 +118,8 @@ def _draw_wide_tone(random: np.random.Generator) -> Tone:
 
 
 def develop(signal: np.ndarray, tone: Tone, canvas: Canvas, dark: float, bright: float) -> np.ndarray:
-    """The picture, float32 (N, N) in [0, 255], from the signal of `expose`.
-
-    `dark` and `bright` are the signal behind the lungs and behind the middle of the chest; the window hangs on them.
-    """
+    """The picture, float32 (N, N) in [0, 255], from the signal of `expose`. `dark` and `bright` are the signal behind
+    the lungs and behind the middle of the chest; the window hangs on them."""
     if tone.equalise > 0:
         signal = signal - np.float32(tone.equalise) * (canvas.blur(signal, 30.0) - np.float32(0.5 * (dark + bright)))
     if tone.sharpen > 0:

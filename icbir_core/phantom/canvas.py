@@ -49,10 +49,8 @@ class Canvas:
     def stroke(
         self, layer: np.ndarray, lines: Sequence[np.ndarray] | np.ndarray, width: float, value: float = 255
     ) -> None:
-        """Draws open lines, each (n, 2) in mm, `width` mm wide, on a uint8 layer, antialiased.
-
-        A line thinner than a pixel is drawn one pixel wide and fainter in proportion, so that its sum stays right.
-        """
+        """Draws open lines, each (n, 2) in mm, `width` mm wide, on a uint8 layer, antialiased. A line thinner than a
+        pixel is drawn one pixel wide and fainter in proportion, so that its sum stays right."""
         wanted = width / self.spacing
         thickness = max(1, round(wanted))
         value = value * min(wanted / thickness, 1.0)

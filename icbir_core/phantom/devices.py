@@ -41,10 +41,8 @@ def smooth_edge(distance: np.ndarray, spacing: float) -> np.ndarray:
 
 
 def draw_devices(chest: Chest, random: np.random.Generator) -> np.ndarray | None:
-    """What metal and plastic add to the attenuation line integral, float32 (N, N); None when there is none.
-
-    Drawn without a look at the findings, so that a network cannot learn that a tube means an effusion.
-    """
+    """What metal and plastic add to the attenuation line integral, float32 (N, N); None when there is none. Drawn
+    without a look at the findings, so that a network cannot learn that a tube means an effusion."""
     a, canvas, s = chest.anatomy, chest.canvas, chest.anatomy.scale
     portable = a.view == "AP"
     layer = canvas.blank()

@@ -45,9 +45,8 @@ _COMPANIONS = {"Edema": {"Effusion": 0.4, "Cardiomegaly": 0.4}, "Cardiomegaly": 
 
 @dataclass(frozen=True)
 class SimulatedFilm:
-    """A film: `pixels` uint8 (size, size), air dark, bone bright, the patient's right on the viewer's left; and
-    its truth.
-    """
+    """A film: `pixels` uint8 (size, size), air dark, bone bright, the patient's right on the viewer's left; and its
+    truth."""
 
     pixels: np.ndarray
     truth: SimulatedTruth
@@ -60,8 +59,7 @@ def open_stream(seed: int, name: str) -> np.random.Generator:
 
 def draw_findings(seed: int) -> tuple[str, ...]:
     """The random mix of findings that `simulate_film(seed)` shows: none on about 30 % of the films, else one to
-    three.
-    """
+    three."""
     random = open_stream(seed, "mix")
     if random.random() < _NO_FINDING_SHARE:
         return ()
@@ -179,10 +177,8 @@ def _photograph(seed: int, chest: Chest, lungs: Lungs, turn: np.ndarray, size: i
 
 
 def _reference_levels(healthy: np.ndarray, bone: np.ndarray, beam: Beam, chest: Chest) -> tuple[float, float]:
-    """Signal behind the lungs and behind the middle of the chest, of the chest without findings.
-
-    Taken from the healthy chest so that the window does not betray a finding.
-    """
+    """Signal behind the lungs and behind the middle of the chest, of the chest without findings. Taken from the healthy
+    chest so that the window does not betray a finding."""
     step = max(healthy.shape[0] // 64, 1)
     attenuation = np.maximum(healthy[::step, ::step], 0) * beam.water + bone[::step, ::step] * beam.bone
     primary = np.exp(-attenuation)

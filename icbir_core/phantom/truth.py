@@ -71,9 +71,8 @@ class SimulatedFinding:
 
 @dataclass(frozen=True)
 class SimulatedTruth:
-    """All that is known of a simulated film. `spacing` is mm per pixel on the detector, `cardiothoracic_ratio`
-    is measured.
-    """
+    """All that is known of a simulated film. `spacing` is mm per pixel on the detector, `cardiothoracic_ratio` is
+    measured."""
 
     seed: int
     view: str

@@ -27,10 +27,8 @@ FIRST_SEED = 900_000_000
 
 
 def simulate_marked(finding: str, count: int, settings: InputSettings) -> MarkedFilms | None:
-    """`count` simulated films that show the finding, with its exact mask; None if it cannot be simulated.
-
-    Films on which it is too faint to leave a mask are passed over.
-    """
+    """`count` simulated films that show the finding, with its exact mask; None if it cannot be simulated. Films on
+    which it is too faint to leave a mask are passed over."""
     if finding not in SIMULATED_FINDINGS or count < 1:
         return None
     images, masks, groups = [], [], []
@@ -51,10 +49,8 @@ def simulate_marked(finding: str, count: int, settings: InputSettings) -> Marked
 
 
 def read_boxes(path: PathLike) -> dict[str, dict[str, list[tuple[float, ...]]]]:
-    """Case name → finding → boxes (left, top, width, height), from a table as NIH's BBox_List_2017.csv.
-
-    Raises SaliencyError on a table without those columns.
-    """
+    """Case name → finding → boxes (left, top, width, height), from a table as NIH's BBox_List_2017.csv. Raises
+    SaliencyError on a table without those columns."""
     found: dict[str, dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
     try:
         for row in read_table(path, ("Image Index", "Finding Label"), "of boxes"):

@@ -34,10 +34,8 @@ def _choose_depth(used: int, stated: int) -> int:
 
 
 def read_palette(stored: np.ndarray, dataset: Dataset, facts: dict[str, str]) -> np.ndarray:
-    """uint16 levels (H, W) of stored values (H, W) through the header's three tables.
-
-    Raises `RadiographError` where one of them is missing or broken.
-    """
+    """uint16 levels (H, W) of stored values (H, W) through the header's three tables. Raises `RadiographError` where
+    one of them is missing or broken."""
     low, high = int(stored.min()), int(stored.max())
     names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
     try:

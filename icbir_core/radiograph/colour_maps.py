@@ -28,10 +28,8 @@ DIVERGING_MAPS: tuple[str, ...] = ("berlin",)
 
 @cache
 def colour_table(name: str) -> np.ndarray:
-    """The 256 colours of a map, low to high: uint8 (256, 3) in the order red, green, blue; read-only.
-
-    Raises `UnknownNameError` for a name outside `SEQUENTIAL_MAPS` and `DIVERGING_MAPS`.
-    """
+    """The 256 colours of a map, low to high: uint8 (256, 3) in the order red, green, blue; read-only. Raises
+    `UnknownNameError` for a name outside `SEQUENTIAL_MAPS` and `DIVERGING_MAPS`."""
     if name in _OPENCV_MAPS:
         steps = np.arange(256, dtype=np.uint8)[:, None]
         table = np.ascontiguousarray(cv2.applyColorMap(steps, _OPENCV_MAPS[name])[:, 0, ::-1])  # OpenCV answers BGR

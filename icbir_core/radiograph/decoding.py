@@ -24,8 +24,7 @@ _LONGEST_TEXT = 290
 @dataclass(frozen=True, eq=False)
 class DecodedFilm:
     """levels : uint16 (H, W), 0 … 65535. fields : of a `Radiograph`, from the header. header : what it says of the
-    patient and the film, None where there is none.
-    """
+    patient and the film, None where there is none."""
 
     levels: np.ndarray
     source_format: str
@@ -48,10 +47,8 @@ class StoredPicture:
 
 
 def decode_film(data: bytes, limits: ReadLimits) -> DecodedFilm:
-    """The film in `data`, a PNG, JPEG or DICOM found by its content.
-
-    Raises `RadiographError` or one of its kinds, in one line, and nothing else, whatever the parsers raise.
-    """
+    """The film in `data`, a PNG, JPEG or DICOM found by its content. Raises `RadiographError` or one of its kinds, in
+    one line, and nothing else, whatever the parsers raise."""
     with _naming_errors():
         return _check(decode_unchecked(data, limits), limits)
 

@@ -79,10 +79,8 @@ class DecodingProcess:
             _widen(pipe)
 
     def decode(self, data: bytes, limits: ReadLimits, meanwhile: Callable[[], object] | None = None) -> DecodedFilm:
-        """The film in `data`, as `decode_film` gives it. meanwhile : called while the child works.
-
-        Raises `RadiographError` for what is no film, `DecoderDied` where the child did not survive it.
-        """
+        """The film in `data`, as `decode_film` gives it. meanwhile : called while the child works. Raises
+        `RadiographError` for what is no film, `DecoderDied` where the child did not survive it."""
         return self._ask(data, limits, False, meanwhile, lambda head: self._receive_film(head["film"], limits))
 
     def decode_stored(self, data: bytes, limits: ReadLimits) -> StoredPicture:

@@ -110,9 +110,7 @@ def _choose_decoder(uid: UID, declared: DeclaredFrame) -> UID:
 
 def decode_frame(frame: EncodedFrame, pixel_format: PixelFormat) -> np.ndarray:
     """Stored values of a frame: integers (H, W), signed or not, or RGB (H, W, 3), without the bits that hold no grey.
-
-    Raises `RadiographError` where the decoder fails.
-    """
+    Raises `RadiographError` where the decoder fails."""
     try:
         if frame.declared is not None:
             words = _decompress(frame, frame.declared, pixel_format)

@@ -19,10 +19,8 @@ _NAMES = (0x00281054, 0x00281055)
 
 
 def merge_functional_groups(dataset: Dataset) -> None:
-    """Copy what the functional groups of the first frame say to where a film without groups says it.
-
-    What the header itself says stays; of the groups, the one for the frame comes before the one for all frames.
-    """
+    """Copy what the functional groups of the first frame say to where a film without groups says it. What the header
+    itself says stays; of the groups, the one for the frame comes before the one for all frames."""
     for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
         group = _get_first_item(dataset, groups)
         for macro in _MACROS if group is not None else ():

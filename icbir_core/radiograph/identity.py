@@ -45,10 +45,8 @@ _HEAD = 4096
 
 
 def read_film_header(source: bytes | PathLike, limits: ReadLimits = FILM_LIMITS) -> FilmHeader | None:
-    """The header of a DICOM film, found by its content; None for any other file.
-
-    Raises `RadiographError` where it cannot be read, `RadiographTooLarge`, OSError for a file that cannot be opened.
-    """
+    """The header of a DICOM film, found by its content; None for any other file. Raises `RadiographError` where it
+    cannot be read, `RadiographTooLarge`, OSError for a file that cannot be opened."""
     head = _read_head(source)
     if not looks_like_dicom(head):
         return None

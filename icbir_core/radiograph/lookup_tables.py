@@ -46,9 +46,7 @@ def read_lookup_table(
     holder: Dataset, low: float, high: float, descriptor: str = "LUTDescriptor", data: str = "LUTData"
 ) -> LookupTable:
     """The table that `holder` holds in the elements `descriptor` and `data`, for input values from `low` to `high`.
-
-    Raises `BrokenTable` where an element is missing or the data hold fewer entries than promised.
-    """
+    Raises `BrokenTable` where an element is missing or the data hold fewer entries than promised."""
     count, (first, stated) = count_entries(holder, descriptor), map(int, read_words(holder, descriptor)[1:3])
     if f"Segmented{data}" in holder and data not in holder:
         entries = _expand_segments(read_words(holder, f"Segmented{data}"), count, stated)

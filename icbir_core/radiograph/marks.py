@@ -24,9 +24,7 @@ def list_sides(radiograph: Radiograph) -> tuple[str, ...]:
 
 def write_sides(picture: np.ndarray, sides: Sequence[str]) -> np.ndarray:
     """A uint8 RGB picture (H, W, 3) with the first of `sides` in its lower left corner, a second in the lower right.
-
-    The text is light with a dark rim, so that it shows on any film, and smaller where it would not fit.
-    """
+    The text is light with a dark rim, so that it shows on any film, and smaller where it would not fit."""
     rows, columns = picture.shape[:2]
     margin = max(3, max(rows, columns) // 70)
     size = max(0.4, max(rows, columns) / 600)

@@ -118,9 +118,7 @@ def describe_grey(pixels: np.ndarray) -> np.ndarray:
 
 def describe_thumbnail(thumbnail: np.ndarray, side: int) -> np.ndarray:
     """A thumbnail's grid of `side` × `side`, row by row (mean 0, deviation 1), then its bands: float64 (side² + 3,).
-
-    Band energies are logarithms of the deviation between a scale and the next coarser one, over that of the grid.
-    """
+    Band energies are logarithms of the deviation between a scale and the next coarser one, over that of the grid."""
     grid = resize_film(thumbnail, side, side)
     deviation = float(grid.std()) + 1e-3
     bands, finer = [], thumbnail

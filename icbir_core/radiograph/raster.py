@@ -110,10 +110,8 @@ def list_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def take_still_picture(data: bytes) -> bytes:
-    """The PNG without an animation: what a program shows that knows of none. The same bytes if it has none.
-
-    OpenCV decodes animations by code of its own, which damaged ones can end; the still picture needs none of it.
-    """
+    """The PNG without an animation: what a program shows that knows of none. The same bytes if it has none. OpenCV
+    decodes animations by code of its own, which damaged ones can end; the still picture needs none of it."""
     if not any(name in data for name in _ANIMATION):
         return data
     kept, position = [data[: len(PNG_SIGNATURE)]], len(PNG_SIGNATURE)
@@ -164,10 +162,8 @@ def _stretch(grey: np.ndarray, bits: int, facts: dict[str, str]) -> np.ndarray:
 
 
 def _read_png_orientation(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> int:
-    """The EXIF orientation of a PNG, 1 (upright) where none is given.
-
-    It stands in its own chunk, before the pixels or behind them, or in a text of older programs.
-    """
+    """The EXIF orientation of a PNG, 1 (upright) where none is given. It stands in its own chunk, before the pixels or
+    behind them, or in a text of older programs."""
     if not any(name == b"eXIf" or content.startswith(_EXIF_TEXTS) for name, content in chunks):
         return 1
     try:

@@ -49,8 +49,7 @@ def read_radiograph(source: bytes | PathLike, limits: ReadLimits = DEFAULT_LIMIT
 
 def read_film(source: bytes | PathLike, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[Radiograph, FilmHeader | None]:
     """As `read_radiograph`, and what a DICOM header says of the patient and the film; None where there is none. It
-    names a person: its numbers are only to be hashed.
-    """
+    names a person: its numbers are only to be hashed."""
     data = _read_bytes(source, limits)
     digests: list[str] = []
     # Hashed while the child decodes.

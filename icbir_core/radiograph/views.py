@@ -103,10 +103,8 @@ def is_blank(text: str | None) -> bool:
 
 
 def parse_view(text: str | None) -> str:
-    """ "PA", "AP", "LATERAL", "unknown" if nothing is said, or another projection's own name in capitals.
-
-    "AP SUPINE" and "PA ERECT" are frontal; "AP LLD", "AP AXIAL" and "PA LAT" keep their own names.
-    """
+    """ "PA", "AP", "LATERAL", "unknown" if nothing is said, or another projection's own name in capitals. "AP SUPINE"
+    and "PA ERECT" are frontal; "AP LLD", "AP AXIAL" and "PA LAT" keep their own names."""
     if is_blank(text):
         return UNKNOWN
     plain = " ".join(str(text).replace("_", " ").upper().split())

@@ -18,10 +18,8 @@ _STEP = 257  # 65535 / 255: every level of an 8-bit film is a multiple
 
 
 def encode_lossless(radiograph: Radiograph) -> bytes:
-    """The film as a grey PNG: 8 bit where its levels are those of an 8-bit film, else 16 bit; no header facts.
-
-    A PNG of 16 bits says that all of them count, so that a dark film is not taken for one of fewer bits.
-    """
+    """The film as a grey PNG: 8 bit where its levels are those of an 8-bit film, else 16 bit; no header facts. A PNG of
+    16 bits says that all of them count, so that a dark film is not taken for one of fewer bits."""
     levels = pixels_to_levels(radiograph.pixels)
     eight_bit = not (levels % _STEP).any()
     done, encoded = cv2.imencode(".png", (levels // _STEP).astype(np.uint8) if eight_bit else levels)
@@ -33,7 +31,5 @@ def encode_lossless(radiograph: Radiograph) -> bytes:
 
 def write_lossless(radiograph: Radiograph, path: PathLike) -> None:
     """Write the film to `path`, whole or not at all; reading it back gives equal pixels and an equal `pixel_sha256`.
-
-    View, age, sex and spacing are not written: the pixels carry no header.
-    """
+    View, age, sex and spacing are not written: the pixels carry no header."""
     write_bytes_atomically(path, encode_lossless(radiograph))

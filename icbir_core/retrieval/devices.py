@@ -37,8 +37,7 @@ class Part:
     engine: str = ""
 
     def name_kind(self, kind: str) -> str:
-        """What computes the values, as it is noted: a kind of device, with the library where that is not
-        TensorFlow."""
+        """What computes the values, as it is noted: a kind of device, with the library where that is not TensorFlow."""
         return kind if self.engine in ("", TENSORFLOW) else f"{kind}, {self.engine}"
 
 

@@ -86,10 +86,8 @@ def find_nearest(
 
 
 def find_nearest_of_many(vectors: Any, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`find_nearest` for many queries (Q, D) in one pass over `vectors` (N, D), any array that can be sliced.
-
-    Each answer: (positions int64 (k',), distances float64 (k',)), nearest first, equal ones by position.
-    """
+    """`find_nearest` for many queries (Q, D) in one pass over `vectors` (N, D), any array that can be sliced. Each
+    answer: (positions int64 (k',), distances float64 (k',)), nearest first, equal ones by position."""
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     lengths = np.einsum("qd,qd->q", queries, queries)
     positions = [np.empty(0, np.int64) for _ in queries]

@@ -83,10 +83,8 @@ def place_probability(probability: float, point: float | None) -> float:
 
 
 def find_question(prediction: Prediction | None) -> str | None:
-    """The finding whose probability lies farthest above its operating point; None where none reaches its own.
-
-    "No Finding" is no answer to this question, and neither is a finding without an operating point.
-    """
+    """The finding whose probability lies farthest above its operating point; None where none reaches its own. "No
+    Finding" is no answer to this question, and neither is a finding without an operating point."""
     if prediction is None:
         return None
     points: Mapping[str, float] = prediction.operating_points

@@ -79,8 +79,7 @@ def describe_region(spatial: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def place_region(spatial: np.ndarray, weights: np.ndarray, anywhere: bool = False) -> np.ndarray:
     """float32 (N, P, C): what lies in a region of N cases (N, 7, 7, C), at its own place (P = 1) or, with `anywhere`,
-    at every whole-cell shift of it that stays on the grid.
-    """
+    at every whole-cell shift of it that stays on the grid."""
     number, channels = len(spatial), spatial.shape[-1]
     cells = np.asarray(spatial, dtype=np.float32).reshape(number, GRID * GRID, channels)
     placed = [np.roll(weights, shift, axis=(0, 1)).ravel() for shift in list_shifts(weights, anywhere)]

@@ -252,8 +252,7 @@ class CaseStore:
 
     def drop_damaged(self) -> int:
         """Forget the cases of the chunks that are not what was sealed, so that the next run computes them again;
-        returns how many. Raises `IndexMismatch` if the ledger or a header, which prove the rest, is not either.
-        """
+        returns how many. Raises `IndexMismatch` if the ledger or a header, which prove the rest, is not either."""
         _, changed = self._find_changed()
         if not changed:
             return 0

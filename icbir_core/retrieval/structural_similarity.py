@@ -145,9 +145,7 @@ class StructuralSimilarityIndex(IndexOnDisk):
 
     def search(self, query: np.ndarray, k: int, eligible: Eligible | None = None, route: str = "auto") -> Found:
         """See `SearchIndex`; `query` is the reduced image (64, 64), the distance 1 − SSIM, the route always exact.
-
-        Raises `RetrievalError` if Annoy is insisted on: structural similarity is no Euclidean distance.
-        """
+        Raises `RetrievalError` if Annoy is insisted on: structural similarity is no Euclidean distance."""
         if route == "annoy":
             raise RetrievalError("The method ssim has no route annoy; use auto or exact.")
         query = np.asarray(query, dtype=np.float32)

@@ -70,10 +70,8 @@ _sharing = threading.Lock()
 
 
 def find_shared_pass(classifier: Classifier) -> _SharedPass:
-    """The compiled pass of a classifier, one for all targets, since tracing it takes longer than a query.
-
-    It is freed with the classifier.
-    """
+    """The compiled pass of a classifier, one for all targets, since tracing it takes longer than a query. It is freed
+    with the classifier."""
     with _sharing:
         if classifier not in _shared_passes:
             _shared_passes[classifier] = _SharedPass(classifier.model)

@@ -23,9 +23,7 @@ METHOD = "lrp_composite"
 
 def find_input_bounds(node: Node, nodes: list[Node]) -> tuple[np.ndarray, np.ndarray] | None:
     """The smallest and largest input of a convolution that reads the film, float32 (1, H, W, C), 0 on zero padding.
-
-    None for a convolution that reads anything but the (padded) input.
-    """
+    None for a convolution that reads anything but the (padded) input."""
     path = []
     source = nodes[node.inputs[0]]
     while source.kind in ("pad", "identity", "rescale"):
@@ -129,10 +127,8 @@ class CompositeRelevance:
         self.output_index = int(output_index)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Attribution summed over channels, signed float32 (N, H, W), for standardised inputs float32 (N, H, W, 3).
-
-        Its sum is the logit, less what biases absorb.
-        """
+        """Attribution summed over channels, signed float32 (N, H, W), for standardised inputs float32 (N, H, W, 3). Its
+        sum is the logit, less what biases absorb."""
         return np.asarray(self.propagation.propagate(inputs, self.output_index)[0])
 
 

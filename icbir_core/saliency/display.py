@@ -31,10 +31,8 @@ def is_smoothed(method: str) -> bool:
 
 
 def smooth_for_display(found: SaliencyMap) -> SaliencyMap:
-    """The map as it is drawn: its values smoothed where the method works pixel by pixel, else the map itself.
-
-    The sum of the values stays, but for what crosses the border; a map that marks no place goes on marking none.
-    """
+    """The map as it is drawn: its values smoothed where the method works pixel by pixel, else the map itself. The sum
+    of the values stays, but for what crosses the border; a map that marks no place goes on marking none."""
     if found.state != "ok" or not is_smoothed(found.method):
         return found
     width = BLUR * found.values.shape[0]

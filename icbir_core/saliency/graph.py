@@ -76,10 +76,8 @@ def find_kind(layer: keras.layers.Layer, method: str) -> str:
 
 
 def list_nodes(model: keras.Model, method: str) -> list[Node]:
-    """The nodes of a functional model in topological order: the input first, the output last.
-
-    Raises UnsupportedLayer where `find_kind` does, and for a nested model, which is refused by name.
-    """
+    """The nodes of a functional model in topological order: the input first, the output last. Raises UnsupportedLayer
+    where `find_kind` does, and for a nested model, which is refused by name."""
     nodes: list[Node] = []
     positions: dict[tuple[int, int], int] = {}
     stack = [(model.output, False)]

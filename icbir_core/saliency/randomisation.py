@@ -43,9 +43,7 @@ def _shuffle(layer: keras.layers.Layer, generator: np.random.Generator) -> None:
 
 def cascade(model: keras.Model, seed: int = 0) -> Iterator[tuple[str, keras.Model]]:
     """Stage name and a copy of the network with that stage and all above it shuffled, from the head to everything.
-
-    Stages without a layer (in a shorter network) are left out.
-    """
+    Stages without a layer (in a shorter network) are left out."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     generator = np.random.default_rng(seed)

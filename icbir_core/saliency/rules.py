@@ -24,10 +24,8 @@ EPSILON = 1e-6
 
 
 def divide_safely(relevance: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
-    """relevance / denominator, where an exact 0 below is replaced by 1e-7.
-
-    As iNNvestigate's `SafeDivide`, which stabilises nothing else: a denominator near 0 gives a huge quotient.
-    """
+    """relevance / denominator, where an exact 0 below is replaced by 1e-7. As iNNvestigate's `SafeDivide`, which
+    stabilises nothing else: a denominator near 0 gives a huge quotient."""
     return relevance / tf.where(tf.equal(denominator, 0.0), SMALL, denominator)
 
 
@@ -199,10 +197,8 @@ class PassThrough:
 
 
 class Gate:
-    """ReLU by its gradient: relevance passes where the input is above 0 and is lost elsewhere.
-
-    ReLU6 alike: where it is cut at 6 its gradient is 0, but the 6 that it hands on is a contribution as any other.
-    """
+    """ReLU by its gradient: relevance passes where the input is above 0 and is lost elsewhere. ReLU6 alike: where it is
+    cut at 6 its gradient is 0, but the 6 that it hands on is a contribution as any other."""
 
     def __init__(self, function: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu):
         self.function = function
@@ -235,10 +231,8 @@ class WinnerTakesAll:
 
 
 class UniformSpread:
-    """Average pooling by its gradient: every input of the window gets the same share, whatever its value.
-
-    A share that lands on a position where the ReLU before was closed is lost there: the total is not conserved.
-    """
+    """Average pooling by its gradient: every input of the window gets the same share, whatever its value. A share that
+    lands on a position where the ReLU before was closed is lost there: the total is not conserved."""
 
     def __init__(self, layer: keras.layers.Layer | None = None):
         self.options = layer and {

@@ -34,10 +34,8 @@ class ImportReport:
 
 
 def export_study(store: RatingsStore, name: str, path: PathLike) -> int:
-    """Write the study and EVERY rating ever stored for it (not only the newest) to a zip; the number of ratings.
-
-    Parts: study.json, ratings.jsonl, manifest.json (format, counts, sha256 of each part). Raises `StudyError`.
-    """
+    """Write the study and EVERY rating ever stored for it (not only the newest) to a zip; the number of ratings. Parts:
+    study.json, ratings.jsonl, manifest.json (format, counts, sha256 of each part). Raises `StudyError`."""
     study = load_study(store, name)
     ratings = store.history(study=name)
     parts = {

@@ -94,8 +94,7 @@ class RatingsStore:
 
     def history(self, **conditions: Any) -> list[Rating]:
         """Every rating that was ever stored, in the order of storing, which no clock that is set back can change; an
-        imported one counts from its import. Conditions are equalities on its fields (study="…", …).
-        """
+        imported one counts from its import. Conditions are equalities on its fields (study="…", …)."""
         statement = select(RATINGS).order_by(RATINGS.c.number)
         for name, value in conditions.items():
             if name not in RATINGS.c or name in JSON_COLUMNS:

@@ -135,10 +135,8 @@ def _collect(
     seed: int,
     classifier: Classifier | None = None,
 ) -> TrainingSet:
-    """The films with their labels; with a classifier, those are held back that it held back itself.
-
-    Its network and its maps know the other patients: a new draw would judge by patients that were learnt from.
-    """
+    """The films with their labels; with a classifier, those are held back that it held back itself. Its network and its
+    maps know the other patients: a new draw would judge by patients that were learnt from."""
     rows = [case.row for case in cases]
     labels = workspace.catalogue.labels(findings, rows)
     patients = [case.patient for case in cases]
@@ -213,8 +211,7 @@ def _train_saliency(training: _Training, classifier: Classifier) -> Classifier:
 
 def _is_of_run(path: Path, run: str) -> bool:
     """Whether a finished model of this very run lies there: it keeps its hash, and what was made from it stays
-    valid.
-    """
+    valid."""
     if not (path.is_file() and manifest_path(path).is_file()):
         return False
     manifest = read_manifest(path)

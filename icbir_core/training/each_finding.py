@@ -56,10 +56,8 @@ def train_each_finding(
 
 
 def _is_current(workspace: Workspace, options: TrainingOptions, classifier: str) -> bool:
-    """Whether the target has a saliency classifier, made from this classifier and catalogue with these options.
-
-    Its input is the classifier's, and its start the classifier, whatever the options say.
-    """
+    """Whether the target has a saliency classifier, made from this classifier and catalogue with these options. Its
+    input is the classifier's, and its start the classifier, whatever the options say."""
     path = TargetFiles(workspace, options.target).saliency_classifier
     if not (path.is_file() and manifest_path(path).is_file()):
         return False

@@ -37,10 +37,8 @@ class SideNetwork:
 
 
 def train_once(wanted: SideNetwork, collect: Callable[[], TrainingSet], progress: Progress | None = None) -> Classifier:
-    """The network that was trained for this, else one trained now on what `collect` gives. A killed run goes on.
-
-    Raises `TrainingError` if the films do not allow the training, `ModelError` if the weights do not fit.
-    """
+    """The network that was trained for this, else one trained now on what `collect` gives. A killed run goes on. Raises
+    `TrainingError` if the films do not allow the training, `ModelError` if the weights do not fit."""
     if manifest_path(wanted.path).is_file():
         return Classifier.load(wanted.path)
     training_set = collect()

@@ -23,11 +23,8 @@ SHOWN = 8
 
 @st.fragment
 def show_selected(workspace: Workspace, ids: Sequence[str]) -> None:
-    """The cases in the viewer with a pager; only the films of the page that is shown are read.
-
-    A fragment: another page of films draws neither the map nor the charts again. A film that cannot be read becomes one
-    sentence.
-    """
+    """The cases in the viewer with a pager; only the films of the page that is shown are read. A fragment: another page
+    of films draws neither the map nor the charts again. A film that cannot be read becomes one sentence."""
     if state.get(Key.SELECTION) != ids:
         state.put(Key.SELECTION, ids)
         state.put(Key.SELECTION_PAGE, 1)

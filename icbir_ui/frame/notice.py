@@ -50,11 +50,8 @@ _write_cookie = st.components.v2.component("icbir_reader", js=_SCRIPT)
 
 
 def is_accepted() -> bool:
-    """True once this reader has accepted, in this session or before in this browser.
-
-    A name in the address (an invitation to a study) only fills the field: where it is not the browser's own, the notice
-    is shown again.
-    """
+    """True once this reader has accepted, in this session or before in this browser. A name in the address (an
+    invitation to a study) only fills the field: where it is not the browser's own, the notice is shown again."""
     if state.get(Key.ACCEPTED) is None:
         known, invited = _recall(), _read_invitation()
         if person := _find_signed_in():
@@ -124,10 +121,8 @@ def show_foot() -> None:
 
 
 def clean(name: str) -> str:
-    """A pseudonym of letters, digits and "-_. ", at most 40, whoever wrote it; without any, one of this window.
-
-    A letter with its accent is one, however the keyboard sends it: typed in two parts it is the same reader.
-    """
+    """A pseudonym of letters, digits and "-_. ", at most 40, whoever wrote it; without any, one of this window. A
+    letter with its accent is one, however the keyboard sends it: typed in two parts it is the same reader."""
     composed = unicodedata.normalize("NFC", name)
     kept = "".join(letter for letter in composed if letter.isalnum() or letter in "-_. ")[:LONGEST].strip()
     return kept or f"reader-{state.get_window()[:4]}"

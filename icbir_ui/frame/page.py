@@ -81,10 +81,8 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 
 
 def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None:
-    """Draw one page: frame, notice, then `draw`, which is not called before the reader has accepted the notice.
-
-    An error in `draw` becomes one sentence; the foot is always there.
-    """
+    """Draw one page: frame, notice, then `draw`, which is not called before the reader has accepted the notice. An
+    error in `draw` becomes one sentence; the foot is always there."""
     if PagesManager.uses_pages_directory:
         # A fresh server that is first asked for a page other than the default runs it without app.py, under the menu
         # that Streamlit makes from the folder. From here on, every page goes through app.py.
@@ -118,10 +116,8 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
 
 
 def empty_for_another(place: Any, another: bool) -> Any:
-    """`place`, for one element, emptied at once where `another` film or case comes there.
-
-    What stood there would stay until the page has run through, in sight and under the name of the new one.
-    """
+    """`place`, for one element, emptied at once where `another` film or case comes there. What stood there would stay
+    until the page has run through, in sight and under the name of the new one."""
     return place.empty() if another else place
 
 

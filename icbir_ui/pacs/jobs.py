@@ -113,9 +113,7 @@ class FindJob(Job):
 
 def start_opening(workspace: Workspace, request: StudyRequest) -> StudyJob:
     """Open a study in the background; its films are held in memory alone, and each is recorded before it is shown.
-
-    Raises `AccessRefused` for one who may not, `AuditError` where it cannot be recorded.
-    """
+    Raises `AccessRefused` for one who may not, `AuditError` where it cannot be recorded."""
     access.require(Right.OPEN_STUDY)
     recorder = access.get_recorder()
     named = Subject("examination", request.study) if request.study else Subject("accession", request.accession)

@@ -27,10 +27,8 @@ TASKS = {
 
 @st.fragment
 def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = False) -> None:
-    """The form, folded away unless `opened`; storing a study makes it appear in the list.
-
-    A fragment and no `st.form`: the number of answers follows what she changes, and the films are not drawn again.
-    """
+    """The form, folded away unless `opened`; storing a study makes it appear in the list. A fragment and no `st.form`:
+    the number of answers follows what she changes, and the films are not drawn again."""
     service = shared.open_service()
     if not access.get_person().may(Right.MAKE_STUDY):
         return

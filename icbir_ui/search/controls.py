@@ -97,10 +97,8 @@ def choose_settings(
 
 
 def read_settings(service: SearchService, film: Film, tell: Tell) -> tuple[SearchSettings, str]:
-    """(settings, map method) that the session holds; what it does not hold, or is not offered, becomes the first.
-
-    The target is the chosen finding, else the one that stands out in the film, else the first that was indexed.
-    """
+    """(settings, map method) that the session holds; what it does not hold, or is not offered, becomes the first. The
+    target is the chosen finding, else the one that stands out in the film, else the first that was indexed."""
     take_ready(service, film)
     chosen = _ensure(Key.TARGET, [AUTOMATIC, *service.retriever.questions])
     target = find_standing_out(service, film, tell) if chosen == AUTOMATIC else chosen

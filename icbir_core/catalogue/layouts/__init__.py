@@ -69,10 +69,8 @@ __all__ = [
 
 
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
-    """The rows of the data set that `options` names, with what DICOM headers add to them and speak against.
-
-    Raises as `check_options`, and `CatalogueError` while reading.
-    """
+    """The rows of the data set that `options` names, with what DICOM headers add to them and speak against. Raises as
+    `check_options`, and `CatalogueError` while reading."""
     check_options(options)
     return _ask_headers(LAYOUTS[options.layout], options)
 

@@ -62,10 +62,8 @@ _SHORT = "the row is shorter than the header: cut off, or a quote left open"
 
 
 def describe_columns(names: Iterable[str]) -> str:
-    """The columns of a table for a message: those that a table of labels may have by name, and how many others.
-
-    What is taken for a table may be any file of the machine, and its first line must not be told to whoever names it.
-    """
+    """The columns of a table for a message: those that a table of labels may have by name, and how many others. What is
+    taken for a table may be any file of the machine, and its first line must not be told to whoever names it."""
     given = [name for name in names if name]
     told = [name for name in given if find_canonical_name(name) or set(_WORD.findall(name.casefold())) <= _COMMON]
     told, others = told[:12], len(given) - len(told[:12])
@@ -177,10 +175,8 @@ def parse_state(text: str | None) -> FindingState | None:
 
 
 def apply_no_finding(states: Mapping[str, FindingState], findings: Iterable[str]) -> dict[str, FindingState]:
-    """`states` with what "No Finding" implies, both ways, for the data set's `findings`.
-
-    No Finding present: the unknown others are absent (devices apart). Another present: an unknown No Finding is absent.
-    """
+    """`states` with what "No Finding" implies, both ways, for the data set's `findings`. No Finding present: the
+    unknown others are absent (devices apart). Another present: an unknown No Finding is absent."""
     result = dict(states)
     names = tuple(findings)
     if result.get(NO_FINDING) is FindingState.PRESENT:

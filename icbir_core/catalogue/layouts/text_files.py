@@ -60,10 +60,8 @@ _ELIDED, _SHORTENED = re.compile(r"\b\w{1,2}$"), re.compile(r"(?:s|t|d|m|re|ve|l
 
 
 def open_table(table: PathLike) -> TextIO:
-    """A table opened as text, plain or .gz, in the encoding that its bytes show.
-
-    Raises OSError, EOFError, zlib.error.
-    """
+    """A table opened as text, plain or .gz, in the encoding that its bytes show. Raises OSError, EOFError,
+    zlib.error."""
     path = Path(table)
     encoding = _find_encoding(path)
     if path.suffix == ".gz":
