@@ -4,7 +4,8 @@
     image ──classifier + saliency method──▶ map ──encode──▶ saliency classifier ──▶ ig_cbir (penultimate features)
 
 With Deep Taylor the first two lines are one forward pass: the decomposition begins with the pass that the prediction
-needs. ONNX Runtime runs the networks that it can, and TensorFlow is not loaded then (docs/adr/0036).
+needs. For a film that is searched with, the second line waits until something asks for the map. ONNX Runtime runs the
+networks that it can, and TensorFlow is not loaded then (docs/adr/0036).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from icbir_core.saliency.onnx_relevance import RULES, run_propagation
 from icbir_core.saliency.registry import attribute
 
 DEFAULT_MAP_METHOD = "deep_taylor"
+_WATCHED = (FEATURE_LAYER, PENULTIMATE_LAYER, LOGITS_LAYER)
 Fields = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -47,16 +49,22 @@ class Embeddings:
 
     probabilities float32 (N, F), calibrated; cnn float32 (N, D); maps float32 (N, S, S), the raw attribution of the
     target; spatial float16 (N, 7, 7, C), see `regions`; reduced float16 (N, 64, 64), see `structural_similarity`.
-    embed_maps : gives `ig_cbir` of the maps, None without a saliency classifier. timings_ms : "predict_and_map".
+    make_maps : gives `maps`; embed_maps : gives `ig_cbir` of them, None without a saliency classifier. timings_ms :
+    "predict_and_map", or "predict" where the maps wait until they are asked for.
     """
 
     probabilities: np.ndarray
     cnn: np.ndarray
-    maps: np.ndarray
+    make_maps: Callable[[], np.ndarray]
     spatial: np.ndarray
     reduced: np.ndarray
     embed_maps: Callable[[np.ndarray], np.ndarray] | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def maps(self) -> np.ndarray:
+        """float32 (N, S, S), the raw attribution of the target; computed when it is first asked for."""
+        return self.make_maps()
 
     @cached_property
     def ig_cbir(self) -> np.ndarray | None:
@@ -67,22 +75,26 @@ class Embeddings:
     def to_fields(self) -> dict[str, np.ndarray]:
         """By the names of `Embedder.fields`, as they are stored: a map is divided by its largest absolute value, which
         is the field "scales"."""
-        values = self._list_computed()
-        return values if self.ig_cbir is None else values | {SALIENCY_FEATURES: self.ig_cbir}
+        saliency = {} if self.ig_cbir is None else {SALIENCY_FEATURES: self.ig_cbir}
+        return self._scale_maps() | self._list_computed() | saliency
 
     def read(self, name: str) -> np.ndarray:
-        """One of `to_fields`; the maps are embedded only for those that need it. Raises `RetrievalError` for a field
-        that is not there."""
-        found = self.ig_cbir if name == SALIENCY_FEATURES else self._list_computed().get(name)
+        """One of `to_fields`; maps, and the embeddings of them, are computed only for those that need them. Raises
+        `RetrievalError` for a field that is not there."""
+        if name == SALIENCY_FEATURES:
+            found = self.ig_cbir
+        else:
+            found = (self._scale_maps() if name in ("maps", "scales") else self._list_computed()).get(name)
         if found is None:
             raise RetrievalError(f"Nothing was computed of the film under the name '{name}'.")
         return found
 
-    def _list_computed(self) -> dict[str, np.ndarray]:
+    def _scale_maps(self) -> dict[str, np.ndarray]:
         scales = np.abs(self.maps).max(axis=(1, 2)).astype(np.float32)
+        return {"maps": self.maps / np.where(scales > 0, scales, 1)[:, None, None], "scales": scales}
+
+    def _list_computed(self) -> dict[str, np.ndarray]:
         return {
-            "maps": self.maps / np.where(scales > 0, scales, 1)[:, None, None],
-            "scales": scales,
             PROBABILITIES: self.probabilities,
             FEATURES: self.cnn,
             SPATIAL: self.spatial,
@@ -95,7 +107,7 @@ class Embeddings:
         maps = np.asarray(values["maps"], np.float32) * values["scales"][:, None, None]
         stored = values.get(SALIENCY_FEATURES)
         embed_maps = None if stored is None else lambda _: np.asarray(stored)
-        return cls(values[PROBABILITIES], values[FEATURES], maps, values[SPATIAL], values[REDUCED], embed_maps)
+        return cls(values[PROBABILITIES], values[FEATURES], lambda: maps, values[SPATIAL], values[REDUCED], embed_maps)
 
 
 def describe_films(method: SearchMethod, images: np.ndarray, embeddings: Embeddings) -> np.ndarray:
@@ -129,7 +141,7 @@ def _choose_passes(classifier: Classifier, target: str, method: str) -> Compute:
         return lambda images: run_propagation(network, method, standardise(images), index)
     return lambda images: (
         attribute(classifier, images, target, method),
-        *network.run(standardise(images), (FEATURE_LAYER, PENULTIMATE_LAYER, LOGITS_LAYER)),
+        *network.run(standardise(images), _WATCHED),
     )
 
 
@@ -177,8 +189,12 @@ class Embedder:
         }
         return fields | ({SALIENCY_FEATURES: ((dimension,), "float32")} if self.saliency_classifier else {})
 
-    def embed(self, images: np.ndarray) -> Embeddings:
-        """Embed images float32 (N, S, S) in [0, 1]. Raises `RetrievalError` on another shape or values not finite."""
+    def embed(self, images: np.ndarray, maps_later: bool = False) -> Embeddings:
+        """Embed images float32 (N, S, S) in [0, 1]. Raises `RetrievalError` on another shape or values not finite.
+
+        maps_later : the maps are computed when they are first asked for, by a pass of their own, where that is cheaper
+        for a film whose search needs none.
+        """
         images = np.asarray(images, dtype=np.float32)
         if images.ndim != 3 or images.shape[1:] != (self.size, self.size) or not np.isfinite(images).all():
             raise RetrievalError(
@@ -187,17 +203,22 @@ class Embedder:
             )
         with self._lock:
             start = time.perf_counter()
-            maps, last, cnn, logits = self._compute(images)
+            network = self.classifier.network if maps_later else None
+            maps = None
+            if network is None:
+                maps, last, cnn, logits = self._compute(images)
+            else:
+                last, cnn, logits = network.run(standardise(images), _WATCHED)
             spatial = summarise_features(last, partial(np.einsum, optimize=True))
             end = time.perf_counter()
         return Embeddings(
             probabilities=np.asarray(self.classifier.calibrate(logits), dtype=np.float32),
             cnn=cnn,
-            maps=maps,
+            make_maps=partial(self.explain, images, self.map_method) if maps is None else lambda: maps,
             spatial=np.asarray(spatial, dtype=np.float16),
             reduced=reduce_images(images),
             embed_maps=self._embed_maps if self.saliency_classifier else None,
-            timings_ms={"predict_and_map": 1000 * (end - start)},
+            timings_ms={"predict" if maps is None else "predict_and_map": 1000 * (end - start)},
         )
 
     def _embed_maps(self, maps: np.ndarray) -> np.ndarray:

@@ -161,7 +161,7 @@ class OpenedTarget:
         start = time.perf_counter()
         images = self.prepare_images(pixels)
         prepared = time.perf_counter()
-        embeddings = self.embedder.embed(images[self.models.classifier.input_settings][None])
+        embeddings = self.embedder.embed(images[self.models.classifier.input_settings][None], maps_later=True)
         timings, predicting = {"prepare": 1000 * (prepared - start)} | embeddings.timings_ms, time.perf_counter()
         predictor = self.models.predictor
         beside = {one.sha256: one.features(images[one.input_settings][None]) for one in predictor.encoders}

@@ -21,6 +21,7 @@ from icbir_core.model.onnx_network import open_network
 from icbir_core.model.starter import save_starter, starter_path
 from icbir_core.phantom import simulate_film
 from icbir_core.radiograph.network_input import fit_to_network, standardise
+from icbir_core.retrieval.embedding import Embedder
 from icbir_core.saliency.onnx_relevance import run_propagation
 from icbir_core.saliency.registry import attribute, attribute_output
 from scripts.record_layers import describe_layers
@@ -139,6 +140,12 @@ def test_a_starter_model_is_run_without_tensorflow_and_gives_the_same():
         np.testing.assert_array_equal(one, other)
     maps = attribute(classifier, films, "Effusion", "deep_taylor")
     check_maps(maps, attribute(reference, films, "Effusion", "deep_taylor"))
+    embedder = Embedder(classifier, None, "Effusion")
+    later, whole = embedder.embed(films, maps_later=True), embedder.embed(films)
+    for name in ("probabilities", "cnn"):
+        check_close(later.read(name), whole.read(name), 1e-5)
+    assert "maps" not in vars(later) and set(later.timings_ms) == {"predict"}, "nobody has asked for the map"
+    check_maps(later.maps, whole.maps)
     empty = [one.shape for one in classifier.compute(films[:0])]
     assert empty == [(0, len(classifier.findings)), (0, 1024)]
 
