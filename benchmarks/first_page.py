@@ -32,9 +32,9 @@ BARE = 'import streamlit as st\n\nst.button("I understand")\n'
 PICTURES = "() => document.querySelectorAll('.stImage img').length && [...document.querySelectorAll('.stImage img')].every(one => one.complete)"  # noqa: E501
 
 
-def start(command: list[str], workspace: Path, port: int) -> subprocess.Popen:
-    """A server in a process of its own, once it answers."""
-    process = subprocess.Popen(command, cwd=ROOT, env=make_app_environment(workspace), stdout=subprocess.DEVNULL,
+def start(command: list[str], workspace: Path, port: int, root: Path = ROOT) -> subprocess.Popen:
+    """A server in a process of its own, once it answers; root : the checkout whose program it runs."""
+    process = subprocess.Popen(command, cwd=root, env=make_app_environment(workspace), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     try:
         wait_for_server(process, f"http://127.0.0.1:{port}", 120)
@@ -71,6 +71,7 @@ def read_arguments(text: str, **counted: int) -> argparse.Namespace:
     """The workspace and how many of each thing that is counted; ends the program where there is no Chromium."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
+    parser.add_argument("--former", type=Path, help="a checkout of a former version, measured in the same run")
     for name, default in counted.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()

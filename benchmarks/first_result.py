@@ -1,45 +1,54 @@
 """The first result in Chromium: from a click on a film until all panes are painted, compared with the retriever alone.
 
-python benchmarks/first_result.py WORKSPACE [--films 10] [--servers 5]
+python benchmarks/first_result.py WORKSPACE [--films 10] [--servers 5] [--former CHECKOUT]
 
 Cold, once for each of `--servers`: a fresh server that has loaded no network, from the address entered in a browser
 with an empty cache, a film clicked as soon as it is offered, until its panes are painted; compared with a fresh process
 from the import of the `Retriever` to the answer. Warm, once for each of `--films`: each film is searched once by a new
 reader on the page and once by the `Retriever` in this process, in turns; both have their networks loaded and have
-answered one film before. Both read the film's file, rank it, and take the same maps of the film and of its eight cases.
-No film is searched twice by either.
+answered one film before. Both read the film's file, rank it, and take its map, as the page does; cases have maps once
+she asks for them. No film is searched twice by either. With `--former` the page of another checkout is asked for each
+warm film too, in turns with this one. *Ranking* is when the cases stand with their captions, before their films are
+painted.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from first_page import read_arguments, start, stop
+from first_page import ROOT, read_arguments, start, stop
 from playwright.sync_api import Browser, sync_playwright
 from processor import describe_processor
 
 from icbir_core.catalogue import Workspace
 from icbir_core.radiograph.reading import read_radiograph
+from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Query
 from icbir_ui.films import list_demonstration
 from icbir_ui.search.welcome import SHOWN
 from scripts.chromium import ARGUMENTS, CHROMIUM, find_port, remember_reader
 
-CASES, MAP = 8, "deep_taylor"
+CASES = 8
+RANKED = """(least) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {
+  const v = host.shadowRoot?.querySelector('.viewer')?.viewer;
+  return v && v.panes.filter(p => p.openable).length >= least; })"""
 PAINTED = """(least) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {
   const v = host.shadowRoot?.querySelector('.viewer')?.viewer;
-  return v && v.panes.length >= least && !v.pending && v.panes.every(p => p.pixels && p.rect && (p.steps || !p.map)); })
+  return v && v.panes.filter(p => p.openable).length >= least && v.panes[0].steps && !v.pending
+    && v.panes.every(p => p.pixels && p.rect && (p.steps || !p.map)); })
 """
 
 
-def ask_page(browser: Browser, address: str, name: str, cold: bool = False) -> float:
-    """Seconds from a new reader's click on a film until every pane is painted; cold: from her entering the address."""
+def ask_page(browser: Browser, address: str, name: str, cold: bool = False) -> tuple[float, float]:
+    """Seconds from a new reader's click on a film until the ranking stands, and until every pane is painted; cold: from
+    her entering the address."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     remember_reader(context, address, "R1")
     page = context.new_page()
@@ -52,19 +61,20 @@ def ask_page(browser: Browser, address: str, name: str, cold: bool = False) -> f
         page.wait_for_timeout(1000)
         before = time.perf_counter()
     button.click()
-    page.wait_for_function(PAINTED, arg=CASES + 2, timeout=120_000, polling=10)
+    page.wait_for_function(RANKED, arg=CASES, timeout=120_000, polling=10)
+    ranked = time.perf_counter() - before
+    page.wait_for_function(PAINTED, arg=CASES, timeout=120_000, polling=10)
     spent = time.perf_counter() - before
     context.close()
-    return spent
+    return ranked, spent
 
 
 def ask_retriever(retriever, path: Path) -> float:
-    """Seconds for the same question, from the film's file to the last map."""
+    """Seconds for the same question, from the film's file to its map."""
     before = time.perf_counter()
     query = Query(path.stem, read_radiograph(path))
     ranking = retriever.search(query, SearchSettings(top_k=CASES, target=retriever.default_target))
-    for item in (query, *(hit.case for hit in ranking.hits)):
-        retriever.map_of(item, MAP, ranking.target)
+    retriever.map_of(query, FIRST_MAP, ranking.target)
     return time.perf_counter() - before
 
 
@@ -73,7 +83,7 @@ def ask_cold_page(browser: Browser, workspace: Path, film: Path) -> float:
     port = find_port()
     process = start([sys.executable, "-m", "icbir_ui.serving", str(port)], workspace, port)
     try:
-        return ask_page(browser, f"http://127.0.0.1:{port}/", film.stem, cold=True)
+        return ask_page(browser, f"http://127.0.0.1:{port}/", film.stem, cold=True)[1]
     finally:
         stop(process)
 
@@ -121,18 +131,33 @@ def main() -> None:
         if cold:
             compare("cold", cold, lambda film: ask_cold_page(browser, given.workspace, film),
                     lambda film: ask_cold_retriever(given.workspace, film))  # fmt: skip
-        retriever = open_retriever(given.workspace)
+        retriever, servers, spent = open_retriever(given.workspace), {}, []
         ask_retriever(retriever, first)
-        port = find_port()
-        process = start([sys.executable, "-m", "icbir_ui.serving", str(port)], given.workspace, port)
         try:
-            address = f"http://127.0.0.1:{port}/"
-            ask_page(browser, address, first.stem)
-            compare("warm", warm, lambda film: ask_page(browser, address, film.stem),
-                    lambda film: ask_retriever(retriever, film))  # fmt: skip
+            for name, root in {"page": ROOT, "former page": given.former}.items():
+                if root is not None:
+                    port = find_port()
+                    command = [sys.executable, "-m", "icbir_ui.serving", str(port)]
+                    servers[name] = f"http://127.0.0.1:{port}/", start(command, given.workspace, port, root.resolve())
+                    ask_page(browser, servers[name][0], first.stem)
+            for film in warm:
+                row = {"retriever": ask_retriever(retriever, film)}
+                for name in random.Random(film.stem).sample(list(servers), len(servers)):
+                    row[f"{name}, ranking"], row[name] = ask_page(browser, servers[name][0], film.stem)
+                print("  " + ", ".join(f"{name} {value:.2f} s" for name, value in row.items()), flush=True)
+                spent.append(row)
         finally:
-            stop(process)
+            for _, process in servers.values():
+                stop(process)
         browser.close()
+    held = {name: np.array([row[name] for row in spent]) for name in spent[0]}
+    print(f"warm, {len(warm)} films, load average {os.getloadavg()[0]:.1f}; medians in s: "
+          + ", ".join(f"{name} {np.median(values):.2f}" for name, values in held.items()))  # fmt: skip
+    for name, values in held.items():
+        for other in ("retriever", name.replace("page", "former page")):
+            if other != name and other in held and not (other != "retriever" and name.startswith("former")):
+                ratios = values / held[other]
+                print(f"  {name} / {other}: {np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})")
 
 
 if __name__ == "__main__":
