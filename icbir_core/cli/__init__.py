@@ -14,33 +14,7 @@ from collections.abc import Sequence
 
 import typer
 
-from icbir_core.cli.conventions import (
-    DeviceOption,
-    JsonOption,
-    WorkspaceArgument,
-    debugging,
-    describe_error,
-    emit,
-    progress_bar,
-    quieten_libraries,
-    report_error,
-    say,
-)
-
-__all__ = [
-    "DeviceOption",
-    "JsonOption",
-    "WorkspaceArgument",
-    "app",
-    "debugging",
-    "describe_error",
-    "emit",
-    "main",
-    "progress_bar",
-    "quieten_libraries",
-    "report_error",
-    "say",
-]
+from icbir_core.cli.conventions import debugging, quieten_libraries, report_error, say
 
 PROGRAM = "icbir"
 INTERRUPTED = 130  # what a shell gives for Ctrl-C, and Typer with it

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from icbir_core.cli import conventions as cli
-
-if TYPE_CHECKING:
-    from icbir_core.types import Case
 
 LAYOUT_NAMES = "nih, chexpert, mimic, padchest, vindr, folder, dicom, dicomweb"
 """Spelt out: the registry lies behind imports that `--help` does not wait for."""
@@ -136,22 +133,22 @@ def verify(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption = False) ->
 
 def remove(workspace: cli.WorkspaceArgument, case_id: CaseArgument, as_json: cli.JsonOption = False) -> None:
     """Take a case out of every search; its film stays, and `restore` brings it back."""
-    from icbir_core.catalogue import Workspace
-
-    opened = Workspace.open(workspace)
-    case = opened.catalogue.remove(case_id)
-    cli.record_audit(opened, "removed", ("case", case_id))
-    _tell_state(case, opened.catalogue.count(), as_json)
+    _change(workspace, case_id, "removed", as_json)
 
 
 def restore(workspace: cli.WorkspaceArgument, case_id: CaseArgument, as_json: cli.JsonOption = False) -> None:
     """Bring a removed case back."""
+    _change(workspace, case_id, "restored", as_json)
+
+
+def _change(workspace: Path, case_id: str, change: str, as_json: bool) -> None:
     from icbir_core.catalogue import Workspace
 
     opened = Workspace.open(workspace)
-    case = opened.catalogue.restore(case_id)
-    cli.record_audit(opened, "restored", ("case", case_id))
-    _tell_state(case, opened.catalogue.count(), as_json)
+    case = opened.catalogue.remove(case_id) if change == "removed" else opened.catalogue.restore(case_id)
+    cli.record_audit(opened, change, ("case", case_id))
+    state, cases = "removed" if case.removed else "in the catalogue", opened.catalogue.count()
+    cli.emit({"case_id": case.case_id, "removed": case.removed, "cases": cases}, f"{case.case_id}: {state}.", as_json)
 
 
 def erase(
@@ -210,11 +207,6 @@ def erase(
     cli.emit({"erased": True, "cases": names, **facts, "left": list(found.left)}, "\n".join(lines), as_json)
     if found.left:
         raise typer.Exit(1)
-
-
-def _tell_state(case: Case, cases: int, as_json: bool) -> None:
-    state = "removed" if case.removed else "in the catalogue"
-    cli.emit({"case_id": case.case_id, "removed": case.removed, "cases": cases}, f"{case.case_id}: {state}.", as_json)
 
 
 def fetch(

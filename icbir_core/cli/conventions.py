@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from icbir_core.types import Progress
 
 
+def name_target(name: str | None) -> str | None:
+    """The finding of `--target` under its canonical name. Raises `UnknownNameError`."""
+    from icbir_core.findings import require_canonical_name
+
+    return require_canonical_name(name) if name else None
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu or gpu.")]
-TargetOption = Annotated[str | None, typer.Option("--target", help="Target finding (default: the first one).")]
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--target", callback=name_target, help="Target finding (default: the first one)."),
+]
 WorkspaceArgument = Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")]
 
 

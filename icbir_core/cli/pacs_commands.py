@@ -40,7 +40,6 @@ def export_dicom(
     from icbir_core.deidentifying.leaving import read_leaving_case
     from icbir_core.errors import PacsError
     from icbir_core.files import write_bytes_atomically
-    from icbir_core.findings import require_canonical_name
     from icbir_core.pacs.composing import compose_result, draw_maps
     from icbir_core.pacs.destination import open_outbox, read_destination
     from icbir_core.pacs.result_objects import make_result_objects
@@ -55,8 +54,8 @@ def export_dicom(
         raise PacsError("Nothing may be sent from here: ICBIR_RESULTS names no archive.")
     data = film.read_bytes()
     source = read_source_header(data)  # before the networks are loaded, because it may say no
-    settings = SearchSettings(top_k=top_k, method=method, target=require_canonical_name(target) if target else None)
-    retriever = Retriever.open(workspace, settings.target, device)
+    settings = SearchSettings(top_k=top_k, method=method, target=target)
+    retriever = Retriever.open(workspace, target, device)
     cli.announce_device(device)
     query = read_query(retriever.workspace, "query", data)
     ranking = retriever.search(query, settings)

@@ -60,14 +60,12 @@ def index(
 ) -> None:
     """Compute maps and embeddings of new cases and build the indexes. Continues where it was interrupted."""
     from icbir_core.catalogue import Workspace
-    from icbir_core.findings import require_canonical_name
     from icbir_core.jobs.units import IndexPlan
 
     opened = Workspace.open(workspace)
     named = None if encoders is None else () if encoders.strip() == "none" else cli.split_names(encoders)
     if queue or dask:
-        wanted = require_canonical_name(target) if target else None
-        plan = IndexPlan(wanted, cli.split_names(methods) or None, named, engine)
+        plan = IndexPlan(target, cli.split_names(methods) or None, named, engine)
         _index_elsewhere(opened, plan, queue, dask, device, as_json)
         return
     from icbir_core.retrieval.index_workspace import index_workspace
@@ -76,7 +74,7 @@ def index(
     with cli.progress_bar("index", "case") as progress:
         report = index_workspace(
             opened,
-            require_canonical_name(target) if target else None,
+            target,
             None if methods is None else cli.split_names(methods),
             device,
             progress=progress,
@@ -101,14 +99,9 @@ def _tell_report(report: IndexReport, as_json: bool) -> None:
         if facts.get("ef_search"):
             trees = f"pgvector, ef_search {facts['ef_search']}, "
         lines.append(f"  {method}: {facts['count']} cases{tail}, {trees}recall at 10: {facts['recall_at_10']:.4f}")
-    result = {
-        "target": report.target,
-        "embedded": report.embedded,
-        "already": report.already,
+    result = {name: getattr(report, name) for name in ("target", "embedded", "already", "device", "indexes")} | {
         "starter_models": report.starter,
-        "device": report.device,
         "unreadable": [{"case_id": case_id, "reason": reason} for case_id, reason in report.unreadable],
-        "indexes": report.indexes,
         "failed": [{"method": name, "reason": reason} for name, reason in report.failed],
     }
     cli.emit(result, "\n".join(lines), as_json)
@@ -154,7 +147,6 @@ def query(
     then."""
     from icbir_core.catalogue import Workspace
     from icbir_core.errors import IcbirError
-    from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph import assess_quality
     from icbir_core.retrieval.retriever import Retriever
     from icbir_core.retrieval.target_files import list_targets
@@ -163,15 +155,14 @@ def query(
     settings = SearchSettings(
         top_k=top_k,
         method=method,
-        target=require_canonical_name(target) if target else None,
+        target=target,
         search=search,
         filter=SearchFilter.parse(filter_text),
         same_patient=same_patient,
         identical_image=identical_image,
     )
     opened = Workspace.open(workspace)
-    wanted = settings.target
-    indexed = wanted if wanted and wanted in list_targets(opened) else None  # else another index may serve it
+    indexed = target if target and target in list_targets(opened) else None  # else another index may serve it
     retriever = Retriever.open(opened, indexed, device)
     chosen = cli.announce_device(device)
     failed = 0
@@ -211,8 +202,6 @@ def _answer(retriever: Retriever, image: Path, settings: Any) -> tuple[Query, Ra
 
 def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder: Path) -> None:
     """Write the query's and the hits' films with their maps, all at the scale and threshold of the query's map."""
-    import re
-
     from icbir_core.api import save_overlay
     from icbir_core.saliency.display import find_threshold, smooth_for_display
     from icbir_core.saliency.methods import FIRST_MAP

@@ -66,7 +66,6 @@ def explain(
     if workspace is None or image is None or out is None or out.suffix.lower() not in (".npy", ".png"):
         raise SaliencyError("Give WORKSPACE, IMAGE and --out with a file that ends in .npy or .png.")
     from icbir_core.catalogue import Workspace
-    from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph.network_input import Letterbox, show_whole_film
     from icbir_core.radiograph.reading import read_radiograph
     from icbir_core.saliency.display import SMOOTHED, is_smoothed, smooth_for_display
@@ -75,10 +74,10 @@ def explain(
     if method == "similarity":
         _explain_similarity(workspace, image, hit, search_method, target, out, device, as_json)
         return
-    opened, finding = Workspace.open(workspace), require_canonical_name(target) if target else None
+    opened = Workspace.open(workspace)
     pixels = _hide_text(read_radiograph(image), out)
     chosen = cli.announce_device(device)
-    settings, found, facts = _compute_map(opened, pixels, finding, method, encoder)
+    settings, found, facts = _compute_map(opened, pixels, target, method, encoder)
     title = SALIENCY_METHODS[found.method].title
     drawn = smooth_for_display(found) if out.suffix.lower() == ".png" else found
     whole = show_whole_film(drawn.values, pixels.shape, settings)
@@ -87,13 +86,8 @@ def explain(
     title = f"{title}, map of {what} by {found.network}"
     _write(out, pixels, values, found.signed, f"{title}, {SMOOTHED}" if is_smoothed(found.method) else title)
     _say_state(found.state)
-    result = {
-        "method": found.method,
-        "finding": found.finding,
-        "network": found.network,
-        "layer": found.layer,
-        "signed": found.signed,
-        "state": found.state,
+    names = ("method", "finding", "network", "layer", "signed", "state")
+    result = {name: getattr(found, name) for name in names} | {
         "low": float(values.min()),
         "high": float(values.max()),
         "sum": float(found.values.sum()),
@@ -101,11 +95,8 @@ def explain(
         **facts,
         "device": chosen.name,
     }
-    cli.emit(
-        result,
-        f"{out}: {found.method} of {what} by {found.network}, {values.min():.3g} … {values.max():.3g}",
-        as_json,
-    )
+    text = f"{out}: {found.method} of {what} by {found.network}, {values.min():.3g} … {values.max():.3g}"
+    cli.emit(result, text, as_json)
 
 
 def _compute_map(
@@ -148,14 +139,13 @@ def _explain_similarity(
     from icbir_core.catalogue import read_query
     from icbir_core.deidentifying.leaving import read_with_text
     from icbir_core.errors import SaliencyError
-    from icbir_core.findings import require_canonical_name
     from icbir_core.radiograph.network_input import Letterbox
     from icbir_core.radiograph.overlay import shared_scale
     from icbir_core.retrieval.retriever import Retriever
 
     if hit is None:
         raise SaliencyError("The method similarity compares two films; name the second with --hit CASE_ID.")
-    retriever = Retriever.open(workspace, require_canonical_name(target) if target else None, device)
+    retriever = Retriever.open(workspace, target, device)
     chosen = cli.announce_device(device)
     case = retriever.workspace.catalogue.get(hit)
     query = read_query(retriever.workspace, str(image), image)
@@ -168,17 +158,12 @@ def _explain_similarity(
         values = Letterbox.of(pixels.shape, one.values.shape[0]).to_film(one.values)
         _write(file, pixels, values, one.signed, f"Why near or far ({search_method}), no map of a finding", scale)
     _say_state(pair.first.state)
-    result = {
-        "method": pair.first.method,
+    result = {name: getattr(pair.first, name) for name in ("method", "layer", "state")}
+    result |= {name: getattr(pair, name) for name in ("quantity", "total", "explained", "residual")}
+    result |= {
         "case_id": case.case_id,
         "search_method": search_method,
         "target": retriever.default_target,
-        "layer": pair.first.layer,
-        "state": pair.first.state,
-        "quantity": pair.quantity,
-        "total": pair.total,
-        "explained": pair.explained,
-        "residual": pair.residual,
         "files": [str(file) for file in files],
         "versions": retriever.get_target().get_versions(search_method),
         "device": chosen.name,
@@ -265,16 +250,17 @@ def checks(
     with --shuffled-labels, on what its labels meant. That trains two networks, and continues if stopped."""
     from icbir_core.catalogue import Workspace
     from icbir_core.errors import SaliencyError
-    from icbir_core.findings import require_canonical_name
     from icbir_core.pipeline.saliency_checks import collect_boxed, simulate_marked
     from icbir_core.retrieval.model_choice import load_models
     from icbir_core.saliency.checks import CheckOptions, run_checks
 
     chosen = cli.split_names(methods)
-    options = CheckOptions(chosen, _keep_cascaded(chosen)) if chosen else CheckOptions()
+    options = CheckOptions()
+    if chosen:
+        options = CheckOptions(chosen, tuple(name for name in options.randomised if name in chosen))
     chosen_device = cli.announce_device(device)
     opened = Workspace.open(workspace)
-    models = load_models(opened, require_canonical_name(target) if target else None)
+    models = load_models(opened, target)
     settings = models.classifier.input_settings
     if shuffled_labels:
         from icbir_core.training.shuffled_labels import ShuffleOptions
@@ -322,9 +308,3 @@ def _emit_rows(rows: Sequence[CheckRow], title: str, result: dict[str, Any], out
     if out is not None:
         write_text_atomically(out, text)
     cli.emit(result | {"rows": to_plain(rows)}, text, as_json)
-
-
-def _keep_cascaded(methods: tuple[str, ...]) -> tuple[str, ...]:
-    from icbir_core.saliency.checks import CheckOptions
-
-    return tuple(name for name in CheckOptions().randomised if name in methods)
