@@ -21,6 +21,9 @@ from icbir_core.files import PARTIAL_MARK, PathLike, remove_partial_files, write
 
 FOLDER = "images"
 """Within the workspace, and the first part of every film's name in the catalogue, wherever it lies."""
+LEFT = "pacs/"
+"""Begins the name of a film that was left in the archive (PACS), and lies at none of these places. Its UIDs follow, as
+`Workspace.hide` gives them."""
 _URL = re.compile(r"[a-z][a-z0-9+]*://[^@?#\s]+")
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
@@ -41,7 +44,7 @@ class FilmPlace(Protocol):
         """The first `size` bytes of a film, fewer where it has no more. Raises `FilmLost` where it is missing."""
 
     def delete(self, name: str) -> None:
-        """Keep a film no longer; nothing where it is not there."""
+        """Keep a film no longer; nothing where it is not there. A film that was left in the archive stays there."""
 
     def list_names(self) -> list[str]:
         """The names of all films that are there."""
@@ -70,7 +73,8 @@ class LocalFilms:
 
     def delete(self, name: str) -> None:
         with _reaching(name):
-            (self.workspace / name).unlink(missing_ok=True)
+            if not name.startswith(LEFT):
+                (self.workspace / name).unlink(missing_ok=True)
 
     def list_names(self) -> list[str]:
         with _reaching(FOLDER):
@@ -127,7 +131,8 @@ class RemoteFilms:
 
     def delete(self, name: str) -> None:
         with _reaching(name), suppress(FileNotFoundError):
-            self._files.rm_file(self._find(name))
+            if not name.startswith(LEFT):
+                self._files.rm_file(self._find(name))
 
     def list_names(self) -> list[str]:
         return [name for name in self._list_all() if PARTIAL_MARK not in name]

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from icbir_core.catalogue.copies import Kept
-from icbir_core.catalogue.film_places import FOLDER
+from icbir_core.catalogue.film_places import FOLDER, LEFT
 from icbir_core.catalogue.layouts import IngestOptions, RawCase, SkippedRow
 from icbir_core.catalogue.scrubbing import scrub_text
 from icbir_core.catalogue.selecting import give_reason_against_view
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.errors import FilmLost, RadiographError, RadiographTooLarge, WorkspaceError
+from icbir_core.errors import (
+    FilmLost,
+    FilmsAway,
+    PacsError,
+    PacsMismatch,
+    PacsNotFound,
+    RadiographError,
+    RadiographTooLarge,
+    WorkspaceError,
+)
 from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.findings import FindingState
+from icbir_core.plugins import load_reference
 from icbir_core.radiograph import assess_quality, read_radiograph
 from icbir_core.radiograph.same_picture import is_same_picture
 from icbir_core.radiograph.views import FRONTAL
 from icbir_core.radiograph.writing import encode_lossless
-from icbir_core.settings import ReadLimits
+from icbir_core.settings import FILM_LIMITS, ReadLimits
 from icbir_core.types import UNKNOWN, Case, Radiograph
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
@@ -72,15 +82,19 @@ def store_film(
         return SkippedRow(raw.label, f"the file cannot be read ({error.strerror})")
     except Exception as error:  # whatever one odd file raises, it must not cost the others
         return SkippedRow(raw.label, f"the film cannot be read ({type(error).__name__}); export it again")
-    path, data = f"{FOLDER}/{name_image(case_id)}", encode_lossless(radiograph)
-    workspace.films.write(path, data)
+    if options.leave_films:
+        path, digest = LEFT + workspace.hide(raw.uids), radiograph.pixel_sha256
+    else:
+        path, data = f"{FOLDER}/{name_image(case_id)}", encode_lossless(radiograph)
+        workspace.films.write(path, data)
+        digest = sha256_of_bytes(data)
     patient, header_patient = workspace.hash_patient(raw.patient), workspace.hash_patient(raw.header_patient)
     if _contradict(raw, options):
         doubts.append("The table names another patient than the header: the table's is kept.")
     record = {
         "case_id": case_id,
         "path": path,
-        "sha256": sha256_of_bytes(data),
+        "sha256": digest,
         "pixel_sha256": radiograph.pixel_sha256,
         "patient": patient,
         "view": view,
@@ -133,9 +147,13 @@ def _find_waiting(waiting: Sequence[StoredFilm], name: str, value: str | None) -
 
 
 def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
-    """The stored film of a case, with the view, age, sex and verified orientation of its row. Raises `FilmLost` if the
-    file is missing or is not the one that was stored, `WorkspaceError` if it cannot be reached."""
-    what = f"The film '{case.path}' of the case '{case.case_id}'"
+    """The film of a case, with the view, age, sex and verified orientation of its row, from where it is stored, or from
+    the archive (PACS) where it was left.
+
+    Raises `FilmLost` if it is missing or is not the one that was stored, `WorkspaceError` if it cannot be reached.
+    """
+    name = "" if case.path.startswith(LEFT) else f" '{case.path}'"
+    what = f"The film{name} of the case '{case.case_id}'"
     radiograph = _read_stored(workspace, case.path, case.sha256, what)
     return replace(
         radiograph, view=case.view, age=case.age, sex=case.sex, orientation_verified=case.orientation_verified
@@ -143,8 +161,11 @@ def read_case_radiograph(workspace: Workspace, case: Case) -> Radiograph:
 
 
 def read_case_shape(workspace: Workspace, case: Case) -> tuple[int, int]:
-    """Rows and columns of the stored film of a case, from the head of its file. Raises `WorkspaceError` if the file
-    cannot be read or is no PNG."""
+    """Rows and columns of the film of a case, from the head of its file where it is stored. Raises `WorkspaceError` if
+    the file cannot be read or is no PNG."""
+    if case.path.startswith(LEFT):
+        rows, columns = read_case_radiograph(workspace, case).pixels.shape
+        return rows, columns
     head = workspace.films.read_head(case.path, 24)
     if len(head) < 24 or not head.startswith(b"\x89PNG"):
         raise WorkspaceError(f"The film '{case.path}' of the case '{case.case_id}' cannot be read; restore it.")
@@ -152,6 +173,8 @@ def read_case_shape(workspace: Workspace, case: Case) -> tuple[int, int]:
 
 
 def _read_stored(workspace: Workspace, name: str, sha256: str, what: str) -> Radiograph:
+    if name.startswith(LEFT):
+        return _read_left(workspace, name, sha256, what)
     try:
         data = workspace.films.read(name)
     except FilmLost:
@@ -159,6 +182,22 @@ def _read_stored(workspace: Workspace, name: str, sha256: str, what: str) -> Rad
     if sha256_of_bytes(data) != sha256:
         raise FilmLost(f"{what} is not the one that was stored; restore it.")
     return read_radiograph(data)
+
+
+def _read_left(workspace: Workspace, name: str, sha256: str, what: str) -> Radiograph:
+    """A film out of the archive. sha256 : of its grey levels, because an archive may correct a header."""
+    fetch: Callable[[str], bytes] = load_reference("icbir_core.pacs.layout:fetch_left")
+    try:
+        radiograph = read_radiograph(fetch(workspace.reveal(name.removeprefix(LEFT))), FILM_LIMITS)
+    except PacsNotFound:
+        raise FilmLost(f"{what} is not in the archive (PACS) any more; restore it there, or erase the case.") from None
+    except (PacsMismatch, RadiographError):
+        raise FilmLost(f"{what} is not what the archive (PACS) sends now; look there.") from None
+    except PacsError as error:
+        raise FilmsAway(f"{what} was left in the archive. {error}") from None
+    if radiograph.pixel_sha256 != sha256:
+        raise FilmLost(f"{what} shows another picture in the archive (PACS) than when it was added; look there.")
+    return radiograph
 
 
 def measure_file(file: PathLike) -> int | None:

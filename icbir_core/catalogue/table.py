@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from icbir_core.catalogue import table_version
 from icbir_core.catalogue.copies import Copies, Copy, Held, Kept
+from icbir_core.catalogue.film_places import LEFT
 from icbir_core.catalogue.filtering import narrow
 from icbir_core.catalogue.listing import Listing
 from icbir_core.catalogue.schema import CASES, DEFAULTS, OTHER_PATIENTS, VERSION, VOCABULARY
@@ -103,6 +104,12 @@ class Catalogue:
         query = sa.select(sa.func.count()).select_from(CASES)
         with self._connect() as connection:
             return int(connection.execute(_shown(query, include_removed)).scalar_one())
+
+    def count_left(self) -> int:
+        """Number of cases, removed ones too, whose film was left in the archive (PACS)."""
+        query = sa.select(sa.func.count()).select_from(CASES).where(CASES.c.path.startswith(LEFT))
+        with self._connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     @property
     def findings(self) -> tuple[str, ...]:

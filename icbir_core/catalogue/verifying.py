@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from icbir_core.catalogue.film_places import LocalFilms
+from icbir_core.catalogue.film_places import LEFT, LocalFilms
 from icbir_core.catalogue.folders import FOLDERS_FILE
 from icbir_core.catalogue.ingesting import WORKERS
+from icbir_core.catalogue.storing import read_case_radiograph
 from icbir_core.catalogue.workspace import SALT, Workspace
 from icbir_core.errors import FilmLost, IcbirError
 from icbir_core.files import PathLike, reading_own, sha256_of_bytes
@@ -43,6 +44,7 @@ def verify_workspace(workspace: Workspace, progress: Progress | None = None) -> 
         yield from guard(name, partial(check_database, workspace.path / name))
     yield from guard("texts", lambda: _check_texts(workspace))
     yield from guard("films", lambda: _check_films(workspace, tell))
+    yield from guard("left in the archive", lambda: _check_left(workspace, tell))
     for name in list_artefacts(workspace):
         if name != "catalogue":
             yield from guard(name, partial(_check_artefact, workspace, name))
@@ -125,36 +127,61 @@ def _check_catalogue(workspace: Workspace) -> Check:
     return Check("catalogue", True, f"{count} cases, {len(workspace.catalogue.removed_rows())} of them removed")
 
 
-def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
-    total, done = workspace.catalogue.count(include_removed=True), 0
-    missing: list[str] = []
-    changed: list[str] = []
-    stored: set[str] = set()
+@dataclass
+class _Compared:
+    """What a walk over the films found: the names of cases whose film is missing or another, and the films' names."""
+
+    missing: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)
+
+
+def _compare_films(workspace: Workspace, progress: Progress, left: bool) -> _Compared:
+    """left : the films that were left in the archive, else those that are stored."""
+    total, done, found = workspace.catalogue.count(include_removed=True), 0, _Compared()
     with ThreadPoolExecutor(WORKERS) as workers:
         for batch in workspace.catalogue.iterate(include_removed=True):
-            kept = [case for case in batch if case.path]  # an erased case has no film
+            # an erased case has no film
+            kept = [case for case in batch if case.path and case.path.startswith(LEFT) == left]
             done += len(batch) - len(kept)
             hashes = workers.map(lambda case: hash_film(workspace, case), kept)
-            for case, found in zip(kept, hashes, strict=True):
-                stored.add(case.path)
-                if found is None:
-                    missing.append(case.case_id)
-                elif found != case.sha256:
-                    changed.append(case.case_id)
+            for case, digest in zip(kept, hashes, strict=True):
+                found.stored.add(case.path)
+                if digest is None:
+                    found.missing.append(case.case_id)
+                elif digest != case.sha256:
+                    found.changed.append(case.case_id)
                 done += 1
                 progress(done, total, "")
-    strays = sorted(path.partition("/")[2] for path in workspace.films.list_names() if path not in stored)
-    yield _judge("films", missing, f"{total} films present", "missing", "restore them from a copy")
-    yield _judge("hashes", changed, f"{total - len(missing)} films unchanged", "changed", "restore them from a copy")
+    return found
+
+
+def _check_films(workspace: Workspace, progress: Progress) -> Iterator[Check]:
+    found = _compare_films(workspace, progress, left=False)
+    strays = sorted(path.partition("/")[2] for path in workspace.films.list_names() if path not in found.stored)
+    total, advice = len(found.stored), "restore them from a copy"
+    yield _judge("films", found.missing, f"{total} films present", "missing", advice)
+    yield _judge("hashes", found.changed, f"{total - len(found.missing)} films unchanged", "changed", advice)
     if not isinstance(workspace.films, LocalFilms):
         left = sorted(name.partition("/")[2] for name in LocalFilms(workspace.path).list_names())
         yield _judge("left", left, "no film in the folder", "still in the folder", "run move-films again")
     yield _judge("strays", strays, "every stored film has its row", "without a row", "run the cut-short ingest again")
 
 
+def _check_left(workspace: Workspace, progress: Progress) -> Iterator[Check]:
+    """Nothing where no film was left in the archive. Each is fetched."""
+    found = _compare_films(workspace, progress, left=True)
+    if found.stored:
+        lost, praise = [*found.missing, *found.changed], f"{len(found.stored)} films unchanged"
+        yield _judge("left in the archive", lost, praise, "gone or changed in the archive (PACS)", "look there")
+
+
 def hash_film(workspace: Workspace, case: Case) -> str | None:
-    """SHA-256 of the film of a case as it lies there now; None where it is missing."""
+    """The hash of a case's film as it lies there now, as its row has it; None where it is missing, or in the archive
+    another one."""
     try:
+        if case.path.startswith(LEFT):
+            return read_case_radiograph(workspace, case).pixel_sha256
         return sha256_of_bytes(workspace.films.read(case.path))
     except FilmLost:
         return None

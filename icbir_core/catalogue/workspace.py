@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -14,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from filelock import FileLock, Timeout
 
 from icbir_core.catalogue.film_places import FilmPlace, draw_place, open_films
@@ -260,6 +263,22 @@ class Workspace:
     def hash_secretly(self, text: str) -> str:
         """16 hexadecimal digits of HMAC-SHA256 of `text` under the workspace's salt."""
         return hmac.new(self._salt, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:16]
+
+    def hide(self, text: str) -> str:
+        """A text that only this workspace can turn back: AES-SIV under a key of its salt, in letters that may stand in
+        a URL. The same text gives the same letters, so that an ingest that is run again gives the same row."""
+        return base64.urlsafe_b64encode(self._cipher.encrypt(text.encode(), None)).decode()
+
+    def reveal(self, hidden: str) -> str:
+        """What `hide` was given. Raises `WorkspaceError` for letters that were changed, or of another salt."""
+        try:
+            return self._cipher.decrypt(base64.urlsafe_b64decode(hidden), None).decode()
+        except (InvalidTag, ValueError):
+            raise WorkspaceError(f"This was not hidden with the salt '{SALT}'; restore both from one copy.") from None
+
+    @cached_property
+    def _cipher(self) -> AESSIV:
+        return AESSIV(hmac.new(self._salt, b"films that are left in the archive", hashlib.sha512).digest())
 
     @property
     def salt_check(self) -> str:

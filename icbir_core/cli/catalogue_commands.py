@@ -42,6 +42,10 @@ def ingest(
     query: Annotated[
         str, typer.Option(help="For dicomweb: which studies, as in 'date=20260101-20260131, modality=DX'.")
     ] = "",
+    leave_films: Annotated[
+        bool,
+        typer.Option("--leave-films", help="For dicomweb: keep no film, and fetch it whenever it is shown or indexed."),
+    ] = False,
     as_json: cli.JsonOption = False,
 ) -> None:
     """Add the films of a data set to a workspace, which is made if needed. Continues where it was interrupted."""
@@ -67,6 +71,7 @@ def ingest(
         private=private,
         texts=texts,
         query=query,
+        leave_films=leave_films,
     )
     if not (workspace / MANIFEST).is_file():
         check_data_set(options)  # before there is a workspace: a typing error must not create one

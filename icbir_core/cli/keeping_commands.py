@@ -35,7 +35,11 @@ def backup(
         report = back_up(opened, folder, link, progress)
     cli.record_audit(opened, "exported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.files} files, {report.size:,} bytes: {report.cases} cases, {report.ratings} ratings in '{folder}'."
-    cli.emit(asdict(report), text, as_json)
+    cli.emit(asdict(report), text + _tell_left(report.left), as_json)
+
+
+def _tell_left(count: int) -> str:
+    return f" Not in the copy: {count_of(count, 'film')} left in the archive (PACS)." if count else ""
 
 
 def restore_backup(
@@ -61,7 +65,7 @@ def restore_backup(
         move(Workspace.open(workspace))
     cli.record_audit(Workspace.open(workspace), "imported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.cases} cases and {report.ratings} ratings in '{workspace}'. Next: icbir verify {workspace}"
-    cli.emit(asdict(report), text, as_json)
+    cli.emit(asdict(report), text + _tell_left(report.left), as_json)
 
 
 def migrate(workspace: cli.WorkspaceArgument, as_json: cli.JsonOption = False) -> None:

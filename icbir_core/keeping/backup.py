@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from icbir_core.audit import open_audit
+from icbir_core.catalogue.film_places import LEFT
 from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.thumbnails import FOLDER as THUMBNAILS
 from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, SALT, Workspace
@@ -48,12 +49,14 @@ _LEFT_OUT = re.compile(rf"(\.lock|-wal|-shm|-journal|{re.escape(MOVED)}\d*)$")
 
 @dataclass(frozen=True)
 class BackupReport:
-    """What was written. files, size : how many, and their bytes; cases, ratings : of the workspace at that time."""
+    """What was written. files, size : how many, and their bytes; cases, ratings : of the workspace at that time; left :
+    films that lie in the archive (PACS) alone, and so not in the copy."""
 
     files: int
     size: int
     cases: int
     ratings: int
+    left: int = 0
 
 
 def back_up(
@@ -102,7 +105,11 @@ def back_up(
             name: {"sha256": sha256_of_file(aside / name), "bytes": _measure(aside / name)} for name in names
         }
         opened = Workspace.open(aside)
-        counts = {"cases": opened.catalogue.count(include_removed=True), "ratings": _count_ratings(aside)}
+        counts = {
+            "cases": opened.catalogue.count(include_removed=True),
+            "ratings": _count_ratings(aside),
+            "left": opened.catalogue.count_left(),
+        }
         opened.catalogue.close()
         for left in (*aside.glob(".*.lock"), *aside.glob("*.db-*")):
             if left.name != _WRITING:
@@ -132,7 +139,7 @@ def restore_backup(backup: PathLike, folder: PathLike, progress: Progress | None
         if (aside / SALT).is_file():
             (aside / SALT).chmod(0o600)
     size = sum(int(entry["bytes"]) for entry in listed["files"].values())
-    return BackupReport(len(listed["files"]), size, listed["cases"], listed["ratings"])
+    return BackupReport(len(listed["files"]), size, listed["cases"], listed["ratings"], listed.get("left", 0))
 
 
 def read_backup(folder: PathLike) -> dict[str, Any]:
@@ -208,7 +215,7 @@ def _write_head(aside: Path) -> None:
 def _copy_films(workspace: Workspace, aside: Path) -> None:
     """Films that lie at a URL, each compared with the hash of its row."""
     for batch in workspace.catalogue.iterate(include_removed=True):
-        for case in (one for one in batch if one.path):
+        for case in (one for one in batch if one.path and not one.path.startswith(LEFT)):
             data = workspace.films.read(case.path)
             if sha256_of_bytes(data) != case.sha256:
                 raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, MetaData, create_engine
 
 from icbir_core.catalogue import schema as catalogue_schema
-from icbir_core.catalogue.film_places import LocalFilms, draw_place, open_films
+from icbir_core.catalogue.film_places import LEFT, LocalFilms, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import hash_film
 from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, Workspace
@@ -115,7 +115,8 @@ def move_films(workspace: Workspace, url: str, progress: Progress | None = None)
 
 def _list_with_film(workspace: Workspace) -> Iterator[Case]:
     batches = workspace.catalogue.iterate(include_removed=True)
-    return (case for batch in batches for case in batch if case.path)  # an erased case has none
+    # an erased case has none, and one in the archive stays there
+    return (case for batch in batches for case in batch if case.path and not case.path.startswith(LEFT))
 
 
 def _delete_left(workspace: Workspace, local: LocalFilms) -> int:

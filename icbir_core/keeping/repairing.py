@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from icbir_core.catalogue.film_places import LocalFilms
+from icbir_core.catalogue.film_places import LEFT, LocalFilms
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import Check, check_database, guard, hash_film, list_artefacts
 from icbir_core.catalogue.workspace import CATALOGUE, MANIFEST, SALT, Workspace
@@ -219,7 +219,7 @@ def _mend_films(workspace: Workspace, copy: _Copy | None) -> list[Mended]:
     done: list[Mended] = []
     for batch in workspace.catalogue.iterate(include_removed=True) if copy else ():
         for case in batch:
-            if not case.path or hash_film(workspace, case) == case.sha256:
+            if not case.path or case.path.startswith(LEFT) or hash_film(workspace, case) == case.sha256:
                 continue
             source = copy.find(case.path) if copy else None
             if source is not None and sha256_of_file(source) == case.sha256:

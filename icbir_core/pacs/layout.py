@@ -61,4 +61,24 @@ def _read_film(archive: Archive, film: FilmReference, label: str, options: Inges
         check_film(film, read_film_header(data))
     except (PacsMismatch, PacsNotFound, RadiographError) as error:
         return SkippedRow(label, str(error))
-    return RawCase(case_id=film.instance, file=label, private=True, item=label, data=data)
+    uids = "/".join((film.study, film.series, film.instance))
+    return RawCase(case_id=film.instance, file=label, private=True, item=label, data=data, uids=uids)
+
+
+def fetch_left(uids: str) -> bytes:
+    """A film that was left in the archive of the settings, byte for byte as it is there now. uids : as of a `RawCase`.
+
+    Raises `PacsError` where the archive cannot be asked, does not have it, or sends another film.
+    """
+    settings = read_pacs_settings()
+    if settings is None:
+        raise PacsError("No archive (PACS) is named; set ICBIR_DICOMWEB.")
+    study, series, instance = uids.split("/")
+    film = FilmReference(study=study, series=series, instance=instance)
+    archive = Archive(settings)
+    try:
+        data = archive.fetch_film(film)
+    finally:
+        archive.close()
+    check_film(film, read_film_header(data))
+    return data

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pydicom
 import pytest
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
+from icbir_core.catalogue.film_places import LEFT
+from icbir_core.catalogue.storing import read_case_shape
+from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
-from icbir_core.errors import CatalogueError, PacsError, PacsUnreachable
+from icbir_core.errors import CatalogueError, FilmLost, FilmsAway, PacsError, PacsUnreachable, WorkspaceError
+from icbir_core.pipeline.erasing import erase_from_workspace, plan_erasure
 from scripts.archive_films import make_archive_films
-from tests.helpers.fake_archive import Answer, answer_from, run_fake_archive
+from tests.helpers.fake_archive import Answer, answer_from, run_fake_archive, wrap_film
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,89 @@ def test_the_command_takes_the_address_of_the_settings(fake, tmp_path, monkeypat
     assert json.loads(capsys.readouterr().out)["added"] == 6
 
 
+def find_faults(workspace):
+    return {one.name: one.text for one in verify_workspace(workspace) if not one.passed}
+
+
+def test_films_that_are_left_in_the_archive(fake, films, tmp_path, monkeypatch, capsys):
+    stored = Workspace.create(tmp_path / "stored")
+    run(fake, stored)
+    monkeypatch.setenv("ICBIR_DICOMWEB", fake.address)
+    words = ["ingest", str(tmp_path / "w"), "--layout", "dicomweb", "--leave-films"]
+    assert main(words) == 0 and main(words) == 0, "a second run adds nothing"
+    workspace = Workspace.open(tmp_path / "w")
+    cases, asked = workspace.catalogue.cases(), fetched(fake)
+    assert len(cases) == 6 == workspace.catalogue.count_left() and not list(workspace.images.iterdir())
+    for case, other in zip(cases, stored.catalogue.cases(), strict=True):
+        assert (read_case_radiograph(workspace, case).pixels == read_case_radiograph(stored, other).pixels).all()
+    assert fetched(fake) == asked + 6 and read_case_shape(workspace, cases[0]) == (96, 96)
+    kept = b"".join(path.read_bytes() for path in workspace.path.rglob("*") if path.is_file())
+    assert not any(uid.encode() in kept for one in films for uid in (one.patient, one.study, one.series, one.instance))
+    assert find_faults(workspace) == {}
+
+    capsys.readouterr()
+    assert main(["backup", str(workspace.path), str(tmp_path / "copy")]) == 0
+    assert "Not in the copy: 6 films left in the archive" in capsys.readouterr().out
+    assert main(["restore-backup", str(tmp_path / "copy"), str(tmp_path / "again")]) == 0
+    assert "Not in the copy: 6 films" in capsys.readouterr().out
+    assert find_faults(Workspace.open(tmp_path / "again")) == {}
+    assert main(["move-films", str(tmp_path / "again"), f"file://{tmp_path}/far"]) == 0
+    again = Workspace.open(tmp_path / "again")
+    for opened in (workspace, again):
+        erase_from_workspace(opened, plan_erasure(opened, [cases[0].case_id], []))
+        assert opened.catalogue.count_left() == 5 and find_faults(Workspace.open(opened.path)) == {}
+    assert main(["repair", str(workspace.path), "--from", str(tmp_path / "copy")]) == 0
+
+
+def test_what_happens_to_a_film_in_the_archive_is_one_sentence(fake, films, tmp_path, monkeypatch):
+    monkeypatch.setenv("ICBIR_DICOMWEB", fake.address)
+    workspace = Workspace.create(tmp_path / "w")
+    ingest(workspace, IngestOptions("dicomweb", "", leave_films=True))
+    right, case = fake.answer, workspace.catalogue.cases()[2]
+    uid = workspace.reveal(case.path.removeprefix(LEFT)).rpartition("/")[2]
+    film = pydicom.dcmread(io.BytesIO(next(one.data for one in films if one.instance == uid)))
+
+    def say(answer):
+        fake.answer = lambda path: answer() if path.endswith(uid) else right(path)
+        with pytest.raises(WorkspaceError) as told:
+            read_case_radiograph(workspace, case)
+        assert str(told.value).startswith(f"The film of the case '{case.case_id}' ") and uid not in str(told.value)
+        faults = find_faults(workspace)
+        assert list(faults) == ["left in the archive"], "the other films are looked at all the same"
+        return told.value, faults["left in the archive"]
+
+    def send(**changed):
+        for name, value in changed.items():
+            setattr(film, name, value)
+        stream = io.BytesIO()
+        film.save_as(stream)
+        return lambda: wrap_film(stream.getvalue())
+
+    away, told = say(lambda: Answer(status=503))
+    assert isinstance(away, FilmsAway) and "was left in the archive" in told and "error of its own" in str(away)
+    gone, told = say(lambda: Answer(status=404))
+    assert isinstance(gone, FilmLost) and "not in the archive" in str(gone) and "1 film gone or changed" in told
+    assert "is not what the archive" in str(say(lambda: wrap_film(b"no film"))[0])
+    fake.answer = lambda path: send(PatientName="Corrected^Name")() if path.endswith(uid) else right(path)
+    assert read_case_radiograph(workspace, case).pixel_sha256 == case.pixel_sha256, "a header may be corrected"
+    other = bytearray(film.PixelData)
+    other[len(other) // 2] ^= 1
+    assert "shows another picture" in str(say(send(PixelData=bytes(other)))[0])
+    fake.answer = right
+    monkeypatch.delenv("ICBIR_DICOMWEB")
+    with pytest.raises(FilmsAway, match="No archive .PACS. is named"):
+        read_case_radiograph(workspace, case)
+    for wrong in (
+        IngestOptions("dicomweb", fake.address, leave_films=True),
+        IngestOptions("folder", tmp_path, leave_films=True),
+    ):
+        with pytest.raises(CatalogueError, match="archive of the settings alone"):
+            ingest(workspace, wrong)
+    (workspace.path / "patients.salt").write_bytes(b"o" * 32)
+    with pytest.raises(WorkspaceError, match="not hidden with the salt"):
+        read_case_radiograph(Workspace.open(workspace.path), case)
+
+
 def test_films_of_a_real_archive(archive, archive_films, tmp_path, monkeypatch):
     monkeypatch.setenv("ICBIR_DICOMWEB_USER", archive.user)
     monkeypatch.setenv("ICBIR_DICOMWEB_PASSWORD", archive.password)
@@ -140,3 +228,7 @@ def test_films_of_a_real_archive(archive, archive_films, tmp_path, monkeypatch):
     options = IngestOptions("dicomweb", archive.dicomweb, query=f"patient={archive_films[0].patient}")
     assert ingest(workspace, options).added == 2
     assert ingest(workspace, options).already == 2
+    monkeypatch.setenv("ICBIR_DICOMWEB", archive.dicomweb)
+    left = Workspace.create(tmp_path / "left")
+    assert ingest(left, replace(options, images="", leave_films=True)).added == 2
+    assert find_faults(left) == {} and not list(left.images.iterdir())

@@ -101,5 +101,10 @@ def check_options(options: IngestOptions) -> None:
         raise UnknownNameError("view", options.view, VIEWS)
     if options.query and not layout.remote:
         raise CatalogueError("A query belongs to the layout 'dicomweb'; leave it out.")
+    if options.leave_films and (not layout.remote or options.images):
+        raise CatalogueError(
+            "Films can be left in the archive of the settings alone; use the layout 'dicomweb', and name it by "
+            "ICBIR_DICOMWEB."
+        )
     if not layout.remote:
         FileFinder(options.images)

@@ -21,6 +21,7 @@ class IngestOptions:
     films whose header says that text is burned into the picture. texts : of a private data set too keep reports and
     diagnoses, without the names, dates and numbers in them; else it has none. query : which films of an archive, where
     the layout is one; `images` is its address then. is_known : asked for a `case_id` before its film is fetched.
+    leave_films : keep of each film its row alone, and fetch it from the archive of the settings whenever it is needed.
     """
 
     layout: str
@@ -36,6 +37,7 @@ class IngestOptions:
     texts: bool = False
     query: str = field(default="", repr=False)
     is_known: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
+    leave_films: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class RawCase:
     where neither the table nor a header says it. private : whether `case_id` must be hashed before it is stored. item :
     what a report calls the film, where `case_id` may not be shown.
     header_patient, instance : the patient and the SOP Instance UID that a DICOM header names; only to be hashed.
-    data : the film's bytes, where it lies in no file.
+    data : the film's bytes, where it lies in no file; uids : of its study, series and instance in the archive, with
+    "/" between them.
     """
 
     case_id: str
@@ -65,6 +68,7 @@ class RawCase:
     header_patient: str | None = field(default=None, repr=False)
     instance: str | None = field(default=None, repr=False)
     data: bytes | None = field(default=None, repr=False)
+    uids: str = field(default="", repr=False)
 
     @property
     def content(self) -> bytes | PathLike:
