@@ -90,9 +90,7 @@ class Registry(Mapping[str, Record], Generic[Record]):
             if name not in (self._added or {}):
                 raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise kind_of_error(
-                f"The {self.kind} '{name}' failed ({reason}); choose another one, or update its package."
-            ) from error
+            raise kind_of_error(f"The {self.kind} '{name}' failed ({reason}); choose another or update it.") from error
 
     def reload(self) -> None:
         """Look for packages again at the next question, as after one was installed."""

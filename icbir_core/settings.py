@@ -113,9 +113,7 @@ class SearchFilter:
             key, separator, value = (piece.strip() for piece in part.partition("="))
             name = key.lower() if key.lower() in ("view", "sex", "age") else find_canonical_name(key)
             if name is None or not separator or not value:
-                raise FilterError(
-                    f"'{part.strip()}' is no filter; write filters like 'view=AP, sex=F, age=40-60, Effusion=present'."
-                )
+                raise FilterError(f"'{part.strip()}' is no filter; write 'view=AP, sex=F, age=40-60, Mass=present'.")
             if name in named:
                 raise FilterError(f"'{part.strip()}' is a second filter for {name}; keep one of them.")
             named.add(name)

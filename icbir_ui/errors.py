@@ -28,10 +28,7 @@ def explain(error: BaseException) -> str:
     number = uuid.uuid4().hex[:8]
     metrics.ERRORS.inc()
     log_event("error", logging.ERROR, state.name_asker(), error, number=number)
-    return say(
-        "Something went wrong that this page does not know (number {number} in the server's log); try again.",
-        number=number,
-    )
+    return say("Something went wrong (number {number} in the server's log); try again.", number=number)
 
 
 def escape_markdown(text: str) -> str:

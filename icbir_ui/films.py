@@ -165,20 +165,13 @@ def hold_newest(films: dict[str, Film], current: str | None, left_out: list[str]
     state.put(Key.FILMS, films)
     if not titles:
         return ""
-    limit = (
-        say("{count} films", count=MAX_FILMS)
-        if len(films) >= MAX_FILMS
-        else say("Films of {count} megapixels together", count=SESSION_MEGAPIXELS)
-    )
+    limit = say("Films of {count} megapixels together", count=SESSION_MEGAPIXELS)
+    if len(films) >= MAX_FILMS:
+        limit = say("{count} films", count=MAX_FILMS)
     oldest = say("the oldest was") if len(titles) == 1 else say("the oldest {count} were", count=len(titles))
     others = say(" and {count} more", count=len(titles) - MAX_NAMED) if len(titles) > MAX_NAMED else ""
-    return say(
-        "{limit} are held at a time; {oldest} left out: {titles}{others}.",
-        limit=limit,
-        oldest=oldest,
-        titles=", ".join(titles[:MAX_NAMED]),
-        others=others,
-    )
+    told = mark("{limit} are held at a time; {oldest} left out: {titles}{others}.")
+    return say(told, limit=limit, oldest=oldest, titles=", ".join(titles[:MAX_NAMED]), others=others)
 
 
 def drop_oldest(films: dict[str, Film], current: str | None) -> list[str]:

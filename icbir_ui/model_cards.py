@@ -135,9 +135,7 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
     films = card.manifest.get("films") or {}
     if card.starter:
         who = escape_markdown(translate_told(str(card.manifest.get("title", mark("the starter classifier")))))
-        lines.append(
-            say("Predicted by {who}, which came with the program and did not learn from this catalogue.", who=who)
-        )
+        lines.append(say("Predicted by {who}, which came with the program and never saw this catalogue.", who=who))
     if films.get("trained") is not None:
         lines.append(
             say(
@@ -158,12 +156,6 @@ def describe_training(workspace: Workspace, target: str) -> list[str]:
             lines.append(escape_markdown(told))
             share = card.manifest.get("share_without_finding")
             if share is not None:
-                lines.append(
-                    say(
-                        "{share} % of the films held back carry no finding, and are easier.", share=f"{100 * share:.0f}"
-                    )
-                )
-    lines.append(
-        say("A bar is the calibrated probability; the white tick is the operating point (Youden) of that finding.")
-    )
+                lines.append(say("{share} % of them carry no finding, and are easier.", share=f"{100 * share:.0f}"))
+    lines.append(say("A bar is the calibrated probability; the white tick is its operating point (Youden)."))
     return lines

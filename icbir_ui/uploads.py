@@ -17,7 +17,7 @@ from icbir_core.errors import IcbirError, RadiographError
 from icbir_core.settings import ReadLimits
 from icbir_ui import films, state
 from icbir_ui.errors import explain
-from icbir_ui.language import say
+from icbir_ui.language import mark, say
 from icbir_ui.state import Key
 
 LIMITS = ReadLimits()
@@ -104,13 +104,8 @@ def take_uploads(workspace: Workspace, files: list[UploadedFile]) -> list[str]:
                     continue
                 held = taken.get(film.key, film)
                 if held.entry != film.entry:
-                    faults.append(
-                        say(
-                            "'{name}' is the same film as '{entry}' and stands in its place.",
-                            name=name,
-                            entry=held.entry,
-                        )
-                    )
+                    same = mark("'{name}' is the same film as '{entry}' and stands in its place.")
+                    faults.append(say(same, name=name, entry=held.entry))
                 taken[film.key] = film
                 first = first or film.key
                 # At once, so that the films of one drop are not all in memory before the first is left out.

@@ -40,22 +40,12 @@ def describe_findings(case: Case) -> str:
 def describe_film(radiograph: Radiograph) -> list[str]:
     """Two lines of facts under a query."""
     rows, columns = radiograph.pixels.shape
-    spacing = (
-        say("{spacing} mm pixels", spacing=f"{radiograph.spacing[0]:.3f}")
-        if radiograph.spacing
-        else say("spacing unknown")
-    )
-    return [
-        describe_person(radiograph.view, radiograph.age, radiograph.sex),
-        say(
-            "{columns} × {rows}, {stored_bits} bits · {spacing} · {source_format}",
-            columns=columns,
-            rows=rows,
-            stored_bits=radiograph.stored_bits,
-            spacing=spacing,
-            source_format=radiograph.source_format.upper(),
-        ),
-    ]
+    size = say("{columns} × {rows}, {stored_bits} bits", columns=columns, rows=rows, stored_bits=radiograph.stored_bits)
+    spacing = say("spacing unknown")
+    if radiograph.spacing:
+        spacing = say("{spacing} mm pixels", spacing=f"{radiograph.spacing[0]:.3f}")
+    person = describe_person(radiograph.view, radiograph.age, radiograph.sex)
+    return [person, f"{size} · {spacing} · {radiograph.source_format.upper()}"]
 
 
 def describe_brief(view: str, age: int | None, sex: str) -> str:
@@ -74,23 +64,17 @@ def describe_hit(ranking: Ranking, hit: Hit) -> str:
 
 def name_distance(ranking: Ranking, hit: Hit) -> str:
     """The distance in one of four words, against the catalogue's own nearest neighbours; as a number without them."""
-    place = hit.rank - 1
-    known = place < len(ranking.percentiles)
-    return (
-        translate_told(describe_distance(ranking.percentiles[place]))
-        if known
-        else say("distance {distance}", distance=f"{hit.distance:.3g}")
-    )
+    if hit.rank <= len(ranking.percentiles):
+        return translate_told(describe_distance(ranking.percentiles[hit.rank - 1]))
+    return say("distance {distance}", distance=f"{hit.distance:.3g}")
 
 
 def describe_place(hit: Hit, anywhere: bool) -> str:
     """What the box on a case is, after a search by a region; "" without a box."""
     if hit.place is None:
         return ""
-    found = (
-        say("the place that matches the region best, found on a grid of 7 × 7") if anywhere else say("the same place")
-    )
-    return say("In the box: {found}.", found=found)
+    best = mark("the place that matches the region best, found on a grid of 7 × 7")
+    return say("In the box: {found}.", found=say(best if anywhere else mark("the same place")))
 
 
 def explain_distance(ranking: Ranking, hit: Hit) -> str:
@@ -123,20 +107,14 @@ def describe_share(ranking: Ranking) -> str:
         return say("No neighbour is labelled for {target}.", target=target)
     carrying = sum(state is FindingState.PRESENT for state in known)
     if len(known) == 1 < len(states):
-        told = (
-            mark("Only 1 of {count} neighbours is labelled for {target}; it carries it.")
-            if carrying
-            else mark("Only 1 of {count} neighbours is labelled for {target}; it does not carry it.")
-        )
+        told = mark("Only 1 of {count} neighbours is labelled for {target}; it carries it.")
+        if not carrying:
+            told = mark("Only 1 of {count} neighbours is labelled for {target}; it does not carry it.")
         return say(told, count=len(states), target=target)
-    some = say("{carrying} of {count} neighbours carry {target}", carrying=carrying, count=len(states), target=target)
-    others = say(
-        "{carrying} of the {count} neighbours that are labelled for {target} carry it",
-        carrying=carrying,
-        count=len(known),
-        target=target,
-    )
-    text = some if len(known) == len(states) else others
+    told = mark("{carrying} of {count} neighbours carry {target}")
+    if len(known) < len(states):
+        told = mark("{carrying} of the {count} neighbours that are labelled for {target} carry it")
+    text = say(told, carrying=carrying, count=len(known), target=target)
     if ranking.base_rate is not None:
         text += say(", against {share} of the eligible cases", share=format_share(ranking.base_rate))
     return text + "."

@@ -37,9 +37,7 @@ def draw() -> None:
     if film is None or gate.is_withheld(film) or not (known or wanted):
         st.title(say("Compare"))
         lost = state.get(Key.WORD)
-        st.markdown(
-            escape_markdown(translate_told(lost or "")) or say("Search first, then open a case here with its ⤢ button.")
-        )
+        st.markdown(escape_markdown(translate_told(lost or "")) or say("Search first, then open a case with its ⤢."))
         state.put(Key.WORD, None)
         if lost and st.button(say("To the page Search")):
             st.switch_page("pages/search.py")
@@ -74,30 +72,21 @@ def draw() -> None:
     draw_maps = columns[2].segmented_control
     shown = show_segments(draw_maps, say("Map"), offered, Key.COMPARE_MAP, help=say(HELP))
     asked = Comparison(service, workspace, film, ranking, place, four, shown, method)
-    of = {
-        CLASS_MAP: say(" · map of {target}", target=translate_told(ranking.target)),
-        PAIR_MAP: say(" · map of their distance"),
-    }.get(shown, "")
-    named = (
-        say("Cases {first} to {last}", first=hit.rank, last=asked.places[-1] + 1)
-        if len(asked.places) > 1
-        else say("Case {rank}", rank=hit.rank)
-    )
+    maps = {CLASS_MAP: mark(" · map of {target}"), PAIR_MAP: mark(" · map of their distance"), NONE: ""}
+    of = maps[shown] and say(maps[shown], target=translate_told(ranking.target))
+    last = asked.places[-1] + 1
+    named = mark("Cases {first} to {last}") if last > hit.rank else mark("Case {first}")
+    named = say(named, first=hit.rank, last=last)
     words = of if four else f" · {describe_hit(ranking, hit)}{of}"
     columns[0].markdown(say("**{named} of {count}**{words}", named=named, count=len(ids), words=escape_markdown(words)))
     if cautions := describe_cautions(ranking):
         st.markdown(f":orange[{escape_markdown(' '.join(cautions))}]")
     if find_method(ranking.method).part:
-        st.caption(
-            say(WHOLE_FILM).format(
-                say("a region") if ranking.method == REGION.name else say("what is seen of one finding")
-            )
-        )
-    for column, by, label, key in (
-        (3, -1, say("◀ Previous"), say("Left arrow")),
-        (4, 1, say("Next ▶"), say("Right arrow")),
-    ):
-        columns[column].button(label, on_click=step, args=(by, len(ids), four), width="stretch", help=key)
+        part = mark("a region") if ranking.method == REGION.name else mark("what is seen of one finding")
+        st.caption(say(WHOLE_FILM).format(say(part)))
+    buttons = (-1, mark("◀ Previous"), mark("Left arrow")), (1, mark("Next ▶"), mark("Right arrow"))
+    for column, (by, label, key) in zip(columns[3:], buttons, strict=True):
+        column.button(say(label), on_click=step, args=(by, len(ids), four), width="stretch", help=say(key))
     if not four and (other := choose_other_film(workspace, hit.case)) is not None:
         show_beside(workspace, film, ranking, other)
     else:

@@ -44,13 +44,7 @@ def draw() -> None:
     session = ReadingSession(store, load_study(store, name), state.get_reader(), state.get_window())
     item, reader = find_item(session), escape_markdown(session.reader)
     if item is None:
-        st.success(
-            say(
-                "You have answered all {total} items of this study. Thank you, {reader}.",
-                total=session.total,
-                reader=reader,
-            )
-        )
+        st.success(say("All {total} items are answered. Thank you, {reader}.", total=session.total, reader=reader))
         right.button(say("Back to the last item"), on_click=return_to, args=(session, None))
         offer_new_study(workspace, store)
         return

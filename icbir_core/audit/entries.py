@@ -113,9 +113,7 @@ class Entry:
         """The entry in a line as `write` made it. Raises `AuditError` for any other line."""
         try:
             values = json.loads(line)
-            entry = cls(
-                **{**values, "action": Action(values["action"]), "subjects": tuple(values["subjects"])},
-            )
+            entry = cls(**{**values, "action": Action(values["action"]), "subjects": tuple(values["subjects"])})
             if type(entry.number) is int and entry.write() == line:
                 return entry
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

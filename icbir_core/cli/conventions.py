@@ -29,8 +29,7 @@ def name_target(name: str | None) -> str | None:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu or gpu.")]
 TargetOption = Annotated[
-    str | None,
-    typer.Option("--target", callback=name_target, help="Target finding (default: the first one)."),
+    str | None, typer.Option("--target", callback=name_target, help="Target finding (default: the first one).")
 ]
 WorkspaceArgument = Annotated[Path, typer.Argument(metavar="WORKSPACE", help="Folder of the workspace.")]
 

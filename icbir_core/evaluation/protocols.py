@@ -84,7 +84,7 @@ def evaluate_held_out(
     shared = sum(p is not None and p in set(catalogue.patients) for p in queries.patients)
     more = [
         f"{len(queries)} query films of {len(set(queries.patients) - {None})} patients, {int((states == 1).sum())} of "
-        f"them with {target}; catalogue {len(catalogue)} films, {np.nanmean(cases):.1%} of those known carry it.",
+        f"them with {target}; catalogue {len(catalogue)} films, {np.nanmean(cases):.1%} of those known carry it."
     ]
     if shared:
         more.append(

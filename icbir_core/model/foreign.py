@@ -92,11 +92,7 @@ class ForeignNetwork:
         return self._compute(images, self.scores_output, (len(self.findings),), lambda found: found)
 
     def _compute(
-        self,
-        images: np.ndarray,
-        output: str,
-        shape: tuple[int, ...] | None,
-        change: Callable[[np.ndarray], np.ndarray],
+        self, images: np.ndarray, output: str, shape: tuple[int, ...] | None, change: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
         found = []
         for start in range(0, max(1, len(images)), _BATCH):

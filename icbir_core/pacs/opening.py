@@ -135,11 +135,7 @@ def _take(
 
 
 def read_archive_film(
-    workspace: Workspace,
-    reference: FilmReference,
-    data: bytes,
-    date: str = "",
-    limits: ReadLimits = FILM_LIMITS,
+    workspace: Workspace, reference: FilmReference, data: bytes, date: str = "", limits: ReadLimits = FILM_LIMITS
 ) -> OpenedFilm:
     """The film of a file that came for a reference. Raises `PacsMismatch` where it is another one, `PacsError` with the
     reader's own sentence where it cannot be read."""

@@ -25,12 +25,7 @@ def image_name(seed: int) -> str:
 
 
 def write_simulated(
-    directory: PathLike,
-    count: int,
-    seed: int,
-    size: int = 512,
-    workers: int = 2,
-    progress: Progress | None = None,
+    directory: PathLike, count: int, seed: int, size: int = 512, workers: int = 2, progress: Progress | None = None
 ) -> Path:
     """Writes the films of `count` seeds from `seed` on, and returns `directory`.
 

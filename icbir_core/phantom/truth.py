@@ -31,9 +31,7 @@ def encode_runs(mask: np.ndarray) -> list[int]:
 def decode_runs(runs: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """The bool (H, W) mask of `encode_runs`; raises `SimulationError` when the runs do not fill the shape."""
     if sum(runs) != shape[0] * shape[1]:
-        raise SimulationError(
-            f"The runs of a mask must add up to {shape[0] * shape[1]} pixels, but add up to {sum(runs)}."
-        )
+        raise SimulationError(f"The runs of a mask must add up to {shape[0] * shape[1]} pixels, not to {sum(runs)}.")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(shape)
 

@@ -59,9 +59,7 @@ def read_boxes(path: PathLike) -> dict[str, dict[str, list[tuple[float, ...]]]]:
                 box = tuple(float(value) for value in list(row.values())[2:6])
                 found[Path(row["Image Index"]).stem][name].append(box)
     except (CatalogueError, ValueError) as error:
-        raise SaliencyError(
-            f"{path} is not a table 'Image Index, Finding Label, Bbox [x,y,w,h]' ({error}); give another."
-        ) from None
+        raise SaliencyError(f"{path} is no table 'Image Index, Finding Label, Bbox [x,y,w,h]' ({error}).") from None
     return found
 
 

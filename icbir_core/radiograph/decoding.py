@@ -77,9 +77,7 @@ def _naming_errors() -> Iterator[None]:
         _shorten(error)
         raise
     except MemoryError:
-        raise RadiographTooLarge(
-            "Decoding this film needs more memory than one film may use; export it with fewer pixels."
-        ) from None
+        raise RadiographTooLarge("This film takes more memory than a film may; export it with fewer pixels.") from None
     except Exception as error:
         raise RadiographError(f"The film is damaged ({type(error).__name__}); export it again.") from error
 
@@ -107,9 +105,7 @@ def _check(film: DecodedFilm, limits: ReadLimits) -> DecodedFilm:
     """The film as promised: one grey level a pixel, no more pixels than allowed."""
     shape = film.levels.shape
     if len(shape) != 2 or min(shape) < 1:
-        raise RadiographError(
-            f"The file holds no single grey film, but pixels of the shape {shape}; export the film again."
-        )
+        raise RadiographError(f"The file holds no single grey film, but pixels of the shape {shape}; export it again.")
     if shape[0] * shape[1] > limits.max_pixels:
         raise RadiographTooLarge(f"The film has more than {limits.max_pixels:,} pixels; reduce it.")
     if film.levels.dtype != np.uint16:

@@ -305,9 +305,7 @@ def _explain_death(death: DecoderDied, limits: DecodingLimits, size: int) -> Rad
         seconds = limits.seconds if death.late else limits.allow_seconds(size)
         return RadiographTooLarge(f"This film takes longer than {seconds:.0f} s to decode; export it uncompressed.")
     if death.code == OUT_OF_MEMORY:
-        return RadiographTooLarge(
-            "Decoding this film needs more memory than one film may use; export it with fewer pixels."
-        )
+        return RadiographTooLarge("This film takes more memory than a film may; export it with fewer pixels.")
     return RadiographError("This film is damaged such that its decoder stops; export the film again.")
 
 

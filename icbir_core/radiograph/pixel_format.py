@@ -110,7 +110,5 @@ def _read_bits(dataset: Dataset, values: int, native_bytes: int | None) -> tuple
     if stored > 16:
         raise RadiographError(f"The film has {stored} bits a pixel; export it with 16 bits or fewer.")
     if not 1 <= stored <= allocated <= 32:
-        raise RadiographError(
-            f"The DICOM says {stored} bits stored in {allocated} bits, which cannot be; export the film again."
-        )
+        raise RadiographError(f"The DICOM stores {stored} bits in {allocated}, which cannot be; export it again.")
     return allocated, stored, stored - 1 if high_bit is None else high_bit

@@ -28,9 +28,7 @@ _USUAL_BITS = (8, 10, 12, 14, 15)
 def check_pixel_count(rows: int, columns: int, limits: ReadLimits) -> None:
     """Raises `RadiographTooLarge` where the header promises more pixels than allowed, `RadiographError` on too few."""
     if min(rows, columns) < limits.min_side:
-        raise RadiographError(
-            f"The film is only {columns} × {rows} pixels; choose one of at least {limits.min_side} pixels a side."
-        )
+        raise RadiographError(f"The film has {columns} × {rows} pixels; it needs at least {limits.min_side} a side.")
     if rows * columns > limits.max_pixels:
         raise RadiographTooLarge(
             f"The film has {columns} × {rows} pixels, more than {limits.max_pixels:,}; reduce it or raise the limit."
@@ -40,9 +38,7 @@ def check_pixel_count(rows: int, columns: int, limits: ReadLimits) -> None:
 def check_scans(data: bytes, limits: ReadLimits) -> None:
     """Raises `RadiographTooLarge` for a JPEG of more scans than any camera writes: each costs a pass over the film."""
     if (scans := count_scans(data)) > limits.max_scans:
-        raise RadiographTooLarge(
-            f"The JPEG has {scans} scans, more than the {limits.max_scans} that are read; export the film again."
-        )
+        raise RadiographTooLarge(f"The JPEG has {scans} scans, more than {limits.max_scans}; export the film again.")
 
 
 def read_png(data: bytes, limits: ReadLimits) -> tuple[np.ndarray, int, dict[str, str]]:

@@ -94,12 +94,7 @@ class Embeddings:
         return {"maps": self.maps / np.where(scales > 0, scales, 1)[:, None, None], "scales": scales}
 
     def _list_computed(self) -> dict[str, np.ndarray]:
-        return {
-            PROBABILITIES: self.probabilities,
-            FEATURES: self.cnn,
-            SPATIAL: self.spatial,
-            REDUCED: self.reduced,
-        }
+        return {PROBABILITIES: self.probabilities, FEATURES: self.cnn, SPATIAL: self.spatial, REDUCED: self.reduced}
 
     @classmethod
     def from_fields(cls, values: Mapping[str, np.ndarray]) -> Embeddings:
@@ -139,10 +134,7 @@ def _choose_passes(classifier: Classifier, target: str, method: str) -> Compute:
         return make_passes(classifier, target, method)
     if method in RULES:
         return lambda images: run_propagation(network, method, standardise(images), index)
-    return lambda images: (
-        attribute(classifier, images, target, method),
-        *network.run(standardise(images), _WATCHED),
-    )
+    return lambda images: (attribute(classifier, images, target, method), *network.run(standardise(images), _WATCHED))
 
 
 class Embedder:

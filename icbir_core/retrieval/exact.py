@@ -46,11 +46,7 @@ def order_nearest(distances: np.ndarray, ties: np.ndarray, k: int) -> np.ndarray
 
 
 def find_nearest(
-    vectors: np.ndarray,
-    squared_norms: np.ndarray,
-    query: np.ndarray,
-    k: int,
-    positions: np.ndarray | None = None,
+    vectors: np.ndarray, squared_norms: np.ndarray, query: np.ndarray, k: int, positions: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of `vectors` (N, D), or of `vectors[positions]` only.
 

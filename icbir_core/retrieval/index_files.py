@@ -187,8 +187,6 @@ def check_files(directory: PathLike, manifest: Mapping[str, Any], hash_up_to: in
         if size is None:
             raise IndexMismatch(f"{entry['name']} is missing; run the index command again.")
         if size != entry["bytes"]:
-            raise IndexMismatch(
-                f"{entry['name']} has {size} bytes instead of {entry['bytes']}; run the index command again."
-            )
+            raise IndexMismatch(f"{entry['name']} has {size} bytes, not {entry['bytes']}; run the index command again.")
         if (hash_up_to is None or size <= hash_up_to) and sha256_of_file(path) != entry["sha256"]:
             raise IndexMismatch(f"{entry['name']} has changed since it was written; run the index command again.")

@@ -18,10 +18,7 @@ from icbir_core.rounding import COARSE, SINGLE
 
 EUCLIDEAN = "euclidean"
 ANNOY, PGVECTOR = "annoy", "pgvector"
-ENGINES = {
-    ANNOY: "icbir_core.retrieval.index:Index",
-    PGVECTOR: "icbir_core.retrieval.vector_index:VectorIndex",
-}
+ENGINES = {ANNOY: "icbir_core.retrieval.index:Index", PGVECTOR: "icbir_core.retrieval.vector_index:VectorIndex"}
 """What can hold the vectors of a method that compares them by Euclidean distance, by the "kind" of its manifest."""
 FEATURES, SALIENCY_FEATURES, REDUCED, SPATIAL, PROBABILITIES = "cnn", "ig_cbir", "ssim", "spatial", "probabilities"
 ENCODERS = "encoders"

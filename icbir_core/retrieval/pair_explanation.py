@@ -131,9 +131,7 @@ def explain_pair(pair: FilmPair) -> PairExplanation:
     """
     images = np.asarray(pair.images, np.float32)
     if images.ndim != 3 or len(images) != 2 or images.shape[1] != images.shape[2]:
-        raise SaliencyError(
-            f"Expected two films of shape (2, S, S), got {images.shape}; fit both to the network first."
-        )
+        raise SaliencyError(f"Expected two films of shape (2, S, S), got {images.shape}; fit both to the network.")
     if not pair.method.explain:
         raise RetrievalError(f"The search by {pair.method.title} does not show where its distances come from.")
     with calling(pair.method):
@@ -200,9 +198,7 @@ def share_side_by_side(pair: FilmPair) -> SharedDistance:
     parts = [(pair.map_features(), pair.centre)]
     for encoder, images, centre in pair.encoders:
         if encoder.map_features is None or encoder.input_settings.crop != crop:
-            raise RetrievalError(
-                f"The encoder {encoder.title} does not show where its distances come from; choose another method."
-            )
+            raise RetrievalError(f"The encoder {encoder.title} cannot explain its distances; choose another method.")
         parts.append((_map_once(images, encoder.map_features), centre))
     found = [share_feature_maps(maps, pair.method.rounding, centre) for maps, centre in parts]
     first, second = (np.mean([_spread(each[side], size) for each, _ in found], axis=0) for side in (0, 1))

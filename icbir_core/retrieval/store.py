@@ -61,9 +61,7 @@ class CaseStore:
         if group.attrs.get("format") != FORMAT or (identity is not None and found != dict(identity)):
             wanted = dict(identity or {})
             differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)] or ["format"]
-            raise IndexMismatch(
-                f"The embeddings were made with another {join_words(differing)}; run the index command again."
-            )
+            raise IndexMismatch(f"The embeddings are of another {join_words(differing)}; run the index command again.")
         return cls(path, group)
 
     @classmethod
@@ -154,9 +152,7 @@ class CaseStore:
         """
         rows = np.asarray(rows, dtype=np.int64)
         if set(values) != set(self.names):
-            raise RetrievalError(
-                f"Give values for {', '.join(sorted(self.names))}, not for {', '.join(sorted(values))}."
-            )
+            raise RetrievalError(f"Give values for {', '.join(sorted(self.names))}, not {', '.join(sorted(values))}.")
         for name, array in values.items():
             bad = ~np.isfinite(np.asarray(array)).reshape(len(rows), -1).all(axis=1)
             if bad.any():

@@ -175,9 +175,7 @@ class StructuralSimilarityIndex(IndexOnDisk):
                 part = slice(start, start + _BLOCK)
                 block = np.asarray(reduced[part])
                 if not np.isfinite(block).all():
-                    raise IndexMismatch(
-                        f"An image near catalogue row {rows[start]} holds NaN; run the index command again."
-                    )
+                    raise IndexMismatch(f"An image near row {rows[start]} holds NaN; run the index command again.")
                 files["images"][part] = block
                 files["means"][part], files["variances"][part] = describe_windows(block)
             for array in files.values():

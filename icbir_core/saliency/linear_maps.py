@@ -21,11 +21,7 @@ class Convolution:
 
     def transpose(self, values: tf.Tensor, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return self._transpose(
-            input_sizes=tf.shape(x),
-            filter=kernel,
-            out_backprop=values,
-            strides=self.strides,
-            padding=self.padding,
+            input_sizes=tf.shape(x), filter=kernel, out_backprop=values, strides=self.strides, padding=self.padding
         )
 
 

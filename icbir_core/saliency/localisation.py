@@ -42,11 +42,7 @@ def measure_overlap(values: np.ndarray, mask: np.ndarray) -> float:
     return float((hot & mask).sum() / union) if union else 0.0
 
 
-LOCALISATION = {
-    "PointingGame": point_into,
-    "RelevanceMassAccuracy": measure_mass,
-    "IoU at Otsu": measure_overlap,
-}
+LOCALISATION = {"PointingGame": point_into, "RelevanceMassAccuracy": measure_mass, "IoU at Otsu": measure_overlap}
 
 
 def make_control_maps(name: str, images: np.ndarray) -> np.ndarray:

@@ -29,9 +29,7 @@ def attribute_output(model: keras.Model, inputs: np.ndarray, index: int, method:
     inputs = np.ascontiguousarray(inputs, dtype=np.float32)
     if inputs.ndim != 4 or inputs.shape[1:] != tuple(model.input.shape[1:]):
         expected = ", ".join(map(str, model.input.shape[1:]))
-        raise SaliencyError(
-            f"Expected network input of shape (N, {expected}), got {inputs.shape}; fit the films first."
-        )
+        raise SaliencyError(f"Expected network input (N, {expected}), got {inputs.shape}; fit the films first.")
     if not 0 <= index < model.output.shape[-1]:
         raise SaliencyError(
             f"The network has no output {index}, only 0 to {model.output.shape[-1] - 1}; choose a finding that it has."

@@ -211,15 +211,16 @@ class Gate:
         return (tf.where(kept > 0.0, relevance, 0.0),)
 
 
+def _describe_windows(layer: keras.layers.Layer) -> dict[str, Any]:
+    """The windows of a pooling layer, as TensorFlow's operators take them."""
+    return {"ksize": [1, *layer.pool_size, 1], "strides": [1, *layer.strides, 1], "padding": layer.padding.upper()}
+
+
 class WinnerTakesAll:
     """Max pooling: all relevance goes to the largest input of the window (the first of equal ones)."""
 
     def __init__(self, layer: keras.layers.Layer):
-        self.options = {
-            "ksize": [1, *layer.pool_size, 1],
-            "strides": [1, *layer.strides, 1],
-            "padding": layer.padding.upper(),
-        }
+        self.options = _describe_windows(layer)
 
     def forward(self, x: tf.Tensor) -> Forward:
         y = tf.nn.max_pool2d(x, **self.options)
@@ -235,11 +236,7 @@ class UniformSpread:
     lands on a position where the ReLU before was closed is lost there: the total is not conserved."""
 
     def __init__(self, layer: keras.layers.Layer | None = None):
-        self.options = layer and {
-            "ksize": [1, *layer.pool_size, 1],
-            "strides": [1, *layer.strides, 1],
-            "padding": layer.padding.upper(),
-        }
+        self.options = layer and _describe_windows(layer)
 
     def forward(self, x: tf.Tensor) -> Forward:
         y = tf.nn.avg_pool2d(x, **self.options) if self.options else tf.reduce_mean(x, axis=(1, 2))

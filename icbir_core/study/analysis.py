@@ -116,9 +116,7 @@ def _warn(study: Study, readers: Sequence[str], scores: np.ndarray) -> list[str]
         )
     missing = float(np.isnan(scores).mean()) if scores.size else 1.0
     if "similarity" in study.tasks and missing > 0:
-        notes.append(
-            f"{100 * missing:.0f} % of the expected first scores are missing or 'cannot judge'; they are left out."
-        )
+        notes.append(f"{100 * missing:.0f} % of the expected first scores are missing or 'cannot judge', and left out.")
     return notes
 
 

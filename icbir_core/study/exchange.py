@@ -101,20 +101,14 @@ def _read_archive(path: PathLike | BinaryIO, name: str) -> Mapping[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LIMIT:
-                raise StudyError(
-                    f"'{name}' is larger than {_LIMIT // 10**6} MB, too large for an exported study; check it."
-                )
+                raise StudyError(f"'{name}' is above {_LIMIT // 10**6} MB, too large for an exported study; check it.")
             parts = {name: archive.read(name) for name in ("manifest.json", "study.json", "ratings.jsonl")}
         manifest = json.loads(parts["manifest.json"])
         expected = manifest["sha256"]
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise StudyError(
-            f"'{name}' is no study exported by this program ({type(error).__name__}); export it again."
-        ) from None
+        raise StudyError(f"'{name}' is no exported study ({type(error).__name__}); export it again.") from None
     if manifest.get("format") != FORMAT:
-        raise StudyError(
-            f"The file has the format '{manifest.get('format')}', this version reads '{FORMAT}'; use a fitting one."
-        )
+        raise StudyError(f"The file has the format '{manifest.get('format')}', not '{FORMAT}'; use its version.")
     for part, digest in expected.items():
         if hashlib.sha256(parts[part]).hexdigest() != digest:
             raise StudyError(f"{part} is not as it was exported; export the study again.")

@@ -205,9 +205,7 @@ class RatingsStore:
         for table in (RATINGS, STUDIES):
             found = {column["name"] for column in inspect(self._engine).get_columns(table.name)}
             if lacking := [column.name for column in table.columns if column.name not in found]:
-                raise StudyError(
-                    f"The ratings store lacks the column '{lacking[0]}'; use the version of this program that made it."
-                )
+                raise StudyError(f"The ratings store lacks the column '{lacking[0]}'; use the version that made it.")
 
 
 def _find_folder(path: Path) -> os.stat_result:

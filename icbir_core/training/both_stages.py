@@ -76,10 +76,7 @@ class _Training:
 
 
 def train_workspace(
-    workspace: Workspace,
-    options: TrainingOptions,
-    progress: Progress | None = None,
-    log: Log | None = None,
+    workspace: Workspace, options: TrainingOptions, progress: Progress | None = None, log: Log | None = None
 ) -> dict[str, dict[str, Any]]:
     """Trains what the stage asks for and returns the manifests by stage ("classifier", "saliency").
 

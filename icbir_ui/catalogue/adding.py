@@ -33,9 +33,7 @@ def show_adding(service: SearchService, workspace: Workspace) -> None:
         show_own_film(service, workspace, film)
     with st.form("add"):
         left, middle, right = st.columns([1, 2, 2])
-        explained = say(
-            "How the films lie in the folder: folder (any films), dicom, or the layout of a public data set."
-        )
+        explained = say("How the films lie in the folder: folder (any films), dicom, or that of a public data set.")
         names = [name for name in LAYOUTS if name != "dicomweb"]  # for the command line: it may take hours
         layout = left.selectbox(say("Layout"), names, index=names.index("folder"), help=explained)
         folder = middle.text_input(say("Folder of films on this machine"))
@@ -68,9 +66,7 @@ def show_own_film(service: SearchService, workspace: Workspace, film: films.Film
         st.markdown(say("**Add the film that you have open**, so that later readers find it"))
         st.caption(say("What you leave empty stays unknown."))
         if "capture" in film.radiograph.facts:
-            st.warning(
-                say("A Secondary Capture: look whether text in the picture names the patient before you add it.")
-            )
+            st.warning(say("A Secondary Capture: see whether text in the picture names the patient before you add it."))
         left, middle, right = st.columns([2, 2, 1])
         known = list(dict.fromkeys([*workspace.catalogue.findings, *KNOWN_FINDINGS]))
         told: dict[str, Any] = {"format_func": translate_told, "placeholder": say("Findings")}
@@ -89,11 +85,7 @@ def show_own_film(service: SearchService, workspace: Workspace, film: films.Film
         if not st.form_submit_button(say("Add this film")):
             return
     if both := sorted(set(present) & set(absent)):
-        st.warning(
-            escape_markdown(
-                say("{finding} cannot be both present and absent; choose one.", finding=translate_told(both[0]))
-            )
-        )
+        st.warning(escape_markdown(say("{finding} is present or absent, not both.", finding=translate_told(both[0]))))
         return
     states = {name: FindingState.PRESENT for name in present} | {name: FindingState.ABSENT for name in absent}
     proven = ProvenFilm(states, diagnosis, view)

@@ -109,9 +109,7 @@ def show_settings(store: FolderStore, folder: Folder, bar: st.delta_generator.De
         with st.container(horizontal=True):
             st.button(say("Earlier in the list"), on_click=_change, args=(partial(store.move, number, owner, -1),))
             st.button(say("Later"), on_click=_change, args=(partial(store.move, number, owner, 1),))
-        explained = say(
-            "Whoever may use this server and has the link sees the cases and your notes, and changes nothing."
-        )
+        explained = say("Whoever may use this server and has the link sees cases and notes, and changes nothing.")
         shared_now = st.toggle(say("Share by a link"), folder.shared, key=f"share_{number}", help=explained)
         if shared_now != folder.shared:
             store.share(number, owner, shared_now)

@@ -12,7 +12,7 @@ from icbir_core.catalogue import Workspace
 from icbir_ui import access, state
 from icbir_ui.choices import show_choice
 from icbir_ui.errors import escape_markdown, shielded
-from icbir_ui.language import say
+from icbir_ui.language import mark, say
 from icbir_ui.search.panes import describe_origin
 from icbir_ui.shared import SearchService
 from icbir_ui.state import Key
@@ -53,10 +53,6 @@ def change_case(service: SearchService, change: Callable[[str], object], name: s
         access.record(Action.REMOVED if change.__name__ == "remove" else Action.RESTORED, Subject("case", name))
         change(name)
         service.forget()
-        state.put(
-            Key.WORD,
-            say("{name} is removed.", name=name)
-            if change.__name__ == "remove"
-            else say("{name} is found again.", name=name),
-        )
+        said = mark("{name} is removed.") if change.__name__ == "remove" else mark("{name} is found again.")
+        state.put(Key.WORD, say(said, name=name))
         state.put(Key.REMOVAL, "")

@@ -9,9 +9,7 @@ from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.language import mark, say
 
 NEW = mark("A new folder …")
-NAMELESS = mark(
-    "Shown to whoever looks into the folder, and in its teaching file: no name, date or number of a patient."
-)
+NAMELESS = mark("Shown to all who open the folder, and in its teaching file: no name, date or number of a patient.")
 
 
 def offer_saving(case_id: str, place: str) -> None:

@@ -36,9 +36,7 @@ def show_finding(workspace: Workspace) -> None:
     with st.form("find_studies"):
         left, middle, right = st.columns(3)
         patient = left.text_input(say("Patient number"), help=say("Whole, as the archive writes it."))
-        name = middle.text_input(
-            say("Name"), help=say("Its beginning, family name first; * and ? stand for other letters.")
-        )
+        name = middle.text_input(say("Name"), help=say("Its beginning, family name first; * and ? are wildcards."))
         accession = right.text_input(say("Accession number"), help=say("Whole."))
         first = left.date_input(say("From"), value=None)
         last = middle.date_input(say("To"), value=None)

@@ -36,9 +36,7 @@ def show_found(workspace: Workspace, job: FindJob, page: Key, name: str) -> None
         st.caption(say("The archive has no such study."))
         return
     more = say("; there are more: ask for fewer") if job.more else ""
-    st.caption(
-        say("{studies}, the newest first{more}.", studies=count_of(len(job.studies), "study", "studies"), more=more)
-    )
+    st.caption(say("{studies}, newest first{more}.", studies=count_of(len(job.studies), "study", "studies"), more=more))
     pages = math.ceil(len(job.studies) / ROWS)
     number = min(state.get(page, 0), pages - 1)
     marks = dict.fromkeys(read_searched(workspace), SEARCHED) | dict.fromkeys(Inbox(workspace).list_ready(), READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Literal
 
 import streamlit as st
@@ -30,68 +31,37 @@ def show_answers(session: ReadingSession, item: BlindItem) -> None:
     columns = st.columns([1, 1, 1, 1, 1, 1, 0.6, 0.8] if item.task == "similarity" else [1, 1, 2.7, 1, 0.6, 0.8])
     given = session.find_answer(item.token)
     stored, refused = (given.score, given.cannot_judge) if given else (None, False)
+    wide = partial(st.button, args=(session, item.token), width="stretch")
+    offer = partial(wide, on_click=answer)
     if item.task == "similarity":
         for column, (score, words) in zip(columns, sorted(SHORT_SCALE.items()), strict=False):
-            column.button(
-                f"{score} · {translate_told(words)}",
-                shortcut=str(score),
-                on_click=answer,
-                args=(session, item.token),
-                kwargs={"score": score},
-                key=f"rate_{item.token}_{score}",
-                width="stretch",
-                type=KINDS[score == stored],
-                help=translate_told(SIMILARITY_SCALE[score]),
-            )
+            key, told = f"rate_{item.token}_{score}", translate_told(SIMILARITY_SCALE[score])
+            with column:
+                offer(f"{score} · {translate_told(words)}", key, told, kwargs={"score": score}, shortcut=str(score),
+                      type=KINDS[score == stored])  # fmt: skip
     elif item.task == "choice":
         cases = session.find_cases(item.token)[1]
         for column, letter, token, case in zip(columns, LETTERS, item.case_tokens, cases, strict=False):
-            column.button(
-                say("Case {letter}", letter=letter),
-                shortcut=letter.lower(),
-                on_click=answer,
-                args=(session, item.token),
-                kwargs={"chosen": token},
-                key=f"rate_{token}",
-                width="stretch",
-                type=KINDS[given is None or (given.answer or {}).get("chosen") == case],
-            )
+            kind = KINDS[given is None or (given.answer or {}).get("chosen") == case]
+            with column:
+                offer(say("Case {letter}", letter=letter), f"rate_{token}", kwargs={"chosen": token}, type=kind,
+                      shortcut=letter.lower())  # fmt: skip
     elif item.task == "ranking":
         tokens = dict(zip(session.find_cases(item.token)[1], item.case_tokens, strict=True))
         first = [tokens[case] for case in given.answer["order"]] if given and given.answer else list(item.case_tokens)
         showing = f"{item.token} {state.get(Key.SHOWN)[item.token]}"
         order = choose_order(showing, item.case_tokens, LETTERS[: len(first)], Key.ORDER.value, first)
-        columns[0].button(
-            say("Store this order"),
-            on_click=answer,
-            args=(session, item.token),
-            kwargs={"order": order},
-            key=f"rate_{item.token}",
-            width="stretch",
-            type=KINDS[not refused],
-        )
-    columns[-3].button(
-        say("Cannot judge"),
-        shortcut="j",
-        on_click=answer,
-        args=(session, item.token),
-        type=KINDS[refused],
-        kwargs={"cannot_judge": True},
-        key=f"rate_{item.token}_none",
-        width="stretch",
-    )
-    columns[-2].button(say("Back"), shortcut="u", on_click=return_to, args=(session, item.token), width="stretch",
-                       disabled=item.position == 1, help=say("To the item before, to correct it"))  # fmt: skip
-    # Always there, so that nothing moves under a hand that presses Back again; F is the viewer's.
-    columns[-1].button(
-        say("Forward"),
-        shortcut="g",
-        on_click=go_forward,
-        args=(session, item.token),
-        width="stretch",
-        disabled=given is None,
-        help=say("On to the item after, as you answered it"),
-    )
+        with columns[0]:
+            offer(say("Store this order"), f"rate_{item.token}", kwargs={"order": order}, type=KINDS[not refused])
+    with columns[-3]:
+        offer(say("Cannot judge"), f"rate_{item.token}_none", kwargs={"cannot_judge": True}, type=KINDS[refused],
+              shortcut="j")  # fmt: skip
+    with columns[-2]:
+        told = say("To the item before, to correct it")
+        wide(say("Back"), help=told, shortcut="u", on_click=return_to, disabled=item.position == 1)
+    with columns[-1]:  # always there, so that nothing moves under a hand that presses Back again; F is the viewer's
+        told = say("On to the item after, as you answered it")
+        wide(say("Forward"), help=told, shortcut="g", on_click=go_forward, disabled=given is None)
 
 
 def answer(session: ReadingSession, token: str, **given: Any) -> None:

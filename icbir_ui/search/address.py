@@ -26,10 +26,7 @@ from icbir_ui.state import PARAMETER_FILM, PARAMETER_SEARCH, Key
 WORDS = (Key.TARGET, Key.METHOD, Key.MAP, Key.VIEW_FILTER, Key.SEX_FILTER, Key.COMPARE_MAP)
 SETTINGS = (*WORDS, Key.COUNT, Key.AGE_FILTER, Key.FINDINGS_FILTER)
 UNSAID: tuple[Any, ...] = (None, ANY, ALL_AGES, [], AUTOMATIC)
-LOST = mark(
-    "The uploaded film is not kept any more: drop it again on the page Search; your ratings of its "
-    "neighbours are there."
-)
+LOST = mark("The film is not kept any more: drop it again on the page Search; your ratings are there.")
 LOST_STUDY = mark("The film from the PACS is not kept any more: open its study again.")
 NOT_KEPT = dict(zip(films.NOT_KEPT, (LOST, LOST_STUDY), strict=True))
 MISSING = mark("The film that the address names is not here (any more).")

@@ -47,11 +47,8 @@ def choose_settings(
     settings, _ = read_settings(service, film, tell)
     catalogue = service.workspace.catalogue
     eligible, total = len(catalogue.eligible_rows(settings.filter)), catalogue.count()
-    label = (
-        say("Search settings")
-        if settings.filter.empty
-        else say("Search settings · {eligible} of {total} cases", eligible=eligible, total=total)
-    )
+    label = mark("Search settings") if settings.filter.empty else mark("Search settings · {eligible} of {total} cases")
+    label = say(label, eligible=eligible, total=total)
     with place.popover(label, key=Key.DRAWER.value), st.container(width=680):
         left, right = st.columns(2, gap="medium")
         with left:

@@ -157,10 +157,6 @@ def offer_kept() -> None:
     """A button for films that were kept in an earlier visit of today."""
     kept = open_kept()
     if kept is not None and is_wanted(kept) and not state.get(Key.FILMS) and (count := kept.count()):
-        label = (
-            say("Open the film that you kept")
-            if count == 1
-            else say("Open the {count} films that you kept", count=count)
-        )
+        label = say("Open the kept film") if count == 1 else say("Open the {count} kept films", count=count)
         if st.button(label) and bring_back() is not None:
             st.rerun()

@@ -169,14 +169,12 @@ def describe_state(found: SaliencyMap | None, maps: Maps) -> str | None:
     """A sentence about a map that marks no place, or that is too faint to show at the common scale, else None."""
     word = "" if found is None else name_strength(found, maps.scale, maps.threshold)
     if found is not None and word == "empty":
-        return say(
-            mark("Empty: this map is all zero and marks no place.")
-            if found.state == "zero"
-            else mark("Empty: this map is flat and marks no place.")
+        zero, flat = (
+            mark("Empty: this map is all zero and marks no place."),
+            mark("Empty: this map is flat and marks no place."),
         )
-    return (
-        say("Faint: at the scale of all films nothing of this map reaches the threshold.") if word == "faint" else None
-    )
+        return say(zero if found.state == "zero" else flat)
+    return say("Faint: at the scale of all films no part of it reaches the threshold.") if word == "faint" else None
 
 
 def describe_origin(case: Case) -> str:

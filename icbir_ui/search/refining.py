@@ -64,9 +64,7 @@ def show_refinement(findings: Sequence[str] = (), movable: bool = True) -> None:
         return
     with st.container(key="search_steps", horizontal=True, vertical_alignment="center", gap="small"):
         if marks and not movable:
-            st.caption(
-                say("The cases that you marked wait: this search compares pictures and cannot move towards them.")
-            )
+            st.caption(say("The cases you marked wait: this search compares pictures and cannot move towards them."))
         elif marks:
             more = sum(mark == "more" for mark in marks.values())
             label = say("Search again: {more} more like, {less} less like", more=more, less=len(marks) - more)

@@ -169,10 +169,7 @@ def open_asked(workspace: Workspace, name: str) -> None:
     with st.spinner(say("Reading …")):
         try:
             if films.open_named(workspace, name) is None:
-                state.put(
-                    Key.WORD,
-                    say("This catalogue has no case '{name}'; look its name up on the page Catalogue.", name=name),
-                )
+                state.put(Key.WORD, say("No case is named '{name}'; look on the page Catalogue.", name=name))
         except Exception as error:
             state.put(Key.WORD, explain(error))
     st.rerun()

@@ -105,7 +105,7 @@ class Camera:
         scale.wait_for(timeout=TIME)
         self.wait_for_films(2)
         self.take("rate", 3000)
-        done = page.get_by_text("You have answered all")
+        done = page.get_by_text("items are answered")
         for answer in range(200):
             if done.count():
                 break

@@ -99,7 +99,7 @@ def test_three_readers_and_eight_queries(served, open_window, tmp_path):
             if place == 3:
                 page.reload()
                 assert wait_for_item(page, None) == token
-        page.get_by_text("You have answered all").wait_for(timeout=TIME)
+        page.get_by_text("items are answered").wait_for(timeout=TIME)
         if number == 2:
             page.get_by_role("link", name="Results", exact=True).first.click()
             page.get_by_text("Agreement between readers").first.wait_for(timeout=TIME)

@@ -79,7 +79,7 @@ def test_another_browser_and_another_reader_find_nothing(dropped, open_page, bro
 def test_a_new_visit_offers_what_was_kept_and_opens_nothing_by_itself(dropped, open_page):
     page = open_page("search")
     assert "films" not in page.app.session_state or not page.app.session_state["films"]
-    page.press("Open the 2 films that you kept")
+    page.press("Open the 2 kept films")
     assert len(page.app.session_state["films"]) == 2 and page.data["panes"][0]["key"] == "query"
 
 

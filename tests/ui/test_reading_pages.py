@@ -101,7 +101,7 @@ def test_maps_come_only_after_every_answer_without_them(study, workspace, open_p
     assert all("map" in pane for pane in page.data["panes"])
     for _ in range(first, len(steps)):
         page.press("3 · ")
-    assert "answered all" in page.app.success[0].value
+    assert "items are answered" in page.app.success[0].value
     assert [one.stage for one in read_ratings(workspace)] == [1] * first + [2] * (len(steps) - first)
 
 
@@ -159,7 +159,7 @@ def test_forward_from_the_last_item_ends_the_study_again(workspace, open_page):
     page = open_page("rate")
     page.press("Back to the last item")
     page.press("Forward")
-    assert "answered all" in page.app.success[0].value
+    assert "items are answered" in page.app.success[0].value
 
 
 def test_the_case_that_was_chosen_is_marked(workspace, open_page):

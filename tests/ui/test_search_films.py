@@ -162,7 +162,7 @@ def test_demonstration_films_that_are_numbers_have_plain_names_and_keep_their_ke
     assert page.data["panes"][0]["title"] == "Query · case_000", "an earlier choice does not come back"
     next(one for one in page.app.text_input if one.label == "Catalogue case").set_value("none")
     page.run().press("Search with this case")
-    assert "has no case 'none'" in page.text() and page.data["panes"][0]["title"] == "Query · case_000"
+    assert "No case is named 'none'" in page.text() and page.data["panes"][0]["title"] == "Query · case_000"
 
 
 def test_stray_files_among_the_demonstration_films_take_away_none(workspace, open_page):

@@ -27,7 +27,7 @@ def test_upload_results_refine_rate_results(workspace, open_page):
     rate = open_page("rate")
     for _ in study.steps("tester"):
         rate.press("4 · ")
-    assert "answered all" in rate.app.success[0].value
+    assert "items are answered" in rate.app.success[0].value
 
     results = open_page("results")
     assert "1 case rated on the search page" in results.text()

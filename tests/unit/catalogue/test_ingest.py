@@ -379,7 +379,7 @@ def test_a_film_too_small_for_a_chest_is_refused(workspace, tmp_path, rows, colu
     (tmp_path / "films").mkdir()
     cv2.imwrite(str(tmp_path / "films" / "0.png"), np.full((rows, columns), 9, np.uint8))
     ((_, reason),) = ingest(workspace, IngestOptions("folder", tmp_path / "films")).skipped
-    assert reason == f"The film is only {columns} × {rows} pixels; choose one of at least 32 pixels a side."
+    assert reason == f"The film has {columns} × {rows} pixels; it needs at least 32 a side."
 
 
 def test_the_names_already_seen_are_not_held_in_memory():

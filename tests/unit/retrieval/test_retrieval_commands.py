@@ -98,7 +98,7 @@ def test_query_refuses_a_film_too_small_for_a_chest(tmp_path, monkeypatch, capsy
     opened = SimpleNamespace(workspace=Workspace.create(tmp_path / "w"))
     monkeypatch.setattr(Retriever, "open", lambda *_: opened)
     assert main(["query", str(tmp_path / "w"), str(tmp_path / "1.png"), "--device", "cpu"]) == 1
-    assert "only 2000 × 1 pixels; choose one of at least 32 pixels a side" in capsys.readouterr().err
+    assert "The film has 2000 × 1 pixels; it needs at least 32 a side" in capsys.readouterr().err
 
 
 def test_app_becomes_the_server_of_the_workspace(tmp_path, monkeypatch):
