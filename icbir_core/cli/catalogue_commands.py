@@ -168,9 +168,11 @@ def erase(
     """Erase cases for good, from films, catalogue, maps, embeddings, indexes, ratings and folders, and search every
     byte for what is left. Stop the server before; run `index` after."""
     from icbir_core.catalogue import Workspace
+    from icbir_core.catalogue.erasing import search_bytes
     from icbir_core.catalogue.folders import FOLDERS_FILE, erase_from_folders
     from icbir_core.errors import CatalogueError, WorkspaceError
     from icbir_core.jobs.erasing import erase_from_jobs
+    from icbir_core.pacs.destination import open_outbox
     from icbir_core.pacs.inbox import Inbox
     from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
     from icbir_core.plurals import count_of
@@ -194,14 +196,17 @@ def erase(
     changed = erase_from_ratings(opened.path / RATINGS, erasure.names, schema)
     erase_from_folders(opened.path / FOLDERS_FILE, names, schema)
     Inbox(opened).forget_results()
+    known, outbox = [*erasure.traces, *(patient or ())], open_outbox(opened.path)
+    thrown = outbox.discard(lambda parcel: bool(search_bytes(parcel, known)[2]))
     if schema:
         erase_from_jobs(schema)
     erase_from_workspace(opened, erasure)
-    found = find_remains(opened, erasure)
+    found = find_remains(opened, erasure, outbox.folder)
     where = f"{found.files:,} files, {found.size:,} bytes"
     where += f", and {found.rows:,} rows of {count_of(found.tables, 'table')}" if schema else ""
     lines = [f"{count_of(len(names), 'case')} erased; {count_of(changed, 'rating or study', 'ratings and studies')} "
              f"name them no more. {where} searched for {len(erasure.traces)} names, hashes and texts."]  # fmt: skip
+    lines += [f"{count_of(thrown, 'result')} that named them will not be sent."] if thrown else []
     lines += [f"STILL THERE in {name}" for name in found.left] or ["Nothing is left in this workspace."]
     if schema:
         lines.append(
@@ -209,6 +214,7 @@ def erase(
         )
     lines.append("Now run `index`. Copies elsewhere, and networks that were trained on the films, are as they were.")
     facts = {"files": found.files, "bytes": found.size, "tables": found.tables, "rows": found.rows}
+    facts["results_thrown_away"] = thrown
     cli.emit({"erased": True, "cases": names, **facts, "left": list(found.left)}, "\n".join(lines), as_json)
     if found.left:
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -210,10 +210,16 @@ class Outbox:
             self.write(replace(parcel, objects=tuple(states), due=0.0))
         return len(parcels)
 
-    def discard(self, name: str) -> None:
-        """Throw a parcel away, with its files."""
-        with self._reaching():
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+    def discard(self, unwanted: Callable[[Path], bool]) -> int:
+        """Throw away the parcels whose folder is unwanted, damaged ones too; how many. Raises `WorkspaceBusy` while
+        results are sent."""
+        if not self.folder.is_dir():
+            return 0
+        with self.sending(), self._reaching():
+            places = [place for place in self.folder.iterdir() if place.is_dir() and unwanted(place)]
+            for place in places:
+                shutil.rmtree(place)
+        return len(places)
 
     def _clear(self) -> None:
         """Remove what a killed writer left, and parcels that had arrived when their sender was killed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -99,9 +100,11 @@ class Remains:
     left: tuple[str, ...]
 
 
-def find_remains(workspace: Workspace, erasure: Erasure) -> Remains:
-    """Search every byte of the workspace's folder, and every row of its schema."""
+def find_remains(workspace: Workspace, erasure: Erasure, outbox: Path) -> Remains:
+    """Search every byte of the workspace's folder and of the outbox, and every row of its schema."""
     files, size, left = search_bytes(workspace.path, erasure.traces)
+    more, bytes_more, waiting = search_bytes(outbox, erasure.traces)
+    files, size, left = files + more, size + bytes_more, [*left, *(f"the outbox, {name}" for name in waiting)]
     schema = workspace.database_schema
     tables, rows, held = search_tables(schema, erasure.traces) if schema else (0, 0, [])
     return Remains(files, size, tables, rows, (*left, *(f"the table {name}" for name in held)))

@@ -15,6 +15,8 @@ from icbir_core.catalogue import Workspace, record_catalogue
 from icbir_core.catalogue.erasing import search_bytes
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
+from icbir_core.pacs.destination import open_outbox
+from icbir_core.pacs.object_frame import DicomObject
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import verify_stores
 from icbir_core.study.rating import Rating
@@ -72,10 +74,16 @@ def test_no_byte_of_an_erased_case_is_left_and_the_others_are_as_they_were(plant
     held = b"".join(file.read_bytes() for file in workspace.path.rglob("*") if file.is_file())
     assert all(needle.encode() in held for needle in needles), "the search below can find"
 
+    outbox = open_outbox(workspace.path)
+    named, other = (f"The nearest case is {one}.".encode() for one in (case.case_id, others[0].case_id))
+    first, second = (outbox.put([DicomObject("sr.dcm", "report", "1.2.3", uid, "1.2.9", data)])
+                     for uid, data in (("1.2.4", named), ("1.2.5", other)))  # fmt: skip
     assert erase(workspace, "--case", case.case_id) == 0
     said = capsys.readouterr().out
     assert "1 case erased" in said and "Nothing is left" in said and "4 ratings and studies" in said
-    for file in (one for one in workspace.path.rglob("*") if one.is_file()):
+    assert "1 result that named them will not be sent" in said
+    assert outbox.find(first) is None and outbox.find(second) is not None
+    for file in (one for place in (workspace.path, outbox.folder) for one in place.rglob("*") if one.is_file()):
         data = file.read_bytes()
         assert not [needle for needle in needles if needle.encode() in data], file
         assert film[40:200] not in data and pixels.tobytes()[:400] not in data, file
