@@ -208,7 +208,9 @@ def list_stored(job: str, place: Path) -> set[str]:
     if job == "train":
         from icbir_core.model.classifier import Classifier
 
-        return {"trained"} if Classifier.load(place / "w" / "models" / "classifier.keras").findings else set()
+        # Its hash is compared and no network built: this process forks again, which TensorFlow would not survive.
+        held = Classifier.load(place / "w" / "models" / "classifier.keras", when_needed=True)
+        return {"trained"} if held.findings else set()
     if job in ("ingest", "add"):
         films = ((case, place / "w" / case.path) for case in workspace.catalogue.cases())
         return {case.case_id for case, film in films if film.is_file() and sha256_of_file(film) == case.sha256}

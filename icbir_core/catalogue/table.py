@@ -215,8 +215,9 @@ class Catalogue:
     def sha256(self) -> str:
         """Hash of all rows' content ordered by row; whether a case is removed does not enter it."""
         with self._connect() as connection:
-            extent = tuple(connection.execute(sa.select(sa.func.count(CASES.c.row), sa.func.max(CASES.c.row))).one())
-            # Rows are only ever added, so the same extent is the same content.
+            row, erased = CASES.c.row, sa.case((CASES.c.path == "", 1))
+            counts = sa.select(sa.func.count(row), sa.func.max(row), sa.func.count(erased))
+            extent = tuple(connection.execute(counts).one())  # rows are only added or erased: the same, if it is
             if self._digest is None or self._digest[0] != extent:
                 self._digest = (extent, hash_cases(connection))
         return self._digest[1]

@@ -175,8 +175,9 @@ def test_the_index_follows_every_change_and_verify_finds_one_that_did_not(catalo
 @pytest.mark.in_a_file
 def test_words_of_an_erased_case_are_in_no_part_of_the_index(catalogue):
     workspace = Workspace.open(catalogue.path.parent)
-    case = workspace.catalogue.get("case_002")
+    case, before = workspace.catalogue.get("case_002"), workspace.catalogue.sha256()
     erase_from_catalogue(workspace, [case])
+    assert workspace.catalogue.sha256() not in (before, "")
     with closing(sqlite3.connect(catalogue.path)) as database:
         database.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, case_texts, row)")
         words = {row[0] for row in database.execute("SELECT term FROM temp.words")}
