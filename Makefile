@@ -43,7 +43,7 @@ test-machines: install ## the tests as other machines run them: instruction sets
 	PY=$(PY) sh scripts/test-machines $(SIDE_BY_SIDE) $(TESTS)
 
 test-browser: install ## the tests in a real Chromium (Debian: apt-get install chromium)
-	$(PY) -m pytest -m browser tests/browser --timeout 600 $(PYTEST_ARGS)
+	$(PY) -m pytest -m browser tests/browser --timeout 600 $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-deployment: install ## replicas, workers, PostgreSQL, S3 and nginx on loopback
 	$(PY) -m pytest -m slow tests/integration/test_replicas.py tests/unit/jobs --timeout 1800 $(PYTEST_ARGS)

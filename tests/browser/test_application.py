@@ -269,7 +269,9 @@ def test_rating_by_keyboard_is_there_after_a_reload_and_pixels_travel_once(page,
     assert [one.score for one in stored] == [4, 2], "two quick answers are two ratings"
 
 
-GROUND = "(wanted) => getComputedStyle(document.querySelector('.stApp')).backgroundColor === wanted"
+GROUND = """(wanted) => {
+  const app = document.querySelector('.stApp'); // not there yet while a page loads
+  return app !== null && getComputedStyle(app).backgroundColor === wanted; }"""
 
 
 def test_every_page_opens_and_compare_steps_by_arrows(page, served):
