@@ -210,7 +210,7 @@ class Outbox:
             self.write(replace(parcel, objects=tuple(states), due=0.0))
         return len(parcels)
 
-    def discard(self, unwanted: Callable[[Path], bool]) -> int:
+    def discard(self, unwanted: Callable[[PathLike], bool]) -> int:
         """Throw away the parcels whose folder is unwanted, damaged ones too; how many. Raises `WorkspaceBusy` while
         results are sent."""
         if not self.folder.is_dir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from icbir_core.catalogue.erasing import (
 )
 from icbir_core.catalogue.verifying import list_artefacts
 from icbir_core.catalogue.workspace import MOVED
+from icbir_core.files import PathLike
 from icbir_core.retrieval.methods import PGVECTOR
 from icbir_core.retrieval.search_index import read_kind
 from icbir_core.retrieval.store import CaseStore
@@ -100,7 +100,7 @@ class Remains:
     left: tuple[str, ...]
 
 
-def find_remains(workspace: Workspace, erasure: Erasure, outbox: Path) -> Remains:
+def find_remains(workspace: Workspace, erasure: Erasure, outbox: PathLike) -> Remains:
     """Search every byte of the workspace's folder and of the outbox, and every row of its schema."""
     files, size, left = search_bytes(workspace.path, erasure.traces)
     more, bytes_more, waiting = search_bytes(outbox, erasure.traces)

@@ -275,9 +275,10 @@ def test_what_still_lies_in_a_table_is_named(named, tmp_path, films):
         connection.exec_driver_sql("CREATE TABLE notes_of_others (note text)")
         connection.exec_driver_sql("INSERT INTO notes_of_others VALUES ('seen: film_1.')")
     erasure = plan_erasure(workspace, ["film_1"], [])
-    assert "the table cases" in find_remains(workspace, erasure).left
+    assert "the table cases" in find_remains(workspace, erasure, tmp_path / "outbox").left
     erase_from_workspace(workspace, erasure)
-    assert find_remains(workspace, erasure).left == ("the table notes_of_others", "the table ratings")
+    left = find_remains(workspace, erasure, tmp_path / "outbox").left
+    assert left == ("the table notes_of_others", "the table ratings")
 
 
 def test_an_account_that_may_not_write_a_table_anew_is_told(named, tmp_path):

@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -190,7 +191,7 @@ def test_a_damaged_parcel_is_named_and_keeps_nobody(outbox):
     outcome = send_waiting(outbox, carrier.open)
     assert outcome.sent == 5 and outcome.refused == 1 and "damaged" in outcome.word
     assert outbox.list_damaged() == [broken] and outbox.is_sent(whole)
-    assert outbox.discard(lambda place: place.name == broken) == 1
+    assert outbox.discard(lambda place: Path(place).name == broken) == 1
     assert outbox.list_damaged() == []
 
 
