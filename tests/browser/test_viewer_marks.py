@@ -148,7 +148,8 @@ def test_what_is_drawn_moves_goes_and_comes_back_by_hand_and_by_keys(drawn):
 
 def test_a_page_that_runs_again_in_the_middle_of_it_takes_nothing_away(drawn):
     page, _ = drawn
-    again = "async () => window.start(await (await fetch('./data.json')).json())"
+    again = """async () => { window.start(await (await fetch('./data.json')).json());
+      while (!root.viewer.panes.every((one) => one.pixels && one.rect)) await new Promise(requestAnimationFrame); }"""
     page.keyboard.press("d")
     page.mouse.move(*page.evaluate(PLACE, [0, 40, 40]))
     page.mouse.down()

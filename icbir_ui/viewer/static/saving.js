@@ -144,7 +144,7 @@ function drawFoot(pen, viewer, notes, picture, ratio) {
 function composePicture(viewer) {
   // A canvas with the picture; null where no film is there.
   viewer.paint(true);
-  const ratio = window.devicePixelRatio || 1, panes = viewer.panes.filter((one) => one.pixels && one.rect.width);
+  const ratio = window.devicePixelRatio || 1, panes = viewer.panes.filter((one) => one.pixels && one.rect?.width);
   if (!panes.length) return null;
   const layout = arrangePanes(panes, ratio), picture = element("canvas"), pen = picture.getContext("2d");
   const font = `${14 * ratio}px sans-serif`, width = Math.max(layout.width, 260 * ratio);
