@@ -57,7 +57,8 @@ def draw() -> None:
         state.put(Key.COMPARED_PLACE, ids.index(opened))
     elif opened:
         st.caption(say(GONE))
-    columns = st.columns([2.4, 1.5, 1.7, 0.8, 0.8], vertical_alignment="bottom")
+    with st.container(key="compare_bar"):
+        columns = st.columns([2.4, 1.5, 1.7, 0.8, 0.8], vertical_alignment="bottom")
     counts = [ONE, FOUR] if len(ids) > 1 else [ONE]
     if state.get(Key.COMPARE_COUNT) not in counts:
         state.put(Key.COMPARE_COUNT, ONE)

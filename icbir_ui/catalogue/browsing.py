@@ -89,7 +89,8 @@ def show_list(workspace: Workspace) -> None:
 def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
     """Draw the filters; what they say, and the order."""
     listing = workspace.catalogue.listing
-    columns = st.columns([2.4, 1.8, 0.9, 1.1, 1.3, 1.2])
+    with st.container(key="list_bar"):
+        columns = st.columns([2.4, 1.8, 0.9, 1.1, 1.3, 1.2])
     for key, value in ((Key.LIST_DAYS, ()), (Key.LIST_ORDER, Order.NEWEST), (Key.LIST_FINDINGS, [])):
         if state.get(key) is None:
             state.put(key, value)

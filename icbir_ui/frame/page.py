@@ -48,6 +48,11 @@ STYLE = (
   }
   .st-key-search_steps > :has(button) { flex: none; }
 }
+.st-key-compare_bar > div, .st-key-list_bar > div { flex-wrap: wrap; }
+.st-key-compare_bar [data-testid="stColumn"] { min-width: fit-content; }
+@media (max-width: 900px) { .st-key-compare_bar [data-testid="stColumn"]:first-child { flex-basis: 100%; } }
+.st-key-list_bar [data-testid="stColumn"] { flex: 1 1 8.5rem; min-width: 8.5rem; }
+.st-key-list_bar [data-testid="stColumn"]:has([data-testid="stDateInput"]) { flex-basis: 14.5rem; min-width: 14.5rem; }
 .stApp:has(.st-key-search_room) .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .3rem; }
 .stApp:has(.st-key-search_room) .st-key-foot {
   position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: var(--icbir-ground);

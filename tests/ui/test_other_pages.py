@@ -242,7 +242,7 @@ def test_keys_of_the_session_are_written_in_one_place():
     sources = [*(ROOT / "pages").rglob("*.py"), *(ROOT / "icbir_ui").rglob("*.py")]
     written = {name for path in sources for name in re.findall(r'\bkey="(\w+)"', path.read_text(encoding="utf-8"))}
     places = {"to_come", "search_controls", "search_room", "search_steps", "beside", "gate", "foot", "remembered"}
-    places |= {"remembered_language"}
+    places |= {"remembered_language", "compare_bar", "list_bar"}
     assert written <= places | {"show_anyway", "worklist_again"}, "places that only the style knows, and two buttons"
 
 

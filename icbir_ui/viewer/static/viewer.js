@@ -225,8 +225,9 @@ class Viewer {
 
   buildLegend() {
     if (!this.colours.length) return "";
-    const [low, high] = this.legendEnds();
-    return element("span", { title: this.data.legend ?? "" }, element("span", {}, low),
+    // Words beside the colours; their values, like the rest that the legend says, on hover and in saved pictures.
+    const [low, high] = this.data.ends ?? ["", ""], values = this.legendEnds().join(" … ");
+    return element("span", { title: [this.data.legend, values].filter(Boolean).join("\n") }, element("span", {}, low),
       element("span", { class: "ramp", style: `background:linear-gradient(90deg,${this.legendStops().join()})` }), element("span", {}, high));
   }
 
