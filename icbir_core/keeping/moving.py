@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, MetaData, create_engine
 
 from icbir_core.catalogue import schema as catalogue_schema
-from icbir_core.catalogue.film_places import LEFT, LocalFilms, draw_place, open_films
+from icbir_core.catalogue.film_places import LEFT, LocalFilms, check_url, draw_place, open_films
 from icbir_core.catalogue.table import Catalogue
 from icbir_core.catalogue.verifying import hash_film
 from icbir_core.catalogue.workspace import CATALOGUE, DATABASE, FILMS, MANIFEST, MOVED, Workspace
 from icbir_core.database import draw_schema, find_engine, reaching
 from icbir_core.errors import IcbirError, WorkspaceError
-from icbir_core.files import sha256_of_bytes, write_json_atomically
+from icbir_core.files import sha256_of_bytes, write_bytes_atomically, write_json_atomically
 from icbir_core.keeping.backup import RATINGS
 from icbir_core.keeping.rows import copy_rows
 from icbir_core.study import schema as ratings_schema
@@ -23,6 +23,8 @@ from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Progress
 
 _LOCKS = ("catalogue", "training", "index")
+_SCHEMA_NOTE, _FILMS_NOTE = f".schema{MOVED}", f".films{MOVED}"
+"""Name the schema and the address that a move fills, so that the next one finds what a killed one left."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ def move_to_database(workspace: Workspace) -> MoveReport:
     schema, file = draw_schema(), workspace.path / RATINGS
     with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
         wanted = workspace.catalogue.sha256(), workspace.catalogue.sha256_of_rest()
+        note = workspace.path / _SCHEMA_NOTE
+        if note.is_file():
+            _drop(note.read_text())
+        write_bytes_atomically(note, schema.encode())
         with _dropped_where_refused(schema):
             catalogue = Catalogue(workspace.path / CATALOGUE, schema)
             _copy(f"sqlite:///{workspace.path / CATALOGUE}", find_engine(schema), catalogue_schema.METADATA)
@@ -66,6 +72,7 @@ def move_to_database(workspace: Workspace) -> MoveReport:
             count = catalogue.count(include_removed=True)
         with workspace.lock("manifest"):
             write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {DATABASE: schema})
+        note.unlink()
         workspace.catalogue.close()
         for name in (CATALOGUE, RATINGS):
             if (workspace.path / name).is_file():
@@ -79,15 +86,21 @@ def _dropped_where_refused(schema: str) -> Iterator[None]:
     try:
         yield
     except IcbirError:
-        with suppress(IcbirError), reaching("The database"), find_engine(schema).begin() as connection:
-            connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        with suppress(IcbirError):
+            _drop(schema)
         raise
+
+
+def _drop(schema: str) -> None:
+    with reaching("The database"), find_engine(schema).begin() as connection:
+        connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
 
 
 def move_films(workspace: Workspace, url: str, progress: Progress | None = None) -> FilmsMoved:
     """Copy every film to a place below a URL, read each back and compare its hash, and only then say so in the manifest
-    and delete the films of the folder. Killed before that, the workspace is as it was; killed after it, a second call
-    deletes what was left. Nobody may write to the workspace meanwhile: no page, worker or receiver.
+    and delete the films of the folder. Killed before that, the workspace is as it was, and a second call to the same
+    URL fills the same place; killed after it, a second call deletes what was left. Nobody may write to the workspace
+    meanwhile: no page, worker or receiver.
 
     Raises `WorkspaceError` where films lie at a URL already and none is left in the folder, cannot be written, or are
     not those that were stored.
@@ -98,8 +111,13 @@ def move_films(workspace: Workspace, url: str, progress: Progress | None = None)
     films, total = 0, workspace.catalogue.count(include_removed=True)
     with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
         if not address:
-            address = draw_place(url)
+            note = workspace.path / _FILMS_NOTE
+            begun = note.read_text() if note.is_file() else ""
+            address = begun if begun.startswith(f"{check_url(url)}/") else draw_place(url)
+            write_bytes_atomically(note, address.encode())
             place = open_films(workspace.path, address)
+            for name in set(place.list_names() if begun == address else ()) - set(local.list_names()):
+                place.delete(name)  # of a case that was erased in between
             for case in _list_with_film(workspace):
                 place.write(case.path, local.read(case.path))
                 if sha256_of_bytes(place.read(case.path)) != case.sha256:
@@ -109,6 +127,7 @@ def move_films(workspace: Workspace, url: str, progress: Progress | None = None)
                     progress(films, total, "")
             with workspace.lock("manifest"):
                 write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {FILMS: address})
+            note.unlink()
         deleted = _delete_left(workspace, local)
     return FilmsMoved(films, address, deleted, len(local.list_names()))
 

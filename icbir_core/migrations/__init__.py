@@ -8,8 +8,12 @@ addition, is a migration here. `icbir_core.database.make_schema` runs what a sch
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0004"
 """The last migration, so that a schema that is whole is known without Alembic; a test compares it with the files."""
@@ -26,9 +30,15 @@ def read_revision(connection: Connection) -> str:
 def upgrade(connection: Connection) -> None:
     """Run every migration that the connection's schema lacks, within its transaction. Raises what Alembic raises."""
     from alembic import command
+
+    command.upgrade(make_config(connection), "head")
+
+
+def make_config(connection: Connection) -> Config:
+    """What Alembic's commands need to work over a connection, within its transaction."""
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config

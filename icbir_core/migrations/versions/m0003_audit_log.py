@@ -26,3 +26,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("audit_log")
+    op.execute("DROP FUNCTION audit_log_only_grows()")

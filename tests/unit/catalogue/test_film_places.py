@@ -146,6 +146,27 @@ def test_a_move_that_was_cut_short_is_ended_by_a_second_one(films, tmp_path, mon
     assert [one.details for one in open_audit(running).entries()] == [{"films": 0, "deleted": 1}]
 
 
+def test_a_move_that_was_killed_while_it_copied_is_ended_at_the_same_place(films, tmp_path, monkeypatch):
+    workspace = Workspace.create(tmp_path / "w")
+    ingest(workspace, IngestOptions("folder", films))
+    written = RemoteFilms.write
+
+    def stop(place, name, data):
+        written(place, name, data)
+        if name.endswith("film_1.png"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RemoteFilms, "write", stop)
+        move_films(workspace, f"file://{tmp_path}/store")
+    assert isinstance(Workspace.open(workspace.path).films, LocalFilms)
+    erase_from_workspace(workspace, plan_erasure(workspace, ["film_0"], []))
+    assert move_films(workspace, f"file://{tmp_path}/store/").films == 2
+    (address,) = (tmp_path / "store").iterdir()
+    assert sorted(file.name for file in (address / "images").iterdir()) == ["film_1.png", "film_2.png"]
+    assert find_faults(workspace) == [] and not list(workspace.path.glob(".films*"))
+
+
 def test_what_cannot_be_deleted_is_told_and_what_is_gone_is_not(faulty, monkeypatch):
     monkeypatch.setattr(FaultyFiles, "fault", ("all", PermissionError("Access Denied")))
     with pytest.raises(WorkspaceError, match="'images/a.png' cannot be reached .no right"):

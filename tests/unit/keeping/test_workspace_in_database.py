@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
+from alembic import command
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -16,12 +18,13 @@ from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.schema import CASES, COPIES
 from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
-from icbir_core.database import find_engine, open_engine, write_anew
+from icbir_core.database import find_engine, make_schema, open_engine, write_anew
 from icbir_core.errors import DatabaseAway, WorkspaceError
-from icbir_core.keeping import rows
+from icbir_core.keeping import moving, rows
 from icbir_core.keeping.backup import back_up, restore_backup
 from icbir_core.keeping.migrating import migrate_workspace
 from icbir_core.keeping.moving import move_to_database
+from icbir_core.migrations import make_config
 from icbir_core.pacs.inbox import INBOX
 from icbir_core.pipeline.erasing import erase_from_workspace, find_remains, plan_erasure
 from icbir_core.radiograph.writing import write_lossless
@@ -137,9 +140,34 @@ def test_a_move_that_leaves_a_rating_behind_is_refused(database_url, tmp_path, f
     with pytest.raises(WorkspaceError, match="The ratings were not moved: .* missing at the end"):
         move_to_database(workspace)
     assert not Workspace.open(workspace.path).database_schema and open_store(workspace).count() == 2
+    assert list_schemas() == [], "nothing of it is left in the server"
+
+
+def list_schemas() -> list[str]:
     with find_engine().connect() as connection:
-        query = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'icbir%%'"
-        assert connection.exec_driver_sql(query).scalar_one() == 0, "nothing of it is left in the server"
+        query = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'icbir%%'"
+        return list(connection.exec_driver_sql(query).scalars())
+
+
+def test_what_a_killed_move_left_goes_with_the_next(database_url, tmp_path, films, monkeypatch):
+    workspace = Workspace.create(tmp_path / "w")
+    fill(workspace, films)
+    monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(moving, "copy_rows", lambda *_: sys.exit())
+        move_to_database(workspace)
+    assert len(list_schemas()) == 1
+    assert [move_to_database(Workspace.open(workspace.path)).schema] == list_schemas()
+    assert check(Workspace.open(workspace.path)) == [] and not list(workspace.path.glob(".schema*"))
+
+
+def test_the_migration_of_the_audit_log_takes_all_back_that_it_made(named):
+    make_schema(engine := find_engine("icbir_taken_back"), "icbir_taken_back")
+    with engine.begin() as connection:
+        command.downgrade(make_config(connection), "0002")
+        asked = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'audit%%'"
+        assert connection.exec_driver_sql(asked).scalar_one() == 0
+    make_schema(engine, "icbir_taken_back")
 
 
 @pytest.mark.parametrize("schema", ['x"; DROP SCHEMA public', "public -c log_statement=all", "x, public"])
