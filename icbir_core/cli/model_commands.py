@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from icbir_core.cli import conventions as cli
 from icbir_core.model.backbones import BACKBONES
-
-if TYPE_CHECKING:
-    from icbir_core.settings import InputSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -26,13 +23,19 @@ def train(
     findings: Annotated[str | None, typer.Option(help="More findings to predict, separated by commas.")] = None,
     recipe: Annotated[str, typer.Option(help="default, or silva2020 as published.")] = "default",
     weights: Annotated[
-        str | None, typer.Option(help="Start: imagenet, none, starter or a weights file (default: the recipe's).")
+        str | None,
+        typer.Option(help="Start: imagenet, none, starter, an encoder's name or a file (default: the recipe's)."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
     device: cli.DeviceOption = "auto",
     stage: Annotated[str, typer.Option(help="classifier, saliency or both.")] = "both",
-    network: Annotated[str, typer.Option(help=f"Of {', '.join(BACKBONES)}.")] = "densenet121",
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of the network's input in pixels.")] = 224,
+    network: Annotated[
+        str | None, typer.Option(help=f"Of {', '.join(BACKBONES)} (default: that of the start, else densenet121).")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, max=1024, help="Side of the network's input in pixels (default: the start's, else 224)."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the recipe's.")] = None,
     flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,
     each_finding: Annotated[
@@ -49,7 +52,9 @@ def train(
     from icbir_core.model.recipes import Augmentation, find_recipe
     from icbir_core.training.both_stages import TrainingOptions, train_workspace
     from icbir_core.training.each_finding import train_each_finding
+    from icbir_core.training.starts import find_start
 
+    opened = Workspace.open(workspace)
     chosen = find_recipe(recipe)
     chosen = replace(
         chosen,
@@ -58,18 +63,18 @@ def train(
     )
     if flip:
         chosen = replace(chosen, augmentation=replace(chosen.augmentation or Augmentation(), flip=0.5))
+    start = find_start(opened, weights)
     options = TrainingOptions(
         target=target,
         recipe=chosen,
         findings=cli.split_names(findings),
-        weights=weights,
+        weights=start.weights,
         stage=stage,
-        network=network,
-        input=_find_input(weights, size),
+        network=network or start.network,
+        input=start.input if size is None else replace(start.input, size=size),
         device=device,
         seed=seed,
     )
-    opened = Workspace.open(workspace)
     if len(options.outputs) == 1 and options.findings:
         cli.say(f"The recipe {chosen.name} trains the target alone: --findings is not used.")
     cli.announce_device(device)
@@ -78,17 +83,6 @@ def train(
         manifests = run(opened, options, progress, log=_tell_epoch)
     text = "\n".join(line for stage_name, manifest in manifests.items() for line in _describe(stage_name, manifest))
     cli.emit({name: _without_history(manifest) for name, manifest in manifests.items()}, text, as_json)
-
-
-def _find_input(weights: str | None, size: int) -> InputSettings:
-    """How films are prepared: as the network that training starts from expects them, else this project's own way."""
-    from icbir_core.model.classifier import manifest_path, read_manifest
-    from icbir_core.settings import InputSettings
-
-    start = Path(weights or "")
-    if start.is_file() and manifest_path(start).is_file():
-        return replace(InputSettings(**read_manifest(start)["input"]), size=size)
-    return InputSettings(size=size)
 
 
 def fetch_network(

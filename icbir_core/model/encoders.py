@@ -107,9 +107,8 @@ def read_encoder_manifest(path: PathLike) -> dict[str, Any]:
     return dict(manifest)
 
 
-def load_encoder(path: PathLike) -> Encoder:
-    """The encoder of a manifest. Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the
-    weights are not those of the manifest, or its features have another width."""
+def find_weights(path: PathLike) -> tuple[dict[str, Any], Path]:
+    """An encoder's manifest, and the file of its weights, whose hash was checked. Raises as `load_encoder`."""
     path = Path(path)
     manifest = read_encoder_manifest(path)
     weights = path.with_name(Path(str(manifest["file"])).name)
@@ -119,8 +118,15 @@ def load_encoder(path: PathLike) -> Encoder:
         raise ManifestMismatch(
             f"The weights of the encoder {path.stem} have changed since they were recorded; restore the file."
         )
+    return manifest, weights
+
+
+def load_encoder(path: PathLike) -> Encoder:
+    """The encoder of a manifest. Raises `ModelError` if a file is missing or cannot be read, `ManifestMismatch` if the
+    weights are not those of the manifest, or its features have another width."""
+    manifest, weights = find_weights(path)
     load = _load_foreign if is_foreign(manifest) else _load_own
-    return load(path.stem, manifest, weights)
+    return load(Path(path).stem, manifest, weights)
 
 
 def is_foreign(manifest: Mapping[str, Any]) -> bool:

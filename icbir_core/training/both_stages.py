@@ -91,15 +91,17 @@ def train_workspace(
     manifests: dict[str, dict[str, Any]] = {}
     with workspace.lock("training", seconds=1):
         cases = _choose_cases(workspace, options)
+        if options.stage == "saliency":
+            classifier = Classifier.load(get_classifier_path(workspace))
+            if "published" not in classifier.manifest:
+                _get_held_back(classifier)  # before maps are computed for hours
+            # the same network goes on learning, whatever the options say
+            options = replace(options, network=str(classifier.manifest["network"]), input=classifier.input_settings)
         films = cache_films(workspace, cases, options.input, progress)
         training = _Training(workspace, options, cases, films, device, progress, log)
         if options.stage in ("classifier", "both"):
             classifier = _train_classifier(training)
             manifests["classifier"] = classifier.manifest
-        else:
-            classifier = Classifier.load(get_classifier_path(workspace))
-            if "published" not in classifier.manifest:
-                _get_held_back(classifier)  # before maps are computed for hours
         if options.stage in ("saliency", "both"):
             manifests["saliency"] = _train_saliency(training, classifier).manifest
         # Only now: a run killed in the second stage must not begin the first one again.
@@ -177,12 +179,8 @@ def _train_saliency(training: _Training, classifier: Classifier) -> Classifier:
     from icbir_core.saliency.encoding import encode_map
     from icbir_core.saliency.registry import attribute
 
-    workspace, cases, films, progress = training.workspace, training.cases, training.films, training.progress
-    target = training.options.outputs[0]
-    if classifier.input_settings != training.options.input:
-        training = replace(training, options=replace(training.options, input=classifier.input_settings))
-        films = cache_films(workspace, cases, training.options.input, progress)
-    options = training.options
+    workspace, options, cases, films = training.workspace, training.options, training.cases, training.films
+    target, progress = options.outputs[0], training.progress
     files = TargetFiles(workspace, target)
 
     def compute(start: int, stop: int) -> np.ndarray:

@@ -57,13 +57,12 @@ def train_each_finding(
 
 def _is_current(workspace: Workspace, options: TrainingOptions, classifier: str) -> bool:
     """Whether the target has a saliency classifier, made from this classifier and catalogue with these options. Its
-    input is the classifier's, and its start the classifier, whatever the options say."""
+    network and input are the classifier's, and its start the classifier, whatever the options say."""
     path = TargetFiles(workspace, options.target).saliency_classifier
     if not (path.is_file() and manifest_path(path).is_file()):
         return False
     manifest = read_manifest(path)
     training = manifest.get("training", {})
-    made_by = (manifest.get("network"), training.get("recipe"), training.get("seed"))
-    if made_by != (options.network, options.recipe.as_dict(), options.seed):
+    if (training.get("recipe"), training.get("seed")) != (options.recipe.as_dict(), options.seed):
         return False
     return manifest.get("classifier") == classifier and manifest.get("catalogue") == workspace.catalogue.sha256()

@@ -73,7 +73,8 @@ def test_both_stages(workspace, capsys, monkeypatch):
 
     # What follows is about the targets: two real trainings are enough.
     monkeypatch.setattr(both_stages, "train", leave_as_drawn)
-    status, _, err = run(capsys, "train", str(workspace.path), "--target", "Mass", "--stage", "saliency", *SMALL)
+    words = ["--stage", "saliency", "--epochs", "2", "--batch-size", "8"]  # network and input are the classifier's
+    status, _, err = run(capsys, "train", str(workspace.path), "--target", "Mass", *words)
     assert status == 0, err
     second = Classifier.load(workspace.target_directory("Mass") / "saliency_classifier.keras")
     assert second.manifest["target"] == "Mass" and second.manifest["classifier"] == classifier.sha256
