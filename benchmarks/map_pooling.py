@@ -34,10 +34,15 @@ from icbir_core.evaluation.films import FilmSet, find_allowed
 from icbir_core.evaluation.methods import measure_euclidean, rank_cases
 from icbir_core.evaluation.statistics import group_patients
 from icbir_core.findings import NO_FINDING
+from icbir_core.model.classifier import Classifier
 from icbir_core.model.encoders import get_shipped_folder, list_encoders, load_encoder
+from icbir_core.model.layer_names import LOGITS_LAYER
+from icbir_core.model.onnx_network import OnnxClassifier
 from icbir_core.model.starter import load_starter
+from icbir_core.radiograph.network_input import standardise
 from icbir_core.retrieval.centring import Centre
 from icbir_core.retrieval.side_by_side import join
+from icbir_core.saliency.onnx_relevance import compute_composite as propagate
 
 PIECE, PLACES, FEWEST = 32, 7, 8
 CONTROLS = ("shuffled", "mean")
@@ -187,23 +192,17 @@ def main() -> None:
     print_tables(values, findings, measure_base_rates(left, right, allowed), groups, left)
 
 
-def compute_composite(folder: Path, sets: Sequence[FilmSet], classifier: object, finding: str) -> list[np.ndarray]:
+def compute_composite(folder: Path, sets: Sequence[FilmSet], classifier: Classifier, finding: str) -> list[np.ndarray]:
     """Maps of a finding against the others by composite propagation, averaged over 7 × 7 places: (N, 7, 7) a set."""
-    import keras
-
-    from icbir_core.model.classifier import Classifier
-    from icbir_core.radiograph.network_input import standardise
-    from icbir_core.saliency.registry import attribute_output
-
-    assert isinstance(classifier, Classifier)
-    model = keras.models.clone_model(classifier.model)
-    model.set_weights(classifier.model.get_weights())
-    head = model.get_layer("logits")
-    head.set_weights([contrast(one if one.ndim == 2 else one[None]).reshape(one.shape) for one in head.get_weights()])
-    index = classifier.output_index(finding)
+    network, index = classifier.network, classifier.output_index(finding)
+    assert network is not None
+    head = {f"{LOGITS_LAYER}/{name}": contrast(np.atleast_2d(values)).reshape(values.shape)
+            for name, values in zip(("kernel", "bias"), network.head, strict=True)}  # fmt: skip
+    against = OnnxClassifier(network.layers, {**network.weights.arrays, **head}, network.size)
 
     def compute(images: np.ndarray) -> np.ndarray:
-        maps = attribute_output(model, standardise(images), index, "lrp_composite")
+        inputs = standardise(images)
+        maps = np.concatenate([propagate(against, inputs[at : at + 8], index) for at in range(0, len(inputs), 8)])
         cells = maps.reshape(len(maps), PLACES, maps.shape[1] // PLACES, PLACES, -1).sum(axis=(2, 4))
         return cells / np.maximum(np.abs(cells).max(axis=(1, 2), keepdims=True), 1e-12)
 
