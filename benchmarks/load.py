@@ -1,12 +1,17 @@
 """Many readers at once: wrong answers, refusals, memory, and how the server ends.
 
-    python -m benchmarks.load WORKSPACE --readers 32 --searches 10
+    icbir demo FOLDER
+    python -m benchmarks.filled_workspace FOLDER --cases 100000
+    python -m benchmarks.load FOLDER --readers 32 --searches 2000 --wait 20
 
-Starts a server over WORKSPACE and speaks to it as browsers do, by web sockets in the protocol of the pages. One reader
-asks every question alone; then, of a second server that remembers nothing of it, all readers ask at once, each her own
-share of the questions, and every answer is compared with the first. The second server is told to end amid the last
-questions. Each question is a page opened anew with a case of the catalogue as its film and a filter of view or sex,
-and no two are the same, so that every answer is computed.
+Works out the right answers in this process, by `icbir_core` and without any page; then starts a server over the same
+workspace and speaks to it as browsers do, by web sockets in the protocol of the pages. Each question is a page opened
+anew with a case of the catalogue as its film and a filter of view or sex. No two are the same, and those of one film
+lie as far apart as there are films, so that the server has forgotten the film and computes all of it again. The readers
+take the questions in this order, each the next one. A reader whose question is refused asks it again after a pause. At
+the end four more questions are asked, and the server is told to end while it computes one of them.
+
+Memory is the proportional set size of the server and all its processes (what is shared counts in parts).
 """
 
 from __future__ import annotations
@@ -23,28 +28,48 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from icbir_core.catalogue import Workspace
+from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.retrieval.question import find_question
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.settings import FIRST_COUNT, SearchFilter, SearchSettings
+from icbir_core.types import Query
 from scripts.chromium import find_port, wait_for_server
 
 BUSY, STOPPED = "server is busy", "being stopped"
 SETTINGS = '[monitoring]\nmetrics = ["127.0.0.1"]\nlog = "json"\n[queue]\nwait_seconds = {wait}\n'
+FILTERS = (("", ""), ("PA", ""), ("AP", ""), ("", "F"), ("", "M"))
 _PATIENCE = 600.0
 _GATHERING = 20.0
 _LAST = 4
+_MEASURED = 5.0  # seconds between two looks at the memory
+_TOLD = 60.0  # seconds between two lines of progress
 _COMPUTED = 'icbir_questions_total{kind="search",outcome="answered"'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """readers : how many ask at once; searches : of all together; wait : seconds after which the server refuses a
+    question; pause : seconds before a refused one is asked again."""
+
+    readers: int = 32
+    searches: int = 2000
+    wait: float = 20.0
+    pause: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,11 +90,13 @@ class Question:
 
 @dataclass
 class Tally:
-    """What came of the questions of all readers. outcomes : "right", "wrong", "refused", "stopped", "none" or "cut"."""
+    """What came of the questions of all readers. outcomes : "right", "wrong", "refused", "stopped", "none" or "cut", of
+    each time a question was asked; seconds : from asking to the answer, of each that was answered; memory : (answers
+    so far, MB in all, MB that no file backs)."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
-    memory: list[float] = field(default_factory=list)
+    memory: list[tuple[int, float, float]] = field(default_factory=list)
 
 
 class Reader:
@@ -114,13 +141,43 @@ def _read_panes(text: str) -> list[str]:
 
 
 def list_questions(workspace: Workspace, count: int, seed: int = 1) -> list[Question]:
-    """`count` different ones."""
-    draw, cases = random.Random(seed), [case.case_id for case in workspace.catalogue.cases()]
-    filters = (("", ""), ("PA", ""), ("AP", ""), ("", "F"), ("", "M"))
-    every = [Question(case, view, sex) for case, (view, sex) in product(cases, filters)]
-    if count > len(every):
-        raise ValueError(f"{len(cases)} cases make {len(every)} different questions, not {count}; ask fewer.")
-    return draw.sample(every, count)
+    """`count` different ones, in rounds over all films, each round in the same order. Raises ValueError where there are
+    not so many."""
+    draw, films = random.Random(seed), defaultdict(list)
+    for case in workspace.catalogue.cases():
+        films[case.pixel_sha256].append(case.case_id)
+    order = list(films)
+    draw.shuffle(order)
+    rounds = -(-count // len(order))
+    every = {film: [Question(case, *chosen) for case, chosen in product(films[film], FILTERS)] for film in order}
+    if (most := min(map(len, every.values()))) < rounds:
+        raise ValueError(f"{len(order)} films make {most * len(order)} different questions, not {count}; ask fewer.")
+    drawn = {film: draw.sample(held, rounds) for film, held in every.items()}
+    return [drawn[film][number] for number in range(rounds) for film in order][:count]
+
+
+def work_out(workspace: Workspace, retriever: Retriever, questions: Sequence[Question]) -> dict[Question, list[str]]:
+    """The right answer to each question: the cases in their order, as the page asks for them at first. The questions of
+    one film are answered together, so that the networks run once for each."""
+    films = {case.case_id: case.pixel_sha256 for case in workspace.catalogue.cases()}
+    found: dict[Question, list[str]] = {}
+    told = time.monotonic()
+    for question in sorted(questions, key=lambda one: (films[one.case_id], one.case_id)):
+        case = workspace.catalogue.get(question.case_id)
+        query = Query(case.case_id, read_case_radiograph(workspace, case), case.patient, case.case_id)
+        target = find_question(retriever.predict(query)) or retriever.default_target
+        chosen = SearchFilter(view=question.view or None, sex=question.sex or None)
+        settings = SearchSettings(FIRST_COUNT, retriever.methods(target)[0], target, filter=chosen)
+        found[question] = [hit.case.case_id for hit in retriever.search(query, settings).hits]
+        if time.monotonic() - told > _TOLD:
+            told = time.monotonic()
+            tell(f"{len(found)} of {len(questions)} answers worked out")
+    return found
+
+
+def tell(text: str) -> None:
+    """A line of progress."""
+    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 class Server:
@@ -153,6 +210,15 @@ class Server:
         lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, value in lines}
 
+    def measure_memory(self) -> tuple[float, float]:
+        """(proportional set size of all its processes, the part of it that no file backs), in MB."""
+        sizes = Counter[str]()
+        for process in _list_family(self.process.pid):
+            with suppress(OSError):  # it has ended meanwhile
+                lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
+                sizes.update({name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)})
+        return sizes["Pss"] * 1024 / 1e6, sizes["Pss_Anon"] * 1024 / 1e6
+
     def read_log(self) -> Iterator[dict[str, Any]]:
         """The events of the log."""
         for line in self.log.read_text().splitlines():
@@ -160,25 +226,47 @@ class Server:
                 yield json.loads(line)
 
 
-async def ask_all(server: Server, questions: Sequence[Question], expected: Sequence[list[str]], readers: int) -> Tally:
-    """The readers ask at once, each her own share of the questions."""
-    tally, known = Tally(), dict(zip(questions, expected, strict=True))
+def _list_family(first: int) -> list[int]:
+    """A process and all that it and its own have started."""
+    children = defaultdict[int, list[int]](list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            children[int(path.read_text().rsplit(")", 1)[1].split()[1])].append(int(path.parent.name))
+    found = [first]
+    for process in found:
+        found += children[process]
+    return found
+
+
+async def ask_all(server: Server, right: dict[Question, list[str]], plan: Plan) -> Tally:
+    """The readers ask at once, each the next question that nobody has asked; one that is refused she asks again."""
+    tally, waiting = Tally(), iter(right.items())
 
     async def read(number: int) -> None:
         reader = Reader(server.port, f"reader-{number:02d}")
-        for question in questions[number::readers]:
-            before = time.monotonic()
-            tally.outcomes[await judge(reader, question, known[question])] += 1
+        for question, expected in waiting:
+            while True:
+                before = time.monotonic()
+                came = await judge(reader, question, expected)
+                tally.outcomes[came] += 1
+                if came != "refused":
+                    break
+                await asyncio.sleep(plan.pause)
             tally.seconds.append(time.monotonic() - before)
 
     async def watch() -> None:
+        told = time.monotonic()
         while True:
-            tally.memory.append((await asyncio.to_thread(server.measure))["process_resident_memory_bytes"] / 1e6)
-            await asyncio.sleep(2)
+            tally.memory.append((len(tally.seconds), *await asyncio.to_thread(server.measure_memory)))
+            if time.monotonic() - told > _TOLD:
+                told = time.monotonic()
+                tell(f"{len(tally.seconds)} of {len(right)}: {dict(tally.outcomes)}, {tally.memory[-1][1]:.0f} MB")
+            await asyncio.sleep(_MEASURED)
 
     watching = asyncio.create_task(watch())
-    await asyncio.gather(*(read(number) for number in range(readers)))
+    await asyncio.gather(*(read(number) for number in range(plan.readers)))
     watching.cancel()
+    tally.memory.append((len(tally.seconds), *server.measure_memory()))
     return tally
 
 
@@ -192,89 +280,114 @@ async def judge(reader: Reader, question: Question, expected: list[str]) -> str:
         return "stopped"
     if BUSY in said:
         return "refused"
-    return "none" if cases is None else "right" if cases == expected else "wrong"
+    came = "none" if cases is None else "right" if cases == expected else "wrong"
+    if came != "right":
+        tell(f"{came}: {question}, {cases}, expected {expected}, said {said[:200]!r}")
+    return came
 
 
-async def end_amid(server: Server, questions: Sequence[Question], expected: Sequence[list[str]]) -> Counter[str]:
+async def end_amid(server: Server, right: dict[Question, list[str]]) -> Counter[str]:
     """Tell the server to end while it computes one question and the others wait; what came of each."""
-    readers = [Reader(server.port, f"last-{number:02d}") for number in range(len(questions))]
-    asked = [asyncio.create_task(judge(*one)) for one in zip(readers, questions, expected, strict=True)]
+    readers = [Reader(server.port, f"last-{number:02d}") for number in range(len(right))]
+    asked = [asyncio.create_task(judge(reader, *one)) for reader, one in zip(readers, right.items(), strict=True)]
     # One is being computed and all others wait; where computing is quicker than that, as many as ever come together.
     deadline = time.monotonic() + _GATHERING
     while time.monotonic() < deadline and not any(one.done() for one in asked):
-        if (await asyncio.to_thread(server.measure))["icbir_queue_length"] >= len(questions) - 1:
+        if (await asyncio.to_thread(server.measure))["icbir_queue_length"] >= len(right) - 1:
             break
         await asyncio.sleep(0.02)
     server.process.send_signal(signal.SIGTERM)
     return Counter(await asyncio.gather(*asked))
 
 
-async def run(workspace: Workspace, words: Sequence[str], readers: int, searches: int, wait: float) -> dict[str, Any]:
+async def run(
+    workspace: Workspace, open_retriever: Callable[[], Retriever], words: Sequence[str], plan: Plan
+) -> dict[str, Any]:
     """The whole of it: the figures that are printed."""
-    every = list_questions(workspace, readers * searches + _LAST)
-    questions, last = every[:-_LAST], every[-_LAST:]
+    questions = list_questions(workspace, plan.searches + _LAST)
+    known = work_out(workspace, open_retriever(), questions)
+    right = {one: known[one] for one in questions}
+    last = {one: right.pop(one) for one in questions[-_LAST:]}
+    tell("the right answers are worked out; the server starts")
     with tempfile.TemporaryDirectory() as place:
-        server = Server(words, Path(place), wait)
+        server = Server(words, Path(place), plan.wait)
         try:
-            alone = Reader(server.port, "alone")
-            expected = [(await alone.ask(one))[0] or [] for one in questions]
-        finally:
-            server.process.kill()
-            server.process.wait()
-        server = Server(words, Path(place), wait)
-        try:
-            tally = await ask_all(server, questions, expected, readers)
+            tally = await ask_all(server, right, plan)
             figures = await asyncio.to_thread(server.measure)
-            ended = await end_amid(server, last, [[]] * len(last))
+            ended = await end_amid(server, last)
             code = await asyncio.to_thread(server.process.wait, 120)
         finally:
             server.process.kill()
             server.process.wait()
-        events = Counter(event["event"] for event in server.read_log())
-    ordered = sorted(tally.seconds)
+        events = list(server.read_log())
+    serving = list(takewhile(lambda event: event["event"] != "stopping", events))
     return {
         "cases": workspace.catalogue.count(),
-        "readers": readers,
-        "searches": len(ordered),
+        "readers": plan.readers,
+        "searches": len(tally.seconds),
         "computed": sum(value for name, value in figures.items() if name.startswith(_COMPUTED)),
-        "answered alone": sum(map(bool, expected)),
         "outcomes": dict(tally.outcomes),
-        "seconds": {"median": ordered[len(ordered) // 2], "most": ordered[-1]} if ordered else {},
-        "memory in MB": {"first": tally.memory[0], "last": tally.memory[-1], "most": max(tally.memory)},
+        "seconds to the answer": describe(tally.seconds),
+        "wait": describe_wait(plan.wait, figures, serving),
+        "memory": describe_memory(tally.memory),
         "errors": figures["icbir_errors_total"],
-        "told to end": {"answered": ended["right"] + ended["wrong"], **_pick(ended, "stopped", "refused", "cut")},
-        "exit code": code,
         "audit failures": figures["icbir_audit_failures_total"],
-        "events": dict(events),
+        "told to end": dict(ended),
+        "exit code": code,
+        "events": dict(Counter(event["event"] for event in events)),
     }
 
 
-def _pick(counts: Counter[str], *names: str) -> dict[str, int]:
-    return {name: counts[name] for name in names if counts[name]}
+def describe(values: Sequence[float]) -> dict[str, float]:
+    """Median, the ninety-fifth of a hundred, and the largest."""
+    names = {"median": 50, "95 %": 95, "most": 100}
+    return {name: round(float(np.percentile(values, part)), 1) for name, part in names.items()} if values else {}
+
+
+def describe_wait(wait: float, figures: dict[str, float], events: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """How long questions waited for their turn, beside the wait that is allowed. A page asks several: for the
+    probabilities, the cases and the map."""
+    buckets = {
+        float(name.split('"')[1]): value for name, value in figures.items() if name.startswith("icbir_wait_seconds_b")
+    }
+    told = min(bound for bound in buckets if bound >= wait)
+    refused = [event["seconds"] for event in events if event["event"] == "question" and event["outcome"] == "refused"]
+    return {
+        "allowed": wait,
+        "answered": buckets[float("inf")],
+        f"answered after more than {told:.0f} s of waiting": buckets[float("inf")] - buckets[told],
+        "refused": len(refused),
+        "longest that a refused one waited": max(refused, default=0.0),
+    }
+
+
+def describe_memory(measured: Sequence[tuple[int, float, float]]) -> dict[str, float]:
+    """MB of the server; the slopes are straight lines through the second half of the answers."""
+    answers, whole, own = np.array(measured).T
+    late = answers >= answers[-1] / 2
+    found = {"at first": whole[0], "half way": whole[late][0], "at the end": whole[-1], "most": whole.max()}
+    found |= {"at the end without files": own[-1]}
+    if len(set(answers[late])) > 2:
+        for name, values in (("", whole), (" without files", own)):
+            found[f"a thousand answers{name}"] = 1000 * np.polyfit(answers[late], values[late], 1)[0]
+    return {name: round(float(value), 1) for name, value in found.items()}
 
 
 def main() -> None:
-    """The command."""
+    """The command; 1 if an answer was wrong or lacked."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--readers", type=int, default=32)
-    parser.add_argument("--searches", type=int, default=10, help="of each reader")
-    parser.add_argument("--wait", type=float, default=120.0, help="seconds after which a question is refused")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--readers", type=int, default=Plan.readers)
+    parser.add_argument("--searches", type=int, default=Plan.searches, help="of all readers together")
+    parser.add_argument("--wait", type=float, default=Plan.wait, help="seconds after which a question is refused")
+    parser.add_argument("--pause", type=float, default=Plan.pause, help="seconds before a refused one is asked again")
     given = parser.parse_args()
-    words = [
-        sys.executable,
-        "-m",
-        "icbir_core",
-        "app",
-        str(given.workspace),
-        "--port",
-        "PORT",
-        "--device",
-        given.device,
-    ]
+    words = [sys.executable, "-m", "icbir_core", "app", str(given.workspace), "--port", "PORT", "--device", "cpu"]
     opened = Workspace.open(given.workspace)
-    print(json.dumps(asyncio.run(run(opened, words, given.readers, given.searches, given.wait)), indent=2))
+    plan = Plan(given.readers, given.searches, given.wait, given.pause)
+    found = asyncio.run(run(opened, lambda: Retriever.open(opened, device="cpu"), words, plan))
+    print(json.dumps(found, indent=2))
+    sys.exit(set(found["outcomes"]) - {"right", "refused"} != set())
 
 
 if __name__ == "__main__":

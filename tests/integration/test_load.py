@@ -1,4 +1,4 @@
-"""Several readers by web sockets at once: every answer is that of one who asks alone, and the server ends gently."""
+"""Several readers by web sockets at once: every answer is that of the core, and the server ends gently."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import sys
 
 import pytest
 
-from benchmarks.load import run
+from benchmarks.load import Plan, run
 from tests.helpers import fakes
 
 
 @pytest.mark.slow
-def test_readers_at_once_get_the_answers_of_one_alone_and_are_told_of_the_end(tmp_path):
+def test_readers_at_once_get_the_answers_of_the_core_and_are_told_of_the_end(tmp_path):
     workspace = fakes.make_workspace(tmp_path / "w", 8)
     words = [sys.executable, "-m", "tests.browser.serve", str(workspace.path), "PORT", "--fake", "--pause", "0.6"]
-    figures = asyncio.run(run(workspace, words, readers=3, searches=2, wait=120.0))
-    assert figures["answered alone"] == figures["computed"] == 6 and figures["outcomes"] == {"right": 6}
+    plan = Plan(readers=3, searches=6, wait=120.0)
+    figures = asyncio.run(run(workspace, lambda: fakes.FakeRetriever(workspace), words, plan))
+    assert figures["computed"] == 6 and figures["outcomes"] == {"right": 6}
+    assert figures["wait"]["refused"] == 0 and figures["memory"]["most"] > 50
     assert figures["errors"] == figures["audit failures"] == 0
     ended = figures["told to end"]
-    assert ended["answered"] >= 1 and ended.get("stopped", 0) >= 1 and figures["exit code"] == -15, ended
+    assert ended["right"] >= 1 and ended.get("stopped", 0) >= 1 and figures["exit code"] == -15, ended
     assert {"started", "ready", "question", "stopping", "stopped"} <= set(figures["events"])
     assert "error" not in figures["events"]
