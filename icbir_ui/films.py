@@ -24,7 +24,7 @@ from icbir_core.radiograph.signatures import looks_like_dicom
 from icbir_core.settings import get_environment
 from icbir_core.types import Case, Query, Radiograph
 from icbir_ui import access, state
-from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, hold
+from icbir_ui.holding import SESSION_MEGAPIXELS, HeldRadiograph, count_pixels, hold
 from icbir_ui.language import mark, say, translate_told
 from icbir_ui.state import PARAMETER_FILM, Key
 from icbir_ui.viewer import Picture
@@ -86,8 +86,8 @@ class Film:
 
     @property
     def size(self) -> int:
-        """Its pixels."""
-        return self.shape[0] * self.shape[1]
+        """What it costs the budgets, in pixels."""
+        return count_pixels(self.shape[0] * self.shape[1], len(self.original))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,9 +117,10 @@ def make_film(query: Query, origin: str, data: bytes = b"", **more: Any) -> Film
     server can hold no more."""
     report = assess_quality(query.radiograph)
     warnings = tuple(one.text for one in report.warnings)
-    film = replace(Film(query.radiograph.pixel_sha256, hold(query), warnings, origin), **more)
-    film = replace(film, doubts=report.kinds)
-    return film if get_environment("RESULTS") in (None, "off") else replace(film, **read_source(data, film.size))
+    if get_environment("RESULTS") not in (None, "off"):
+        more |= read_source(data, query.radiograph.pixels.size)
+    held = hold(query, len(more.get("original", b"")))
+    return Film(query.radiograph.pixel_sha256, held, warnings, origin, doubts=report.kinds, **more)
 
 
 def read_source(data: bytes, pixels: int) -> dict[str, Any]:

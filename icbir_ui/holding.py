@@ -25,6 +25,8 @@ class HeldRadiograph(Radiograph):
     anew, equal bit by bit for every film that was read from a file."""
 
     levels: np.ndarray
+    file_bytes: int = 0
+    """Of its file, where that is held with it."""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -42,14 +44,21 @@ class HeldRadiograph(Radiograph):
         return self.levels.shape
 
 
-def hold(query: Query) -> Query:
-    """The same query with a `HeldRadiograph`. Raises `RadiographError` where all sessions together hold too much."""
+def count_pixels(pixels: int, file_bytes: int) -> int:
+    """What a film costs the budgets, in pixels: its own, and one for each two bytes of a file that is held with it."""
+    return pixels + file_bytes // 2
+
+
+def hold(query: Query, file_bytes: int = 0) -> Query:
+    """The same query with a `HeldRadiograph`. file_bytes : of its file, where that is held too. Raises
+    `RadiographError` where all sessions together hold too much."""
     radiograph = query.radiograph
     values = {one.name: getattr(radiograph, one.name) for one in fields(Radiograph)}
     with _lock:
-        if count_held() + values["pixels"].size > 1_000_000 * count_held_megapixels():
+        if count_held() + count_pixels(values["pixels"].size, file_bytes) > 1_000_000 * count_held_megapixels():
             raise RadiographError("The server holds as many films as it may; close what is not needed or try later.")
         held = HeldRadiograph(**values)
+        object.__setattr__(held, "file_bytes", file_bytes)
         _held.add(held)
     return replace(query, radiograph=held)
 
@@ -60,5 +69,5 @@ def count_films() -> int:
 
 
 def count_held() -> int:
-    """Pixels of the films that all sessions of this server hold."""
-    return sum(one.levels.size for one in list(_held))
+    """Pixels of the films that all sessions of this server hold, with their files, as `count_pixels` counts them."""
+    return sum(count_pixels(one.levels.size, one.file_bytes) for one in list(_held))

@@ -27,6 +27,8 @@ from icbir_core.files import read_json, reading_own, write_json_atomically
 from icbir_core.settings import get_environment
 
 LOG = "audit.jsonl"
+BEGUN = f"0:{FIRST}"
+"""The head of a log whose first entry is still to come."""
 _NAMED = 5
 _HELD = "Another process holds the audit log; try again."
 
@@ -50,7 +52,7 @@ class AuditLog:
         def make(line: bytes | None, torn: int) -> bytes:
             last = Entry.read(line) if line is not None else None
             if last is None:
-                self._tell_manifest()
+                self._begin()
             elif not last.is_sealed(self._key):
                 raise AuditError(
                     f"The last entry of the {self.place.title} is not as it was written; {self.place.advice}."
@@ -94,17 +96,19 @@ class AuditLog:
         yield from guard("audit", lambda: self._verify(head))
 
     def _verify(self, head: str) -> Iterator[Check]:
-        if not self.place.is_begun() and not self.place.head_path.is_file():
+        faults, digests = self.walk(self.place.read_lines())
+        beside = self._read_head() if self.place.head_path.is_file() else ""
+        if not digests and not faults and beside in ("", BEGUN):
             missing = "audit" in self.workspace.read_manifest()["artefacts"]
             lost = f"The {self.place.title} is missing; restore it from a copy."
             yield Check("audit", not missing and not head, lost if missing else "nothing recorded yet")
             return
-        faults, digests = self.walk(self.place.read_lines())
         if faults:
             more = f" … and {len(faults) - _NAMED} more." if len(faults) > _NAMED else ""
             yield Check("audit", False, " ".join(faults[:_NAMED]) + more)
             return
-        known = [("the head beside it", self._read_head())]
+        # that of the beginning stays where every writer since was killed before writing its own
+        known = [] if beside == BEGUN else [("the head beside it", beside or self._read_head())]
         if head:
             known.append(("the head that was given", head))
         for what, text in known:
@@ -148,12 +152,13 @@ class AuditLog:
             number, _, digest = self._read_head().partition(":")
             back = entry.number - int(number)
             line = find(back) if back > 0 else None
-            if line is None or Entry.read(line).digest != digest:
+            if f"{number}:{digest}" != BEGUN and (line is None or Entry.read(line).digest != digest):
                 return
         except IcbirError:
-            if entry.number > 2:  # the first may have been written without its head, by one who was killed
-                return
-        head = f"{entry.number}:{entry.digest}"
+            return
+        self._write_head(f"{entry.number}:{entry.digest}")
+
+    def _write_head(self, head: str) -> None:
         write_json_atomically(self.place.head_path, {"head": head, "seal": self._seal_head(head)}, mode=0o600)
 
     def _read_head(self) -> str:
@@ -166,10 +171,13 @@ class AuditLog:
     def _seal_head(self, head: str) -> str:
         return hmac.new(self._key, f"head {head}".encode(), hashlib.sha256).hexdigest()
 
-    def _tell_manifest(self) -> None:
-        """So that a log which is gone is missed."""
+    def _begin(self) -> None:
+        """Before the first entry: the manifest, so that a log which is gone is missed, and a head, so that one which is
+        gone is told from one that was never written."""
         if "audit" not in self.workspace.read_manifest()["artefacts"]:
             self.workspace.record_artefact("audit", {"begun": _now()})
+        if not self.place.head_path.is_file():
+            self._write_head(BEGUN)
 
     def _check_place(self) -> None:
         """A log in a workspace whose drive is away would begin anew in the empty folder that stands there."""

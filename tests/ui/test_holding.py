@@ -51,3 +51,16 @@ def test_a_session_lets_go_its_oldest_films_and_never_the_current_one(monkeypatc
     assert films.drop_oldest(held, "0") == ["1", "2", "3"]
     assert list(held) == ["0", "4", "5", "6", "7"] and sum(film.size for film in held.values()) == 1_000_000
     assert films.drop_oldest(held, "0") == []
+
+
+def test_a_file_that_is_held_for_its_results_counts_in_both_budgets(monkeypatch):
+    monkeypatch.setenv("ICBIR_RESULTS", "download")
+    monkeypatch.setattr(films, "read_source", lambda data, pixels: {"original": data})
+    gc.collect()
+    before = holding.count_held()
+    film = films.make_film(make_query(), "upload", b"1" * 1_000_000)
+    assert film.size == holding.count_held() - before == 500 * 400 + 500_000
+    monkeypatch.setenv("ICBIR_HELD_MEGAPIXELS", str(2 + before // 1_000_000))
+    with pytest.raises(RadiographError, match="as many films as it may"):
+        films.make_film(make_query(1), "upload", b"1" * 3_600_000)
+    assert holding.count_held() - before == film.size

@@ -175,6 +175,20 @@ def test_a_head_that_lies_behind_because_its_writer_was_killed_goes_on(log):
     assert is_right(log) and b'"8:' in log.place.head_path.read_bytes()
 
 
+def test_a_log_whose_first_writers_were_killed_before_they_wrote_a_head_goes_on(workspace, monkeypatch):
+    """On several machines three may add their entries before the first of them gets to the head."""
+    with monkeypatch.context() as killed:
+        killed.setattr(AuditLog, "_move_head", lambda *_: None)
+        log = open_audit(workspace)
+        for number in range(3):
+            log.record("reader 1", Action.SAW, place=number)
+            assert is_right(log)
+    log.record("reader 1", Action.SAW)
+    assert is_right(log) and b'"4:' in log.place.head_path.read_bytes()
+    log.place.head_path.unlink()
+    assert not is_right(log)
+
+
 def test_a_log_written_anew_by_one_who_knows_the_salt_is_found_by_a_head_kept_elsewhere(log):
     (check,) = log.verify()
     head = check.text.rpartition(" ")[2]
