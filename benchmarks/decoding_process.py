@@ -1,29 +1,36 @@
 """What decoding in a process of its own costs, beside decoding in this one: by film, of a warm query and of indexing.
 
-    python benchmarks/decoding_process.py [--films DIR] [--rounds 15] [--forward]
+    icbir demo WORKSPACE
+    python benchmarks/decoding_process.py WORKSPACE [--films DIR] [--rounds 15]
 
-Each film is read in both ways by turns, so that both meet the same machine. With --forward the network is loaded and
-the difference is told as a share of a warm query (five forward passes and the decoding) and of indexing a film (four
-forward passes and the decoding); those multiples are what `query.md` and `indexing.md` measure.
+In each round a film is read here and in the child, answered as a warm query (probabilities, cases and the first heat
+map, by the networks and the index of the workspace), and a batch of eight is described as an indexing does it, so that
+all meet the same machine. The order of the two ways of reading changes from round to round.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from processor import describe_processor
 
+import icbir_core as icbir
 from icbir_core.files import sha256_of_bytes
 from icbir_core.radiograph import read_radiograph
 from icbir_core.radiograph.decoding import decode_film
 from icbir_core.radiograph.levels import hash_levels, levels_to_pixels
-from icbir_core.settings import ReadLimits
+from icbir_core.retrieval.retriever import Retriever
+from icbir_core.settings import FIRST_COUNT, ReadLimits, SearchSettings
+from icbir_core.types import Query, Radiograph
 
 SIDES = (384, 1024, 2500)
+BATCH = 8
 
 
 def read_here(data: bytes) -> None:
@@ -46,17 +53,41 @@ def make_films() -> dict[str, bytes]:
     return films
 
 
-def time_by_turns(data: bytes, rounds: int) -> np.ndarray:
-    """Seconds (rounds, 2): in this process, in the child; the order changes from round to round."""
-    spent = np.empty((rounds, 2))
-    ways = (read_here, read_radiograph)
-    for way in ways:
-        way(data)
+def answer(retriever: Retriever, film: Radiograph) -> None:
+    """All that the page Search asks about a film at first; one with a new hash is computed anew."""
+    query = Query("query", film)
+    retriever.predict(query)
+    ranking = retriever.search(query, SearchSettings(FIRST_COUNT))
+    retriever.map_of(query, target=ranking.target)
+
+
+def describe_batch(retriever: Retriever, film: Radiograph) -> None:
+    """What an indexing computes of eight films: the classifier with its maps, and the encoders beside it."""
+    opened = retriever.get_target()
+    images = opened.prepare_images(film.pixels)
+    opened.embedder.embed(np.repeat(images[opened.models.classifier.input_settings][None], BATCH, axis=0))
+    for encoder in opened.models.encoders:
+        encoder.features(np.repeat(images[encoder.input_settings][None], BATCH, axis=0))
+
+
+def time_call(call: Callable[[], object]) -> float:
+    """Seconds on the clock."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def time_rounds(retriever: Retriever, data: bytes, rounds: int) -> np.ndarray:
+    """Seconds (4, rounds): reading here, reading in the child, a warm query without reading, indexing likewise."""
+    spent, film = np.empty((4, rounds)), read_radiograph(data)
+    read_here(data)
+    ways = (lambda: read_here(data), lambda: read_radiograph(data))
     for number in range(rounds):
         for place in (0, 1) if number % 2 else (1, 0):
-            start = time.perf_counter()
-            ways[place](data)
-            spent[number, place] = time.perf_counter() - start
+            spent[place, number] = time_call(ways[place])
+        fresh = replace(film, pixel_sha256=f"round {number} of {film.pixel_sha256}")
+        spent[2, number] = time_call(lambda asked=fresh: answer(retriever, asked))
+        spent[3, number] = time_call(lambda: describe_batch(retriever, film)) / BATCH
     return spent
 
 
@@ -67,36 +98,32 @@ def describe(values: np.ndarray) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """The command."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("workspace", type=Path)
     parser.add_argument("--films", type=Path, help="folder of films (default: simulated ones of three sizes)")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--forward", action="store_true", help="also as a share of a query and of indexing")
     options = parser.parse_args()
     if options.films:
         films = {path.name: path.read_bytes() for path in sorted(options.films.iterdir())[:6] if path.is_file()}
     else:
         films = make_films()
-    forward = None
+    retriever = icbir.open_retriever(options.workspace, device="cpu")
+    answer(retriever, read_radiograph(next(iter(films.values()))))
     print(describe_processor())
-    if options.forward:
-        import tempfile
-
-        from retrieval_setting import make_forward_pass, make_models, time_call
-
-        with tempfile.TemporaryDirectory() as folder:
-            run = make_forward_pass(make_models(Path(folder)).classifier)
-        one = np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype("f4")
-        run(one)
     for name, data in films.items():
-        if options.forward:
-            forward = float(np.median([time_call(lambda: run(one))[0] for _ in range(9)]))
-        spent = time_by_turns(data, options.rounds)
-        extra = spent[:, 1] - spent[:, 0]
-        line = f"{name}: here {1000 * np.median(spent[:, 0]):.1f} ms, ratio {describe(spent[:, 1] / spent[:, 0])}"
-        if forward is not None:
-            line += f", of a query {describe(1 + extra / (5 * forward + spent[:, 0]))}"
-            line += f", of indexing {describe(1 + extra / (4 * forward + spent[:, 0]))}"
-        print(line, flush=True)
+        here, child, query, indexing = time_rounds(retriever, data, options.rounds)
+        extra = child - here
+        shares = {
+            "child / here": child / here, "decoding / query": child / (query + child),
+            "query with the child / without": 1 + extra / (query + here),
+            "indexing with the child / without": 1 + extra / (indexing + here),
+        }  # fmt: skip
+        told = ", ".join(f"{title} {describe(values)}" for title, values in shares.items())
+        middle = dict(
+            zip(("decoding here", "query", "indexing"), 1000 * np.median([here, query, indexing], axis=1), strict=True)
+        )
+        print(f"{name}: {told}; ms: {', '.join(f'{title} {value:.1f}' for title, value in middle.items())}", flush=True)
 
 
 if __name__ == "__main__":
