@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from icbir_core.errors import IcbirError
 from icbir_core.retrieval.methods import find_method
 from icbir_ui import films, shared, state
-from icbir_ui.errors import escape_markdown, explain, shielded
+from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.export.controls import show_export
 from icbir_ui.export.deidentified import show_deidentified
 from icbir_ui.export.dicom import show_dicom
@@ -17,17 +15,14 @@ from icbir_ui.films import case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_background
 from icbir_ui.language import say, speak_english
 from icbir_ui.pacs.opening import show_opening
-from icbir_ui.search import beside, gate, ratings, refining
-from icbir_ui.search.answer import make_answer
-from icbir_ui.search.asking import NO_MAP, compute_maps, get_trail, is_known, search, show_loading, viewer_options
+from icbir_ui.search import beside, gate, refining
+from icbir_ui.search.asking import NO_MAP, Maps, compute_maps, get_trail, is_known, knows_map, search, show_loading
 from icbir_ui.search.controls import choose_settings
-from icbir_ui.search.panes import QUERY_PANE, hit_panes, query_pane
+from icbir_ui.search.result import Result
 from icbir_ui.search.welcome import offer_films, open_asked, show_welcome, show_word
 from icbir_ui.state import PARAMETER_CASE, Key
-from icbir_ui.viewer import prepare_pictures, show_viewer
+from icbir_ui.viewer import prepare_pictures
 from icbir_ui.words import describe_filter
-
-VIEWER = Key.SEARCH_VIEWER.value
 
 
 def draw() -> None:
@@ -80,49 +75,26 @@ def draw() -> None:
             if not is_known(service, film, settings):
                 tell(say("Searching …"))
             ranking = search(service, film, settings, tell)
-            prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
-            asked = [hit.case for hit in ranking.hits] if mapped else []
-            maps = compute_maps(service, film, asked, ranking.target, method, tell)
         except IcbirError as error:
             above.warning(escape_markdown(explain(error)))
             state.put(Key.RANKING, None)  # Compare must not show what the settings in force exclude
             if not fresh:
                 beside.show_alone(film, others, place)
             return
-    state.put(Key.RANKING, (film.key, ranking, method))
-    store = shared.open_ratings()
-    panes = [query_pane(film, ranking, maps, findings=findings)]
-    panes += beside.make_beside(others)
-    panes += hit_panes(workspace, ranking, maps, ratings.find_ratings(store, film), state.get(Key.MARKS) or {})
-
-    def react(name: str, value: dict[str, Any]) -> None:
-        with shielded():
-            if name == "rated":
-                score, seen = int(value["rating"]), bool(value.get("mapped"))
-                ratings.store_rating(store, film, ranking, value["pane"], score, seen)
-            elif name == "marked":
-                refining.mark_case(value["pane"], value.get("mark"))
-            elif name == "region" and value["pane"] == QUERY_PANE:
-                refining.take_region(value["box"])
-            elif name == "finding":
-                refining.take_finding(value["finding"])
-            elif name == "mapped":
-                state.put(Key.CASE_MAPS, bool(value["on"]))
-            elif name == "opened":
-                state.put(Key.COMPARED, value["pane"])
-            else:
-                beside.follow(others, name, value)
-
-    unverified = not all(hit.case.orientation_verified for hit in ranking.hits)
-    answer = make_answer(ranking, findings, method != NO_MAP, mapped, unverified)
-    options = viewer_options(
-        maps, region=True, report=True, rating_scale=ratings.SHORT_SCALE, subject=film.key, room=True, answer=answer,
-        strip=beside.make_strip(others),
-    )  # fmt: skip
-    with place:  # before what stands around it, so that it reaches the browser first
-        view = show_viewer(panes, options, VIEWER, react)
-    if opened := state.get(Key.COMPARED):
-        st.switch_page("pages/compare.py", query_params={**st.query_params.to_dict(), PARAMETER_CASE: opened})
+        prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
+        state.put(Key.RANKING, (film.key, ranking, method))
+        if opened := state.get(Key.COMPARED):
+            st.switch_page("pages/compare.py", query_params={**st.query_params.to_dict(), PARAMETER_CASE: opened})
+        result = Result(workspace, film, ranking, others, findings, method, mapped, place, again=fresh)
+        if fresh and not knows_map(service, film, ranking.target, method):
+            result.show(Maps(None, {}))  # the map takes longer than the cases: she sees them meanwhile
+        try:
+            cases = [hit.case for hit in ranking.hits] if mapped else []
+            maps = compute_maps(service, film, cases, ranking.target, method, tell)
+        except IcbirError as error:
+            above.warning(escape_markdown(explain(error)))
+            maps = Maps(None, {})
+    view = result.show(maps)  # before what stands around it, so that it reaches the browser first
     with export.popover(say("Export")):
         filters = speak_english(describe_filter)(settings.filter)
         show_export(film, ranking, maps, workspace, view, filters)

@@ -114,6 +114,11 @@ def _count_cases(service: SearchService) -> tuple[int, int]:
     return catalogue.count(), catalogue.count(include_removed=True)
 
 
+def knows_map(service: SearchService, film: Film, target: str, method: str) -> bool:
+    """True where `compute_maps` has the film's own map already, or needs none."""
+    return method == NO_MAP or service.knows(("map", film.key, target, method))
+
+
 def compute_maps(
     service: SearchService, film: Film, cases: list[Case], target: str, method: str, tell: Callable[[str], None]
 ) -> Maps:

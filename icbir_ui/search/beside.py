@@ -142,7 +142,6 @@ def follow(others: Sequence[OtherFilm], name: str, value: dict[str, Any]) -> Non
 def show_alone(film: Film, others: Sequence[OtherFilm], place: Any, plain: bool = False) -> None:
     """The film with its facts and warnings, before there is a ranking. plain : the warnings stand elsewhere."""
     pane = replace(query_pane(film), note=None) if plain else query_pane(film)
-    options = ViewerOptions(memory=Key.SEARCH_VIEWER.value, room=True, subject=film.key, strip=make_strip(others))
-    react = partial(follow, others)
+    options = ViewerOptions(room=True, subject=film.key, strip=make_strip(others))
     with place:
-        viewer.show_viewer([pane, *make_beside(others)], options, Key.FILM_VIEWER.value, react)
+        viewer.show_viewer([pane, *make_beside(others)], options, Key.SEARCH_VIEWER.value, partial(follow, others))

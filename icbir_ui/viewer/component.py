@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from streamlit.runtime import get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state.common import user_key_from_element_id
 
 from icbir_core.annotation.measuring import describe_spacing
 from icbir_core.deidentifying.leaving import FRAME, LEFT_OFF
@@ -246,13 +248,25 @@ def _describe(pane: Pane) -> dict[str, Any]:
     return described
 
 
+def _let_mount_again(key: str) -> None:
+    """Streamlit takes a key once in a run. Here the same element comes again, in the same place and with more to show:
+    the browser gives it to the viewer that stands there already."""
+    if run := get_script_run_ctx():
+        run.shared.widget_user_keys_this_run._data.discard(key)
+        held = run.shared.widget_ids_this_run
+        held._data -= {one for one in held.snapshot() if user_key_from_element_id(one) == key}
+
+
 def show_viewer(
     panes: Sequence[Pane],
     options: ViewerOptions,
     key: str,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    again: bool = False,
 ) -> Mapping[str, Any]:
     """Mount the viewer; returns the reader's last reported view ({} before the first).
+
+    again : it was mounted before in this run, in a place for one element, and now has more to show.
 
     on_event(name, value) is called once for each decision, before the page runs again: name in `EVENTS`, value a dict:
     rated {pane, rating, mapped}, marked {pane, mark}, region {pane, box}, finding {pane, finding}, opened {pane},
@@ -276,6 +290,8 @@ def show_viewer(
             elif on_event and one["name"] in EVENTS:
                 on_event(one["name"], one)
 
+    if again:
+        _let_mount_again(key)
     _pack(panes)
     colours = b"" if options.colours is None else np.ascontiguousarray(options.colours, np.uint8).tobytes()
     data = {

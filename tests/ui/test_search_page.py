@@ -106,23 +106,33 @@ def test_one_vivid_case_does_not_set_the_scale_of_all_and_the_legend_says_what_i
     assert plain < data["overlayScale"] < 4 * plain and "≥" in data["legend"]
 
 
-def test_the_film_stands_while_the_search_runs_and_the_cases_of_before_while_it_is_refined(open_page, monkeypatch):
+def test_film_cases_and_map_come_one_after_another_and_refining_keeps_what_stands(open_page, monkeypatch):
     import icbir_ui.viewer
 
     shown, show = [], icbir_ui.viewer.show_viewer
 
     def watch(panes, options, key, *more):
         searched = [] if shared.open_service().loading else shared.open_service().retriever.calls
-        shown.append((key, len(panes), searched.count("search")))
+        shown.append((len(panes), searched.count("search"), searched.count("map"), panes[0].map is not None))
         return show(panes, options, key, *more)
 
     monkeypatch.setattr(icbir_ui.viewer, "show_viewer", watch)
     page = open_page("search", film="effusion_1")
-    assert shown[-2:] == [("search_first", 1, 0), ("search_viewer", 9, 1)]
+    assert shown[-3:] == [(1, 0, 0, False), (9, 1, 0, False), (9, 1, 1, True)]
+    assert len(page.app.get("bidi_component")) == 1, "each takes the place of the one before"
     shown.clear()
     page.run()
     page.decide("region", 1, pane="query", box=[20, 20, 90, 90])
-    assert shown == [("search_viewer", 9, 1), ("search_viewer", 9, 2)]
+    assert shown == [(9, 1, 1, True), (9, 2, 1, True)]
+
+
+def test_a_map_that_fails_leaves_the_cases_and_says_so(open_page, monkeypatch):
+    def refuse(*given):
+        raise RetrievalError("No map today; come back tomorrow.")
+
+    monkeypatch.setattr(fakes.FakeRetriever, "map_of", refuse)
+    page = open_page("search", film="effusion_1")
+    assert "No map today" in page.text() and len(page.case_ids) == 8 and not page.data["panes"][0].get("map")
 
 
 def test_a_rerun_computes_nothing_and_names_the_same_pixels(searched):

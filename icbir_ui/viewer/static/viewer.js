@@ -52,6 +52,7 @@ class Viewer {
   update(component) {
     const data = component.data;
     const send = (name, value) => this.decide(name, value, component.setStateValue);
+    if (this.data && this.data.about !== data.about) this.leaveSubject();
     Object.assign(this, { data, send, setState: component.setStateValue });
     this.memory.overlay ??= true;
     this.memory.style ??= { opacity: data.opacity ?? 0.45, threshold: null, contour: false };
@@ -90,6 +91,12 @@ class Viewer {
     if (focused) this.panes.find((pane) => pane.key === focused)?.figure.focus({ preventScroll: true });
     this.showControls();
     benched?.focus({ preventScroll: true });
+  }
+
+  leaveSubject() {
+    // Another film is searched with: what she has begun on the former one ends.
+    this.play(false);
+    Object.assign(this, { drawing: null, marking: null, editing: null, shown: null, reported: null });
   }
 
   decide(name, value, setState) {
