@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from icbir_core.errors import RadiographError
 from icbir_core.files import PathLike
-from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.types import Case, Query
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def save_overlay(
     retriever: Retriever,
     film: Query | Case,
     path: PathLike,
-    method: str = FIRST_MAP,
+    method: str | None = None,
     finding: str | None = None,
     scale: float | None = None,
     threshold: float | None = None,
@@ -109,8 +108,8 @@ def save_overlay(
         What `read_film` gave, or the case of a hit.
     path : str or Path
         The PNG file to write; what stood there is replaced once the new picture is whole.
-    method : str
-        A saliency method; `icbir explain --help` lists them.
+    method : str, optional
+        A saliency method; `icbir explain --help` lists them. Without it, the one that the page draws first.
     finding : str, optional
         What the map is of; without it, the retriever's default target.
     scale : float, optional
@@ -154,8 +153,8 @@ def save_overlay(
     shown = find_threshold(saliency.values, used, saliency.signed) if threshold is None else threshold
     style = OverlayStyle(signed=saliency.signed, threshold=shown)
     picture = render_overlay(radiograph.pixels, saliency.values, style, used)
-    title = f"{SALIENCY_METHODS[method].title}, map of {saliency.finding}"
-    title += f", {SMOOTHED}" if is_smoothed(method) else ""
+    title = f"{SALIENCY_METHODS[saliency.method].title}, map of {saliency.finding}"
+    title += f", {SMOOTHED}" if is_smoothed(saliency.method) else ""
     word = name_strength(saliency, used, shown)
     title += f" ({word})" if word else ""
     picture = attach_legend(picture, style, used, title)

@@ -45,7 +45,6 @@ def export_dicom(
     from icbir_core.pacs.result_objects import make_result_objects
     from icbir_core.pacs.source_header import read_source_header
     from icbir_core.retrieval.retriever import Retriever
-    from icbir_core.saliency.methods import FIRST_MAP
     from icbir_core.settings import SearchSettings
 
     if out is None and not queue:
@@ -59,7 +58,7 @@ def export_dicom(
     cli.announce_device(device)
     query = read_query(retriever.workspace, "query", data)
     ranking = retriever.search(query, settings)
-    maps = draw_maps(retriever, query, ranking, saliency or FIRST_MAP)
+    maps = draw_maps(retriever, query, ranking, saliency or retriever.choose_map())
 
     read_case = partial(read_leaving_case, retriever.workspace) if cases else None
     made = make_result_objects(compose_result(source, query.radiograph, ranking, maps, read_case))

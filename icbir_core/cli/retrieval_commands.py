@@ -204,18 +204,17 @@ def _save_overlays(retriever: Retriever, asked: Query, ranking: Ranking, folder:
     """Write the query's and the hits' films with their maps, all at the scale and threshold of the query's map."""
     from icbir_core.api import save_overlay
     from icbir_core.saliency.display import find_threshold, smooth_for_display
-    from icbir_core.saliency.methods import FIRST_MAP
 
     def name(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
 
     stem = name(Path(ranking.query).stem)
-    scale = save_overlay(retriever, asked, folder / f"{stem}_query.png", FIRST_MAP, ranking.target)
-    own = smooth_for_display(retriever.map_of(asked, FIRST_MAP, ranking.target))
+    scale = save_overlay(retriever, asked, folder / f"{stem}_query.png", finding=ranking.target)
+    own = smooth_for_display(retriever.map_of(asked, target=ranking.target))
     threshold = find_threshold(own.values, scale, own.signed)
     for hit in ranking.hits:
         path = folder / f"{stem}_{hit.rank:02d}_{name(hit.case.case_id)}.png"
-        save_overlay(retriever, hit.case, path, FIRST_MAP, ranking.target, scale, threshold)
+        save_overlay(retriever, hit.case, path, None, ranking.target, scale, threshold)
 
 
 def demo(

@@ -11,7 +11,7 @@ import typer
 
 from icbir_core.cli import conventions as cli
 from icbir_core.retrieval.methods import SEARCH_METHODS
-from icbir_core.saliency.methods import FIRST_MAP
+from icbir_core.saliency.methods import FIRST_MAP, choose_map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,8 @@ def _compute_map(
             return one.input_settings, explain_encoder(one, image, finding, method or METHOD), facts
         classifier = Classifier.load(find_encoders(workspace)[encoder].with_name(str(one.manifest["file"])))
     fitted = fit_to_network(pixels, classifier.input_settings)
-    found = explain_films(classifier, fitted[None], finding or classifier.findings[0], method or FIRST_MAP)[0]
+    method = method or choose_map(classifier.manifest["network"])
+    found = explain_films(classifier, fitted[None], finding or classifier.findings[0], method)[0]
     return classifier.input_settings, found, facts
 
 

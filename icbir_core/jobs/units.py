@@ -22,15 +22,15 @@ class IndexPlan:
     """What is to be indexed, as plain values that travel with a job.
 
     target : None for the workspace's first; methods, encoders : names, None for all that can be; engine : what holds
-    the vectors; map_method : of the maps. stores : the marks of the stores that the planner found, which change with
-    the networks; empty before it.
+    the vectors; map_method : of the maps, None for that of the networks. stores : the marks of the stores that the
+    planner found, which change with the networks; empty before it.
     """
 
     target: str | None = None
     methods: tuple[str, ...] | None = None
     encoders: tuple[str, ...] | None = None
     engine: str | None = None
-    map_method: str = "deep_taylor"
+    map_method: str | None = None
     stores: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

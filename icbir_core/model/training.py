@@ -17,6 +17,7 @@ import numpy as np
 from icbir_core.errors import TrainingError
 from icbir_core.files import PathLike, sha256_of_bytes
 from icbir_core.model.augmentation import resize_image
+from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from icbir_core.model.device import compile_network
 from icbir_core.model.layer_names import LOGITS_LAYER
@@ -232,7 +233,8 @@ def train(
         if log is not None:
             log(row)
     keras.backend.clear_session(free_memory=False)
-    final = build_network(start.network, len(training_set.findings), size)
+    structure = "none" if start.network in BACKBONES else weights
+    final = build_network(start.network, len(training_set.findings), size, structure)
     load_matching_weights(final, state.best_weights, strict=True)
     run = sha256_of_bytes(json.dumps(identity, sort_keys=True).encode())
     return TrainingResult(final, state.history, state.best_epoch, recipe, run)

@@ -263,12 +263,13 @@ class Filling:
         return found, work.compute(found, images[work.settings]) if len(found) else {}
 
 
-def open_filling(workspace: Workspace, asked: Asked, map_method: str, device: str) -> Filling:
+def open_filling(workspace: Workspace, asked: Asked, map_method: str | None, device: str) -> Filling:
     """The stores of an indexing, made anew where they are of other networks. Raises as `choose_models`."""
     from icbir_core.model.device import choose_device
 
     chosen = choose_device(device).as_dict()
     models, methods = choose_models(workspace, asked)
+    map_method = map_method or models.map_method
     embedder = models.make_embedder(map_method)
     encoders = models.encoders if any(method.needs_encoders for method in methods) else ()
     with workspace.lock("stores"):  # of two workers, one makes what is missing

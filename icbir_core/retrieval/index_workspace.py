@@ -16,7 +16,6 @@ from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.retrieval.case_keys import CaseKeys
 from icbir_core.retrieval.centring import Centre, CentredView
 from icbir_core.retrieval.devices import describe_mixture
-from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD
 from icbir_core.retrieval.filling import (
     Asked,
     Filling,
@@ -58,7 +57,7 @@ def index_workspace(
     target: str | None = None,
     methods: Sequence[str] | None = None,
     device: str = "auto",
-    map_method: str = DEFAULT_MAP_METHOD,
+    map_method: str | None = None,
     models: Models | None = None,
     progress: Progress | None = None,
     encoders: Sequence[str] | None = None,
@@ -66,6 +65,7 @@ def index_workspace(
 ) -> IndexReport:
     """Compute what is missing, then build or update the indexes.
 
+    map_method : of the maps that are stored; None takes `Models.map_method`.
     engine : of `search_index.ENGINES`, what holds the vectors; None keeps what each index has, at first Annoy.
     methods : names of search methods; None takes all that the models allow. encoders : names of those that are compared
     beside the classifier; None takes the workspace's own, and with the starter models those that come with the program.
@@ -82,7 +82,7 @@ def index_workspace(
         if encoders is not None and not models.encoders:
             _forget_encoders(TargetFiles(workspace, models.target))
         tell = progress or (lambda done, total, text: None)
-        return _index(workspace, models, asked, map_method, chosen, tell, engine)
+        return _index(workspace, models, asked, map_method or models.map_method, chosen, tell, engine)
 
 
 def _forget_encoders(files: TargetFiles) -> None:

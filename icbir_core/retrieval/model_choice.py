@@ -47,6 +47,16 @@ class Models:
         saliency = self.saliency_classifier.sha256 if self.saliency_classifier else "none"
         return {"model": self.classifier.sha256, "saliency_model": saliency}
 
+    @property
+    def map_method(self) -> str:
+        """Of the maps that an indexing stores: what the saliency classifier was trained on, else the published one
+        where the network has rules for it."""
+        from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD
+        from icbir_core.saliency.methods import choose_map
+
+        learnt = self.saliency_classifier.manifest.get("map_method") if self.saliency_classifier else None
+        return str(learnt or choose_map(self.classifier.manifest["network"], DEFAULT_MAP_METHOD))
+
     def make_embedder(self, map_method: str) -> Embedder:
         """The one path from image to embeddings with these models."""
         from icbir_core.retrieval.embedding import Embedder

@@ -27,7 +27,7 @@ from icbir_core.retrieval.ranking_basis import QueryEmbedding, RankingBasis
 from icbir_core.retrieval.refinement import RefinementTrail, move_query
 from icbir_core.retrieval.search_index import Eligible
 from icbir_core.retrieval.target_files import list_targets
-from icbir_core.saliency.methods import FIRST_MAP
+from icbir_core.saliency.methods import FIRST_MAP, choose_map
 from icbir_core.saliency.registry import make_saliency_map
 from icbir_core.settings import SearchSettings
 from icbir_core.types import Case, Hit, Prediction, Query, Ranking, SaliencyMap
@@ -276,15 +276,19 @@ class Retriever:
 
     # ---------------------------------------------------------------------------------------------------- maps
 
-    def map_of(self, item: Query | Case | int, method: str = FIRST_MAP, target: str | None = None) -> SaliencyMap:
-        """The saliency map of a query, or of a case (or its row), by any method of the registry, for any finding that
-        the classifier knows (None: the default target).
+    def choose_map(self, wanted: str = FIRST_MAP) -> str:
+        """The saliency method that is wanted, or Grad-CAM where it has no rules for the classifier's network."""
+        return choose_map(self.get_target().models.classifier.manifest["network"], wanted)
+
+    def map_of(self, item: Query | Case | int, method: str | None = None, target: str | None = None) -> SaliencyMap:
+        """The saliency map of a query, or of a case (or its row), by any method of the registry (None: the one that is
+        drawn first), for any finding that the classifier knows (None: the default target).
 
         Maps of an indexed target by the indexing method come from the store; others are computed, and the last 256
         kept. Raises `UnknownNameError` for another finding.
         """
         opened = self._find_map_target(target)
-        finding = target or opened.target
+        finding, method = target or opened.target, method or self.choose_map()
         opened.models.classifier.output_index(finding)
         case = self.workspace.catalogue.get_row(int(item)) if isinstance(item, int | np.integer) else item
         if method == opened.map_method and finding == opened.target:

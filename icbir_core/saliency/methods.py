@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from icbir_core.model.backbones import BACKBONES, BY_RELEVANCE
 from icbir_core.model.layer_names import FEATURE_LAYER
 from icbir_core.plugins import SALIENCY_GROUP, Registry
 
@@ -107,3 +108,10 @@ SALIENCY_METHODS: Registry[SaliencyMethod] = Registry(
 
 FIRST_MAP = "lrp_composite"
 """The map that is drawn unless another is asked for: the one that shows findings best (benchmarks/default_map.md)."""
+
+
+def choose_map(network: str, wanted: str = FIRST_MAP) -> str:
+    """The method that is wanted, or Grad-CAM where that one needs rules for each layer, which only the records of
+    `BACKBONES` promise, and the network is none that has them."""
+    has_rules = network in BACKBONES and wanted in BACKBONES[network].relevance
+    return "grad_cam" if wanted in BY_RELEVANCE and not has_rules else wanted

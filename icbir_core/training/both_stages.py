@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Log = Callable[[str, dict[str, Any]], None]
 STAGES: tuple[str, ...] = ("classifier", "saliency", "both")
-MAP_METHOD = "deep_taylor"
 
 
 @dataclass(frozen=True)
@@ -176,18 +175,21 @@ def _train_classifier(training: _Training) -> Classifier:
 
 def _train_saliency(training: _Training, classifier: Classifier) -> Classifier:
     """The classifier's network goes on learning on its own maps of the target (Silva et al., MICCAI 2020)."""
+    from icbir_core.retrieval.embedding import DEFAULT_MAP_METHOD
     from icbir_core.saliency.encoding import encode_map
+    from icbir_core.saliency.methods import choose_map
     from icbir_core.saliency.registry import attribute
 
     workspace, options, cases, films = training.workspace, training.options, training.cases, training.films
     target, progress = options.outputs[0], training.progress
     files = TargetFiles(workspace, target)
+    method = choose_map(options.network, DEFAULT_MAP_METHOD)
 
     def compute(start: int, stop: int) -> np.ndarray:
         images = np.asarray(films[start:stop], np.float32) / 255
-        return encode_map(attribute(classifier, images, target, method=MAP_METHOD))
+        return encode_map(attribute(classifier, images, target, method=method))
 
-    identity = {"cases": identify_cases(cases), "classifier": classifier.sha256, "method": MAP_METHOD, "target": target}
+    identity = {"cases": identify_cases(cases), "classifier": classifier.sha256, "method": method, "target": target}
     size = options.input.size
     maps = cache_rows(files.training, "maps", identity, len(cases), size, compute, progress, batch=8)
     training_set = _collect(workspace, classifier.findings, cases, maps, options.seed, classifier)
@@ -195,7 +197,7 @@ def _train_saliency(training: _Training, classifier: Classifier) -> Classifier:
     made_from = f"{classifier.sha256} {identify_cases(cases)}"
     result = _run(training, "saliency", files.training, training_set, start, made_from)
     manifest = _describe(training, training_set, result, "saliency_classifier")
-    manifest |= {"target": target, "classifier": classifier.sha256, "map_method": MAP_METHOD}
+    manifest |= {"target": target, "classifier": classifier.sha256, "map_method": method}
     saliency_classifier = save_classifier(result.model, files.saliency_classifier, manifest)
     # the first target stays the default when it is trained again
     order = find_next_order(workspace.read_manifest()["artefacts"], files.saliency_name)

@@ -9,7 +9,6 @@ import streamlit as st
 
 from icbir_core.audit import Action
 from icbir_core.catalogue.workspace import Workspace
-from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.types import Ranking
 from icbir_ui import access, shared, state
 from icbir_ui.errors import shielded
@@ -84,7 +83,7 @@ def show_comparison(asked: Comparison) -> None:
                 plain = ViewerOptions(memory=Key.COMPARE_VIEWER.value, **layout)
                 show_viewer(make_panes(), plain, Key.FILM_VIEWER.value)
         if asked.shown == CLASS_MAP:
-            wanted = asked.method if asked.method != NO_MAP else FIRST_MAP
+            wanted = asked.method if asked.method != NO_MAP else service.retriever.choose_map()
             maps = compute_maps(service, film, [hit.case for hit in ranking.hits], ranking.target, wanted, tell)
         elif asked.shown == PAIR_MAP:
             tell(say("Computing which places bring the two films nearer …"))

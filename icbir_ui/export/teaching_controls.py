@@ -58,11 +58,12 @@ def find_maps(service: SearchService, case: Case) -> Maps:
     target = next((name for name in case.present if name in service.retriever.questions), None)
     if target is None:
         return Maps(None, {})
-    title, signed, _ = shared.list_map_methods()[METHOD]
-    key = ("map", case.pixel_sha256, target, METHOD)
+    method = service.retriever.choose_map(METHOD)
+    title, signed, _ = shared.list_map_methods()[method]
+    key = ("map", case.pixel_sha256, target, method)
     try:
-        found = smooth_for_display(service.ask(key, lambda retriever: retriever.map_of(case, METHOD, target)))
+        found = smooth_for_display(service.ask(key, lambda retriever: retriever.map_of(case, method, target)))
     except IcbirError:  # its film cannot be read, and its place says so
         return Maps(None, {})
     scale = shared_scale([found.values])
-    return Maps(found, {}, METHOD, title, signed, scale, find_threshold(found.values, scale, signed))
+    return Maps(found, {}, method, title, signed, scale, find_threshold(found.values, scale, signed))

@@ -97,7 +97,7 @@ def compute_maps(
 
 
 def _map_case(case: Case, target: str, retriever: Retriever) -> SaliencyMap:
-    return retriever.map_of(case, METHOD, target)
+    return retriever.map_of(case, retriever.choose_map(METHOD), target)
 
 
 def knows_maps(service: SearchService, workspace: Workspace, session: ReadingSession, item: BlindItem) -> bool:

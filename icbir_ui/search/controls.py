@@ -10,7 +10,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from icbir_core.retrieval.question import find_question
-from icbir_core.saliency.methods import FIRST_MAP
 from icbir_core.settings import FIRST_COUNT, SearchFilter, SearchSettings
 from icbir_ui import shared, state
 from icbir_ui.choices import show_choice, show_segments
@@ -100,7 +99,7 @@ def read_settings(service: SearchService, film: Film, tell: Tell) -> tuple[Searc
     chosen = _ensure(Key.TARGET, [AUTOMATIC, *service.retriever.questions])
     target = find_standing_out(service, film, tell) if chosen == AUTOMATIC else chosen
     method = _ensure(Key.METHOD, list(service.retriever.methods(target)))
-    shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], FIRST_MAP)
+    shown = _ensure(Key.MAP, [*shared.list_map_methods(), NO_MAP], service.retriever.choose_map())
     count = _ensure(Key.COUNT, list(COUNTS), FIRST_COUNT)
     _ensure(Key.VIEW_FILTER, VIEWS)
     _ensure(Key.SEX_FILTER, SEXES)

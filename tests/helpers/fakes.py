@@ -123,6 +123,9 @@ class FakeRetriever:
             {"top_k": settings.top_k, "refinement": list(trail.describe()) if trail else []}, bases,
         )  # fmt: skip
 
+    def choose_map(self, wanted: str = "lrp_composite") -> str:
+        return wanted
+
     def map_of(self, item: Query | Case, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
         self.calls.append("map")
         pixels = (
