@@ -1,4 +1,4 @@
-"""What the benchmarks of indexing and querying share: a workspace of films with DenseNet-121, and the forward pass."""
+"""What the benchmarks of indexing and querying share: a workspace of films, and the forward pass."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from icbir_core.catalogue import IngestOptions, Workspace, ingest
-from icbir_core.model.classifier import Classifier, save_classifier
-from icbir_core.model.network import build_network
+from icbir_core.model.classifier import Classifier
+from icbir_core.model.layer_names import LOGITS_LAYER
 from icbir_core.phantom import write_simulated
-from icbir_core.retrieval.model_choice import Models
-
-TARGET = "Effusion"
 
 
 def read_options(purpose: str, **counts: int) -> argparse.Namespace:
@@ -26,21 +21,10 @@ def read_options(purpose: str, **counts: int) -> argparse.Namespace:
     defaults."""
     parser = argparse.ArgumentParser(description=purpose.splitlines()[0])
     parser.add_argument("--images", type=Path, default=None, help="folder of PNG films (default: simulated ones)")
+    parser.add_argument("--tensorflow", action="store_true", help="count in forward passes by TensorFlow")
     for name, number in counts.items():
         parser.add_argument(f"--{name}", type=int, default=number)
     return parser.parse_args()
-
-
-def make_models(folder: Path) -> Models:
-    """DenseNet-121 at 224 with random weights, twice: speed does not depend on what was learnt."""
-    made = []
-    for seed, more in ((1, {}), (2, {"target": TARGET})):
-        keras.utils.set_random_seed(seed)
-        manifest = {"findings": [TARGET], "input": {"size": 224, "equalise": True}, "network": "densenet121"}
-        if made:
-            manifest["classifier"] = made[0].sha256
-        made.append(save_classifier(build_network("densenet121", 1, 224), folder / f"{seed}.keras", manifest | more))
-    return Models(made[0], made[1], TARGET, starter=False)
 
 
 def make_workspace(path: Path, number: int, seed: int, images: Path | None) -> Workspace:
@@ -58,13 +42,16 @@ def make_workspace(path: Path, number: int, seed: int, images: Path | None) -> W
     return workspace
 
 
-def make_forward_pass(classifier: Classifier) -> Callable[[np.ndarray], None]:
-    """The network's plain forward pass, compiled: the unit in which the benchmarks count."""
-    run = tf.function(
-        lambda inputs: classifier.model(inputs, training=False),
-        input_signature=[tf.TensorSpec((None, 224, 224, 3), tf.float32)],
-    )
-    return lambda inputs: run(tf.constant(inputs)).numpy()
+def make_forward_pass(classifier: Classifier, tensorflow: bool = False) -> Callable[[np.ndarray], object]:
+    """The classifier's plain forward pass on standardised films (N, 224, 224, 3), the unit in which the benchmarks
+    count: by ONNX Runtime, which runs it, or by TensorFlow."""
+    network = classifier.network
+    if network is not None and not tensorflow:
+        return lambda films: network.run(films, (LOGITS_LAYER,))
+    from icbir_core.model.device import compile_network
+
+    run = compile_network(classifier.model)
+    return lambda films: run(films).numpy()
 
 
 def time_call(call: Callable[[], object]) -> np.ndarray:
