@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 ANNOY_FLAGS := -O3,-std=c++14,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help check-system install wheel test test-slow test-machines test-browser test-deployment fuzz lint app chain screenshots reference clean
+.PHONY: help check-system install wheel test test-slow test-postgresql test-machines test-browser test-deployment fuzz lint app chain screenshots reference clean
 
 help: ## this list
 	@echo "ICBIR: interpretability-guided case retrieval for chest radiographs"
@@ -38,6 +38,9 @@ test: install ## the tests, on all cores (PYTEST_ARGS: more words for pytest)
 
 test-slow: install ## the tests that take long: a wheel, whole jobs, other networks
 	$(PY) -m pytest -m slow --timeout 1800 $(PYTEST_ARGS)
+
+test-postgresql: install ## the tests with every workspace in a PostgreSQL that they start (Debian: apt-get install postgresql)
+	$(PY) -m pytest --databases postgresql $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-machines: install ## the tests as other machines run them: instruction sets, one thread, another order
 	PY=$(PY) sh scripts/test-machines $(SIDE_BY_SIDE) $(TESTS)

@@ -12,6 +12,7 @@ import pytest
 import tests.helpers.environment  # noqa: F401 (before the libraries that it tells how many cores to take)
 from tests.helpers.orthanc import archive, archive_films, empty_archive
 from tests.helpers.postgres import (
+    chosen_database,
     database_url,
     either_database,
     postgres,
@@ -23,8 +24,8 @@ from tests.helpers.postgres import (
 from tests.helpers.process_state import put_back_process_state
 
 __all__ = [
-    "archive", "archive_films", "database_url", "either_database", "empty_archive", "postgres", "pytest_addoption",
-    "pytest_generate_tests", "vector_server", "vector_url",
+    "archive", "archive_films", "chosen_database", "database_url", "either_database", "empty_archive", "postgres",
+    "pytest_addoption", "pytest_generate_tests", "vector_server", "vector_url",
 ]  # fmt: skip
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

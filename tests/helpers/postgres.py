@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import create_engine
@@ -22,7 +23,7 @@ def postgres() -> Iterator[Postgres]:
     """One server for all tests of a session."""
     if find_programs() is None:
         pytest.skip(NO_POSTGRES)
-    with run_postgres() as server:
+    with run_postgres(["max_connections=200"]) as server:
         yield server
 
 
@@ -55,8 +56,31 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--databases sqlite` or `--databases postgresql` runs the tests of what readers share on one of them alone."""
+    """`--databases sqlite` leaves the server out. With `--databases postgresql` every workspace that a test makes or
+    copies lies in one, but where the test is marked `in_a_file`."""
     parser.addoption("--databases", default=",".join(DATABASES), help="which databases, separated by commas")
+
+
+@pytest.fixture(autouse=True)
+def chosen_database(request) -> Iterator[None]:
+    """Names the server to a test that is to run on it alone. What several tests share was made before, in a folder."""
+    alone = request.config.getoption("--databases") == "postgresql"
+    if not alone or request.node.get_closest_marker("in_a_file") is not None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, ending_connections(request) as address:
+        patch.setenv("ICBIR_DATABASE_URL", address)
+        yield
+
+
+@contextmanager
+def ending_connections(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of the server's first database; connections that the block leaves are ended: each schema has its
+    pool of them, and the server has no room for all."""
+    address = request.getfixturevalue("postgres").get_url()
+    yield address
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        connection.exec_driver_sql(_END_OTHERS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -75,9 +99,6 @@ def either_database(request, monkeypatch) -> Iterator[str]:
     if request.param == "sqlite":
         yield "sqlite"
         return
-    address = request.getfixturevalue("postgres").get_url()
-    monkeypatch.setenv("ICBIR_DATABASE_URL", address)
-    yield "postgresql"
-    # each schema has its pool of connections, and the server has room for a hundred
-    with create_engine(address, poolclass=NullPool).connect() as connection:
-        connection.exec_driver_sql(_END_OTHERS)
+    with ending_connections(request) as address:
+        monkeypatch.setenv("ICBIR_DATABASE_URL", address)
+        yield "postgresql"

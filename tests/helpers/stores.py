@@ -1,12 +1,29 @@
-"""What is done to a database behind the program's back, in a file and in a server."""
+"""Workspaces in a file and in a server: copies of them, and what is done behind the program's back."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from icbir_core.database import find_engine
+from icbir_core.catalogue import Workspace
+from icbir_core.catalogue.workspace import CATALOGUE
+from icbir_core.database import find_engine, is_database_named
+from icbir_core.keeping.moving import move_to_database
+
+
+def copy_workspace(source: Path, target: Path) -> Workspace:
+    """A copy of a workspace of a folder, in a schema of its own where the test has a server."""
+    made = Workspace.open(shutil.copytree(source, target))
+    if is_database_named():
+        move_to_database(made)
+    return Workspace.open(target)
+
+
+def change_catalogue(workspace: Workspace, *statements: str) -> None:
+    """Change rows of the catalogue, wherever it lies, without its program."""
+    change_behind(workspace.path / CATALOGUE, workspace.database_schema, *statements)
 
 
 def change_behind(file: Path, schema: str, *statements: str) -> None:

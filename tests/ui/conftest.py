@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import re
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -17,12 +16,12 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.scriptrunner import script_runner
 from streamlit.testing.v1 import AppTest
 
-from icbir_core.catalogue import Workspace
 from icbir_core.errors import WorkspaceError
 from icbir_ui import shared
 from icbir_ui.frame.notice import COOKIE
 from icbir_ui.search import gate
 from tests.helpers import fakes
+from tests.helpers.stores import copy_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +53,7 @@ def one_process(monkeypatch):
 @pytest.fixture
 def workspace(drawn, tmp_path, monkeypatch):
     """A drawn workspace that the pages serve, with the stand-in retriever."""
-    made = Workspace.open(shutil.copytree(drawn, tmp_path / "workspace"))
+    made = copy_workspace(drawn, tmp_path / "workspace")
     monkeypatch.setenv("ICBIR_WORKSPACE", str(made.path))
     monkeypatch.setattr(shared, "open_retriever", fakes.FakeRetriever)
     monkeypatch.setattr(shared, "list_map_methods", lambda: fakes.MAPS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import sqlite3
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from icbir_ui.export.pdf import write_teaching_pdf
 from icbir_ui.export.teaching import gather_teaching_file
 from icbir_ui.export.teaching_controls import find_maps
 from icbir_ui.search.asking import Maps
+from tests.helpers.stores import change_catalogue
 
 NOTE = "a <b>mimic</b> of effusion"
 
@@ -104,9 +104,11 @@ def test_a_case_is_saved_from_the_list_into_a_new_folder(workspace, open_page):
 
 @pytest.fixture
 def gathered(workspace, folder):
-    with sqlite3.connect(workspace.path / "catalogue.db") as database:
-        database.execute("UPDATE cases SET report = 'report of Mrs Smith', diagnosis = 'a proven one' WHERE row = 3")
-        database.execute("UPDATE cases SET age = 97 WHERE row = 4")
+    change_catalogue(
+        workspace,
+        "UPDATE cases SET report = 'report of Mrs Smith', diagnosis = 'a proven one' WHERE row = 3",
+        "UPDATE cases SET age = 97 WHERE row = 4",
+    )
     service = shared.open_service()
     assert service.retriever is not None
     saved = shared.open_folders().list_cases(folder.folder_id, "tester")

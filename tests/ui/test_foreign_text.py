@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import sqlite3
 import zipfile
 
 import pytest
 
 from icbir_ui.errors import escape_markdown
 from tests.helpers import fakes
+from tests.helpers.stores import change_catalogue
 
 PICTURE = "![x](http:&#47;&#47;192.0.2.1&#47;a.png)"
 
@@ -60,8 +60,10 @@ def test_the_steps_of_an_address_are_text(open_page):
 
 
 def test_the_name_of_a_case_is_text(workspace, open_page):
-    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
-        connection.execute("UPDATE cases SET case_id = ? WHERE case_id = 'case_003'", (PICTURE,))
+    change_catalogue(
+        workspace,
+        f"UPDATE cases SET case_id = '{PICTURE}' WHERE case_id = 'case_003'",
+    )
     page = open_page("catalogue").turn_to("Remove or restore")
     page.widget("text_input", "case_to_remove").set_value(PICTURE)
     assert_plain(page.run(), f"{PICTURE}: Effusion")

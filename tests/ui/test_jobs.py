@@ -14,6 +14,8 @@ from icbir_core.jobs.units import IndexPlan
 from icbir_core.keeping.moving import move_to_database
 from icbir_ui import access
 
+pytestmark = pytest.mark.in_a_file  # each begins in a folder
+
 
 @pytest.fixture
 def moved(workspace, database_url, monkeypatch) -> Workspace:

@@ -10,7 +10,8 @@ import pytest
 
 from icbir_core.annotation.records import Annotation, FilmAnnotations
 from icbir_core.annotation.turning import Turn
-from icbir_core.keeping.kept_places import FILM, find_kept_folder
+from icbir_core.database import find_engine
+from icbir_core.keeping.kept_places import FILM, TABLE, KeptFolder, find_kept_folder, open_kept_place
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import films, keeping
 from icbir_ui.links import KEPT_COOKIE
@@ -35,8 +36,13 @@ def dropped(workspace, open_page, browser):
     return page
 
 
-def list_files(workspace) -> list:
-    return [path for path in find_kept_folder(workspace.path).rglob("*") if path.is_file()]
+def list_kept(workspace) -> dict[str, bytes]:
+    """The names of what is kept, owner and film, each with the sealed bytes."""
+    place = open_kept_place(workspace)
+    if isinstance(place, KeptFolder):
+        return {str(path): path.read_bytes() for path in place.root.rglob("*") if path.is_file()}
+    with find_engine(workspace.database_schema).connect() as connection:
+        return {f"{row.owner}/{row.name}": row.sealed for row in connection.execute(TABLE.select())}
 
 
 def test_films_steps_and_marks_come_back(dropped, open_page, workspace):
@@ -62,8 +68,8 @@ def test_films_steps_and_marks_come_back(dropped, open_page, workspace):
     assert again.app.session_state["marks"] == {dropped.case_ids[1]: "more"}
     assert again.app.session_state["annotations"] == {"a film": drawn}
     assert again.case_ids == dropped.case_ids and "not kept any more" not in again.text()
-    for path in list_files(workspace):
-        assert b"SMITH" not in path.read_bytes() and "SMITH" not in str(path)
+    for name, sealed in list_kept(workspace).items():
+        assert b"SMITH" not in sealed and "SMITH" not in name
 
 
 @pytest.mark.parametrize("other", ["browser", "reader", "no secret"])
@@ -84,13 +90,13 @@ def test_a_new_visit_offers_what_was_kept_and_opens_nothing_by_itself(dropped, o
 
 
 def test_switching_off_deletes_at_once_and_is_remembered(dropped, open_page, workspace):
-    assert len(list_files(workspace)) == 3
+    assert len(list_kept(workspace)) == 3
     dropped.widget("toggle", "keep_films").set_value(False)
     dropped.run()
-    assert len(list_files(workspace)) == 1, "that nothing is to be kept"
+    assert len(list_kept(workspace)) == 1, "that nothing is to be kept"
     assert "not kept any more" in open_page("search", film="upload").text()
     page = drop(open_page("search"), 79)
-    assert len(list_files(workspace)) == 1 and not page.widget("toggle", "keep_films").value
+    assert len(list_kept(workspace)) == 1 and not page.widget("toggle", "keep_films").value
 
 
 def test_a_film_that_is_closed_before_it_is_written_is_not_kept(workspace, open_page, browser):
@@ -104,13 +110,13 @@ def test_a_film_that_is_closed_before_it_is_written_is_not_kept(workspace, open_
     threading.Timer(2, may_write.set).start()
     page.run()
     keeping.WRITER.submit(int).result()
-    assert not [path for path in list_files(workspace) if path.name.endswith(FILM)]
+    assert not [name for name in list_kept(workspace) if name.endswith(FILM)]
     assert key not in page.app.session_state["kept_films"]
 
 
 def test_one_who_leaves_leaves_nothing(dropped, workspace):
     dropped.press("Read as somebody else")
-    assert not list_files(workspace)
+    assert not list_kept(workspace)
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("on", True), ("ask", False), ("off", False)])
@@ -122,7 +128,7 @@ def test_the_operator_decides_what_is_kept_at_first(workspace, open_page, browse
     assert ("encrypted" in page.text() and "3 hours" in page.text()) == kept
     assert any("3 hours" in one.label for one in page.app.toggle) == (mode != "off")
     drop(page, 77)
-    assert bool(list_files(workspace)) == kept
+    assert bool(list_kept(workspace)) == kept
 
 
 @pytest.mark.parametrize("allowed", [False, True])
@@ -140,7 +146,7 @@ def test_a_film_from_the_archive_stays_only_where_the_operator_allows_it(
     }
     page.run()
     keeping.WRITER.submit(int).result()
-    assert bool(list_files(workspace)) == allowed
+    assert bool(list_kept(workspace)) == allowed
     # Beside an upload, which is kept, nothing of it is written either.
     monkeypatch.setattr(films, "make_film", make)
     drop(page, 78)
@@ -159,12 +165,13 @@ def test_what_was_kept_of_the_archive_goes_once_the_operator_forbids_it(workspac
     make = films.make_film
     monkeypatch.setattr(films, "make_film", lambda query, origin, *of, **more: make(query, "archive", *of, **more))
     drop(open_page("search"), 77)
-    before = len(list_files(workspace))
+    before = len(list_kept(workspace))
     monkeypatch.delenv("ICBIR_KEEP_ARCHIVE")
     page = open_page("search", film="upload")
-    assert "not kept any more" in page.text() and len(list_files(workspace)) == before - 1
+    assert "not kept any more" in page.text() and len(list_kept(workspace)) == before - 1
 
 
+@pytest.mark.in_a_file
 def test_a_film_that_cannot_be_kept_is_told_and_searched(workspace, open_page, browser):
     browser[KEPT_COOKIE] = secrets.token_hex(32)
     find_kept_folder(workspace.path).write_text("in the way")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from icbir_ui.catalogue import browsing, ingest_job
 from icbir_ui.catalogue.rows import split_excerpt
 from icbir_ui.words import describe_brief
 from tests.helpers import fakes
+from tests.helpers.stores import change_catalogue
 
 REPORT = "Small effusion <b>on the left</b>."
 
@@ -30,9 +30,11 @@ REPORT = "Small effusion <b>on the left</b>."
 @pytest.fixture
 def listed(workspace, open_page):
     """The page with reports in two rows."""
-    with sqlite3.connect(workspace.path / "catalogue.db") as database:
-        database.execute("UPDATE cases SET report = ? WHERE case_id = 'case_003'", (REPORT,))
-        database.execute("UPDATE cases SET diagnosis = 'proven sarcoidosis' WHERE case_id = 'case_005'")
+    change_catalogue(
+        workspace,
+        f"UPDATE cases SET report = '{REPORT}' WHERE case_id = 'case_003'",
+        "UPDATE cases SET diagnosis = 'proven sarcoidosis' WHERE case_id = 'case_005'",
+    )
     return open_page("catalogue")
 
 
@@ -58,7 +60,8 @@ def test_rows_are_paged_newest_first_with_small_pictures(listed, monkeypatch, op
 def test_words_findings_view_and_source_narrow_the_list(listed, workspace):
     listed.widget("text_input", "list_text").set_value("effus")
     (row,) = read_rows(listed.run())
-    assert row["name"] == "case_003" and ["effusion", True] in row["excerpt"] and "1 of 14 cases" in listed.text()
+    assert row["name"] == "case_003" and "1 of 14 cases" in listed.text()
+    assert ["effusion", True] in row["excerpt"] or not workspace.catalogue.listing.indexed, "a server marks no words"
     listed.widget("text_input", "list_text").set_value("")
     listed.widget("multiselect", "list_findings").set_value(["Effusion"])
     names = {row["name"] for row in read_rows(listed.run())}

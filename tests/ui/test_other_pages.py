@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import streamlit as st
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import shared
 from tests.helpers import fakes
+from tests.helpers.stores import change_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -185,8 +185,10 @@ def test_about_says_what_it_is_not_for(open_page):
     ],
 )
 def test_catalogue_tells_patients_and_cases_without_a_number(open_page, workspace, without, words):
-    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
-        connection.execute("UPDATE cases SET patient = NULL WHERE row < ?", (without,))
+    change_catalogue(
+        workspace,
+        f"UPDATE cases SET patient = NULL WHERE row < {without}",
+    )
     assert words in open_page("catalogue").turn_to("Overview").text()
 
 

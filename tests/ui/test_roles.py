@@ -211,5 +211,5 @@ def test_searching_and_rating_are_recorded_without_the_name_of_a_case(open_page,
     actions = [entry.action for entry in entries]
     assert actions == ["saw", "saw", "searched", "rated"], "the film, and the patient's other films in the strip"
     assert {entry.who for entry in entries} == {"tester"} and entries[-1].details == {"score": 4}
-    held = open_audit(workspace).place.path.read_text()
+    held = b"".join(open_audit(workspace).place.read_lines()).decode()
     assert not [case.case_id for case in workspace.catalogue.cases() if case.case_id in held]

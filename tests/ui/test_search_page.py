@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from icbir_core.study.rating import SEARCH
 from icbir_ui import shared
 from icbir_ui.viewer import component
 from tests.helpers import fakes
+from tests.helpers.stores import change_catalogue
 
 
 def test_while_the_networks_load_a_word_stands_above_the_upload_field(make_page, monkeypatch):
@@ -83,8 +83,10 @@ def test_the_finding_in_question_is_the_one_that_stands_out(open_page, monkeypat
 
 
 def test_left_and_right_stand_on_a_case_whose_header_stated_them(workspace, open_page):
-    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
-        connection.execute("UPDATE cases SET orientation_verified = 1 WHERE case_id = 'case_003'")
+    change_catalogue(
+        workspace,
+        "UPDATE cases SET orientation_verified = true WHERE case_id = 'case_003'",
+    )
     shown = {pane["key"]: pane["orientation"] for pane in open_page("search", film="case_003").data["panes"]}
     others = {key: word for key, word in shown.items() if key.startswith("case_")}
     assert shown["query"] == "verified" and set(others.values()) == {"unverified"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from tests.helpers.stores import change_catalogue
 
 
 def draw(path: str, ids: list[str]) -> None:
@@ -55,8 +56,10 @@ def test_few_cases_need_no_pages(workspace, read_shown):
 
 
 def test_left_and_right_stand_where_the_header_stated_them(workspace):
-    with sqlite3.connect(workspace.path / "catalogue.db") as connection:
-        connection.execute("UPDATE cases SET orientation_verified = 1 WHERE case_id = 'case_001'")
+    change_catalogue(
+        workspace,
+        "UPDATE cases SET orientation_verified = true WHERE case_id = 'case_001'",
+    )
     app = AppTest.from_function(draw, args=(str(workspace.path), ["case_000", "case_001"])).run(timeout=30)
     panes = json.loads(next(one.proto for one in app.get("bidi_component")).json)["panes"]
     assert [pane["orientation"] for pane in panes] == ["unverified", "verified"]

@@ -98,6 +98,7 @@ def test_the_walk_finds_what_it_looks_for():
     assert len(list_parameters(good, "m")) == 2 and find_narrow(list_parameters(good, "m")) == []
 
 
+@pytest.mark.in_a_file
 @KINDS
 def test_films_and_workspaces(kind, tmp_path):
     films = tmp_path / "films"

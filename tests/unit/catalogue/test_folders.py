@@ -127,6 +127,7 @@ def test_windows_that_save_at_once_lose_nothing(place, store, folder):
     assert set(list_names(store, folder)) == {"one", "two", "three", *(f"case_{number}" for number in range(12))}
 
 
+@pytest.mark.in_a_file
 def test_copies_migration_and_verify_know_them(tmp_path):
     workspace = fakes.make_workspace(tmp_path / "w", 3)
     store = FolderStore.open(workspace.path / FOLDERS_FILE)

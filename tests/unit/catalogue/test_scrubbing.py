@@ -51,6 +51,7 @@ def test_what_was_written_about_the_film_stays(text):
     assert scrub_text(text) == text
 
 
+@pytest.mark.in_a_file
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_private_folder_keeps_texts_only_when_asked_and_then_scrubbed(tmp_path, keep):
     (tmp_path / "films").mkdir()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -178,10 +176,12 @@ def test_what_is_noted_beside_the_cases_is_checked_too(either_database, filled, 
     assert find_faults(filled) == ["catalogue"]
 
 
-def test_a_catalogue_of_a_newer_version_is_refused_by_name(filled):
+def test_a_catalogue_of_a_newer_version_is_refused_by_name(either_database, filled):
     filled.catalogue.close()
-    with closing(sqlite3.connect(filled.path / "catalogue.db")) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    statement = f"PRAGMA user_version = {VERSION + 1}"
+    if filled.database_schema:
+        statement = f"UPDATE state SET number = {VERSION + 1} WHERE name = 'version'"
+    change_behind(filled.path / "catalogue.db", filled.database_schema, statement)
     with pytest.raises(CatalogueError, match=f"newer version of this program .catalogue {VERSION + 1}, this version"):
         Workspace.open(filled.path).catalogue.count()
 

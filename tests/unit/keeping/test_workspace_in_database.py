@@ -133,6 +133,7 @@ def test_a_workspace_moves_into_the_server_with_the_same_hashes(database_url, tm
 
 
 def test_a_move_that_leaves_a_rating_behind_is_refused(database_url, tmp_path, films, monkeypatch):
+    monkeypatch.delenv("ICBIR_DATABASE_URL", raising=False)
     workspace = Workspace.create(tmp_path / "w")
     fill(workspace, films)
     (workspace.path / "ratings.head").write_text(json.dumps({"number": 9, "digest": "f" * 64}))
@@ -150,6 +151,7 @@ def list_schemas() -> list[str]:
 
 
 def test_what_a_killed_move_left_goes_with_the_next(database_url, tmp_path, films, monkeypatch):
+    monkeypatch.delenv("ICBIR_DATABASE_URL", raising=False)
     workspace = Workspace.create(tmp_path / "w")
     fill(workspace, films)
     monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
