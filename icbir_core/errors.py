@@ -69,11 +69,11 @@ class DatabaseAway(WorkspaceBusy):
 
 
 class FilmsAway(WorkspaceBusy):
-    """The place of the films does not answer; the same call may succeed later."""
+    """The place of the films, maps and embeddings does not answer; the same call may succeed later."""
 
 
 class FilmLost(WorkspaceError):
-    """A stored film is missing, or is not the one that was stored."""
+    """A stored film, or a chunk of maps and embeddings, is missing, or is not the one that was stored."""
 
 
 class ManifestMismatch(WorkspaceError):

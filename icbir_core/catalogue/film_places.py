@@ -24,6 +24,8 @@ FOLDER = "images"
 LEFT = "pacs/"
 """Begins the name of a film that was left in the archive (PACS), and lies at none of these places. Its UIDs follow, as
 `Workspace.hide` gives them."""
+CHUNKS = "chunks"
+"""The first part of the name of what is no film: a chunk of maps and embeddings."""
 _URL = re.compile(r"[a-z][a-z0-9+]*://[^@?#\s]+")
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
@@ -135,21 +137,22 @@ class RemoteFilms:
                 self._files.rm_file(self._find(name))
 
     def list_names(self) -> list[str]:
-        return [name for name in self._list_all() if PARTIAL_MARK not in name]
+        return [name for name in self.list_all(FOLDER) if PARTIAL_MARK not in name]
 
     def remove_partial(self) -> None:
-        for name in () if self._writes_whole else self._list_all():
+        for name in () if self._writes_whole else self.list_all(FOLDER):
             if PARTIAL_MARK in name:
                 self.delete(name)
 
-    def _list_all(self) -> list[str]:
-        with _reaching(FOLDER):
+    def list_all(self, kind: str) -> list[str]:
+        """The names of all objects of a kind, `FOLDER` or `CHUNKS`, also of what a killed writer left."""
+        with _reaching(kind):
             self._files.invalidate_cache()
             try:
-                found = [str(one).rpartition("/")[2] for one in self._files.ls(self._find(FOLDER), detail=False)]
+                found = [str(one).rpartition("/")[2] for one in self._files.ls(self._find(kind), detail=False)]
             except FileNotFoundError:  # before the first film
                 return []
-        return [f"{FOLDER}/{one}" for one in found if one]
+        return [f"{kind}/{one}" for one in found if one]
 
     def _find(self, name: str) -> str:
         return f"{self._base}/{name}"
@@ -181,7 +184,13 @@ def _reaching(name: str) -> Iterator[None]:
     except IcbirError:
         raise
     except Exception as error:
-        raise _name_error(error, f"The film '{name}'" if name != FOLDER else "The folder of the films") from error
+        raise _name_error(error, _describe(name)) from error
+
+
+def _describe(name: str) -> str:
+    if name.partition("/")[0] == CHUNKS:
+        return "The maps and embeddings"
+    return f"The film '{name}'" if name != FOLDER else "The folder of the films"
 
 
 def _name_error(error: Exception, what: str) -> WorkspaceError:

@@ -70,7 +70,8 @@ class Workspace:
     @classmethod
     def create(cls, path: PathLike) -> Workspace:
         """Make a workspace in a new or empty folder; a folder that already is one is opened. Where `ICBIR_DATABASE_URL`
-        is set, a new one keeps its catalogue and ratings there; where `ICBIR_FILMS` is, its films below that URL.
+        is set, a new one keeps its catalogue and ratings there; where `ICBIR_FILMS` is, its films, maps and embeddings
+        below that URL.
 
         Raises `WorkspaceError` if the folder holds other files.
         """
@@ -127,10 +128,15 @@ class Workspace:
         except OSError:
             state = (0, 0, 0)  # reading it says what is the matter
         if self._films is None or self._films[0] != state:
-            address = str(self.read_manifest().get(FILMS, ""))
+            address = self.films_address
             same = self._films is not None and self._films[1] == address
             self._films = (state, address, self._films[2] if same and self._films else open_films(self.path, address))
         return self._films[2]
+
+    @property
+    def films_address(self) -> str:
+        """The URL below which films, maps and embeddings lie; "" for the folder."""
+        return str(self.read_manifest().get(FILMS, ""))
 
     @cached_property
     def catalogue(self) -> Catalogue:

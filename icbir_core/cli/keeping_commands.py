@@ -128,8 +128,8 @@ def move_films(
     url: Annotated[str, typer.Argument(metavar="URL", help="Such as s3://bucket/films; rights by its own variables.")],
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Move the films to a place that several machines reach by a URL, or end a move that was cut short. Make a backup
-    and stop all pages, workers and receivers of the workspace first."""
+    """Move films, maps and embeddings to a place that several machines reach by a URL, or end a move that was cut
+    short. Make a backup and stop all pages, workers and receivers of the workspace first."""
     from icbir_core.catalogue import Workspace
     from icbir_core.keeping.moving import move_films as move
 
@@ -138,7 +138,7 @@ def move_films(
         report = move(opened, url, progress)
     cli.record_audit(opened, "moved", ("folder", report.address), films=report.films, deleted=report.deleted)
     text = f"{count_of(report.films, 'film')} copied to '{report.address}' and compared with the hashes; "
-    text += f"{report.deleted} deleted in the folder."
+    text += f"{report.deleted} deleted in the folder; {count_of(report.chunks, 'chunk')} of maps and embeddings moved."
     if report.left:
         text += f" The folder still holds {count_of(report.left, 'file')} that no case stored; look"
         text += " there, then delete by hand."

@@ -33,6 +33,8 @@ from icbir_core.files import (
     write_json_atomically,
 )
 from icbir_core.keeping.rows import copy_to_files
+from icbir_core.retrieval.chunk_objects import ChunkObjects
+from icbir_core.retrieval.target_files import list_stores
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Progress
 
@@ -44,7 +46,7 @@ _LOG = ("audit.head", "audit.jsonl")
 # These write to what is copied file by file; searches and ratings go on.
 LOCKS = ("catalogue", "training", "index")
 _WRITING = ".writing.lock"
-_LEFT_OUT = re.compile(rf"(\.lock|-wal|-shm|-journal|{re.escape(MOVED)}\d*)$")
+_LEFT_OUT = re.compile(rf"(\.lock|-wal|-shm|-journal|/objects\.url|{re.escape(MOVED)}\d*)$")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def back_up(
         done = {CATALOGUE, RATINGS, FOLDERS_FILE, HEAD, MANIFEST, *_LOG}
         others = [name for name in _list_files(workspace.path) if name not in done]
         _copy_files(workspace.path, aside, others, link, progress)
+        _copy_chunks(workspace, aside)
         names = _list_files(aside)
         entries: dict[str, dict[str, Any]] = {
             name: {"sha256": sha256_of_file(aside / name), "bytes": _measure(aside / name)} for name in names
@@ -220,6 +223,12 @@ def _copy_films(workspace: Workspace, aside: Path) -> None:
             if sha256_of_bytes(data) != case.sha256:
                 raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")
             write_bytes_atomically(aside / case.path, data)
+
+
+def _copy_chunks(workspace: Workspace, aside: Path) -> None:
+    """Maps and embeddings that lie at a URL, each chunk compared with its hash."""
+    for store in list_stores(workspace):
+        ChunkObjects(store).copy_to(aside / store.relative_to(workspace.path))
 
 
 def _copy_log(path: Path, aside: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from icbir_core.errors import IcbirError, WorkspaceError
 from icbir_core.files import sha256_of_bytes, write_bytes_atomically, write_json_atomically
 from icbir_core.keeping.backup import RATINGS
 from icbir_core.keeping.rows import copy_rows
+from icbir_core.retrieval.chunk_objects import ChunkObjects
+from icbir_core.retrieval.target_files import list_stores
 from icbir_core.study import schema as ratings_schema
 from icbir_core.study.store import RatingsStore
 from icbir_core.types import Case, Progress
@@ -39,12 +42,13 @@ class MoveReport:
 @dataclass(frozen=True)
 class FilmsMoved:
     """What was moved. films : copied and compared; address : where all films lie now; deleted : of the folder; left :
-    files in the folder that are no film of a case as it was stored."""
+    files in the folder that are no film of a case as it was stored; chunks : of maps and embeddings."""
 
     films: int
     address: str
     deleted: int
     left: int
+    chunks: int
 
 
 def move_to_database(workspace: Workspace) -> MoveReport:
@@ -98,17 +102,19 @@ def _drop(schema: str) -> None:
 
 def move_films(workspace: Workspace, url: str, progress: Progress | None = None) -> FilmsMoved:
     """Copy every film to a place below a URL, read each back and compare its hash, and only then say so in the manifest
-    and delete the films of the folder. Killed before that, the workspace is as it was, and a second call to the same
-    URL fills the same place; killed after it, a second call deletes what was left. Nobody may write to the workspace
-    meanwhile: no page, worker or receiver.
+    and delete the films of the folder; then move maps and embeddings, chunk by chunk. Killed before the manifest says
+    so, the workspace is as it was, and a second call to the same URL fills the same place; killed after it, a second
+    call does the rest. Nobody may write to the workspace meanwhile: no page, worker or receiver.
 
-    Raises `WorkspaceError` where films lie at a URL already and none is left in the folder, cannot be written, or are
-    not those that were stored.
+    Raises `WorkspaceError` where all of it lies at a URL already, cannot be written, or is not what was stored.
     """
     local, address = LocalFilms(workspace.path), str(workspace.read_manifest().get(FILMS, ""))
-    if address and not local.list_names():
+    stores = [ChunkObjects(store) for store in list_stores(workspace)]
+    waiting = sum(store.count_in_folder() for store in stores)
+    if address and not waiting and not local.list_names():
         raise WorkspaceError("The films of this workspace lie outside its folder already.")
     films, total = 0, workspace.catalogue.count(include_removed=True)
+    tell = progress or (lambda done, total, text: None)
     with workspace.lock(_LOCKS[0], 2.0), workspace.lock(_LOCKS[1], 2.0), workspace.lock(_LOCKS[2], 2.0):
         if not address:
             note = workspace.path / _FILMS_NOTE
@@ -123,13 +129,14 @@ def move_films(workspace: Workspace, url: str, progress: Progress | None = None)
                 if sha256_of_bytes(place.read(case.path)) != case.sha256:
                     raise WorkspaceError(f"The film of the case '{case.case_id}' is not the one that was stored.")
                 films += 1
-                if progress is not None:
-                    progress(films, total, "")
+                tell(films, total, "")
             with workspace.lock("manifest"):
                 write_json_atomically(workspace.path / MANIFEST, workspace.read_manifest() | {FILMS: address})
             note.unlink()
         deleted = _delete_left(workspace, local)
-    return FilmsMoved(films, address, deleted, len(local.list_names()))
+        done = itertools.count(1)
+        chunks = sum(store.move(address, lambda: tell(next(done), waiting, "maps and embeddings")) for store in stores)
+    return FilmsMoved(films, address, deleted, len(local.list_names()), chunks)
 
 
 def _list_with_film(workspace: Workspace) -> Iterator[Case]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from icbir_core.errors import IcbirError, IndexMismatch, WorkspaceError
 from icbir_core.files import PARTIAL_MARK, PathLike, read_json, sha256_of_file
 from icbir_core.keeping.backup import HEAD, LOCKS, RATINGS, read_backup
 from icbir_core.plurals import count_of
+from icbir_core.retrieval.chunk_objects import ChunkObjects
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.study.chain import Head
 from icbir_core.study.store import RatingsStore
@@ -256,7 +257,8 @@ def _drop_computed(workspace: Workspace) -> list[Mended]:
         place = workspace.path / entry["path"]
         proved = _passes(guard(name, partial(_check, workspace, name)))
         if name.startswith("store/"):
-            done += _drop_store(name, place.parent, proved)
+            with suppress(WorkspaceError):  # its place does not answer, which `verify` names
+                done += _drop_store(name, place.parent, proved)
         elif not proved:
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
             done.append(Mended(name, "Thrown away, to be computed again.", recompute=True))
@@ -274,13 +276,16 @@ def _drop_store(name: str, folder: Path, proved: bool) -> list[Mended]:
     try:
         if not proved:
             raise IndexMismatch("The hashes are not those that the manifest names.")
-        dropped = CaseStore.open(folder).drop_damaged()
+        store = CaseStore.open(folder)
+        dropped, strays = store.drop_damaged(), store.objects.sweep()
     except IndexMismatch:
+        ChunkObjects(folder).delete_all()
         shutil.rmtree(folder, ignore_errors=True)
         return [Mended(name, "All of it was thrown away, to be computed again from the films.", recompute=True)]
+    done = [Mended(name, f"{count_of(strays, 'object')} that nothing names deleted.")] if strays else []
     if not dropped:
-        return []
-    return [Mended(name, f"{count_of(dropped, 'case')} thrown away, to be computed again.", recompute=True)]
+        return done
+    return [*done, Mended(name, f"{count_of(dropped, 'case')} thrown away, to be computed again.", recompute=True)]
 
 
 def _passes(checks: Iterable[Check]) -> bool:

@@ -268,7 +268,8 @@ def take_shipped(workspace: Workspace, models: Models, assets: PathLike, progres
 
     embedder = models.make_embedder(manifest["map_method"])
     identity = name_identity(models, manifest["map_method"])
-    store, _ = CaseStore.open_or_create(TargetFiles(workspace, models.target).store, identity, embedder.fields)
+    path = TargetFiles(workspace, models.target).store
+    store, _ = CaseStore.open_or_create(path, identity, embedder.fields, workspace.films_address)
     with np.load(assets / DATA, allow_pickle=False) as stored:
         values = {name: stored[name] for name in stored.files}
     places = {int(seed): place for place, seed in enumerate(values["seeds"])}

@@ -64,6 +64,7 @@ def erase_from_workspace(workspace: Workspace, erasure: Erasure) -> None:
             if len(done := store.get_completed()):
                 empty = {one: np.zeros((len(rows), *store.read(one, done[:1]).shape[1:])) for one in store.names}
                 store.write(rows, empty)
+                store.objects.sweep()  # also what a killed writer left
             workspace.record_artefact(name, {"path": store.seal()})
         _forget_vectors(workspace)
         for target in (one for one in (workspace.path / "targets").glob("*") if one.is_dir()):

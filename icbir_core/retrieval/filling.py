@@ -68,7 +68,8 @@ def open_encoder_stores(workspace: Workspace, encoders: Sequence[Encoder]) -> Si
     for one in encoders:
         path, fields = get_encoder_store(workspace, one.name), {ENCODERS: ((one.width,), "float32")}
         workspace.make_folder(path.parent)
-        found.append((one, CaseStore.open_or_create(path, {"encoder": one.sha256}, fields)[0]))
+        made_by = {"encoder": one.sha256}
+        found.append((one, CaseStore.open_or_create(path, made_by, fields, workspace.films_address)[0]))
     return found
 
 
@@ -93,7 +94,7 @@ def describe_catalogue(
     fields = {method.field: (method.shape, "float32")}
     path = files.get_own_store(method.name)
     workspace.make_folder(path.parent)
-    own, _ = CaseStore.open_or_create(path, identity, fields)
+    own, _ = CaseStore.open_or_create(path, identity, fields, workspace.films_address)
 
     def describe(rows: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
         embeddings = Embeddings.from_fields({name: store.read(name, rows) for name in store.names})
@@ -275,7 +276,8 @@ def open_filling(workspace: Workspace, asked: Asked, map_method: str | None, dev
     with workspace.lock("stores"):  # of two workers, one makes what is missing
         path = TargetFiles(workspace, models.target).store
         existed = path.exists()
-        store, new = CaseStore.open_or_create(path, name_identity(models, map_method), embedder.fields)
+        made_by = name_identity(models, map_method)
+        store, new = CaseStore.open_or_create(path, made_by, embedder.fields, workspace.films_address)
         found = Filling(workspace, embedder, store, open_encoder_stores(workspace, encoders), chosen)
         found.started_anew = existed and new
         return found

@@ -112,7 +112,7 @@ def _index(
     existed = files.store.exists()
     encoders = models.encoders if any(method.needs_encoders for method in methods) else ()
     with workspace.lock("stores"):  # a worker may make them too
-        store, new = CaseStore.open_or_create(files.store, identity, embedder.fields)
+        store, new = CaseStore.open_or_create(files.store, identity, embedder.fields, workspace.films_address)
         sides = open_encoder_stores(workspace, encoders)
     already = len(store.get_completed())
     filling = Filling(workspace, embedder, store, sides, device)

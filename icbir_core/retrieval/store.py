@@ -21,9 +21,10 @@ import numpy as np
 import zarr
 from filelock import FileLock
 
-from icbir_core.errors import IndexMismatch, RetrievalError
+from icbir_core.errors import FilmLost, IndexMismatch, RetrievalError
 from icbir_core.files import PathLike, read_json, write_bytes_atomically, write_json_atomically
 from icbir_core.plurals import join_words
+from icbir_core.retrieval.chunk_objects import ChunkObjects, ChunkStore, write_address
 from icbir_core.retrieval.seal import ADVICE, Seal, hash_bytes, read_seal, reading_store, write_seal
 from icbir_core.types import Progress
 
@@ -43,7 +44,7 @@ class CaseStore:
 
     def __init__(self, path: PathLike, group: zarr.Group):
         self.path, self._group = Path(path), group
-        self._ledger = self.path / LEDGER
+        self._ledger, self.objects = self.path / LEDGER, ChunkObjects(path)
         self._dimensions: dict[str, int] = {}  # zarr reads an array's header each time that it is asked
 
     @classmethod
@@ -53,7 +54,7 @@ class CaseStore:
         if not (path / "zarr.json").is_file():
             raise IndexMismatch(f"'{path}' holds no maps and embeddings; run the index command.")
         with reading_store(path):
-            group = zarr.open_group(str(path), mode="r+")
+            group = zarr.open_group(ChunkStore(path), mode="r+")
             found = _read_texts(group, "identity")
             lacking = [name for name in _read_names(group) if name not in group]
         if lacking:
@@ -66,9 +67,14 @@ class CaseStore:
 
     @classmethod
     def create(
-        cls, path: PathLike, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
+        cls,
+        path: PathLike,
+        identity: Mapping[str, str],
+        fields: Mapping[str, tuple[tuple[int, ...], str]],
+        films: str = "",
     ) -> CaseStore:
-        """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype).
+        """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype). films :
+        the URL of the workspace's films, below which the chunks shall lie; "" for the folder.
 
         Raises `IndexMismatch` if the folder that it shall lie in is not there, or no longer is the same: zarr makes
         every folder that is missing, also where a drive was lost and an empty folder stands in its place.
@@ -77,12 +83,14 @@ class CaseStore:
         aside, drive = path.with_name(f".{path.name}.new"), _name_folder(path.parent)
         for old in (aside, path):
             if old.exists():
+                ChunkObjects(old).delete_all()
                 shutil.rmtree(old)
         group = zarr.open_group(str(aside), mode="w", zarr_format=3)
         for name, (shape, kind) in fields.items():
             group.create_array(name, shape=(0, *shape), chunks=(BATCH, *shape), dtype=kind)
         facts: Any = {"identity": dict(identity), "fields": list(fields), "format": FORMAT}
         group.attrs.update(facts | {"made": secrets.token_hex(8)})
+        write_address(aside, films)
         os.replace(aside, path)
         if _name_folder(path.parent) != drive:
             raise IndexMismatch(_describe_gone(path.parent))
@@ -90,17 +98,21 @@ class CaseStore:
 
     @classmethod
     def open_or_create(
-        cls, path: PathLike, identity: Mapping[str, str], fields: Mapping[str, tuple[tuple[int, ...], str]]
+        cls,
+        path: PathLike,
+        identity: Mapping[str, str],
+        fields: Mapping[str, tuple[tuple[int, ...], str]],
+        films: str = "",
     ) -> tuple[CaseStore, bool]:
         """(store, whether it is new): an existing one only if its identity is the given one; otherwise it starts anew,
-        because values made by another model are of no use."""
+        because values made by another model are of no use. Arguments and errors as `create`."""
         try:
             store = cls.open(path, identity)
             if set(store.names) == set(fields):
                 return store, False
         except IndexMismatch:
             pass
-        return cls.create(path, identity, fields), True
+        return cls.create(path, identity, fields, films), True
 
     @property
     def identity(self) -> dict[str, str]:
@@ -257,7 +269,7 @@ class CaseStore:
         proved = ledger[: former.rows][kept[: former.rows]]
         for chunk in changed:
             for name in self.names:
-                self._find_chunk(name, chunk).unlink(missing_ok=True)
+                self.objects.delete(self._find_chunk(name, chunk))
         write_bytes_atomically(self._ledger, ledger[kept].tobytes())
         write_seal(self.path, former._replace(rows=len(proved), ledger=hash_bytes(proved.tobytes())))
         return len(np.unique(ledger[~kept]))
@@ -276,27 +288,32 @@ class CaseStore:
         chunks = np.setdiff1d(ledger[:sealed] // BATCH, ledger[sealed:] // BATCH)
         changed = []
         for done, chunk in enumerate(chunks, start=1):
-            if chunk >= len(hashes) or self._hash_chunk(int(chunk)) != hashes[chunk].tobytes():
+            if chunk >= len(hashes) or not self._is_whole(int(chunk), hashes[chunk].tobytes()):
                 changed.append(int(chunk))
             if progress is not None:
                 progress(done, len(chunks), "maps and embeddings")
         return chunks, changed
 
+    def _is_whole(self, number: int, sealed: bytes) -> bool:
+        try:
+            return self._hash_chunk(number) == sealed
+        except FilmLost:
+            return False
+
     def _hash_chunk(self, number: int) -> bytes:
         """Of one chunk of every field; one that holds zeros alone has no file."""
         digest = hashlib.sha256()
         for name in self.names:
-            file = self._find_chunk(name, number)
             with reading_store(self.path):
-                data = file.read_bytes() if file.is_file() else b""
+                data = self.objects.read(self._find_chunk(name, number)) or b""
             digest.update(f"{name} {len(data)}\0".encode())
             digest.update(data)
         return digest.digest()
 
-    def _find_chunk(self, name: str, number: int) -> Path:
+    def _find_chunk(self, name: str, number: int) -> str:
         if name not in self._dimensions:
             self._dimensions[name] = self._get(name).ndim
-        return self.path.joinpath(name, "c", str(number), *["0"] * (self._dimensions[name] - 1))
+        return "/".join([name, "c", str(number), *["0"] * (self._dimensions[name] - 1)])
 
     def _hash_headers(self) -> bytes:
         files = [self.path / "zarr.json", *(self.path / name / "zarr.json" for name in self.names)]

@@ -87,6 +87,12 @@ def get_encoder_store_name(encoder: str) -> str:
     return f"{_STORE}encoder/{encoder}"
 
 
+def list_stores(workspace: Workspace) -> list[Path]:
+    """The folders of all stores that are there, also of one that no indexing has recorded yet."""
+    places = ("targets/*/*.zarr", "targets/*/methods/*.zarr", "encoders/*.zarr")
+    return sorted(path for place in places for path in workspace.path.glob(place) if not path.name.startswith("."))
+
+
 def find_next_order(artefacts: dict[str, Any], name: str) -> int:
     """The place of an artefact among those of its kind: its former one, else behind all; the first is the default."""
     kind = next(kind for kind in (_TARGET, _SALIENCY) if name.startswith(kind))

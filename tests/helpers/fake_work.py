@@ -36,8 +36,9 @@ class FakeFilling:
     def __init__(self, workspace: Workspace):
         self.workspace, self.kind, self.off = workspace, self.kind, self.off  # as networks stay in memory
         with workspace.lock("stores"):
-            path = TargetFiles(workspace, TARGET).store
-            self.store, _ = CaseStore.open_or_create(path, {"model": self.model}, {"cnn": ((64,), "float32")})
+            path, made_by = TargetFiles(workspace, TARGET).store, {"model": self.model}
+            fields = {"cnn": ((64,), "float32")}
+            self.store, _ = CaseStore.open_or_create(path, made_by, fields, workspace.films_address)
         self.stores = (self.store,)
         self.parts = [Part(self.store, lambda rows: (rows, self.compute(rows)))]
 

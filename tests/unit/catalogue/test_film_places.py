@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 from fsspec import register_implementation
-from fsspec.implementations.local import LocalFileSystem
 
 from icbir_core.audit.log import open_audit
 from icbir_core.catalogue import IngestOptions, Workspace, ingest, read_case_radiograph
@@ -20,37 +17,7 @@ from icbir_core.keeping.moving import move_films
 from icbir_core.pipeline.erasing import erase_from_workspace, plan_erasure
 from icbir_core.radiograph.writing import write_lossless
 from tests.helpers import fakes
-
-
-class FaultyFiles(LocalFileSystem):
-    """A disk at a URL; what it raises before the call that `fault` names. As fsspec says, `exists` is False then."""
-
-    protocol = "faulty"
-    fault: ClassVar[tuple[str, Exception] | None] = None
-
-    def _try(self, call: str) -> None:
-        if self.fault is not None and self.fault[0] in (call, "all"):
-            raise self.fault[1]
-
-    def exists(self, path, **more):
-        return self.fault is None and super().exists(path, **more)
-
-    def pipe_file(self, path, value, **more):
-        super().pipe_file(path, value[: len(value) // 2])
-        self._try("pipe_file")
-        super().pipe_file(path, value, **more)
-
-    def cat_file(self, path, **more):
-        self._try("cat_file")
-        return super().cat_file(path, **more)
-
-    def rm_file(self, path):
-        self._try("rm_file")
-        super().rm_file(path)
-
-    def ls(self, path, **more):
-        self._try("ls")
-        return super().ls(path, **more)
+from tests.helpers.faulty_files import FaultyFiles
 
 
 @pytest.fixture
