@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from icbir_core.cli import conventions as cli
-from icbir_core.plurals import count_of
+from icbir_core.plurals import count_of, join_words
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +65,9 @@ def restore_backup(
         move(Workspace.open(workspace))
     cli.record_audit(Workspace.open(workspace), "imported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.cases} cases and {report.ratings} ratings in '{workspace}'. Next: icbir verify {workspace}"
+    if report.unindexed:
+        text += " The vectors of some indexes lay in a database server and are not in one now; run `icbir index` for "
+        text += f"{join_words(report.unindexed)} first (--index annoy: without a server)."
     cli.emit(asdict(report), text + _tell_left(report.left), as_json)
 
 

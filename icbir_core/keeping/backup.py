@@ -33,6 +33,7 @@ from icbir_core.files import (
     write_json_atomically,
 )
 from icbir_core.keeping.rows import copy_to_files
+from icbir_core.keeping.vectors import copy_vectors, fill_vectors, part_from_original
 from icbir_core.retrieval.chunk_objects import ChunkObjects
 from icbir_core.retrieval.target_files import list_stores
 from icbir_core.study.store import RatingsStore
@@ -52,13 +53,15 @@ _LEFT_OUT = re.compile(rf"(\.lock|-wal|-shm|-journal|/objects\.url|{re.escape(MO
 @dataclass(frozen=True)
 class BackupReport:
     """What was written. files, size : how many, and their bytes; cases, ratings : of the workspace at that time; left :
-    films that lie in the archive (PACS) alone, and so not in the copy."""
+    films that lie in the archive (PACS) alone, and so not in the copy; unindexed : findings that must be indexed again
+    before they are searched."""
 
     files: int
     size: int
     cases: int
     ratings: int
     left: int = 0
+    unindexed: tuple[str, ...] = ()
 
 
 def back_up(
@@ -103,6 +106,7 @@ def back_up(
         others = [name for name in _list_files(workspace.path) if name not in done]
         _copy_files(workspace.path, aside, others, link, progress)
         _copy_chunks(workspace, aside)
+        copy_vectors(workspace, aside)
         names = _list_files(aside)
         entries: dict[str, dict[str, Any]] = {
             name: {"sha256": sha256_of_file(aside / name), "bytes": _measure(aside / name)} for name in names
@@ -119,12 +123,14 @@ def back_up(
                 left.unlink()
         facts = {"format": FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"), **counts, "files": entries}
         write_json_atomically(aside / LIST, facts)
-    return BackupReport(len(entries), sum(int(one["bytes"]) for one in entries.values()), **counts)
+    size = sum(int(one["bytes"]) for one in entries.values())
+    return BackupReport(len(entries), size, counts["cases"], counts["ratings"], counts["left"])
 
 
 def restore_backup(backup: PathLike, folder: PathLike, progress: Progress | None = None) -> BackupReport:
-    """Make a workspace out of a copy, in a new folder; each file is compared with its hash as it is written. Raises
-    `WorkspaceError` if the folder has content, the copy is none, is damaged, or is of a newer version."""
+    """Make a workspace out of a copy, in a new folder; each file is compared with its hash as it is written. Vectors of
+    a database server go into the one that `ICBIR_DATABASE_URL` names now. Raises `WorkspaceError` if the folder has
+    content, the copy is none, is damaged, or is of a newer version."""
     backup, folder = Path(backup).absolute(), Path(folder).absolute()
     listed = read_backup(backup)
     with _written_aside(folder) as aside:
@@ -141,8 +147,11 @@ def restore_backup(backup: PathLike, folder: PathLike, progress: Progress | None
             )
         if (aside / SALT).is_file():
             (aside / SALT).chmod(0o600)
+        part_from_original(aside)
+    unindexed = fill_vectors(Workspace.open(folder))
     size = sum(int(entry["bytes"]) for entry in listed["files"].values())
-    return BackupReport(len(listed["files"]), size, listed["cases"], listed["ratings"], listed.get("left", 0))
+    cases, ratings, left = (int(listed.get(name, 0)) for name in ("cases", "ratings", "left"))
+    return BackupReport(len(listed["files"]), size, cases, ratings, left, unindexed)
 
 
 def read_backup(folder: PathLike) -> dict[str, Any]:

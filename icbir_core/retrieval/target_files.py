@@ -16,7 +16,7 @@ from icbir_core.types import Progress
 
 CLASSIFIER = "classifier"
 """The manifest's name of the classifier, which all targets share."""
-_TARGET, _INDEX, _STORE, _SALIENCY = "index:", "index/", "store/", "saliency_classifier/"
+_TARGET, INDEX, _STORE, _SALIENCY = "index:", "index/", "store/", "saliency_classifier/"
 _SALIENCY_FILE = "saliency_classifier.keras"
 
 
@@ -74,7 +74,7 @@ class TargetFiles:
         return _STORE + self.target + (f"/{method}" if method else "")
 
     def get_index_name(self, method: str) -> str:
-        return f"{_INDEX}{self.target}/{method}"
+        return f"{INDEX}{self.target}/{method}"
 
 
 def get_encoder_store(workspace: Workspace, encoder: str) -> Path:

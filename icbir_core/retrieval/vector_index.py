@@ -188,9 +188,15 @@ class VectorIndex(ProposingIndex):
             tables.prepare_schema(connection)
             table = tables.find_table(connection, folder, origin, dimension)
             generation = tables.find_last_generation(connection, table) if table else 1
-            if former and former["table"] == table:
+            there = known = np.empty(0, np.int64)
+            if table and former and former["table"] == table:
                 generation = int(former["generation"]) + 1
-            there = tables.read_rows(connection, table, generation) if table else np.empty(0, np.int64)
+                known = tables.read_rows(connection, table, generation - 1)
+            if table:
+                there = tables.read_rows(connection, table, generation)
+                # a killed run left them, or one of a workspace that lay here until an older copy was put in its place
+                if not _hold_same(connection, table, np.setdiff1d(there, known), vectors, rows):
+                    table = None
             if table is None or (~np.isin(there, rows[kept])).sum() > MERGE_SHARE * len(there):
                 table, generation, there = tables.make_table(connection, folder, origin, dimension), 1, there[:0]
             tables.begin_generation(connection, table, generation)
@@ -297,6 +303,21 @@ def _read_manifest(directory: Path) -> dict[str, Any] | None:
         return open_index(directory, {"kind": KIND}, {}, lambda found: found)
     except IndexMismatch:
         return None
+
+
+def _hold_same(connection: Connection, table: str, doubtful: np.ndarray, vectors: Any, rows: np.ndarray) -> bool:
+    """Whether the table has, of these of its rows, the vectors that they have now."""
+    if not np.isin(doubtful, rows).all():
+        return False
+    order = np.argsort(rows)
+    query = f"SELECT row, embedding FROM {tables.SCHEMA}.{table} WHERE row = ANY(%(rows)s) ORDER BY row"
+    for start in range(0, len(doubtful), CHUNK):
+        part = doubtful[start : start + CHUNK]
+        _, found = tables.fetch_vectors(connection, query, {"rows": part.tolist()}, int(vectors.shape[1]))
+        wanted = Selection(vectors, order[np.searchsorted(rows, part, sorter=order)])
+        if not np.array_equal(found, wanted[0 : len(part)]):
+            return False
+    return True
 
 
 def _fill(table: str, generation: int, vectors: Selection, rows: np.ndarray, tell: Progress, chunk: int) -> None:

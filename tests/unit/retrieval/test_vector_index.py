@@ -79,6 +79,19 @@ def test_a_killed_writer_loses_no_chunk_and_the_next_run_adds_none_twice(tmp_pat
     assert whole.sha256 == index.sha256, "the sum of the hashes does not know in which runs they were stored"
 
 
+def test_what_the_table_holds_of_a_lost_time_is_not_taken_for_new_cases(tmp_path, url):
+    """A folder that an older copy was put in the place of: the table knows cases that came after the copy."""
+    vectors = make_vectors(54)
+    build(tmp_path, vectors[:50])
+    held = (tmp_path / "manifest.json").read_bytes()
+    build(tmp_path, vectors)
+    (tmp_path / "manifest.json").write_bytes(held)
+    other = np.concatenate([vectors[:50], make_vectors(3, seed=9)])
+    index = build(tmp_path, other)
+    np.testing.assert_array_equal(index.get_vectors(np.arange(53)), other)
+    assert len(index) == 53
+
+
 def test_another_content_of_the_database_is_refused_by_name(tmp_path, url):
     table = build(tmp_path, make_vectors(50)).manifest["table"]
     ask(url, f"UPDATE icbir_vectors.{table} SET embedding = embedding + embedding WHERE row = 7 RETURNING row")
