@@ -20,8 +20,10 @@ def _style(figure: go.Figure, height: int) -> go.Figure:
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)", font={"color": find_colour("quiet"), "size": 12}, showlegend=False, bargap=0.35,
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=find_colour("line"), zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=find_colour("line"), zeroline=False, automargin=True)
+    axes: dict[str, Any] = {"gridcolor": find_colour("line"), "zeroline": False, "automargin": True}
+    axes["tickfont"] = axes["title_font"] = {"color": find_colour("quiet")}  # else Streamlit's own, too pale on light
+    figure.update_xaxes(**axes)
+    figure.update_yaxes(**axes)
     return figure
 
 

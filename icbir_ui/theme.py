@@ -70,6 +70,11 @@ def write_variables(selector: str) -> str:
     return f"{selector}{{{values}}}"
 
 
+def write_scheme() -> str:
+    """Which of both holds, as a rule: menus and dialogs lie beside what Streamlit tells it."""
+    return f":root{{color-scheme:{LIGHT if is_light() else DARK}}}"
+
+
 def make_switch() -> str:
     """The button at the foot of every page, as HTML."""
     label, wanted = (say("Dark screen"), DARK) if is_light() else (say("Light screen"), LIGHT)

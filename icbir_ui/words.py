@@ -19,14 +19,14 @@ SIMULATED = mark("These neighbours are simulated films.")
 
 
 def describe_person(view: str, age: int | None, sex: str) -> str:
-    """ "PA · 58 years · female"; what is missing says so."""
-    return " · ".join(
-        (
-            say("view unknown") if view == UNKNOWN else view,
-            say("age unknown") if age is None else say("{age} years", age=age),
-            say(_SEXES.get(sex, mark("sex unknown"))),
-        )
-    )
+    """ "PA · 58 years · female"; what is missing says so: "PA · age, sex unknown"."""
+    facts = {
+        mark("view"): "" if view == UNKNOWN else view,
+        mark("age"): "" if age is None else say("{age} years", age=age),
+        mark("sex"): say(_SEXES[sex]) if sex in _SEXES else "",
+    }
+    missing = ", ".join(say(name) for name, fact in facts.items() if not fact)
+    return " · ".join([*filter(None, facts.values()), *([say("{facts} unknown", facts=missing)] if missing else [])])
 
 
 def describe_findings(case: Case) -> str:

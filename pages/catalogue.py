@@ -122,7 +122,9 @@ def show_embeddings(service: SearchService, workspace: Workspace) -> None:
     drawn = [str(one["customdata"]) for one in chosen.selection.points if one.get("customdata")]
     with beside:
         every = sorted(case.case_id for case in cases)
-        named = st.multiselect(say("Or name cases"), every, placeholder=say("Type a name"), key=Key.NAMED.value)
+        named = st.multiselect(
+            say("Or name cases"), every, placeholder=say("Type a name"), select_all=False, key=Key.NAMED.value
+        )
         ids = list(dict.fromkeys([*named, *drawn]))
         if ids:
             show_selected(workspace, ids)

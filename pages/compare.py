@@ -81,7 +81,7 @@ def draw() -> None:
     words = of if four else f" · {describe_hit(ranking, hit)}{of}"
     columns[0].markdown(say("**{named} of {count}**{words}", named=named, count=len(ids), words=escape_markdown(words)))
     if cautions := describe_cautions(ranking):
-        st.markdown(f":orange[{escape_markdown(' '.join(cautions))}]")
+        columns[0].markdown(f":orange[{escape_markdown(' '.join(cautions))}]")
     if find_method(ranking.method).part:
         part = mark("a region") if ranking.method == REGION.name else mark("what is seen of one finding")
         st.caption(say(WHOLE_FILM).format(say(part)))

@@ -39,6 +39,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
     "catalogue/ingesting.py": ("describe_others",),
     "radiograph/facts.py": ("*",),
     "radiograph/quality.py": ("*",),
+    "radiograph/raster.py": ("_PNG_COLOURS", "read_png"),
     "retrieval/neighbours.py": ("describe_distance",),
     "retrieval/refinement.py": ("describe",),
     "study/analysis.py": ("_warn",),
@@ -117,7 +118,7 @@ def collect() -> dict[Message, list[str]]:
 def list_names() -> Iterator[str]:
     """The names of the core that the pages show: findings, states, methods, orders, steps of a scale."""
     yield from KNOWN_FINDINGS
-    yield from ("F", "M", "simulated", "classifier", "saliency classifier")
+    yield from ("F", "M", "grey", "palette", "simulated", "classifier", "saliency classifier")
     yield from ("very close", "close", "usual", "distant")
     yield from map(str, (*FindingState, *Order, UNKNOWN, NOT_SHOWN, SMOOTHED, SOURCE, BURNED_IN, FILM_NAME, NO_CHEST))
     yield from CHANGES.values()

@@ -69,7 +69,7 @@ def show_own_film(service: SearchService, workspace: Workspace, film: films.Film
             st.warning(say("A Secondary Capture: see whether text in the picture names the patient before you add it."))
         left, middle, right = st.columns([2, 2, 1])
         known = list(dict.fromkeys([*workspace.catalogue.findings, *KNOWN_FINDINGS]))
-        told: dict[str, Any] = {"format_func": translate_told, "placeholder": say("Findings")}
+        told: dict[str, Any] = {"format_func": translate_told, "placeholder": say("Findings"), "select_all": False}
         present = left.multiselect(say("Proven present"), known, key=Key.OWN_PRESENT.value, **told)
         absent = middle.multiselect(say("Proven absent"), known, key=Key.OWN_ABSENT.value, **told)
         views = [*FRONTAL, "LATERAL", UNKNOWN]

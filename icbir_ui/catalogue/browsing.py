@@ -99,7 +99,7 @@ def choose_filter(workspace: Workspace) -> tuple[ListFilter, Order]:
     )
     show_choice(
         columns[1].multiselect, say("Findings present"), workspace.catalogue.findings, key=Key.LIST_FINDINGS,
-        placeholder=say("any"), format_func=translate_told,
+        placeholder=say("any"), format_func=translate_told, select_all=False,
     )  # fmt: skip
     choose_value(columns[2], say("View"), listing.list_values("view"), Key.LIST_VIEW)
     choose_value(columns[3], say("Source"), listing.list_values("source"), Key.LIST_SOURCE)

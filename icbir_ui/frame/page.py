@@ -13,6 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from icbir_core.catalogue.workspace import Workspace
 from icbir_ui.errors import escape_markdown, shielded
 from icbir_ui.films import Film
+from icbir_ui.frame.borrowed_words import write_borrowed_words
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.frame.signing_in import let_in
 from icbir_ui.language import say, translate_told
@@ -22,7 +23,7 @@ from icbir_ui.pacs.sender import resume_sending
 from icbir_ui.search.address import describe_search, restore_search, write_search
 from icbir_ui.search.kept import follow_films
 from icbir_ui.shared import GRACE, open_service, open_workspace
-from icbir_ui.theme import write_variables
+from icbir_ui.theme import write_scheme, write_variables
 
 STYLE = (
     "<style>"
@@ -48,11 +49,15 @@ STYLE = (
   }
   .st-key-search_steps > :has(button) { flex: none; }
 }
-.st-key-compare_bar > div, .st-key-list_bar > div { flex-wrap: wrap; }
+.st-key-compare_bar > div, .st-key-list_bar > div, [class*="st-key-answers"] > div { flex-wrap: wrap; }
 .st-key-compare_bar [data-testid="stColumn"] { min-width: fit-content; }
-@media (max-width: 900px) { .st-key-compare_bar [data-testid="stColumn"]:first-child { flex-basis: 100%; } }
 .st-key-list_bar [data-testid="stColumn"] { flex: 1 1 8.5rem; min-width: 8.5rem; }
 .st-key-list_bar [data-testid="stColumn"]:has([data-testid="stDateInput"]) { flex-basis: 14.5rem; min-width: 14.5rem; }
+@media (max-width: 900px) {
+  .st-key-compare_bar [data-testid="stColumn"]:first-child { flex-basis: 100%; }
+  .st-key-list_bar [data-testid="stColumn"] { flex-basis: 30%; }
+  [class*="st-key-answers"] [data-testid="stColumn"] { flex: 1 1 22%; min-width: 22%; }
+}
 .stApp:has(.st-key-search_room) .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .3rem; }
 .stApp:has(.st-key-search_room) .st-key-foot {
   position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: var(--icbir-ground);
@@ -76,7 +81,7 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
   text-align: left; padding: .25rem 1.5rem .25rem 0; border-bottom: 1px solid var(--icbir-line);
 }
 .icbir-facts th { color: var(--icbir-quiet); font-weight: 400; white-space: nowrap; }
-.st-key-to_come, .st-key-remembered, .st-key-remembered_language { display: none; }
+.st-key-to_come, .st-key-remembered, :has(> .st-key-remembered_language) { display: none; }
 [class*="st-key-tile_"] { position: relative; padding-bottom: 3.2rem; }
 [class*="st-key-tile_"] .stElementContainer:has(.stButton) { position: absolute; inset: 0; height: 100%; }
 [class*="st-key-tile_"] :is(.stButton, .stButton > div) { height: 100%; }
@@ -93,7 +98,7 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         # that Streamlit makes from the folder. From here on, every page goes through app.py.
         PagesManager.uses_pages_directory = False
         st.rerun()
-    st.html(STYLE)
+    st.html(f"{STYLE}<style>{write_scheme()}{write_borrowed_words()}</style>")
     entered = False  # also where what decides about it fails
     with shielded():
         entered = let_in()

@@ -40,7 +40,7 @@ def show_finding(workspace: Workspace) -> None:
         accession = right.text_input(say("Accession number"), help=say("Whole."))
         first = left.date_input(say("From"), value=None)
         last = middle.date_input(say("To"), value=None)
-        kinds = right.multiselect(say("Kind"), MODALITIES, default=MODALITIES)
+        kinds = right.multiselect(say("Kind"), MODALITIES, default=MODALITIES, select_all=False)
         asked = st.form_submit_button(say("Find"))
     if asked:
         query = StudyQuery(

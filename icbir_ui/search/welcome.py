@@ -191,7 +191,8 @@ def _offer_putting_together(held: dict[str, str]) -> None:
     others = [key for key in held if key != current]
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     label = say("Films of the same study as this one")
-    chosen = left.multiselect(label, others, format_func=lambda key: held[key], key=f"{Key.TOGETHER.value}_{current}")
+    key = f"{Key.TOGETHER.value}_{current}"
+    chosen = left.multiselect(label, others, format_func=lambda key: held[key], select_all=False, key=key)
     right.button(say("Put together"), disabled=not chosen, on_click=films.put_together, args=([current, *chosen],))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from icbir_ui.language import COOKIE
+from icbir_ui.theme import COLOURS
 from scripts.chromium import remember_reader
 from tests.browser.test_application import TIME, wait_for_panes
 from tests.browser.test_room import BEYOND, find_boxes
@@ -15,6 +16,8 @@ CUT = """() => [...document.querySelectorAll('.stMain button p, .stMain [role=ta
   .filter((one) => one.offsetParent && (one.scrollWidth > one.clientWidth + 1
     || one.getBoundingClientRect().right > innerWidth + 1)).map((one) => one.textContent)"""
 """Words of buttons, tabs and labels that do not fit."""
+WRITTEN = "(one) => [getComputedStyle(one).fontSize, getComputedStyle(one, '::after').content]"
+COLOUR = "(one) => getComputedStyle(one).color.match(/[0-9]+/g).map(Number)"
 PAGES = ("Bewerten", "Ergebnisse", "Katalog", "PACS", "Über ICBIR")
 
 
@@ -36,6 +39,15 @@ def test_german_fits_into_every_page(german):
     assert page.evaluate(BEYOND) <= 0 and page.evaluate(WIDER) <= 0, "her film and eight cases without scrolling"
     assert max(film[2], answer[2], toolbar[:, 2].max()) <= 1280 and len(find_boxes(page, ".rest figure")) == 8
     assert page.evaluate("() => document.documentElement.lang") == "de"
+    page.get_by_role("button", name="Aufnahme", exact=True).click()
+    for place, words in (("button p", "Dateien wählen"), ("[data-testid$=Instructions] span", "je bis zu 200 MB")):
+        shown = page.locator(f"[data-testid=stFileUploaderDropzone] {place}").first
+        assert shown.evaluate(WRITTEN) == ["0px", f'"{words}"'], "in the place of Streamlit's own words"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Über diese Aufnahme").click()
+    label = page.locator(".icbir-facts th").first
+    assert bytes(label.evaluate(COLOUR)).hex() == COLOURS["quiet"][1][1:], "the dark page's colours in a menu too"
+    page.keyboard.press("Escape")
     for name in PAGES:
         page.get_by_role("link", name=name, exact=True).first.click()
         page.get_by_text("nicht zur Diagnose").first.wait_for(timeout=TIME)

@@ -52,6 +52,18 @@ def test_her_film_and_eight_cases_are_on_the_screen_without_scrolling(
         assert film[2] < cases[:, 0].min() and 0.4 < film[2] / width < 0.65
     else:
         assert film[3] < answer[1] < cases[:, 1].min(), "a portrait window stacks"
+        page.keyboard.press("1")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/compare**", timeout=TIME)
+        page.locator(".full [data-pane=query]").wait_for(timeout=TIME)
+        wait_for_panes(page, 2)
+        above, below = find_boxes(page, ".full .film")
+        assert above[3] < below[1] and below[3] <= height and page.evaluate(DRAWN) >= 400, "and so does Compare"
+        page.get_by_role("radio", name="Four together").click()
+        page.locator(".board [data-pane=query]").wait_for(timeout=TIME)
+        wait_for_panes(page, 5)
+        above, *cases = find_boxes(page, ".board .film")
+        assert above[3] < np.min(cases, axis=0)[1] and np.max(cases, axis=0)[3] <= height
 
 
 def test_both_monitors_are_used(open_window, served):

@@ -176,7 +176,7 @@ def test_unknown_error_reaches_the_reader_as_one_sentence(searched, monkeypatch)
 
 
 def test_missing_facts_say_unknown(searched):
-    assert "view unknown · age unknown · sex unknown" in searched.data["panes"][0]["lines"]
+    assert "view, age, sex unknown" in searched.data["panes"][0]["lines"]
 
 
 def test_a_decision_about_another_film_or_of_a_lost_session_is_not_taken(searched):

@@ -24,7 +24,7 @@ const ICONS = {
   contour: "M5 13c0-5 3-8 7-8s7 4 7 8-3 6-7 6-7-2-7-6zM9 13c0-2 1-4 3-4s3 2 3 4-1 3-3 3-3-1-3-3z",
   fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M9 9h6v6H9z",
   reset: "M5 8a8 8 0 1 1-1 6M5 3v5h5",
-  more: "M5 12h.01M12 12h.01M19 12h.01",
+  more: "M4 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0zM11 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0zM18 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0z",
   save: "M12 3v12M7 11l5 5 5-5M4 20h16",
   second: "M3 5h12v9H3zM9 17h12V9",
   measure: "M3 15L15 3l6 6L9 21zM7 11l2 2M10 8l3 3M13 5l2 2",
@@ -175,10 +175,15 @@ function buildShortCaption(pane, data, send) {
       element("div", { class: "tools" }, ...(pane.ratable ? [buildScale(pane, data.scale, send)] : []), ...buildTools(pane, send))));
 }
 
+function keepTogether(line) {
+  // "512 × 512, 8 bits · 0.143 mm pixels": a narrow caption is broken between facts, not within one.
+  return line.split(" · ").map((fact) => (fact.length < 24 ? fact.replaceAll(" ", "\u00a0") : fact)).join(" · ");
+}
+
 function buildCaption(pane, data, send) {
   if (pane.heading) return buildShortCaption(pane, data, send);
   const caption = element("figcaption", {}, element("div", { class: "head" }, element("strong", { title: pane.title }, pane.title), ...buildTools(pane, send)));
-  for (const line of pane.lines ?? []) caption.append(element("div", { class: "line" }, line));
+  for (const line of pane.lines ?? []) caption.append(element("div", { class: "line" }, keepTogether(line)));
   if (pane.orientation !== "verified") caption.append(element("div", { class: "line unverified" }, say("orientation unverified")));
   if (pane.note) caption.append(element("div", { class: "note" }, pane.note));
   if (pane.bars?.length) caption.append(buildBars(pane.bars, (finding) => send("finding", { pane: pane.key, finding })));

@@ -40,22 +40,23 @@ const ROOM = {
   updateRoom() {
     const { data, root } = this;
     root.classList.toggle("room", Boolean(data.room));
-    if (!data.room) return;
-    this.answer.replaceChildren(...buildAnswer(data, this.send, () => this.play()));
-    this.showPlaying();
-    showBeside(this);
     // What stands above it may go later, such as the progress of a transfer.
     const page = root.getRootNode().host?.closest?.(".stMainBlockContainer > div");
     if (page) this.observer.observe(page);
+    if (!data.room) return this.arrangeRoom();
+    this.answer.replaceChildren(...buildAnswer(data, this.send, () => this.play()));
+    this.showPlaying();
+    showBeside(this);
     if (!this.panes.some((pane) => pane.key === this.shown?.key && !pane.lead)) this.shown = null;
     this.arrangeRoom();
   },
 
   arrangeRoom() {
     // The viewer fills what is left of the window, and the cases are as large as all of them can be at once.
-    if (!this.data?.room || !this.root.isConnected) return;
+    if (!this.data || !this.root.isConnected) return;
     const scroller = this.root.getRootNode().host?.closest?.(".stMain"), top = this.root.getBoundingClientRect().top + (scroller?.scrollTop ?? 0);
     this.root.style.setProperty("--above", `${Math.max(0, Math.round(top))}px`);
+    if (!this.data.room) return;
     const cases = [...this.rest.children], { width, height } = this.rest.getBoundingClientRect();
     if (!cases.length || !width) return;
     const caption = cases[0].querySelector("figcaption").getBoundingClientRect().height || 38;
