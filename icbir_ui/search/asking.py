@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Maps:
     identity : what they depend on besides film, finding and method. ends : words for the two ends of the colours.
     scale : 0.0 where every map is zero, and no colour is drawn. threshold : the part of the scale from which on the
     strongest tenth of the query's map lies; maps are shown from there on until the reader chooses. Values are as they
-    are drawn, smoothed.
+    are drawn, smoothed. missing : by case_id why there is no map.
     """
 
     query: SaliencyMap | None
@@ -52,6 +52,7 @@ class Maps:
     threshold: float = 0.0
     identity: str = ""
     ends: tuple[str, str] = ("none", "most")
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def style_by(self, view: Mapping[str, Any]) -> OverlayStyle:
         """How the reader lays the maps over films. view : what the viewer tells; the rest stays as at first."""
@@ -128,7 +129,7 @@ def compute_maps(
         return Maps(None, {})
     title, signed, _ = shared.list_map_methods()[method]
     wanted: list[tuple[str, Query | Case]] = [(film.key, film.query), *((case.pixel_sha256, case) for case in cases)]
-    computed: list[SaliencyMap | None] = []
+    computed: list[SaliencyMap | str] = []
     for number, (pixels, item) in enumerate(wanted, start=1):
         key = ("map", pixels, target, method)
         if not service.knows(key):
@@ -145,15 +146,17 @@ def compute_maps(
         except IcbirError as error:
             if item is film.query or isinstance(error, ServerBusy):
                 raise
-            computed.append(None)  # its film cannot be read, and its pane says so
+            computed.append(str(error))
     query, *others = computed
-    assert query is not None
-    found = {case.case_id: one for case, one in zip(cases, others, strict=True) if one is not None}
+    assert not isinstance(query, str)
+    named = {case.case_id: one for case, one in zip(cases, others, strict=True)}
+    found = {name: one for name, one in named.items() if not isinstance(one, str)}
+    missing = {name: one for name, one in named.items() if isinstance(one, str)}
     maps = [query, *found.values()]
     ends = (mark("against"), mark("for")) if signed else (mark("none"), mark("most"))
     scale = shared_scale([one.values for one in maps], lead=query.values)
     threshold = find_threshold(query.values, scale, signed)
-    return Maps(query, found, method, title, signed, scale, threshold, ends=ends)
+    return Maps(query, found, method, title, signed, scale, threshold, ends=ends, missing=missing)
 
 
 def _map_item(item: Query | Case, method: str, target: str, retriever: Retriever) -> SaliencyMap:

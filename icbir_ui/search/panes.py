@@ -134,7 +134,8 @@ def hit_panes(
                     explain_distance(ranking, hit),
                     *filter(None, [describe_place(hit, bool(region and region.anywhere))]),
                 ),
-                note=describe_state(maps.cases.get(case.case_id), maps),
+                note=translate_told(maps.missing.get(case.case_id, ""))
+                or describe_state(maps.cases.get(case.case_id), maps),
                 details=find_text(case),
                 oriented=case.orientation_verified,
                 ratable=True,

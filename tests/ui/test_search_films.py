@@ -8,10 +8,13 @@ import zipfile
 import pytest
 import streamlit as st
 
+from icbir_core.catalogue.film_places import LEFT
+from icbir_core.catalogue.workspace import CATALOGUE
 from icbir_core.keeping.moving import move_films
 from icbir_core.radiograph.writing import encode_lossless
 from icbir_ui import films, shared, uploads
 from tests.helpers import fakes
+from tests.helpers.stores import change_behind
 
 
 def list_films(page) -> list[str]:
@@ -35,6 +38,25 @@ def test_a_case_whose_film_cannot_be_had_is_not_said_to_be_unknown(workspace, op
     (workspace.path / case.path).unlink()
     page = open_page("search", film="case_000")
     assert f"The film '{case.path}' of the case 'case_000' is missing; restore it." in page.text()
+
+
+def test_with_the_archive_away_the_pane_of_a_film_that_lies_there_says_so_and_the_others_stand(
+    workspace, open_page, monkeypatch
+):
+    monkeypatch.setenv("ICBIR_DICOMWEB", "http://127.0.0.1:9/none")
+    left, path = "case_013", LEFT + workspace.hide("1.2.3/1.2.4/1.2.5")
+    vector = fakes.FakeRetriever(workspace).vectors[workspace.catalogue.get(left).row]
+    monkeypatch.setitem(fakes._EMBEDDED, "left", vector)
+    change = f"UPDATE cases SET path = '{path}', sha256 = 'left', pixel_sha256 = 'left' WHERE case_id = '{left}'"
+    change_behind(workspace.path / CATALOGUE, "", change)
+    page = open_page("search", film="effusion_1")
+    faults = {pane["key"]: pane["fault"] for pane in page.data["panes"] if "fault" in pane}
+    assert list(faults) == [left] and len(page.case_ids) == 8, "the ranking is whole"
+    assert f"of the case '{left}' was left in the archive. The archive (PACS) cannot be reached" in faults[left]
+    page.decide("mapped", 1, on=True)
+    panes = {pane["key"]: pane for pane in page.data["panes"]}
+    assert panes[left]["note"] == faults[left] and "map" not in panes[left]
+    assert all("map" in pane for key, pane in panes.items() if key != left)
 
 
 def test_upload_without_ending_gives_results(open_page):
