@@ -15,6 +15,8 @@ from icbir_core.errors import ModelError
 from icbir_core.files import PathLike, reading_own
 
 ONNX, KERAS = ".onnx", ".keras"
+FOREIGN_INPUT = {"equalise": False, "crop": False}
+"""How a film is prepared for somebody else's network where its manifest does not say."""
 POOLINGS = ("none", "mean", "first")
 _BATCH = 16
 Run = Callable[[np.ndarray, tuple[str, ...]], list[np.ndarray]]

@@ -14,7 +14,7 @@ from icbir_core.errors import ModelError
 from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.encoders import FOLDER, NAME, Encoder, load_encoder
-from icbir_core.model.foreign import KERAS, ONNX, open_foreign
+from icbir_core.model.foreign import FOREIGN_INPUT, KERAS, ONNX, open_foreign
 
 _NEEDED = ("network", "input", "embedding")
 
@@ -67,6 +67,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
         raise ModelError(f"The manifest '{path.name}' lacks {lacking[0]}; see docs/how-to/foreign-encoder.md.")
     if facts["network"] in BACKBONES:
         raise ModelError(f"{facts['network']} is a network of this program's own; see docs/how-to/encoder.md.")
+    if isinstance(facts["input"], dict):
+        facts["input"] = FOREIGN_INPUT | facts["input"]
     return dict(facts)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import ModelError
 from icbir_core.files import reading_own
+from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.classifier import manifest_path
 from icbir_core.model.encoders import find_weights
-from icbir_core.model.foreign import ONNX
+from icbir_core.model.foreign import FOREIGN_INPUT, ONNX
 from icbir_core.retrieval.model_choice import find_encoders
 from icbir_core.settings import InputSettings
 
@@ -52,5 +53,6 @@ def find_start(workspace: Workspace, weights: str | None) -> Start:
     with reading_own(f"'{manifest_path(file).name}'", ModelError, "restore it from a copy"):
         facts = json.loads(manifest_path(file).read_text(encoding="utf-8"))
         known = {one.name for one in fields(InputSettings)}
-        settings = InputSettings(**{name: value for name, value in facts["input"].items() if name in known})
+        given = (FOREIGN_INPUT if facts["network"] not in BACKBONES else {}) | facts["input"]
+        settings = InputSettings(**{name: value for name, value in given.items() if name in known})
         return Start(str(file), str(facts["network"]), settings)

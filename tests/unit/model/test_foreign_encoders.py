@@ -121,6 +121,11 @@ def test_a_film_goes_in_as_the_manifest_says():
     np.testing.assert_allclose(last[..., 0], -1024 + 2048 * images.astype(np.float64), atol=1e-2)
 
 
+def test_contrast_is_not_equalised_unless_the_manifest_says_so(files, workspace, tmp_path):
+    manifest = tiny.write_manifest(tmp_path / "m.json", input={"size": tiny.SIDE, "channels": 1, "range": [-1, 1]})
+    assert not install_encoder("plain", files / "tiny.onnx", manifest, workspace).input_settings.equalise
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -53,6 +53,9 @@ def test_encoders_by_their_names(workspace):
     install(workspace, "theirs", ".keras")
     start = find_start(workspace, "theirs")
     assert start.network == "tiny patches" and start.input == InputSettings(tiny.SIDE, False)
+    manifest = workspace.models / "encoders" / "theirs.json"
+    manifest.write_text(manifest.read_text().replace('"equalise": false, ', ""))
+    assert not find_start(workspace, "theirs").input.equalise, "as docs/how-to/foreign-encoder.md says"
     (workspace.models / "encoders" / "theirs.keras").write_bytes(b"others")
     with pytest.raises(ManifestMismatch, match="theirs"):
         find_start(workspace, "theirs")
