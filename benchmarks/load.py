@@ -64,12 +64,13 @@ _COMPUTED = 'icbir_questions_total{kind="search",outcome="answered"'
 @dataclass(frozen=True)
 class Plan:
     """readers : how many ask at once; searches : of all together; wait : seconds after which the server refuses a
-    question; pause : seconds before a refused one is asked again."""
+    question; pause : seconds before a refused one is asked again; minutes : after which nobody asks another."""
 
     readers: int = 32
     searches: int = 2000
     wait: float = 20.0
     pause: float = 10.0
+    minutes: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,12 @@ class Question:
 @dataclass
 class Tally:
     """What came of the questions of all readers. outcomes : "right", "wrong", "refused", "stopped", "none" or "cut", of
-    each time a question was asked; seconds : from asking to the answer, of each that was answered; memory : (answers
-    so far, MB in all, MB that no file backs)."""
+    each time a question was asked; seconds : from asking to the answer, of each that was answered; by_reader : how many
+    each reader had answered; memory : (answers so far, MB in all, MB that no file backs)."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
+    by_reader: Counter[int] = field(default_factory=Counter)
     memory: list[tuple[int, float, float]] = field(default_factory=list)
 
 
@@ -192,7 +194,10 @@ class Server:
         environment = os.environ | {"ICBIR_SERVER": str(settings), "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [str(self.port) if word == "PORT" else word for word in words]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=log)
+            # in a session of its own, as a service runs: with the client's it would share one part of the processors
+            self.process = subprocess.Popen(
+                command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=log
+            )
         wait_for_server(self.process, f"http://127.0.0.1:{self.port}", _PATIENCE)
         deadline = time.monotonic() + _PATIENCE
         while not self._is_ready() and time.monotonic() < deadline and self.process.poll() is None:
@@ -200,7 +205,7 @@ class Server:
 
     def _is_ready(self) -> bool:
         try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=30).status == 200
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=30).status == 200)
         except OSError:
             return False
 
@@ -240,11 +245,13 @@ def _list_family(first: int) -> list[int]:
 
 async def ask_all(server: Server, right: dict[Question, list[str]], plan: Plan) -> Tally:
     """The readers ask at once, each the next question that nobody has asked; one that is refused she asks again."""
-    tally, waiting = Tally(), iter(right.items())
+    tally, waiting, ends = Tally(), iter(right.items()), time.monotonic() + 60 * plan.minutes
 
     async def read(number: int) -> None:
         reader = Reader(server.port, f"reader-{number:02d}")
         for question, expected in waiting:
+            if time.monotonic() > ends:
+                return
             while True:
                 before = time.monotonic()
                 came = await judge(reader, question, expected)
@@ -253,6 +260,7 @@ async def ask_all(server: Server, right: dict[Question, list[str]], plan: Plan) 
                     break
                 await asyncio.sleep(plan.pause)
             tally.seconds.append(time.monotonic() - before)
+            tally.by_reader[number] += 1
 
     async def watch() -> None:
         told = time.monotonic()
@@ -327,6 +335,7 @@ async def run(
         "searches": len(tally.seconds),
         "computed": sum(value for name, value in figures.items() if name.startswith(_COMPUTED)),
         "outcomes": dict(tally.outcomes),
+        "answers of one reader": {"fewest": min(tally.by_reader.values()), "most": max(tally.by_reader.values())},
         "seconds to the answer": describe(tally.seconds),
         "wait": describe_wait(plan.wait, figures, serving),
         "memory": describe_memory(tally.memory),
@@ -381,10 +390,11 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=Plan.searches, help="of all readers together")
     parser.add_argument("--wait", type=float, default=Plan.wait, help="seconds after which a question is refused")
     parser.add_argument("--pause", type=float, default=Plan.pause, help="seconds before a refused one is asked again")
+    parser.add_argument("--minutes", type=float, default=Plan.minutes, help="after which nobody asks another")
     given = parser.parse_args()
     words = [sys.executable, "-m", "icbir_core", "app", str(given.workspace), "--port", "PORT", "--device", "cpu"]
     opened = Workspace.open(given.workspace)
-    plan = Plan(given.readers, given.searches, given.wait, given.pause)
+    plan = Plan(given.readers, given.searches, given.wait, given.pause, given.minutes)
     found = asyncio.run(run(opened, lambda: Retriever.open(opened, device="cpu"), words, plan))
     print(json.dumps(found, indent=2))
     sys.exit(set(found["outcomes"]) - {"right", "refused"} != set())
