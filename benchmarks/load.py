@@ -4,12 +4,12 @@
     python -m benchmarks.filled_workspace FOLDER --cases 100000
     python -m benchmarks.load FOLDER --readers 32 --searches 2000 --wait 20
 
-Works out the right answers in this process, by `icbir_core` and without any page; then starts a server over the same
-workspace and speaks to it as browsers do, by web sockets in the protocol of the pages. Each question is a page opened
-anew with a case of the catalogue as its film and a filter of view or sex. No two are the same, and those of one film
-lie as far apart as there are films, so that the server has forgotten the film and computes all of it again. The readers
-take the questions in this order, each the next one. A reader whose question is refused asks it again after a pause. At
-the end four more questions are asked, and the server is told to end while it computes one of them.
+Starts a server and speaks to it as browsers do, by web sockets in the protocol of the pages. Beside that, in this
+process, the right answers are worked out by `icbir_core` over the same workspace, without any page. Each question is a
+page opened anew with a case of the catalogue as its film and a filter of view or sex. No two are the same, and those of
+one film lie as far apart as there are films, so that the server has forgotten the film and computes all of it again.
+The readers take the questions in this order, each the next one. A reader whose question is refused asks it again after
+a pause. At the end four more questions are asked, and the server is told to end while it computes one of them.
 
 Memory is the proportional set size of the server and all its processes (what is shared counts in parts).
 """
@@ -44,10 +44,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.radiograph import assess_quality
 from icbir_core.retrieval.question import find_question
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.settings import FIRST_COUNT, SearchFilter, SearchSettings
-from icbir_core.types import Query
+from icbir_core.types import Case, Query
+from icbir_ui.search import gate
 from scripts.chromium import find_port, wait_for_server
 
 BUSY, STOPPED = "server is busy", "being stopped"
@@ -91,11 +93,12 @@ class Question:
 
 @dataclass
 class Tally:
-    """What came of the questions of all readers. outcomes : "right", "wrong", "refused", "stopped", "none" or "cut", of
-    each time a question was asked; seconds : from asking to the answer, of each that was answered; by_reader : how many
-    each reader had answered; memory : (answers so far, MB in all, MB that no file backs)."""
+    """What came of the questions of all readers. outcomes : "answered", "refused", "stopped", "none" or "cut", of each
+    time a question was asked; answers : the cases of each that was answered; seconds : from asking to the answer;
+    by_reader : how many each reader had answered; memory : (answers so far, MB in all, MB that no file backs)."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    answers: dict[Question, list[str]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     by_reader: Counter[int] = field(default_factory=Counter)
     memory: list[tuple[int, float, float]] = field(default_factory=list)
@@ -143,19 +146,24 @@ def _read_panes(text: str) -> list[str]:
 
 
 def list_questions(workspace: Workspace, count: int, seed: int = 1) -> list[Question]:
-    """`count` different ones, in rounds over all films, each round in the same order. Raises ValueError where there are
-    not so many."""
+    """`count` different ones, in rounds over all films that the page does not hold back, each round in the same order.
+    Raises ValueError where there are not so many."""
     draw, films = random.Random(seed), defaultdict(list)
     for case in workspace.catalogue.cases():
-        films[case.pixel_sha256].append(case.case_id)
-    order = list(films)
+        films[case.pixel_sha256].append(case)
+    order = [film for film, held in films.items() if not is_withheld(workspace, held[0])]
     draw.shuffle(order)
     rounds = -(-count // len(order))
-    every = {film: [Question(case, *chosen) for case, chosen in product(films[film], FILTERS)] for film in order}
+    every = {film: [Question(case.case_id, *one) for case, one in product(films[film], FILTERS)] for film in order}
     if (most := min(map(len, every.values()))) < rounds:
         raise ValueError(f"{len(order)} films make {most * len(order)} different questions, not {count}; ask fewer.")
     drawn = {film: draw.sample(held, rounds) for film, held in every.items()}
     return [drawn[film][number] for number in range(rounds) for film in order][:count]
+
+
+def is_withheld(workspace: Workspace, case: Case) -> bool:
+    """Whether the page shows no answer for a film until the reader asks for it all the same."""
+    return not gate.WITHHELD.isdisjoint(assess_quality(read_case_radiograph(workspace, case)).kinds)
 
 
 def work_out(workspace: Workspace, retriever: Retriever, questions: Sequence[Question]) -> dict[Question, list[str]]:
@@ -243,24 +251,26 @@ def _list_family(first: int) -> list[int]:
     return found
 
 
-async def ask_all(server: Server, right: dict[Question, list[str]], plan: Plan) -> Tally:
+async def ask_all(server: Server, questions: Sequence[Question], plan: Plan) -> Tally:
     """The readers ask at once, each the next question that nobody has asked; one that is refused she asks again."""
-    tally, waiting, ends = Tally(), iter(right.items()), time.monotonic() + 60 * plan.minutes
+    tally, waiting, ends = Tally(), iter(questions), time.monotonic() + 60 * plan.minutes
 
     async def read(number: int) -> None:
         reader = Reader(server.port, f"reader-{number:02d}")
-        for question, expected in waiting:
+        for question in waiting:
             if time.monotonic() > ends:
                 return
             while True:
                 before = time.monotonic()
-                came = await judge(reader, question, expected)
+                came, cases = await judge(reader, question)
                 tally.outcomes[came] += 1
                 if came != "refused":
                     break
                 await asyncio.sleep(plan.pause)
             tally.seconds.append(time.monotonic() - before)
             tally.by_reader[number] += 1
+            if came == "answered":
+                tally.answers[question] = cases
 
     async def watch() -> None:
         told = time.monotonic()
@@ -268,7 +278,7 @@ async def ask_all(server: Server, right: dict[Question, list[str]], plan: Plan) 
             tally.memory.append((len(tally.seconds), *await asyncio.to_thread(server.measure_memory)))
             if time.monotonic() - told > _TOLD:
                 told = time.monotonic()
-                tell(f"{len(tally.seconds)} of {len(right)}: {dict(tally.outcomes)}, {tally.memory[-1][1]:.0f} MB")
+                tell(f"{len(tally.seconds)} of {len(questions)}: {dict(tally.outcomes)}, {tally.memory[-1][1]:.0f} MB")
             await asyncio.sleep(_MEASURED)
 
     watching = asyncio.create_task(watch())
@@ -278,49 +288,57 @@ async def ask_all(server: Server, right: dict[Question, list[str]], plan: Plan) 
     return tally
 
 
-async def judge(reader: Reader, question: Question, expected: list[str]) -> str:
-    """What came of one question, as `Tally` names it."""
+async def judge(reader: Reader, question: Question) -> tuple[str, list[str]]:
+    """What came of one question, as `Tally` names it, and the cases."""
     try:
         cases, said = await reader.ask(question)
     except (ConnectionClosed, OSError):
-        return "cut"
+        return "cut", []
     if STOPPED in said:
-        return "stopped"
+        return "stopped", []
     if BUSY in said:
-        return "refused"
-    came = "none" if cases is None else "right" if cases == expected else "wrong"
-    if came != "right":
-        tell(f"{came}: {question}, {cases}, expected {expected}, said {said[:200]!r}")
-    return came
+        return "refused", []
+    if cases is None:
+        tell(f"no cases for {question}, only {said[:400]!r}")
+        return "none", []
+    return "answered", cases
 
 
-async def end_amid(server: Server, right: dict[Question, list[str]]) -> Counter[str]:
+async def end_amid(server: Server, questions: Sequence[Question]) -> list[tuple[str, list[str]]]:
     """Tell the server to end while it computes one question and the others wait; what came of each."""
-    readers = [Reader(server.port, f"last-{number:02d}") for number in range(len(right))]
-    asked = [asyncio.create_task(judge(reader, *one)) for reader, one in zip(readers, right.items(), strict=True)]
+    readers = [Reader(server.port, f"last-{number:02d}") for number in range(len(questions))]
+    asked = [asyncio.create_task(judge(*one)) for one in zip(readers, questions, strict=True)]
     # One is being computed and all others wait; where computing is quicker than that, as many as ever come together.
     deadline = time.monotonic() + _GATHERING
     while time.monotonic() < deadline and not any(one.done() for one in asked):
-        if (await asyncio.to_thread(server.measure))["icbir_queue_length"] >= len(right) - 1:
+        if (await asyncio.to_thread(server.measure))["icbir_queue_length"] >= len(questions) - 1:
             break
         await asyncio.sleep(0.02)
     server.process.send_signal(signal.SIGTERM)
-    return Counter(await asyncio.gather(*asked))
+    return await asyncio.gather(*asked)
+
+
+def compare(answers: dict[Question, list[str]], right: dict[Question, list[str]]) -> Counter[str]:
+    """How many answers are right and how many wrong; each wrong one is told."""
+    found = Counter[str]()
+    for question, cases in answers.items():
+        found["right" if cases == right[question] else "wrong"] += 1
+        if cases != right[question]:
+            tell(f"wrong: {question}, {cases}, expected {right[question]}")
+    return found
 
 
 async def run(
     workspace: Workspace, open_retriever: Callable[[], Retriever], words: Sequence[str], plan: Plan
 ) -> dict[str, Any]:
     """The whole of it: the figures that are printed."""
-    questions = list_questions(workspace, plan.searches + _LAST)
-    known = work_out(workspace, open_retriever(), questions)
-    right = {one: known[one] for one in questions}
-    last = {one: right.pop(one) for one in questions[-_LAST:]}
-    tell("the right answers are worked out; the server starts")
+    every = list_questions(workspace, plan.searches + _LAST)
+    questions, last = every[:-_LAST], every[-_LAST:]
+    working = asyncio.create_task(asyncio.to_thread(lambda: work_out(workspace, open_retriever(), every)))
     with tempfile.TemporaryDirectory() as place:
-        server = Server(words, Path(place), plan.wait)
+        server = await asyncio.to_thread(Server, words, Path(place), plan.wait)
         try:
-            tally = await ask_all(server, right, plan)
+            tally = await ask_all(server, questions, plan)
             figures = await asyncio.to_thread(server.measure)
             ended = await end_amid(server, last)
             code = await asyncio.to_thread(server.process.wait, 120)
@@ -329,19 +347,22 @@ async def run(
             server.process.wait()
         events = list(server.read_log())
     serving = list(takewhile(lambda event: event["event"] != "stopping", events))
+    right = await working
+    finished = {one: cases for one, (came, cases) in zip(last, ended, strict=True) if came == "answered"}
     return {
         "cases": workspace.catalogue.count(),
         "readers": plan.readers,
         "searches": len(tally.seconds),
         "computed": sum(value for name, value in figures.items() if name.startswith(_COMPUTED)),
         "outcomes": dict(tally.outcomes),
+        "answers": dict(compare(tally.answers, right)),
         "answers of one reader": {"fewest": min(tally.by_reader.values()), "most": max(tally.by_reader.values())},
         "seconds to the answer": describe(tally.seconds),
         "wait": describe_wait(plan.wait, figures, serving),
         "memory": describe_memory(tally.memory),
         "errors": figures["icbir_errors_total"],
         "audit failures": figures["icbir_audit_failures_total"],
-        "told to end": dict(ended),
+        "told to end": {**Counter(came for came, _ in ended), **compare(finished, right)},
         "exit code": code,
         "events": dict(Counter(event["event"] for event in events)),
     }
@@ -397,7 +418,7 @@ def main() -> None:
     plan = Plan(given.readers, given.searches, given.wait, given.pause, given.minutes)
     found = asyncio.run(run(opened, lambda: Retriever.open(opened, device="cpu"), words, plan))
     print(json.dumps(found, indent=2))
-    sys.exit(set(found["outcomes"]) - {"right", "refused"} != set())
+    sys.exit(bool(set(found["outcomes"]) - {"answered", "refused"} or set(found["answers"]) - {"right"}))
 
 
 if __name__ == "__main__":
