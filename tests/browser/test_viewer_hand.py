@@ -272,12 +272,28 @@ def test_a_second_window_shows_the_film_in_focus_and_follows_it(page):
             large = np.reshape(np.array(grey[1], np.float32), (grey[0], grey[0]))
             shown = cv2.resize(large, film.shape[::-1], interpolation=cv2.INTER_AREA).ravel()
             assert np.corrcoef(shown, film.ravel())[0, 1] > 0.9 and grey[0] > 600, "the film itself, drawn large"
+        for name, told in (("The case", ["Case 1"]), ("Both", ["Case 0", "Case 1"]), ("My film", ["Case 0"])):
+            second.get_by_role("button", name=name).click()
+            second.wait_for_function(
+                """(told) => told.join() ===
+                  [...document.querySelectorAll('figcaption')].map(one => one.textContent.slice(0, 6)).join()""",
+                arg=told,
+                timeout=10_000,
+            )
+            assert second.locator("[aria-pressed=true]").inner_text() == name
+        second.get_by_role("button", name="Both").click()
+        page.keyboard.press("Enter")  # her film alone: the other is hidden on the page, not in the second window
+        page.keyboard.press("+")
+        page.keyboard.press("Shift+ArrowLeft")
+        views = page.evaluate("root.viewer.panes.map(one => Object.values(one.state.view))")
+        assert views[0] == views[1] and views[0][0] and np.isfinite(views).all(), "linked, there too"
+        page.keyboard.press("Enter")
         page.evaluate("() => root.viewer.close()")
         resize_and_wait = (
             "() => new Promise(done => { window.dispatchEvent(new Event('resize')); setTimeout(done, 300); })"
         )
         for _ in range(2):
-            assert second.evaluate("document.querySelector('canvas').width") == 1, "nothing stays without its page"
+            assert not second.locator("canvas").count(), "nothing stays without its page"
             assert not second.inner_text("body").strip(), "nor comes back when the window is made larger"
             second.evaluate(resize_and_wait)
         page.evaluate("() => { const { data } = root.viewer; root.viewer = null; window.start(data); }")

@@ -106,7 +106,7 @@ function buildToolbar(act) {
     element("span", { class: "group overlay" }, button("overlay", say("Heat map (O)")), button("more", say("How the heat map is drawn")),
       element("span", { class: "fly" }, button("contour", say("Contour or fill (C)")), slider("opacity", say("Opacity")), slider("threshold", say("Threshold")),
         element("span", { class: "legend" }))),
-    element("span", { class: "group end" }, button("second", say("Second window: the film in focus, for another monitor")), button("save", say("Save the current picture as PNG")), button("help", say("Keys (?)"))));
+    element("span", { class: "group end" }, button("second", say("Second window, for another monitor")), button("save", say("Save the current picture as PNG")), button("help", say("Keys (?)"))));
 }
 
 function buildHelp() {

@@ -175,6 +175,8 @@ class Viewer {
       this.label(pane);
       painted++;
     }
+    const alone = this.panes.find((pane) => pane.key === this.memory.alone);
+    for (const pane of alone ? this.panes : []) if (!pane.rect.width) pane.rect = alone.rect;  // hidden and linked: moved as far
     this.paintLarge(tables);
     this.paintSecond(tables);
     this.showBench();
@@ -271,7 +273,7 @@ class Viewer {
   }
 
   linkedPanes(pane) {
-    return this.memory.linked ? this.panes.filter((one) => one.pixels && one.rect) : [pane].filter((one) => one?.pixels);
+    return this.memory.linked ? this.panes.filter((one) => one.pixels && one.rect?.width) : [pane].filter((one) => one?.pixels);
   }
 
   pane(key = this.memory.chosen) {
