@@ -32,6 +32,8 @@ _BATCH = 16
 _LOOK_AHEAD = 64
 _FETCHED_AHEAD = 4
 """Of films that are fetched, since they are held in memory."""
+PATIENCE = 60.0
+"""Seconds in which a part waits for others that write rows."""
 _COPY = "a copy of a film that the catalogue holds"
 
 
@@ -94,6 +96,16 @@ def ingest(
     return report
 
 
+def ingest_part(workspace: Workspace, options: layouts.IngestOptions, limits: ReadLimits = FILM_LIMITS) -> int:
+    """Add the few films that `options` names, beside other processes that add others; how many are new.
+
+    Films are decoded and stored first; under the lock only their rows are compared and written, so that a film which
+    another process has added by then stays its. Lists and manifest are left to an `ingest` of the whole, which finds
+    what a part left. Raises as `ingest`.
+    """
+    return _Part(workspace, options, _be_silent, limits).run().added
+
+
 def record_catalogue(workspace: Workspace) -> dict[str, Any]:
     """Write the catalogue's hash and count into the manifest, as the artefact "catalogue"."""
     catalogue = workspace.catalogue
@@ -129,6 +141,9 @@ class NamesSeen:
 
 class _Ingest:
     """One run: a window of films being decoded by the workers, taken out in order."""
+
+    ahead = 2 * WORKERS
+    """Films under way at once."""
 
     def __init__(self, workspace: Workspace, options: layouts.IngestOptions, progress: Progress, limits: ReadLimits):
         self.workspace, self.progress, self.limits = workspace, progress, limits
@@ -222,7 +237,7 @@ class _Ingest:
             self._skip(raw.label, known.reason)
             return
         # Never more films under way than the limit leaves: a film that is stored but not wanted would be litter.
-        while self.pending and (len(self.pending) >= 2 * WORKERS or self._count_under_way() >= self._limit()):
+        while self.pending and (len(self.pending) >= self.ahead or self._count_under_way() >= self._limit()):
             self._collect()
         if not self._is_full():
             self.pending.append(workers.submit(store_film, self.workspace, self.options, self.limits, case_id, raw))
@@ -306,6 +321,37 @@ class _Ingest:
 
     def _name(self, case_id: str, private: bool) -> str:
         return f"case-{self.workspace.hash_secretly(f'{self.source}:{case_id}')}" if private else case_id
+
+
+class _Part(_Ingest):
+    """A few films, all under way at once and taken in together."""
+
+    ahead = _LOOK_AHEAD
+
+    def run(self) -> IngestReport:
+        try:
+            with ThreadPoolExecutor(WORKERS, thread_name_prefix="ingest") as workers:
+                self._take_batch(list(select_rows(self.options)), workers)
+            with self.workspace.lock("catalogue", PATIENCE):
+                self._drop_known()
+                while self.pending:
+                    self._collect()
+                self._flush()
+        finally:
+            self.seen.close()
+        return IngestReport(self.added, self.already, self.skipped)
+
+    def _drop_known(self) -> None:
+        """Forget films that another process has taken in meanwhile, or left out as copies."""
+        results = [(future, future.result()) for future in self.pending]
+        names = [one.case_id for _, one in results if isinstance(one, StoredFilm)]
+        held, copies = self.workspace.catalogue.find_identifiers(names), self.workspace.catalogue.copies.find(names)
+        self.pending.clear()
+        for future, one in results:
+            if isinstance(one, StoredFilm) and one.case_id in copies:
+                self.workspace.films.delete(one.record["path"])
+            elif not isinstance(one, StoredFilm) or one.case_id not in held:
+                self.pending.append(future)
 
 
 def _write_list(workspace: Workspace, options: layouts.IngestOptions, name: str, listed: list[tuple[str, str]]) -> None:

@@ -46,10 +46,11 @@ def worker(
 ) -> None:
     """Do the jobs of a workspace in a database server, one after the other. Several may run, on several machines."""
     from icbir_core.cli import main
+    from icbir_core.cli.dividing import divide
 
     opened = open_queue(workspace)
     cli.say("Waiting for jobs; Ctrl-C ends it after the one that runs.")
-    opened.work(cli.split_names(queue) or None, device, not until_empty, silence, main)
+    opened.work(cli.split_names(queue) or None, device, not until_empty, silence, main, divide)
 
 
 def jobs(
@@ -77,8 +78,9 @@ def put_job(
     queue: Annotated[str, typer.Option(help="Queue of the job.")] = "commands",
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Let a worker run ingest, index, train or evaluate. Each goes on where a killed worker left it. Options of put-job
-    stand before WORKSPACE; what stands after it is the job's."""
+    """Let workers run ingest, index, train or evaluate. Each goes on where a killed worker left it; an ingest from the
+    archive is divided among them by study. Options of put-job stand before WORKSPACE; what stands after it is the
+    job's."""
     if words[0].startswith("-"):
         raise typer.BadParameter(f"{words[0]} stands before WORKSPACE; after it comes the command.")
     fresh = open_queue(workspace).put_command(words, queue)

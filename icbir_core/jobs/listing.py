@@ -31,8 +31,9 @@ _WORK = f"""
 @dataclass(frozen=True)
 class Work:
     """One thing that was asked for. key : names it for `Queue.cancel`; kind : "plan" (an indexing that is not divided
-    yet), "build" (its chunks and indexes) or "command"; what : the finding, or the words of the command; total, done,
-    waiting, running, failed : jobs, of which the rest were cancelled; reason : why one failed."""
+    yet), "build" (its chunks and indexes) or "command" (its parts are one thing); what : the finding, or the words of
+    the command; total, done, waiting, running, failed : jobs, of which the rest were cancelled; reason : why
+    one failed."""
 
     key: str
     queue: str
@@ -68,5 +69,6 @@ def _read(connection: Connection) -> list[Work]:
     for row in connection.execute(text(_WORK)):
         what = " ".join(json.loads(row.words)) if row.words else str(row.target)
         counts = (row.total, row.done, row.waiting, row.running, row.failed)
-        found.append(Work(row.key, row.queue_name, row.kind, what, *counts, row.reason or ""))
+        kind = "command" if row.words else row.kind
+        found.append(Work(row.key, row.queue_name, kind, what, *counts, row.reason or ""))
     return found

@@ -25,7 +25,7 @@ from icbir_core.catalogue import Workspace
 from icbir_core.database import find_engine, get_driver_address, reaching
 from icbir_core.errors import IcbirError, WorkspaceBusy, WorkspaceError
 from icbir_core.jobs.listing import KEY
-from icbir_core.jobs.units import Bench, IndexPlan, build_indexes, fill_chunk, list_chunks
+from icbir_core.jobs.units import Bench, Divided, IndexPlan, build_indexes, fill_chunk, list_chunks
 
 INDEX_QUEUE = "index"
 COMMAND_QUEUE = "commands"
@@ -84,20 +84,22 @@ class Queue:
         self._app = procrastinate.App(connector=connector)
         self._bench = Bench(workspace)
         self._run_command: Callable[[list[str]], int] | None = None
+        self._divide: Callable[[list[str]], Divided | None] = lambda words: None
+        self._divided: dict[str, Divided] = {}
         self._register()
 
     # Putting
 
     def put_index(self, plan: IndexPlan, queue: str = INDEX_QUEUE) -> bool:
         """Let workers index; False where the same indexing waits in this queue already."""
-        return self._put(_PLANNING, queue, f"index {_hash(plan, queue)}", plan=plan.as_dict(), queue=queue)
+        return self._put(_PLANNING, queue, f"index {_hash([plan.as_dict(), queue])}", plan=plan.as_dict(), queue=queue)
 
     def put_command(self, words: Sequence[str], queue: str = COMMAND_QUEUE) -> bool:
         """Let a worker run one of `COMMANDS`, which go on where they were interrupted; False where the same command
         waits already. words : of the command line, without the program. Raises `WorkspaceError` for another command."""
         if not words or words[0] not in COMMANDS:
             raise WorkspaceError(f"A job can be one of {', '.join(COMMANDS)}; give its words as on the command line.")
-        return self._put(_COMMAND, queue, " ".join(words), words=list(words))
+        return self._put(_COMMAND, queue, " ".join(words), words=list(words), queue=queue)
 
     def _put(self, task: str, task_queue: str, once: str, **values: Any) -> bool:
         with reaching("The jobs"), self._app.open():
@@ -156,13 +158,15 @@ class Queue:
         wait: bool = True,
         silence: float = SILENCE,
         run_command: Callable[[list[str]], int] | None = None,
+        divide: Callable[[list[str]], Divided | None] = lambda words: None,
     ) -> None:
         """Do jobs, one at a time, until the process is told to end; wait=False : until none is left.
 
         queues : names, None for all. silence : seconds without a sign of life after which another worker counts as
-        dead. run_command(words) : runs a command line and gives its status.
+        dead. run_command(words) : runs a command line and gives its status. divide(words) : its parts, None for one
+        that a single worker does.
         """
-        self._bench.device, self._run_command = device, run_command
+        self._bench.device, self._run_command, self._divide = device, run_command, divide
         with reaching("The jobs"):
             asyncio.run(self._work(list(queues) if queues else None, wait, silence))
 
@@ -223,10 +227,14 @@ class Queue:
     async def _plan(self, plan: dict[str, Any], queue: str) -> None:
         settled = await asyncio.to_thread(self._bench.settle, IndexPlan.from_dict(plan))
         chunks = await asyncio.to_thread(list_chunks, self._bench, settled)
-        plan, once = settled.as_dict(), _hash(settled, queue)
-        made = [self._make(_CHUNK, queue, f"chunk {once} {one}", {"plan": plan, "chunk": one}) for one in chunks]
-        values = {"plan": plan, "chunks": f"chunk {once} %"}
-        made.append(self._make(_BUILDING, queue, f"build {once}", values, priority=-1))
+        plan = settled.as_dict()
+        await self._put_chunks(queue, _hash([plan, queue]), {"plan": plan}, chunks)
+
+    async def _put_chunks(self, queue: str, once: str, values: dict[str, Any], chunks: Sequence[int | str]) -> None:
+        """One job for each chunk, and one that ends the work after them."""
+        made = [self._make(_CHUNK, queue, f"chunk {once} {one}", {**values, "chunk": one}) for one in chunks]
+        ending = {**values, "chunks": f"chunk {once} %"}
+        made.append(self._make(_BUILDING, queue, f"build {once}", ending, priority=-1))
         for job in made:
             with suppress(exceptions.AlreadyEnqueued):  # of an earlier plan, which was killed in the middle
                 await self._app.job_manager.defer_job_async(job)
@@ -236,29 +244,55 @@ class Queue:
             id=None, queue=queue, priority=priority, lock=None, queueing_lock=once, task_name=task, task_kwargs=values
         )
 
-    def _fill(self, plan: dict[str, Any], chunk: int) -> None:
-        fill_chunk(self._bench, IndexPlan.from_dict(plan), chunk)
+    def _fill(self, chunk: int | str, plan: dict[str, Any] | None = None, words: Sequence[str] = ()) -> None:
+        """plan : of an indexing; else words : of a command that is divided."""
+        if plan is not None:
+            fill_chunk(self._bench, IndexPlan.from_dict(plan), int(chunk))
+        elif (divided := self._find_divided(words)) is not None:
+            divided.do_part(str(chunk))
 
-    def _build(self, plan: dict[str, Any], chunks: str = "chunk %") -> None:
-        """chunks : what the names of the plan's own chunk jobs are like; only these are waited for."""
+    def _find_divided(self, words: Sequence[str]) -> Divided | None:
+        """The parts of a command; what they share is held from one to the next."""
+        key = json.dumps(list(words))
+        if key not in self._divided:
+            self._divided.clear()
+            if (divided := self._divide(list(words))) is None:
+                return None
+            self._divided[key] = divided
+        return self._divided[key]
+
+    def _build(self, plan: dict[str, Any] | None = None, words: Sequence[str] = (), chunks: str = "chunk %") -> None:
+        """chunks : what the names of the work's own chunk jobs are like; only these are waited for."""
         left = text(
             "SELECT count(*) FROM procrastinate_jobs WHERE queueing_lock LIKE :chunks AND status IN ('todo', 'doing')"
         )
         with find_engine(self.workspace.database_schema).connect() as connection:
             if connection.execute(left, {"chunks": chunks}).scalar_one():
                 raise NotYet
+        if plan is None:
+            self._run_whole(list(words))
+            return
         report = build_indexes(self._bench, IndexPlan.from_dict(plan))
         if out := report.left_out:
             more = f" And {len(out) - 5} more." if len(out) > 5 else ""
             raise JobFailed(f"{report.target} is indexed without: {' '.join(out[:5])}{more}")
 
-    def _run(self, words: list[str]) -> None:
+    async def _run(self, words: list[str], queue: str = COMMAND_QUEUE) -> None:
+        self._divided.clear()  # networks and films may be others since the last time
+        divided = await asyncio.to_thread(self._find_divided, words)
+        if divided is None:
+            await asyncio.to_thread(self._run_whole, words)
+        else:
+            parts = await asyncio.to_thread(divided.list_parts)
+            await self._put_chunks(queue, _hash([words, queue]), {"words": words}, parts)
+
+    def _run_whole(self, words: list[str]) -> None:
         if words[0] not in COMMANDS or self._run_command is None:
             raise JobFailed(f"'{words[0]}' is no command for a job.")
         if status := self._run_command(words):
             raise JobFailed(f"`icbir {words[0]}` ended with status {status}; its output stands in the worker's log.")
 
 
-def _hash(plan: IndexPlan, queue: str) -> str:
-    """Of all that was asked for, and of the queue: two indexings that differ in anything are both done."""
-    return hashlib.sha256(json.dumps([plan.as_dict(), queue], sort_keys=True).encode()).hexdigest()[:16]
+def _hash(asked: list[Any]) -> str:
+    """Of all that was asked for, and of the queue: two that differ in anything are both done."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]

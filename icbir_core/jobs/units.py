@@ -8,7 +8,7 @@ stopped, and one that ran already computes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -42,6 +42,17 @@ class IndexPlan:
         """The plan out of `as_dict`."""
         plain: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
         return cls(**plain)
+
+
+class Divided(Protocol):
+    """A command in parts that several workers do, each of which may be done twice. The command itself, run at the end,
+    does what they left."""
+
+    def list_parts(self) -> list[str]:
+        """Names of the parts that are to be done."""
+
+    def do_part(self, part: str) -> None:
+        """Do one of them. Raises `IcbirError`."""
 
 
 @dataclass(eq=False)

@@ -7,6 +7,7 @@ settings; a film that the catalogue holds is not fetched again, so that a run th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from icbir_core.catalogue.layouts.rows import IngestOptions, KnownFilm, LayoutRow, RawCase, SkippedRow
 from icbir_core.catalogue.selecting import give_reason_against_view
@@ -14,7 +15,7 @@ from icbir_core.errors import CatalogueError, PacsError, PacsMismatch, PacsNotFo
 from icbir_core.pacs.archive import Archive, check_film
 from icbir_core.pacs.studies import FilmReference, Study, StudyQuery
 from icbir_core.radiograph.identity import read_film_header
-from icbir_core.settings import read_pacs_settings
+from icbir_core.settings import PacsSettings, read_pacs_settings
 from icbir_core.types import UNKNOWN
 
 NOTHING = "The archive (PACS) has no film study that fits the query."
@@ -23,20 +24,27 @@ NOTHING = "The archive (PACS) has no film study that fits the query."
 def read_rows(options: IngestOptions) -> Iterator[LayoutRow]:
     """One row a radiograph of the studies that `options.query` names, the newest study first. Raises `CatalogueError`
     where no archive is named, and `PacsError` where it cannot be asked."""
+    with closing(Archive(read_archive_settings(options))) as archive:
+        for number, study in enumerate(find_studies(archive, options), start=1):
+            yield from _read_study(archive, study, f"study {number}", options)
+
+
+def read_archive_settings(options: IngestOptions) -> PacsSettings:
+    """Of the archive that `options` names. Raises `CatalogueError` where it names none."""
     settings = read_pacs_settings(str(options.images))
     if settings is None:
         raise CatalogueError("No archive (PACS) is named; give its address with --images, or set ICBIR_DICOMWEB.")
-    archive = Archive(settings)
-    try:
-        studies = archive.find_studies(StudyQuery.parse(options.query))
-        if not studies:
-            raise PacsNotFound(NOTHING)
-        if len(studies) > settings.studies:
-            raise PacsError(f"The query finds more than {settings.studies:,} studies; ask for fewer days at a time.")
-        for number, study in enumerate(studies, start=1):
-            yield from _read_study(archive, study, f"study {number}", options)
-    finally:
-        archive.close()
+    return settings
+
+
+def find_studies(archive: Archive, options: IngestOptions) -> list[Study]:
+    """The studies that `options.query` names, newest first. Raises `PacsError`, also for none or too many."""
+    studies = archive.find_studies(StudyQuery.parse(options.query))
+    if not studies:
+        raise PacsNotFound(NOTHING)
+    if len(studies) > (most := archive.settings.studies):
+        raise PacsError(f"The query finds more than {most:,} studies; ask for fewer days at a time.")
+    return studies
 
 
 def _read_study(archive: Archive, study: Study, label: str, options: IngestOptions) -> Iterator[LayoutRow]:

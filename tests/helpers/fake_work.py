@@ -14,8 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from sqlalchemy import text
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.database import find_engine
 from icbir_core.jobs import cluster, queue, units
 from icbir_core.retrieval.devices import Part, checking_device
 from icbir_core.retrieval.index import Index
@@ -78,6 +80,16 @@ def read_notes(workspace: Workspace, word: str) -> list[int]:
     file = find_notes(workspace)
     lines = [line.split() for line in file.read_text().splitlines()] if file.is_file() else []
     return [int(row) for first, *rows in lines if first == word for row in rows]
+
+
+def count_ends(workspace: Workspace) -> list[tuple[str, int]]:
+    """(task, how often it succeeded) of every job."""
+    query = text(
+        "SELECT task_name, count(*) FILTER (WHERE type = 'succeeded') FROM procrastinate_jobs j "
+        "JOIN procrastinate_events e ON e.job_id = j.id GROUP BY j.id, task_name ORDER BY j.id"
+    )
+    with find_engine(workspace.database_schema).connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def build(bench: units.Bench, plan: units.IndexPlan) -> IndexReport:

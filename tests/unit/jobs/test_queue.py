@@ -30,6 +30,7 @@ from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import LEDGER, CaseStore
 from icbir_core.retrieval.target_files import TargetFiles
 from tests.helpers import fake_work, fakes
+from tests.helpers.fake_work import count_ends
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAN = IndexPlan("Effusion")
@@ -41,16 +42,6 @@ def workspace(database_url, tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
     fake_work.use(monkeypatch.setattr)
     return fakes.make_workspace(tmp_path / "w", CASES)
-
-
-def count_ends(workspace: Workspace) -> list[tuple[str, int]]:
-    """(task, how often it succeeded) of every job."""
-    query = text(
-        "SELECT task_name, count(*) FILTER (WHERE type = 'succeeded') FROM procrastinate_jobs j "
-        "JOIN procrastinate_events e ON e.job_id = j.id GROUP BY j.id, task_name ORDER BY j.id"
-    )
-    with find_engine(workspace.database_schema).connect() as connection:
-        return [tuple(row) for row in connection.execute(query)]
 
 
 def check_index(workspace: Workspace) -> None:
