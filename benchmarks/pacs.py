@@ -6,9 +6,10 @@ A real Orthanc on this machine holds so many patients' films, each with a latera
 For each frontal film, in turns and on one warm server: *link*, the address of a PACS entered in a new window; *open*,
 the button in the list of studies; *upload*, the same film dropped on the first page that stands; *visit*, that page
 entered in a new window until it takes a film. All but the last end when the film, its map and eight cases are painted;
-with a study the lateral and the prior come meanwhile. *Engine*: the questions to the archive and the fetch of the one
-film, then ranking and map by the `Retriever` in this process. No film is searched twice by one server: each way has a
-twin of it, of which one pixel in a corner is one level brighter or darker.
+*ranking*: when the cases of this film stand with their captions. With a study the lateral and the prior come meanwhile.
+*Engine*: the questions to the archive and the fetch of the one film, then ranking and map by the `Retriever` in this
+process. No film is searched twice by one server: each way has a twin of it, of which one pixel in a corner is one level
+brighter or darker.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 
 WAYS = ("link", "open", "upload", "engine")
 PATIENCE = 120_000
+RANKED = """([hash, least]) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {
+  const v = host.shadowRoot?.querySelector('.viewer')?.viewer;
+  return v?.data?.room && v.panes[0]?.film.hash === hash && v.panes.filter(p => p.openable).length >= least; })"""
 PAINTED = """([hash, least]) => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].some(host => {
   const v = host.shadowRoot?.querySelector('.viewer')?.viewer;
   return v?.data?.room && v.panes[0]?.film.hash === hash && v.panes.filter(p => p.openable).length >= least
@@ -88,23 +92,25 @@ def open_window(browser: Browser, address: str) -> Page:
     return context.new_page()
 
 
-def measure(page: Page, film: ArchiveFilm, begin: Callable[[], object]) -> float:
-    """Seconds from `begin` until film, map and cases are painted."""
+def measure(page: Page, film: ArchiveFilm, begin: Callable[[], object]) -> tuple[float, float]:
+    """Seconds from `begin` until the ranking stands, and until film, map and cases are painted."""
     hash_of_it = read_radiograph(film.data).pixel_sha256
     before = time.perf_counter()
     begin()
+    page.wait_for_function(RANKED, arg=[hash_of_it, CASES], timeout=PATIENCE, polling=10)
+    ranked = time.perf_counter() - before
     page.wait_for_function(PAINTED, arg=[hash_of_it, CASES], timeout=PATIENCE, polling=10)
     spent = time.perf_counter() - before
     page.context.close()
-    return spent
+    return ranked, spent
 
 
-def follow_link(browser: Browser, address: str, film: ArchiveFilm) -> float:
+def follow_link(browser: Browser, address: str, film: ArchiveFilm) -> tuple[float, float]:
     page = open_window(browser, address)
     return measure(page, film, lambda: page.goto(f"{address}/search?StudyInstanceUIDs={film.study}"))
 
 
-def open_from_list(browser: Browser, address: str, film: ArchiveFilm) -> float:
+def open_from_list(browser: Browser, address: str, film: ArchiveFilm) -> tuple[float, float]:
     page = open_window(browser, address)
     page.goto(f"{address}/pacs")
     page.get_by_role("tab", name="Find a study").click(timeout=PATIENCE)
@@ -116,8 +122,8 @@ def open_from_list(browser: Browser, address: str, film: ArchiveFilm) -> float:
     return measure(page, film, button.click)
 
 
-def upload(browser: Browser, address: str, film: ArchiveFilm) -> tuple[float, float]:
-    """Seconds of the upload, and of the way to the page that takes it."""
+def upload(browser: Browser, address: str, film: ArchiveFilm) -> tuple[float, float, float]:
+    """Seconds of the upload to the ranking and to the last pane, and of the way to the page that takes it."""
     page = open_window(browser, address)
     before = time.perf_counter()
     page.goto(address)
@@ -126,7 +132,7 @@ def upload(browser: Browser, address: str, film: ArchiveFilm) -> tuple[float, fl
     visit = time.perf_counter() - before
     page.wait_for_timeout(1000)
     file: FilePayload = {"name": "IM1", "mimeType": "application/dicom", "buffer": film.data}
-    return measure(page, film, lambda: page.locator("input[type=file]").first.set_input_files(file)), visit
+    return *measure(page, film, lambda: page.locator("input[type=file]").first.set_input_files(file)), visit
 
 
 def ask_engine(retriever: Retriever, orthanc: Orthanc, film: ArchiveFilm) -> tuple[float, float]:
@@ -173,11 +179,11 @@ def main() -> None:
                 row: dict[str, float] = {}
                 for way in random.Random(number).sample(WAYS, len(WAYS)):
                     if way == "link":
-                        row[way] = follow_link(browser, address, frontal[way])
+                        row["link, ranking"], row[way] = follow_link(browser, address, frontal[way])
                     elif way == "open":
-                        row[way] = open_from_list(browser, address, frontal[way])
+                        row["open, ranking"], row[way] = open_from_list(browser, address, frontal[way])
                     elif way == "upload":
-                        row[way], row["visit"] = upload(browser, address, frontal[way])
+                        row["upload, ranking"], row[way], row["visit"] = upload(browser, address, frontal[way])
                     else:
                         row["fetch"], row["engine"] = ask_engine(retriever, orthanc, frontal[way])
                 print("  " + ", ".join(f"{name} {value:.2f} s" for name, value in sorted(row.items())), flush=True)
@@ -189,6 +195,8 @@ def main() -> None:
     print(f"{len(spent)} films of {given.size} × {given.size}, load average {os.getloadavg()[0]:.1f}; medians in s: "
           + ", ".join(f"{name} {np.median(values):.2f}" for name, values in sorted(held.items())))  # fmt: skip
     print("Ratios film by film:\n" + "\n".join((
+        describe("open / upload, to the ranking", held["open, ranking"] / held["upload, ranking"]),
+        describe("open, to the ranking / (engine + fetch)", held["open, ranking"] / (held["engine"] + held["fetch"])),
         describe("open / upload", held["open"] / held["upload"]),
         describe("link / (visit + upload)", held["link"] / (held["visit"] + held["upload"])),
         describe("open / (engine + fetch)", held["open"] / (held["engine"] + held["fetch"])),

@@ -287,6 +287,11 @@ def ask_for(name: str) -> None:
     state.put(Key.ASKED_FILM, name)
 
 
+def case_pictures(workspace: Workspace, cases: Sequence[Case]) -> dict[str, Picture]:
+    """The films of catalogue cases for the viewer, by the names of the cases."""
+    return {case.case_id: case_picture(workspace, case) for case in cases}
+
+
 def case_picture(workspace: Workspace, case: Case) -> Picture:
     """A catalogue case for the viewer; read from disk only where it was not packed before."""
 

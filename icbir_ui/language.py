@@ -11,7 +11,8 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -150,6 +151,16 @@ def get_language() -> str:
     return choose_language(chosen, st.context.headers.get("Accept-Language"))
 
 
+@contextmanager
+def speak_one_language() -> Iterator[None]:
+    """Look once for the reader's language, for all that is said inside: her cookies are read slowly."""
+    before = _BOUND.set(get_language())
+    try:
+        yield
+    finally:
+        _BOUND.reset(before)
+
+
 def speak_english(function: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
     """The function in English, whatever the page speaks: for what is stored, sent or taken away as a file."""
 
@@ -245,5 +256,10 @@ def find_words(script: str) -> tuple[str, ...]:
 
 def translate_script(script: str) -> dict[str, str]:
     """Text → translation for the texts of a script, only those that differ."""
-    made = {text: say(text) for text in find_words(script)}
+    return _translate_script(script, get_language())
+
+
+@lru_cache(maxsize=64)
+def _translate_script(script: str, language: str) -> dict[str, str]:
+    made = {text: load_language(language).texts.gettext(text) for text in find_words(script)}
     return {text: found for text, found in made.items() if found != text}

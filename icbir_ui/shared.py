@@ -20,7 +20,7 @@ from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.workspace import MANIFEST
 from icbir_core.errors import ServerBusy, WorkspaceError
 from icbir_core.retrieval.target_files import IndexState
-from icbir_core.saliency.methods import SALIENCY_METHODS
+from icbir_core.saliency.methods import FIRST_MAP, SALIENCY_METHODS
 from icbir_core.server_settings import QueueLimits, read_server_settings
 from icbir_core.settings import get_environment
 from icbir_core.study.creating import find_store
@@ -162,12 +162,13 @@ class SearchService:
         log_event("ready" if self.ready else "not_ready", seconds=round(time.monotonic() - self.started, 1))
 
     def _warm_up(self, retriever: Retriever) -> None:
-        """The first film takes seconds more than any other, because the networks are compiled for it: so take one. An
-        error here is left for the reader whose own film meets it."""
+        """The first film takes seconds more than any other, because the networks are compiled for it: so take one, and
+        its map once whoever waits can be answered. An error here is left for the reader whose own film meets it."""
         with suppress(Exception):
             for case in next(self.workspace.catalogue.iterate(batch=1), []):
-                film = read_case_radiograph(self.workspace, case)
-                retriever.embed_query(Query(case.case_id, film))
+                query = Query(case.case_id, read_case_radiograph(self.workspace, case))
+                retriever.embed_query(query)
+                self.turns.prepare(partial(retriever.map_of, query, FIRST_MAP))
 
     @property
     def ready(self) -> bool:

@@ -11,7 +11,6 @@ from icbir_ui.errors import escape_markdown, explain
 from icbir_ui.export.controls import show_export
 from icbir_ui.export.deidentified import show_deidentified
 from icbir_ui.export.dicom import show_dicom
-from icbir_ui.films import case_picture
 from icbir_ui.frame.page import empty_for_another, passing_word, run_page, show_background
 from icbir_ui.language import say, speak_english
 from icbir_ui.pacs.opening import show_opening
@@ -81,11 +80,11 @@ def draw() -> None:
             if not fresh:
                 beside.show_alone(film, others, place)
             return
-        prepare_pictures([case_picture(workspace, hit.case) for hit in ranking.hits])
         state.put(Key.RANKING, (film.key, ranking, method))
         if opened := state.get(Key.COMPARED):
             st.switch_page("pages/compare.py", query_params={**st.query_params.to_dict(), PARAMETER_CASE: opened})
         result = Result(workspace, film, ranking, others, findings, method, mapped, place, again=fresh)
+        prepare_pictures(list(result.pictures.values()))
         if fresh and not knows_map(service, film, ranking.target, method):
             result.show(Maps(None, {}))  # the map takes longer than the cases: she sees them meanwhile
         try:

@@ -12,7 +12,7 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.types import Ranking
 from icbir_ui import access, shared, state
 from icbir_ui.errors import shielded
-from icbir_ui.films import Film
+from icbir_ui.films import Film, case_pictures
 from icbir_ui.frame.page import empty_for_another, passing_word
 from icbir_ui.language import mark, say
 from icbir_ui.search import ratings
@@ -69,7 +69,8 @@ def show_comparison(asked: Comparison) -> None:
     layout: dict[str, Any] = {"board": True} if asked.four else {"full": True, "columns": 2}
 
     def make_panes() -> list[Pane]:
-        found = hit_panes(asked.workspace, ranking, maps, ratings.find_ratings(store, film), {})
+        pictures = case_pictures(asked.workspace, [hit.case for hit in ranking.hits])
+        found = hit_panes(pictures, ranking, maps, ratings.find_ratings(store, film), {})
         lead, shown = query_pane(film, ranking, maps).alone(), [found[place] for place in asked.places]
         if asked.four:
             return [replace(lead, lead=True), *(replace(pane, markable=False) for pane in shown)]

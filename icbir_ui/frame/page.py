@@ -16,7 +16,7 @@ from icbir_ui.films import Film
 from icbir_ui.frame.borrowed_words import write_borrowed_words
 from icbir_ui.frame.notice import ask_to_accept, is_accepted, show_foot
 from icbir_ui.frame.signing_in import let_in
-from icbir_ui.language import say, translate_told
+from icbir_ui.language import say, speak_one_language, translate_told
 from icbir_ui.model_cards import describe_training
 from icbir_ui.pacs.opening import follow_study, take_request
 from icbir_ui.pacs.sender import resume_sending
@@ -90,6 +90,7 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 )
 
 
+@speak_one_language()
 def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None:
     """Draw one page: frame, notice, then `draw`, which is not called before the reader has accepted the notice. An
     error in `draw` becomes one sentence; the foot is always there."""

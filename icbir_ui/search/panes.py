@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from icbir_core.catalogue.workspace import Workspace
 from icbir_core.retrieval.methods import FINDING, find_method
 from icbir_core.retrieval.question import place_probability
 from icbir_core.saliency.display import name_strength
 from icbir_core.types import Case, Ranking, SaliencyMap
-from icbir_ui.films import Film, case_picture
+from icbir_ui.films import Film
 from icbir_ui.language import mark, say, translate_told
 from icbir_ui.search.asking import Maps, get_trail, map_picture
-from icbir_ui.viewer import Pane
+from icbir_ui.viewer import Pane, Picture
 from icbir_ui.words import (
     AT_CHANCE,
     describe_brief,
@@ -107,9 +106,13 @@ def query_pane(
 
 
 def hit_panes(
-    workspace: Workspace, ranking: Ranking, maps: Maps, ratings: Mapping[str, int], marks: Mapping[str, str]
+    pictures: Mapping[str, Picture],
+    ranking: Ranking,
+    maps: Maps,
+    ratings: Mapping[str, int],
+    marks: Mapping[str, str],
 ) -> list[Pane]:
-    """The ranked cases, nearest first."""
+    """The ranked cases, nearest first. pictures : their films, by the names of the cases."""
     version = ranking.versions.get("model", "")
     region, panes = get_trail().region, []
     for hit in ranking.hits:
@@ -118,7 +121,7 @@ def hit_panes(
             Pane(
                 key=case.case_id,
                 title=f"{hit.rank} · {case.case_id}",
-                film=case_picture(workspace, case),
+                film=pictures[case.case_id],
                 map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version, maps.identity),
                 heading=describe_findings(case),
                 short=" · ".join(

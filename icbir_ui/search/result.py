@@ -11,13 +11,14 @@ from icbir_core.catalogue.workspace import Workspace
 from icbir_core.types import Ranking
 from icbir_ui import shared, state, viewer
 from icbir_ui.errors import shielded
-from icbir_ui.films import Film
+from icbir_ui.films import Film, case_pictures
 from icbir_ui.search import beside, ratings, refining
 from icbir_ui.search.answer import make_answer
 from icbir_ui.search.asking import NO_MAP, Maps, viewer_options
 from icbir_ui.search.beside import OtherFilm
 from icbir_ui.search.panes import QUERY_PANE, hit_panes, query_pane
 from icbir_ui.state import Key
+from icbir_ui.viewer import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +41,22 @@ class Result:
         """The reader's ratings of these cases, by name."""
         return ratings.find_ratings(shared.open_ratings(), self.film)
 
+    @cached_property
+    def answer(self) -> dict[str, Any]:
+        """What the cases say together."""
+        unverified = not all(hit.case.orientation_verified for hit in self.ranking.hits)
+        return make_answer(self.ranking, self.findings, self.method != NO_MAP, self.mapped, unverified)
+
+    @cached_property
+    def pictures(self) -> dict[str, Picture]:
+        """The films of the cases, by name."""
+        return case_pictures(self.workspace, [hit.case for hit in self.ranking.hits])
+
     def show(self, maps: Maps) -> Mapping[str, Any]:
         """Mount the viewer with the maps that are there, or give the one that stands more to show; returns the reader's
         last reported view."""
-        unverified = not all(hit.case.orientation_verified for hit in self.ranking.hits)
         panes = [query_pane(self.film, self.ranking, maps, findings=self.findings), *beside.make_beside(self.others)]
-        panes += hit_panes(self.workspace, self.ranking, maps, self.rated, state.get(Key.MARKS) or {})
+        panes += hit_panes(self.pictures, self.ranking, maps, self.rated, state.get(Key.MARKS) or {})
         options = viewer_options(
             maps,
             region=True,
@@ -53,7 +64,7 @@ class Result:
             rating_scale=ratings.SHORT_SCALE,
             subject=self.film.key,
             room=True,
-            answer=make_answer(self.ranking, self.findings, self.method != NO_MAP, self.mapped, unverified),
+            answer=self.answer,
             strip=beside.make_strip(self.others),
         )
         with self.place:

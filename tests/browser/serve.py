@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--fake", action="store_true")
     parser.add_argument("--gate", action="store_true", help="with --fake: hold back what is no chest film")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that a search of the stand-in takes")
+    parser.add_argument("--map-pause", type=float, default=0.0, help="seconds that a map of the stand-in takes")
     given = parser.parse_args()
     os.environ["ICBIR_WORKSPACE"] = given.workspace
     if given.fake:
@@ -23,7 +24,7 @@ def main() -> None:
         from icbir_ui.search import gate
         from tests.helpers import fakes
 
-        fakes.FakeRetriever.pause = given.pause
+        fakes.FakeRetriever.pause, fakes.FakeRetriever.map_pause = given.pause, given.map_pause
         shared.open_retriever = lambda workspace: fakes.FakeRetriever(workspace)
         shared.list_map_methods = lambda: fakes.MAPS
         gate.WITHHELD = gate.WITHHELD if given.gate else frozenset()  # the drawn films are no chest films

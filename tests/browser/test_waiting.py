@@ -14,11 +14,11 @@ ALONE = "() => { const v = (VIEWER)(); return v && v.panes.length === 1 && v.pan
 
 @pytest.fixture
 def slow(chromium, tmp_path):
-    """The application over a stand-in whose search takes three seconds."""
+    """The application over a stand-in whose search takes three seconds and each map two."""
     from tests.helpers import fakes
 
     workspace = fakes.make_workspace(tmp_path / "workspace")
-    process, address = start_server(workspace.path, "--fake", "--pause", "3")
+    process, address = start_server(workspace.path, "--fake", "--pause", "3", "--map-pause", "2")
     yield address, workspace
     process.terminate()
     process.wait(20)
@@ -28,7 +28,13 @@ def test_the_cases_stay_while_another_setting_is_searched(slow, page):
     address, _ = slow
     accept(page, address)
     page.get_by_role("button", name="Effusion 1").click()
-    wait_for_panes(page, 9)
+    page.wait_for_function(ALONE.replace("VIEWER", VIEWER), timeout=TIME)
+    page.evaluate(f"() => {{ globalThis.first = ({VIEWER})(); }}")
+    viewer = f"const v = ({VIEWER})(), mapped = Boolean(v?.panes[0]?.steps)"
+    told = "document.body.innerText.includes('computing map 1 of 1')"
+    page.wait_for_function(f"() => {{ {viewer}; return v?.panes.length === 9 && !mapped && {told}; }}", timeout=TIME)
+    page.wait_for_function(f"() => {{ {viewer}; return mapped; }}", timeout=TIME)
+    assert page.evaluate(f"first === ({VIEWER})()"), "one viewer, which is given more to show"
     choose_count(page, 12)
     page.get_by_text("Searching …").wait_for(timeout=TIME)
     page.wait_for_timeout(800)

@@ -40,7 +40,7 @@ class FakeRetriever:
 
     targets = ("Effusion", "Cardiomegaly")
     default_target = "Effusion"
-    pause = 0.0  # seconds that a search takes, for tests of those who wait
+    pause = map_pause = 0.0  # seconds that a search and a map take, for tests of those who wait
 
     def __init__(self, workspace: Workspace, seconds: float = 0.0):
         time.sleep(seconds)
@@ -127,7 +127,9 @@ class FakeRetriever:
         return wanted
 
     def map_of(self, item: Query | Case, method: str = "deep_taylor", target: str | None = None) -> SaliencyMap:
-        self.calls.append("map")
+        asked = method in MAPS  # else it is the one that warms the networks
+        self.calls.append("map" if asked else "first map")
+        time.sleep(self.map_pause if asked else 0)
         pixels = (
             item.radiograph.pixels if isinstance(item, Query) else read_case_radiograph(self.workspace, item).pixels
         )

@@ -25,7 +25,7 @@ def test_a_picture_that_is_no_chest_film_stands_alone_until_show_anyway(open_pag
     assert [pane["key"] for pane in page.data["panes"]] == ["query"] and not page.data["panes"][0]["bars"]
     assert "does not look like a whole, ordinary frontal chest film" in page.text() and "are not shown" in page.text()
     service = shared.open_service()
-    assert service.loading or not service.retriever.calls, "nothing is computed"
+    assert service.loading or set(service.retriever.calls) <= {"first map"}, "nothing is computed"
     assert page.app.session_state["ranking"] is None and not page.app.get("download_button"), "nothing to export"
     page.press("Show anyway")
     assert len(page.case_ids) == 8 and page.data["panes"][0]["bars"] and "are not shown" not in page.text()

@@ -74,6 +74,10 @@ def test_ready_means_warm(service, monkeypatch):
     assert service.retriever is not None and service.ready
 
 
+def test_the_networks_have_made_a_map_before_the_first_question(service):
+    assert service.ask("key", lambda retriever: list(retriever.calls)) == ["first map"]
+
+
 def test_a_film_that_cannot_warm_the_networks_does_not_stop_them(service, monkeypatch):
     def fail(*_):
         raise ValueError("no such film")
