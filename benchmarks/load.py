@@ -56,7 +56,7 @@ BUSY, STOPPED = "server is busy", "being stopped"
 SETTINGS = '[monitoring]\nmetrics = ["127.0.0.1"]\nlog = "json"\n[queue]\nwait_seconds = {wait}\n'
 FILTERS = (("", ""), ("PA", ""), ("AP", ""), ("", "F"), ("", "M"))
 _PATIENCE = 600.0
-_GATHERING = 20.0
+_GATHERING = 120.0
 _LAST = 4
 _MEASURED = 5.0  # seconds between two looks at the memory
 _TOLD = 60.0  # seconds between two lines of progress
@@ -112,7 +112,8 @@ class Reader:
         self._headers = {"Origin": f"http://127.0.0.1:{port}", "Cookie": f"icbir_reader={name}"}
 
     async def ask(self, question: Question) -> tuple[list[str] | None, str]:
-        """(the cases in their order, None without any; all that the page said)."""
+        """(the cases in their order, None without any; all that the page said). Raises `EOFError` and what websockets
+        raise where the server hangs up."""
         said: list[str] = []
         cases: list[str] | None = None
         message = BackMsg()
@@ -126,7 +127,7 @@ class Reader:
                 got = ForwardMsg.FromString(data)
                 if got.WhichOneof("type") == "script_finished":
                     if got.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                        break
+                        return cases, re.sub(r"\\(.)", r"\1", " ".join(said))
                 elif got.WhichOneof("type") == "delta":
                     element = got.delta.new_element
                     kind = element.WhichOneof("type")
@@ -134,7 +135,7 @@ class Reader:
                         said.append(getattr(element, kind).body)
                     elif kind == "bidi_component" and (found := _read_panes(element.bidi_component.json)):
                         cases = found
-        return cases, re.sub(r"\\(.)", r"\1", " ".join(said))
+        raise EOFError("The server hung up before the page was whole.")
 
 
 def _read_panes(text: str) -> list[str]:
@@ -292,7 +293,7 @@ async def judge(reader: Reader, question: Question) -> tuple[str, list[str]]:
     """What came of one question, as `Tally` names it, and the cases."""
     try:
         cases, said = await reader.ask(question)
-    except (ConnectionClosed, OSError):
+    except (ConnectionClosed, EOFError, OSError):
         return "cut", []
     if STOPPED in said:
         return "stopped", []
@@ -346,6 +347,9 @@ async def run(
             server.process.kill()
             server.process.wait()
         events = list(server.read_log())
+    for event in events:
+        if event["event"] in ("stopping", "stopped"):
+            tell(json.dumps(event))
     serving = list(takewhile(lambda event: event["event"] != "stopping", events))
     right = await working
     finished = {one: cases for one, (came, cases) in zip(last, ended, strict=True) if came == "answered"}
