@@ -17,12 +17,12 @@ from icbir_core.catalogue.erasing import (
     search_bytes,
     search_tables,
 )
-from icbir_core.catalogue.verifying import list_artefacts
 from icbir_core.catalogue.workspace import MOVED
 from icbir_core.files import PathLike
 from icbir_core.retrieval.methods import PGVECTOR
 from icbir_core.retrieval.search_index import read_kind
 from icbir_core.retrieval.store import CaseStore
+from icbir_core.retrieval.target_files import list_stores
 from icbir_core.types import Case
 
 _STORE = "store/"
@@ -58,14 +58,16 @@ def erase_from_workspace(workspace: Workspace, erasure: Erasure) -> None:
     """
     rows = np.array([case.row for case in erasure.cases], np.int64)
     with workspace.lock("catalogue", seconds=2.0), workspace.lock("index", seconds=2.0):
-        for name in [one for one in list_artefacts(workspace) if one.startswith(_STORE)]:
-            folder = (workspace.path / workspace.read_manifest()["artefacts"][name]["path"]).parent
+        artefacts = workspace.read_manifest()["artefacts"]
+        names = {(workspace.path / artefacts[one]["path"]).parent: one for one in artefacts if one.startswith(_STORE)}
+        for folder in list_stores(workspace):  # also of an indexing that was cut short, which no artefact names yet
             store = CaseStore.open(folder)
             if len(done := store.get_completed()):
                 empty = {one: np.zeros((len(rows), *store.read(one, done[:1]).shape[1:])) for one in store.names}
                 store.write(rows, empty)
-                store.objects.sweep()  # also what a killed writer left
-            workspace.record_artefact(name, {"path": store.seal()})
+            store.objects.sweep()  # what a killed writer left
+            if folder in names:
+                workspace.record_artefact(names[folder], {"path": store.seal()})
         _forget_vectors(workspace)
         for target in (one for one in (workspace.path / "targets").glob("*") if one.is_dir()):
             for folder in (target / "index", target / "training"):

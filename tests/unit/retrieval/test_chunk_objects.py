@@ -17,6 +17,7 @@ from icbir_core.errors import FilmLost, FilmsAway, WorkspaceError
 from icbir_core.files import PARTIAL_MARK
 from icbir_core.jobs.units import Bench, IndexPlan, fill_chunk, list_chunks
 from icbir_core.keeping.backup import back_up, restore_backup
+from icbir_core.keeping.moving import move_films
 from icbir_core.keeping.repairing import repair_workspace
 from icbir_core.pipeline.erasing import erase_from_workspace, plan_erasure
 from icbir_core.retrieval.chunk_objects import ChunkStore
@@ -147,6 +148,18 @@ def test_who_reads_while_a_chunk_is_replaced_gets_the_new_one(far, tmp_path, mon
 
 def find_faults(workspace: Workspace) -> list[str]:
     return [one.text for one in (*verify_workspace(workspace), *verify_stores(workspace)) if not one.passed]
+
+
+@pytest.mark.parametrize("place", ["the folder", "a URL"])
+def test_erasing_reaches_what_an_indexing_that_was_cut_short_left(far, tmp_path, monkeypatch, place):
+    fake_work.use(monkeypatch.setattr)
+    workspace, plan = fakes.make_workspace(tmp_path / "w", 3), IndexPlan("Effusion")
+    fill_chunk(Bench(workspace), plan, 0)
+    if place == "a URL":
+        move_films(workspace, f"faulty://{far}")
+    erase_from_workspace(workspace, plan_erasure(workspace, ["case_001"], []))
+    values = CaseStore.open(TargetFiles(workspace, "Effusion").store).read("cnn", np.arange(3))
+    assert values.any(axis=1).tolist() == [True, False, True]
 
 
 def test_a_workspace_moves_is_copied_erased_from_and_mended(far, tmp_path, monkeypatch, capsys):
