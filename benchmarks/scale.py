@@ -7,6 +7,10 @@ hundredth; the intrinsic dimension that a maximum-likelihood estimate finds amon
 Each query is asked exactly (BLAS over the mapped file, one thread) and then of the engine, so that both meet the same
 machine: read the ratios. Building is counted in processor time, also of the database server. pgvector runs on a server
 of its own, started for this run, whose commits wait for no disk.
+
+    python benchmarks/scale.py --count 100000 --engines annoy --rounds 3
+
+says whether the cost of a case is the same in a large index as in ten small ones of the same vectors, built in turn.
 """
 
 from __future__ import annotations
@@ -143,6 +147,42 @@ def run(options: argparse.Namespace, folder: Path) -> Iterator[dict]:
                                    "search": [measure(index, exact, queries, share) for share in SHARES]}  # fmt: skip
 
 
+def compare_sizes(options: argparse.Namespace, folder: Path) -> Iterator[dict]:
+    """A round: ten indexes of a tenth of the vectors each, then one of all; processor time of a case there, of building
+    and of a search, by that of a case here. Each query is asked of a small one and of the large one in turn."""
+    make_data(folder, options.count, options.queries, options.latent)
+    vectors, queries = np.load(folder / "vectors.npy", mmap_mode="r"), np.load(folder / "queries.npy")
+    parts = np.array_split(np.arange(options.count), 10)
+    for number in range(options.rounds):
+        for engine in options.engines.split(","):
+            with serve(engine) as server:
+
+                def spend(name: str, some: np.ndarray, server=server, engine=engine, number=number):
+                    began, there = time.process_time(), read_server_seconds(server) if server else 0.0
+                    index = build(engine, folder / f"{engine}-{number}-{name}", some)
+                    there = read_server_seconds(server) - there if server else 0.0
+                    return index, time.process_time() - began + there
+
+                small = [spend(str(at), vectors[part]) for at, part in enumerate(parts)]
+                large, seconds = spend("all", vectors)
+                apart = sum(cost for _, cost in small)
+                searches = [[spend_search(one, query) for one in (small[0][0], large)] for query in queries]
+                ratio = float(np.median([there / here for here, there in searches]))
+                yield {"engine": engine, "round": number, "count": options.count, "latent": options.latent,
+                       "small_ms": 1000 * apart / options.count, "large_ms": 1000 * seconds / options.count,
+                       "build_of_a_case": seconds / apart, "search": ratio, "search_of_a_case": ratio / 10}  # fmt: skip
+
+
+def spend_search(engine: StoredIndex, query: np.ndarray) -> float:
+    """Wall time of the quickest of three searches."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        engine.search(query, K, None)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
 def read_size(index: StoredIndex) -> int:
     from icbir_core.database import find_engine
 
@@ -157,11 +197,12 @@ def main() -> None:
     parser.add_argument("--latent", type=int, default=14)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--engines", default="annoy,pgvector")
+    parser.add_argument("--rounds", type=int, default=0, help="compare the cost of a case in large and small indexes")
     parser.add_argument("--scratch", default=None, help="folder for the vectors (4 kB each) and the index files")
     options = parser.parse_args()
     print(f"# {describe_processor()}")
     with tempfile.TemporaryDirectory(dir=options.scratch) as name:
-        for result in run(options, Path(name)):
+        for result in (compare_sizes if options.rounds else run)(options, Path(name)):
             print(json.dumps(result), flush=True)
 
 
