@@ -47,6 +47,25 @@ def test_films_are_unpacked_in_threads(page):
         assert page.evaluate("globalThis[Symbol.for('icbir.unpackers')].threads.length") >= 1
 
 
+def test_a_run_builds_and_paints_only_the_panes_that_changed(page):
+    rerun = """(rating) => { const v = root.viewer, before = v.panes.map(p => p.figure), data = structuredClone(v.data);
+      Object.assign(data.panes[1], { rating: rating ?? undefined }); start(data);
+      const stands = v.panes.every(p => p.pixels);
+      cancelAnimationFrame(v.pending); v.pending = 0; v.paint();
+      return [v.panes.map((p, at) => p.figure === before[at]), stands, Number(root.dataset.painted)]; }"""
+    checked = "() => root.viewer.panes[1].figure.querySelectorAll('[aria-checked=true]').length"
+    with make_harness(make_films()) as harness:
+        open_harness(page, harness)
+        shown = [read(page, pane) for pane in (0, 1)]
+        assert page.evaluate(rerun, None) == [[True, True], True, 0]
+        assert page.evaluate(rerun, 4) == [[True, False], True, 1] and page.evaluate(checked) == 1
+        page.evaluate("root.viewer.panes[1].figure.querySelector('[data-rating=\"2\"]').click()")
+        assert page.evaluate(rerun, None)[0] == [True, False] and not page.evaluate(checked), "it was not taken"
+        page.evaluate("root.viewer.act('invert')")
+        inverted = [read(page, pane) for pane in (0, 1)]
+        assert all((one.astype(int) + other == 255).mean() > 0.5 for one, other in zip(shown, inverted, strict=True))
+
+
 @pytest.mark.parametrize("painter", ["canvas", "webgl"])
 def test_a_narrow_window_shows_sixteen_bits(page, painter):
     film = np.full((SIDE, SIDE), 30000 / 65535, np.float64)

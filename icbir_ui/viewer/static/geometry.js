@@ -6,6 +6,12 @@ const freshView = () => ({ zoom: 1, x: 0.5, y: 0.5 });
 const freshTone = () => ({ shift: 0, stretch: 0 });
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+function placeOn(stage, place, ratio) {
+  // Of a place on the page, from the corner of the stage.
+  const [left, top, width, height] = [place.left - stage.left, place.top - stage.top, place.width, place.height].map((one) => Math.round(one * ratio));
+  return { left, top, width, height };
+}
+
 function fitScale(film, rect) {
   return Math.min(rect.width / film.width, rect.height / film.height);
 }

@@ -44,7 +44,9 @@ const ROOM = {
     const page = root.getRootNode().host?.closest?.(".stMainBlockContainer > div");
     if (page) this.observer.observe(page);
     if (!data.room) return this.arrangeRoom();
-    this.answer.replaceChildren(...buildAnswer(data, this.send, () => this.play()));
+    const told = JSON.stringify(data.answer ?? null);
+    if (told !== this.answer.told) this.answer.replaceChildren(...buildAnswer(data, this.send, () => this.play()));
+    this.answer.told = told;
     this.showPlaying();
     showBeside(this);
     if (!this.panes.some((pane) => pane.key === this.shown?.key && !pane.lead)) this.shown = null;
@@ -110,7 +112,10 @@ const ROOM = {
     const ratio = window.devicePixelRatio || 1, place = this.large.getBoundingClientRect();
     const rect = { left: 0, top: 0, width: Math.round(place.width * ratio), height: Math.round(place.height * ratio) };
     if (this.large.width !== rect.width || this.large.height !== rect.height) Object.assign(this.large, { width: rect.width, height: rect.height });
-    this.largePainter.paint(this.large.getContext("2d"), "large", rect, pane.pixels, pane.state.view, this.lookOf(pane, tables));
+    const look = this.lookOf(pane, tables), stamp = this.stampOf(pane, rect, look);
+    if (stamp !== null && stamp === this.largeStamp && pane === this.largePane) return;
+    Object.assign(this, { largeStamp: stamp, largePane: pane });
+    this.largePainter.paint(this.large.getContext("2d"), "large", rect, pane.pixels, pane.state.view, look);
     this.paintMarks(pane, this.large.getContext("2d"), rect, false);
     strokeRegion(this.large.getContext("2d"), rect, this.placeRegion(pane, rect), ratio);
     const words = [element("strong", {}, pane.title), ...pane.lines.map((line) => element("span", {}, line)), element("span", { class: "quiet" }, say("Enter compares · Shift and 1–5 rates"))];

@@ -51,7 +51,7 @@ class Viewer {
 
   update(component) {
     const data = component.data;
-    const send = (name, value) => this.decide(name, value, component.setStateValue);
+    const send = (name, value) => this.decide(name, value);
     if (this.data && this.data.about !== data.about) this.leaveSubject();
     Object.assign(this, { data, send, setState: component.setStateValue });
     this.memory.overlay ??= true;
@@ -59,18 +59,24 @@ class Viewer {
     this.colours = Uint8Array.from(atob(data.colours ?? ""), (letter) => letter.charCodeAt(0));
     const active = this.root.getRootNode().activeElement, benched = active && this.bench.contains(active) ? active : null;
     const focused = benched ? null : active?.closest?.("[data-pane]")?.dataset.pane;
+    const before = new Map(this.panes.map((pane) => [pane.key, pane]));
     this.panes = data.panes.map((pane) => {
+      // What is told as before stays as it stands, film and all.
+      const told = JSON.stringify([pane, data.room, data.scale, pane.map && [data.overlayScale, data.signed]]), stands = before.get(pane.key);
+      if (stands?.told === told && !pane.beside) return stands;
       const kept = this.memory.panes.get(pane.key);
       const state = kept?.hash === pane.film.hash ? kept : { hash: pane.film.hash, view: freshView(), tone: freshTone(), turn: freshTurn() };
       this.memory.panes.set(pane.key, state);
       const figure = buildPane(pane, data, send, (name) => this.act(name));
-      return { ...pane, figure, box: figure.querySelector(".film"), state };
+      const made = { ...pane, told, figure, box: figure.querySelector(".film"), state };
+      if (stands?.source?.hash === pane.film.hash) this.putFilm(made, stands.source);
+      return made;
     });
     const drawn = this.drawing && this.panes.find((pane) => pane.key === this.drawing.pane.key && pane.regionable);
     this.drawing = drawn ? { ...this.drawing, pane: drawn } : null;
     this.lead.replaceChildren(...this.panes.filter((pane) => pane.lead && !pane.beside).map((pane) => pane.figure), ...buildStrip(data, send));
-    this.rest.replaceChildren(...this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure));
-    this.stale = true;  // where a pane was, its film may not stay without its words
+    const cases = this.panes.filter((pane) => !pane.lead).map((pane) => pane.figure);
+    if (cases.length !== this.rest.children.length || cases.some((one, at) => one !== this.rest.children[at])) this.rest.replaceChildren(...cases);
     this.root.hidden = !this.panes.length;
     this.root.style.setProperty("--columns", data.columns || "");
     this.root.classList.toggle("has-lead", this.panes.some((pane) => pane.lead));
@@ -84,7 +90,7 @@ class Viewer {
     this.toolbar.querySelector(".overlay").hidden = !this.panes.some((pane) => pane.map);
     this.toolbar.querySelector(".legend").replaceChildren(this.buildLegend());
     if (!data.region && this.memory.tool === "region") this.memory.tool = "window";
-    for (const pane of this.panes) this.load(pane);
+    for (const pane of this.panes) if (before.get(pane.key) !== pane) this.load(pane);
     setTimeout(() => this.guard());  // films that are kept are there by then, and no button loses its focus
     const hashes = new Set(this.panes.flatMap((pane) => [pane.film.hash, pane.map?.hash]));
     this.painter.forget(new Set(this.panes.map((pane) => pane.key)), hashes);
@@ -99,7 +105,7 @@ class Viewer {
     Object.assign(this, { drawing: null, marking: null, editing: null, shown: null, reported: null });
   }
 
-  decide(name, value, setState) {
+  decide(name, value) {
     // A numbered list instead of single triggers: two quick clicks reach Python as two decisions, whatever it merges.
     this.report();
     if (name === "rated") value = { ...value, mapped: this.panes.some((pane) => (pane.lead || pane.key === value.pane) && this.isMapped(pane)) };
@@ -107,30 +113,39 @@ class Viewer {
     if (name === "annotated") decisions.splice(0, decisions.length, ...decisions.filter((one) => one.name !== name || one.pane !== value.pane));
     decisions.push({ number: Math.max(Date.now(), (decisions.at(-1)?.number ?? 0) + 1), about: this.data.about, name, ...value });
     decisions.splice(0, Math.max(0, decisions.length - 40));
-    setState("decisions", [...decisions]);
+    const decided = this.panes.find((pane) => pane.key === value.pane);
+    if (decided) decided.told = null;  // it shows what she decided until the page says what came of it
+    this.setState("decisions", [...decisions]);
   }
 
   async load(pane) {
-    const word = pane.box.querySelector(".word");
+    const word = pane.box.querySelector(".word") ?? element("span", { class: "word" });
     if (pane.fault) return void (word.textContent = pane.fault);
     try {
       const [film, map] = await Promise.all([loadFilm(pane.film, true), pane.map ? loadFilm(pane.map, false) : null]);
       if (this.stop.signal.aborted) return;  // the film came after its reader had gone
-      pane.source = film;
-      if (map) pane.mapSteps = { ...stepMap(map, film, this.data.overlayScale, this.data.signed), hash: map.hash, id: `${map.hash}@${this.data.overlayScale}${this.data.signed}` };
-      this.showTurned(pane);
-      word.remove();
+      this.putFilm(pane, film, map);
       this.guard();
       this.repaint();
     } catch (error) {
+      pane.told = null;  // tried again with the next run
+      pane.box.append(word);
       word.textContent = say("This film could not be loaded ({why}); reload the page.", { why: error.message });
     }
+  }
+
+  putFilm(pane, film, map = null) {
+    const { overlayScale, signed } = this.data;
+    pane.source = film;
+    if (map) pane.mapSteps = { ...stepMap(map, film, overlayScale, signed), hash: map.hash, id: `${map.hash}@${overlayScale}${signed}` };
+    this.showTurned(pane);
+    pane.box.querySelector(".word")?.remove();
   }
 
   guard() {
     // Answers wait for the films: none is taken for a film that was never on the screen. True where they may be given.
     if (!this.data?.guard || this.stop.signal.aborted) return true;
-    const held = document.querySelector(this.data.guard), ready = held !== null && this.panes.every((pane) => pane.pixels);
+    const held = document.querySelector(this.data.guard), ready = held !== null && this.panes.every((pane) => pane.pixels && (pane.steps || !pane.map));
     held?.toggleAttribute("inert", !ready);
     return ready;
   }
@@ -146,35 +161,35 @@ class Viewer {
   paint(all = false) {
     // all : also the panes that are off the screen
     const started = performance.now();
-    if (this.painter.lost) this.painter = new CanvasPainter();
+    let afresh = this.painter.lost;
+    if (afresh) this.painter = new CanvasPainter();
     const ratio = window.devicePixelRatio || 1, stage = this.stage.getBoundingClientRect();
     const width = Math.round(stage.width * ratio), height = Math.round(stage.height * ratio);
     if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
-    } else if (this.stale) this.context.clearRect(0, 0, width, height);
-    this.stale = false;
+      Object.assign(this.canvas, { width, height });
+      afresh = true;
+    }
+    const places = this.panes.map((pane) => pane.box.getBoundingClientRect());
+    this.panes.forEach((pane, at) => { pane.rect = placeOn(stage, places[at], ratio); });
+    const layout = JSON.stringify(this.panes.map(({ key, film, rect }) => [key, film.hash, rect]));
+    if (layout !== this.layout) this.context.clearRect(0, 0, width, height);  // no film stays where another pane is
+    if (layout !== this.layout || afresh) for (const pane of this.panes) pane.stamp = null;
+    this.layout = layout;
     const tables = this.colours.length ? overlayTables(this.colours, this.style(), this.data.signed) : null;
     let painted = 0;
-    for (const pane of this.panes) {
-      const place = pane.box.getBoundingClientRect();
-      pane.rect = {
-        left: Math.round((place.left - stage.left) * ratio), top: Math.round((place.top - stage.top) * ratio),
-        width: Math.round(place.width * ratio), height: Math.round(place.height * ratio),
-      };
-      const far = place.bottom < -200 || place.top > window.innerHeight + 200;
-      if (!pane.pixels) {
-        // What is still painted here is another film: never under this pane's words.
-        this.context.clearRect(pane.rect.left, pane.rect.top, pane.rect.width, pane.rect.height);
-        continue;
-      }
-      if (!place.width || (far && !all)) continue;
+    this.panes.forEach((pane, at) => {
+      const place = places[at], far = place.bottom < -200 || place.top > window.innerHeight + 200;
+      if (!pane.pixels || !place.width || (far && !all)) return;
       pane.look = this.lookOf(pane, tables);
-      this.painter.paint(this.context, pane.key, pane.rect, pane.pixels, pane.state.view, pane.look);
-      this.paintMarks(pane, this.context, pane.rect, !all);
+      const stamp = this.stampOf(pane, pane.rect, pane.look);
+      if (stamp === null || stamp !== pane.stamp) {
+        this.painter.paint(this.context, pane.key, pane.rect, pane.pixels, pane.state.view, pane.look);
+        this.paintMarks(pane, this.context, pane.rect, !all);
+        painted++;
+      }
+      pane.stamp = stamp;
       this.label(pane);
-      painted++;
-    }
+    });
     const alone = this.panes.find((pane) => pane.key === this.memory.alone);
     for (const pane of alone ? this.panes : []) if (!pane.rect.width) pane.rect = alone.rect;  // hidden and linked: moved as far
     this.paintLarge(tables);
@@ -183,6 +198,12 @@ class Viewer {
     if (painted) this.frames.push(performance.now() - started);
     if (this.frames.length > 600) this.frames.splice(0, 300);
     this.root.dataset.painted = String(painted);
+  }
+
+  stampOf(pane, rect, { window, invert, map, overlay }) {
+    // All that a painting of a pane depends on; null with something drawn on the film, which moves under her hand.
+    if (this.marksOf(pane).items.length || this.marking?.key === pane.key) return null;
+    return JSON.stringify([rect, pane.pixels.hash, pane.state.view, window, invert, map?.id, overlay?.id, map && this.data.colours]);
   }
 
   isMapped(pane) {
