@@ -23,6 +23,7 @@ def find_faults(workspace: Workspace) -> list[str]:
     return [one.text for one in (*verify_workspace(workspace), *verify_stores(workspace)) if not one.passed]
 
 
+@pytest.mark.slow
 def test_indexing_reading_erasing_and_mending_with_an_s3_server(store, tmp_path, monkeypatch):
     fake_work.use(monkeypatch.setattr)
     workspace, plan = fakes.make_workspace(tmp_path / "w", 10), IndexPlan("Effusion")
