@@ -62,6 +62,7 @@ STYLE = (
 .stApp:has(.st-key-search_room) .st-key-foot {
   position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: var(--icbir-ground);
 }
+.stApp :is(a, main, [role="spinbutton"]):focus-visible { outline: 2px solid var(--icbir-accent); outline-offset: -2px; }
 h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 .st-key-foot {

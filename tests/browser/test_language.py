@@ -48,6 +48,9 @@ def test_german_fits_into_every_page(german):
     label = page.locator(".icbir-facts th").first
     assert bytes(label.evaluate(COLOUR)).hex() == COLOURS["quiet"][1][1:], "the dark page's colours in a menu too"
     page.keyboard.press("Escape")
+    link = page.get_by_role("link", name="Katalog", exact=True)
+    link.focus()
+    assert link.evaluate("(one) => getComputedStyle(one).outlineStyle") == "solid", "where the tabulator is, is seen"
     for name in PAGES:
         page.get_by_role("link", name=name, exact=True).first.click()
         page.get_by_text("nicht zur Diagnose").first.wait_for(timeout=TIME)
