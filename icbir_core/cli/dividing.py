@@ -22,6 +22,11 @@ def divide(words: Sequence[str]) -> Divided | None:
     if words[0] == "ingest" and given["layout"] == "dicomweb" and given["limit"] is None:
         known = {one.name: given[one.name] for one in fields(IngestOptions) if one.name in given}
         return IngestInParts(given["workspace"], IngestOptions(**known | {"images": given["images"] or ""}))
+    if words[0] == "evaluate" and given["encoders"] is None and not given["retrain"]:
+        from icbir_core.cli.evaluation_commands import read_options
+        from icbir_core.evaluation.parts import EvaluationInParts
+
+        return EvaluationInParts(Workspace.open(given["workspace"]), read_options(given))
     return None
 
 

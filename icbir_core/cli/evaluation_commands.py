@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,7 @@ from icbir_core.cli import conventions as cli
 
 if TYPE_CHECKING:
     from icbir_core.catalogue import Workspace
+    from icbir_core.evaluation.running import EvaluationOptions
     from icbir_core.study.store import RatingsStore
 
 NameOption = Annotated[str, typer.Option("--name", help="Name of the study.")]
@@ -64,31 +66,13 @@ def evaluate(
     as_json: cli.JsonOption = False,
 ) -> None:
     """Measure the retrieval by labels, with chance and controls for comparison. Computed vectors are reused."""
-    from icbir_core.catalogue import IngestOptions, Workspace
-    from icbir_core.errors import EvaluationError
+    given = dict(locals())
+    from icbir_core.catalogue import Workspace
     from icbir_core.evaluation.report import render_html, to_json, to_text
-    from icbir_core.evaluation.running import EvaluationOptions, run_evaluation
+    from icbir_core.evaluation.running import run_evaluation
     from icbir_core.files import write_text_atomically
 
-    films = None
-    if layout is not None or images is not None:
-        if layout is None or images is None:
-            raise EvaluationError("--layout and --images belong together; give both.")
-        films = IngestOptions(
-            layout=layout, images=images, labels=labels, view=view, limit=limit, split=split, part=part
-        )
-    options = EvaluationOptions(
-        protocol=protocol,
-        target=target,
-        films=films,
-        methods=cli.split_names(methods),
-        single_query=single_query,
-        truth=tuple(truth or ()),
-        permutations=permutations,
-        retrain=tuple(retrain or ()),
-        epochs=epochs,
-        device=device,
-    )
+    options = read_options(given)
     opened = Workspace.open(workspace)
     cli.announce_device(device)
     if encoders is not None:
@@ -105,6 +89,28 @@ def evaluate(
     if report is not None:
         write_text_atomically(report, render_html(result))
     cli.emit(to_json(result), to_text(result), as_json)
+
+
+def read_options(given: Mapping[str, Any]) -> EvaluationOptions:
+    """What the values of the command's options ask for. Raises `EvaluationError`."""
+    from icbir_core.catalogue import IngestOptions
+    from icbir_core.errors import EvaluationError
+    from icbir_core.evaluation.running import EvaluationOptions
+
+    films = None
+    if given["layout"] is not None or given["images"] is not None:
+        if given["layout"] is None or given["images"] is None:
+            raise EvaluationError("--layout and --images belong together; give both.")
+        named = ("layout", "images", "labels", "view", "limit", "split", "part")
+        films = IngestOptions(**{name: given[name] for name in named})
+    plain = ("protocol", "target", "single_query", "permutations", "epochs", "device")
+    return EvaluationOptions(
+        **{name: given[name] for name in plain},
+        films=films,
+        methods=cli.split_names(given["methods"]),
+        truth=tuple(given["truth"] or ()),
+        retrain=tuple(given["retrain"] or ()),
+    )
 
 
 def create(

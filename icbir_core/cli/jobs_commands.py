@@ -78,9 +78,9 @@ def put_job(
     queue: Annotated[str, typer.Option(help="Queue of the job.")] = "commands",
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Let workers run ingest, index, train or evaluate. Each goes on where a killed worker left it; an ingest from the
-    archive is divided among them by study. Options of put-job stand before WORKSPACE; what stands after it is the
-    job's."""
+    """Let workers run ingest, index, train or evaluate. Each goes on where a killed worker left it; an evaluation and
+    an ingest from the archive are divided among them. Options of put-job stand before WORKSPACE; what stands after it
+    is the job's."""
     if words[0].startswith("-"):
         raise typer.BadParameter(f"{words[0]} stands before WORKSPACE; after it comes the command.")
     fresh = open_queue(workspace).put_command(words, queue)

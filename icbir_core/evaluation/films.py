@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from icbir_core.catalogue import IngestOptions, Workspace, iterate_layout, read_case_radiograph
+from icbir_core.catalogue.layouts import RawCase
 from icbir_core.errors import EvaluationError, RadiographError
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.network_input import fit_to_network
@@ -85,9 +87,15 @@ def collect_catalogue(workspace: Workspace, rows: np.ndarray) -> FilmSet:
     return _make(cases, findings, read, np.array([case.row for case in cases], dtype=np.int64))
 
 
-def collect_layout(workspace: Workspace, options: IngestOptions, progress: Progress | None = None) -> FilmSet:
-    """Films of a data set outside the workspace; patients hashed as the workspace would. Raises `EvaluationError`."""
-    raw = list(iterate_layout(options))
+def collect_layout(
+    workspace: Workspace,
+    options: IngestOptions,
+    progress: Progress | None = None,
+    listed: Sequence[tuple[RawCase, Path]] | None = None,
+) -> FilmSet:
+    """Films of a data set outside the workspace; patients hashed as the workspace would. listed : these rows of
+    `iterate_layout` alone. Raises `EvaluationError`."""
+    raw = list(iterate_layout(options)) if listed is None else listed
     kept, hashes, skipped = [], [], []
     for done, (case, path) in enumerate(raw):
         if progress and done % 25 == 0:

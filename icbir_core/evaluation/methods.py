@@ -75,6 +75,12 @@ def require_methods(names: Sequence[str]) -> list[SearchMethod]:
     return [find_method(name) for name in names]
 
 
+def compute_vectors(method: SearchMethod, source: VectorSource, films: FilmSet) -> None:
+    """Have the source keep what the method compares of these films."""
+    for part in (method.field,) if method.measure else list_fields(method, source.encoders):
+        _get(source, films, part)
+
+
 def measure_distances(method: SearchMethod, source: VectorSource, queries: FilmSet, catalogue: FilmSet) -> np.ndarray:
     """float64 (Q, N): the distance of each query to each case; smaller is closer; scales come from the catalogue."""
     if method.measure:

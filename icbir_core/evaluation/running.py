@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,11 @@ from icbir_core.files import PathLike
 from icbir_core.retrieval.model_choice import Models
 from icbir_core.types import Progress
 
+if TYPE_CHECKING:
+    from icbir_core.retrieval.opened_target import OpenedTarget
+
+VECTORS = "evaluation/vectors"
+"""Within the workspace, where computed vectors are kept."""
 PROTOCOLS = ("held-out", "silva2020", "simulated")
 
 
@@ -59,15 +65,12 @@ def run_evaluation(
 
 def run_protocol(workspace: Workspace, options: EvaluationOptions, progress: Progress | None) -> EvaluationResult:
     """The result of `options.protocol`, without the device that it was computed on."""
-    from icbir_core.retrieval.retriever import Retriever
-
-    opened = Retriever.open(workspace, options.target, options.device).get_target()
-    methods, notes = _choose_methods(options.methods, opened.models)
-    rows = np.setdiff1d(opened.store.get_completed(), workspace.catalogue.removed_rows())
-    catalogue = collect_catalogue(workspace, rows)
+    opened = open_target(workspace, options)
+    methods, notes = choose_methods(options.methods, opened.models)
+    catalogue = collect_indexed(workspace, opened)
     retrained = {name: retrain(workspace, opened, catalogue, name, options.epochs, progress=progress)
                  for name in options.retrain}  # fmt: skip
-    source = VectorSource(opened, workspace.path / "evaluation" / "vectors", progress, retrained)
+    source = VectorSource(opened, workspace.path / VECTORS, progress, retrained)
     methods += [name + SUFFIX for name in retrained if name + SUFFIX not in methods]
     if retrained:
         notes.append(f"Retrained for at most {options.epochs} epochs on the catalogue: {', '.join(retrained)}.")
@@ -85,7 +88,26 @@ def run_protocol(workspace: Workspace, options: EvaluationOptions, progress: Pro
     )
 
 
-def _choose_methods(asked: Sequence[str], models: Models) -> tuple[list[str], list[str]]:
+def open_target(workspace: Workspace, options: EvaluationOptions) -> OpenedTarget:
+    """The networks and stores of the target that is evaluated."""
+    from icbir_core.retrieval.retriever import Retriever
+
+    return Retriever.open(workspace, options.target, options.device).get_target()
+
+
+def collect_indexed(workspace: Workspace, opened: OpenedTarget) -> FilmSet:
+    """The cases that are searched. Raises `EvaluationError` if there is none."""
+    return collect_catalogue(workspace, np.setdiff1d(opened.store.get_completed(), workspace.catalogue.removed_rows()))
+
+
+def choose_queries(options: EvaluationOptions) -> IngestOptions | None:
+    """The data set of the query films; None for the catalogue's own cases."""
+    if options.protocol == "silva2020" and options.films is not None and not options.films.view:
+        return replace(options.films, view="AP")
+    return options.films
+
+
+def choose_methods(asked: Sequence[str], models: Models) -> tuple[list[str], list[str]]:
     """The methods to compare and what to say of those that cannot be."""
     names = list(asked or list_default_methods())
     if not models.encoders:
@@ -110,8 +132,7 @@ def _run_paper(
     workspace: Workspace, options: EvaluationOptions, target: str, source: VectorSource, catalogue: FilmSet,
     methods: Sequence[str], notes: list[str], progress: Progress | None,
 ) -> EvaluationResult:  # fmt: skip
-    if options.films is not None:
-        films = options.films if options.films.view else replace(options.films, view="AP")
+    if (films := choose_queries(options)) is not None:
         pool = collect_layout(workspace, films, progress)
         notes = [*notes, f"View {films.view} only, as in the paper (unless --view says otherwise)."]
     else:

@@ -11,19 +11,23 @@ import argparse
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 from sqlalchemy import text
 
 from icbir_core.catalogue import Workspace, read_case_radiograph
+from icbir_core.cli.dividing import divide
 from icbir_core.database import find_engine
+from icbir_core.evaluation import parts
 from icbir_core.jobs import cluster, queue, units
 from icbir_core.retrieval.devices import Part, checking_device
 from icbir_core.retrieval.index import Index
 from icbir_core.retrieval.index_report import IndexReport
 from icbir_core.retrieval.store import CaseStore
 from icbir_core.retrieval.target_files import TargetFiles, get_catalogue_sha256
+from icbir_core.settings import InputSettings
 
 TARGET = "Effusion"
 UNTOLD = {"tail": 0, "recall_at_10": 1.0}
@@ -108,12 +112,43 @@ def build(bench: units.Bench, plan: units.IndexPlan) -> IndexReport:
     return IndexReport(TARGET, 0, len(rows), False, False, indexes={"cnn": facts["cnn"] | UNTOLD})
 
 
+class FakeTarget:
+    """As `retrieval.opened_target.OpenedTarget`: a film's features are the mean of its image, and none is stored."""
+
+    target, map_method, pause = TARGET, "deep_taylor", 0.0
+
+    def __init__(self, workspace: Workspace):
+        classifier = SimpleNamespace(input_settings=InputSettings(size=32, equalise=False))
+        self.workspace, self.embedder = workspace, self
+        self.models = SimpleNamespace(identity={"model": "means"}, encoders=(), classifier=classifier,
+                                      saliency_classifier=None, predictor=SimpleNamespace(encoders=()))  # fmt: skip
+        rows = np.arange(workspace.catalogue.count())
+        self.store = SimpleNamespace(names=(), get_completed=lambda: rows)
+
+    def embed(self, images: np.ndarray) -> SimpleNamespace:
+        note(self.workspace, "begun", np.arange(len(images)))
+        time.sleep(self.pause)
+        means = images.mean(axis=(1, 2))[:, None]
+        return SimpleNamespace(to_fields=lambda: {"cnn": means})
+
+
+def evaluate(words: list[str]) -> int:
+    """What the command `evaluate` asks for of the cases, without its statistics."""
+    divided = divide(words)
+    assert isinstance(divided, parts.EvaluationInParts)
+    source = parts.VectorSource(FakeTarget(divided.workspace), divided.workspace.path / parts.VECTORS)
+    source.get(parts.collect_indexed(divided.workspace, source.opened), "cnn")
+    note(divided.workspace, "evaluated", np.zeros(1, int))
+    return 0
+
+
 def use(patch) -> None:
     """Let units of this process compute so. patch(object, name, value) puts a value in the place of another."""
     patch(units.Bench, "load", lambda bench, plan: FakeFilling(bench.workspace))
     patch(units, "build_indexes", build)
     patch(queue, "build_indexes", build)
     patch(cluster, "build_indexes", build)
+    patch(parts, "open_target", lambda workspace, options: FakeTarget(workspace))
 
 
 def main() -> None:
@@ -124,9 +159,9 @@ def main() -> None:
     parser.add_argument("--wait", action="store_true")
     given = parser.parse_args()
     use(setattr)
-    FakeFilling.pause = given.pause
+    FakeFilling.pause = FakeTarget.pause = given.pause
     print(os.getpid(), flush=True)
-    queue.Queue(Workspace.open(given.workspace)).work(wait=given.wait, silence=given.silence)
+    queue.Queue(Workspace.open(given.workspace)).work(None, "auto", given.wait, given.silence, evaluate, divide)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -17,10 +19,13 @@ from icbir_core.catalogue.verifying import verify_workspace
 from icbir_core.cli import main
 from icbir_core.cli.dividing import divide
 from icbir_core.database import find_engine
+from icbir_core.evaluation.parts import EvaluationInParts
+from icbir_core.evaluation.running import VECTORS, EvaluationOptions
 from icbir_core.jobs.listing import list_work
 from icbir_core.jobs.queue import Queue
 from icbir_core.pacs.parts import ingest_study, list_studies
 from scripts.archive_films import make_archive_films
+from tests.helpers import fake_work, fakes
 from tests.helpers.fake_archive import answer_from, run_fake_archive
 from tests.helpers.fake_work import count_ends
 
@@ -42,6 +47,32 @@ def fake(films):
 def workspace(database_url, tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setenv("ICBIR_DATABASE_URL", database_url)
     return Workspace.create(tmp_path / "w")
+
+
+CASES = 20
+
+
+@pytest.fixture
+def filled(workspace, tmp_path, monkeypatch) -> Workspace:
+    """Twenty cases, and networks that are stand-ins."""
+    fake_work.use(monkeypatch.setattr)
+    return fakes.make_workspace(tmp_path / "filled", CASES)
+
+
+def put_evaluation(workspace: Workspace) -> Queue:
+    queue = Queue(workspace)
+    queue.put_command(["evaluate", str(workspace.path), "--protocol", "silva2020", "--methods", "cnn"])
+    return queue
+
+
+def read_computed(workspace: Workspace) -> list[str]:
+    """The films of which vectors are kept, each as often as it is."""
+    files = (workspace.path / VECTORS).rglob("*.npz")
+    return [name for file in files for name in np.load(file)["films"].tolist()]
+
+
+def list_films(workspace: Workspace) -> list[str]:
+    return [case.pixel_sha256 for case in workspace.catalogue.cases()]
 
 
 def put(fake, workspace: Workspace) -> Queue:
@@ -124,3 +155,46 @@ def test_the_study_of_a_killed_worker_goes_to_another_and_ends_once(fake, films,
     assert {ended for _, ended in count_ends(workspace)} == {1}
     assert len(count_ends(workspace)) == len({film.study for film in films}) + 2
     check(workspace, films)
+
+
+def test_an_evaluation_is_one_job_for_eight_films(filled):
+    queue = put_evaluation(filled)
+    queue.work(wait=False, silence=4.0, run_command=fake_work.evaluate, divide=divide)
+    assert queue.read_progress().reasons == ()
+    assert count_ends(filled) == [("command", 1), ("chunk", 1), ("chunk", 1), ("chunk", 1), ("build", 1)]
+    assert sorted(read_computed(filled)) == sorted(list_films(filled)), "each once, and nothing was left to the end"
+    assert len(fake_work.read_notes(filled, "begun")) == CASES and len(fake_work.read_notes(filled, "evaluated")) == 1
+
+
+def test_query_films_are_parts_too_and_one_that_cannot_be_read_is_left_out(filled):
+    films = filled.images
+    for path in sorted(films.iterdir())[:9]:
+        path.write_bytes(b"no film")
+    asked = EvaluationOptions(films=IngestOptions("folder", films), methods=("cnn",))
+    parts = EvaluationInParts(filled, asked)
+    assert parts.list_parts() == ["cases 0", "cases 8", "cases 16", "queries 0", "queries 8", "queries 16"]
+    for part in ("queries 0", "queries 8", "queries 8"):
+        parts.do_part(part)
+    assert sorted(read_computed(filled)) == sorted(list_films(filled)[9:16])
+
+
+@pytest.mark.slow
+def test_the_part_of_a_killed_evaluation_goes_to_another_worker_and_ends_once(filled):
+    queue = put_evaluation(filled)
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.helpers.fake_work", str(filled.path), "--silence", "2", *words]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    first, deadline = start("--pause", "60"), time.monotonic() + 120
+    while not fake_work.read_notes(filled, "begun"):
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert queue.read_progress().running == 1
+    others = [start("--pause", "0.1") for _ in range(2)]
+    assert [one.wait(180) for one in others] == [0, 0]
+    assert count_ends(filled) == [("command", 1), ("chunk", 1), ("chunk", 1), ("chunk", 1), ("build", 1)]
+    assert sorted(read_computed(filled)) == sorted(list_films(filled))
+    assert len(fake_work.read_notes(filled, "evaluated")) == 1
