@@ -22,7 +22,7 @@ from processor import describe_processor
 from retrieval_setting import time_call
 
 from icbir_core.catalogue import Workspace
-from icbir_core.model.backbones import name_backbone
+from icbir_core.model.backbones import BACKBONES, name_backbone
 from icbir_core.model.device import compile_network
 from icbir_core.model.network import build_network
 from icbir_core.model.recipes import find_recipe
@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         workspace = Workspace.create(Path(name) / "w")
         for given in options.starts:
-            is_network = given in ("densenet169", "resnet50", "densenet121", "efficientnet_lite0")
+            is_network = given in BACKBONES
             start = find_start(workspace, "none" if is_network else given)
             network, weights = given if is_network else start.network, str(start.weights)
             run = compile_network(build_network(network, 1, SIDE, weights))
