@@ -33,8 +33,7 @@ def train(
         str | None, typer.Option(help=f"Of {', '.join(BACKBONES)} (default: that of the start, else densenet121).")
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(min=32, max=1024, help="Side of the network's input in pixels (default: the start's, else 224)."),
+        int | None, typer.Option(min=32, max=1024, help="Pixels of the input's side (default: the start's, else 224).")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the recipe's.")] = None,
     flip: Annotated[bool, typer.Option(help="Also train on mirror images (mixes up left and right).")] = False,
@@ -56,11 +55,7 @@ def train(
 
     opened = Workspace.open(workspace)
     chosen = find_recipe(recipe)
-    chosen = replace(
-        chosen,
-        epochs=chosen.epochs if epochs is None else epochs,
-        batch_size=chosen.batch_size if batch_size is None else batch_size,
-    )
+    chosen = replace(chosen, epochs=epochs or chosen.epochs, batch_size=batch_size or chosen.batch_size)
     if flip:
         chosen = replace(chosen, augmentation=replace(chosen.augmentation or Augmentation(), flip=0.5))
     start = find_start(opened, weights)

@@ -29,6 +29,8 @@ from icbir_core.retrieval.seal import ADVICE, Seal, hash_bytes, read_seal, readi
 from icbir_core.types import Progress
 
 BATCH = 8
+Fields = Mapping[str, tuple[tuple[int, ...], str]]
+"""Name of a field → (shape of one case, dtype)."""
 LEDGER = "ledger.int64"
 FORMAT = 1
 DEVICES = "devices.json"
@@ -66,15 +68,9 @@ class CaseStore:
         return cls(path, group)
 
     @classmethod
-    def create(
-        cls,
-        path: PathLike,
-        identity: Mapping[str, str],
-        fields: Mapping[str, tuple[tuple[int, ...], str]],
-        films: str = "",
-    ) -> CaseStore:
-        """Make an empty store at `path`, in place of what is there. fields: name → (shape of one case, dtype). films :
-        the URL of the workspace's films, below which the chunks shall lie; "" for the folder.
+    def create(cls, path: PathLike, identity: Mapping[str, str], fields: Fields, films: str = "") -> CaseStore:
+        """Make an empty store at `path`, in place of what is there. films : the URL of the workspace's films, below
+        which the chunks shall lie; "" for the folder.
 
         Raises `IndexMismatch` if the folder that it shall lie in is not there, or no longer is the same: zarr makes
         every folder that is missing, also where a drive was lost and an empty folder stands in its place.
@@ -98,11 +94,7 @@ class CaseStore:
 
     @classmethod
     def open_or_create(
-        cls,
-        path: PathLike,
-        identity: Mapping[str, str],
-        fields: Mapping[str, tuple[tuple[int, ...], str]],
-        films: str = "",
+        cls, path: PathLike, identity: Mapping[str, str], fields: Fields, films: str = ""
     ) -> tuple[CaseStore, bool]:
         """(store, whether it is new): an existing one only if its identity is the given one; otherwise it starts anew,
         because values made by another model are of no use. Arguments and errors as `create`."""

@@ -49,15 +49,6 @@ STYLE = (
   }
   .st-key-search_steps > :has(button) { flex: none; }
 }
-.st-key-compare_bar > div, .st-key-list_bar > div, [class*="st-key-answers"] > div { flex-wrap: wrap; }
-.st-key-compare_bar [data-testid="stColumn"] { min-width: fit-content; }
-.st-key-list_bar [data-testid="stColumn"] { flex: 1 1 8.5rem; min-width: 8.5rem; }
-.st-key-list_bar [data-testid="stColumn"]:has([data-testid="stDateInput"]) { flex-basis: 14.5rem; min-width: 14.5rem; }
-@media (max-width: 900px) {
-  .st-key-compare_bar [data-testid="stColumn"]:first-child { flex-basis: 100%; }
-  .st-key-list_bar [data-testid="stColumn"] { flex-basis: 30%; }
-  [class*="st-key-answers"] [data-testid="stColumn"] { flex: 1 1 22%; min-width: 22%; }
-}
 .stApp:has(.st-key-search_room) .stMainBlockContainer > [data-testid="stVerticalBlock"] { gap: .3rem; }
 .stApp:has(.st-key-search_room) .st-key-foot {
   position: fixed; inset: auto 0 0; z-index: 9; margin: 0; padding: .15rem .7rem; background: var(--icbir-ground);
@@ -90,6 +81,19 @@ h1 { padding: 0 0 .4rem; } h1, h2, h3 { letter-spacing: 0; }
 </style>"""
 )
 
+BARS = """
+.st-key-compare_bar > div, .st-key-list_bar > div, [class*="st-key-answers"] > div { flex-wrap: wrap; }
+.st-key-compare_bar [data-testid="stColumn"] { min-width: fit-content; }
+.st-key-list_bar [data-testid="stColumn"] { flex: 1 1 8.5rem; min-width: 8.5rem; }
+.st-key-list_bar [data-testid="stColumn"]:has([data-testid="stDateInput"]) { flex-basis: 14.5rem; min-width: 14.5rem; }
+@media (max-width: 900px) {
+  .st-key-compare_bar [data-testid="stColumn"]:first-child { flex-basis: 100%; }
+  .st-key-list_bar [data-testid="stColumn"] { flex-basis: 30%; }
+  [class*="st-key-answers"] [data-testid="stColumn"] { flex: 1 1 22%; min-width: 22%; }
+}
+"""
+"""Bars that wrap in a narrow window."""
+
 
 @speak_one_language()
 def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None:
@@ -100,7 +104,7 @@ def run_page(title: str, draw: Callable[[], None], heading: bool = True) -> None
         # that Streamlit makes from the folder. From here on, every page goes through app.py.
         PagesManager.uses_pages_directory = False
         st.rerun()
-    st.html(f"{STYLE}<style>{write_scheme()}{write_borrowed_words()}</style>")
+    st.html(f"{STYLE}<style>{BARS}{write_scheme()}{write_borrowed_words()}</style>")
     entered = False  # also where what decides about it fails
     with shielded():
         entered = let_in()

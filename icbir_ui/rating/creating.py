@@ -39,11 +39,7 @@ def offer_new_study(workspace: Workspace, store: RatingsStore, opened: bool = Fa
         top = int(middle.number_input(say("Cases pooled from each method"), 1, 20, 3))
         negatives = int(right.number_input(say("Random cases added"), 0, 20, 2))
         chosen = st.multiselect(
-            say("Tasks"),
-            list(TASKS),
-            default=["similarity"],
-            format_func=lambda task: say(TASKS[task]),
-            select_all=False,
+            say("Tasks"), list(TASKS), ["similarity"], format_func=lambda task: say(TASKS[task]), select_all=False
         )
         tasks = tuple(chosen) or ("similarity",)
         stages = 2 if st.checkbox(say("Ask a second time with the heat maps shown"), value=True) else 1

@@ -106,13 +106,9 @@ def query_pane(
 
 
 def hit_panes(
-    pictures: Mapping[str, Picture],
-    ranking: Ranking,
-    maps: Maps,
-    ratings: Mapping[str, int],
-    marks: Mapping[str, str],
+    films: Mapping[str, Picture], ranking: Ranking, maps: Maps, ratings: Mapping[str, int], marks: Mapping[str, str]
 ) -> list[Pane]:
-    """The ranked cases, nearest first. pictures : their films, by the names of the cases."""
+    """The ranked cases, nearest first. films : by the names of the cases."""
     version = ranking.versions.get("model", "")
     region, panes = get_trail().region, []
     for hit in ranking.hits:
@@ -121,7 +117,7 @@ def hit_panes(
             Pane(
                 key=case.case_id,
                 title=f"{hit.rank} · {case.case_id}",
-                film=pictures[case.case_id],
+                film=films[case.case_id],
                 map=map_picture(case.pixel_sha256, maps.cases.get(case.case_id), version, maps.identity),
                 heading=describe_findings(case),
                 short=" · ".join(
