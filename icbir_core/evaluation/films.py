@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from icbir_core.catalogue import IngestOptions, Workspace, iterate_layout, read_case_radiograph
 from icbir_core.catalogue.layouts import RawCase
 from icbir_core.errors import EvaluationError, RadiographError
+from icbir_core.files import PathLike
 from icbir_core.findings import FindingState
 from icbir_core.radiograph.network_input import fit_to_network
 from icbir_core.radiograph.reading import read_radiograph
@@ -91,11 +91,11 @@ def collect_layout(
     workspace: Workspace,
     options: IngestOptions,
     progress: Progress | None = None,
-    listed: Sequence[tuple[RawCase, Path]] | None = None,
+    listed: Sequence[tuple[RawCase, PathLike]] | None = None,
 ) -> FilmSet:
     """Films of a data set outside the workspace; patients hashed as the workspace would. listed : these rows of
     `iterate_layout` alone. Raises `EvaluationError`."""
-    raw = list(iterate_layout(options)) if listed is None else listed
+    raw: Sequence[tuple[RawCase, PathLike]] = list(iterate_layout(options)) if listed is None else listed
     kept, hashes, skipped = [], [], []
     for done, (case, path) in enumerate(raw):
         if progress and done % 25 == 0:
