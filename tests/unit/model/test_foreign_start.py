@@ -92,6 +92,7 @@ def test_grad_cam_where_no_rules_are_promised():
     assert choose_map("tiny patches", "occlusion") == "occlusion"
 
 
+@pytest.mark.slow
 def test_fetch_train_index_query_explain(file, tmp_path, capsys):
     random, rows = np.random.default_rng(0), ["image,patient,view,Effusion"]
     for number in range(20):
