@@ -97,21 +97,18 @@ def wait_until_painted(page, films, hits: int = HITS) -> list[str]:
         shown = list_painted(page)
         if wanted <= set(shown) and len(shown) >= len(wanted) + hits:
             return shown
-        wait_for_frame(page)
+        page.wait_for_timeout(200)
     raise AssertionError(f"not all the films are there: {page.inner_text('body')[:2000]}")
 
 
-def wait_for_frame(page) -> None:
-    """A tenth of a second and one frame more: without a screen a busy Chromium paints none that nobody waits for."""
-    page.wait_for_timeout(100)
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-
-
 def wait_until(page, there) -> None:
+    """Until it is so once: films that come later have the page drawn anew, and it may not be so a moment after."""
     deadline = time.monotonic() + TIME / 1000
-    while not there() and time.monotonic() < deadline:
-        wait_for_frame(page)
-    assert there(), page.inner_text("body")[:2000]
+    while time.monotonic() < deadline:
+        if there():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(page.inner_text("body")[:2000])
 
 
 def list_lead(page) -> list[str]:
