@@ -35,6 +35,9 @@ def backup(
         report = back_up(opened, folder, link, progress)
     cli.record_audit(opened, "exported", ("folder", str(folder.absolute())), files=report.files)
     text = f"{report.files} files, {report.size:,} bytes: {report.cases} cases, {report.ratings} ratings in '{folder}'."
+    if report.unindexed:
+        text += f" The vectors of {join_words(report.unindexed)} could not be read from the database server; where the "
+        text += "copy is restored, `icbir index` makes them again."
     cli.emit(asdict(report), text + _tell_left(report.left), as_json)
 
 

@@ -33,7 +33,7 @@ from icbir_core.files import (
     write_json_atomically,
 )
 from icbir_core.keeping.rows import copy_to_files
-from icbir_core.keeping.vectors import copy_vectors, fill_vectors, part_from_original
+from icbir_core.keeping.vectors import fill_vectors, part_from_original, write_vectors
 from icbir_core.retrieval.chunk_objects import ChunkObjects
 from icbir_core.retrieval.target_files import list_stores
 from icbir_core.study.store import RatingsStore
@@ -106,7 +106,7 @@ def back_up(
         others = [name for name in _list_files(workspace.path) if name not in done]
         _copy_files(workspace.path, aside, others, link, progress)
         _copy_chunks(workspace, aside)
-        copy_vectors(workspace, aside)
+        unindexed = write_vectors(workspace, aside)
         names = _list_files(aside)
         entries: dict[str, dict[str, Any]] = {
             name: {"sha256": sha256_of_file(aside / name), "bytes": _measure(aside / name)} for name in names
@@ -124,7 +124,7 @@ def back_up(
         facts = {"format": FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"), **counts, "files": entries}
         write_json_atomically(aside / LIST, facts)
     size = sum(int(one["bytes"]) for one in entries.values())
-    return BackupReport(len(entries), size, counts["cases"], counts["ratings"], counts["left"])
+    return BackupReport(len(entries), size, counts["cases"], counts["ratings"], counts["left"], unindexed)
 
 
 def restore_backup(backup: PathLike, folder: PathLike, progress: Progress | None = None) -> BackupReport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +25,15 @@ def list_vector_folders(folder: PathLike) -> Iterator[Path]:
     return (one.parent for one in found if read_kind(one.parent) == PGVECTOR)
 
 
-def copy_vectors(workspace: Workspace, aside: PathLike) -> None:
-    """Write the vectors of each such index into its folder of the copy. Those that cannot be read are left out: the
+def write_vectors(workspace: Workspace, aside: PathLike) -> tuple[str, ...]:
+    """Write the vectors of each such index into its folder of the copy. The findings of which some cannot be read: the
     embeddings that they come from are in the copy."""
     from icbir_core.retrieval.vector_index import CHUNK, VectorIndex
 
+    left = set()
     for folder in list_vector_folders(workspace.path):
         target = Path(aside) / folder.relative_to(workspace.path)
-        with suppress(IcbirError):
+        try:
             index = VectorIndex.open(folder)
             target.mkdir(parents=True, exist_ok=True)
             shape = (len(index), index.dimension)
@@ -43,6 +43,19 @@ def copy_vectors(workspace: Workspace, aside: PathLike) -> None:
                 vectors[part] = index.get_vectors(index.rows[part])
             vectors.flush()
             np.save(target / _ROWS, index.rows)
+        except IcbirError:
+            if not (target / _ROWS).is_file():  # a restored folder hands on those that came with it
+                left |= {_read_finding(name) for name in _list_names(workspace, folder)}
+    return tuple(sorted(left))
+
+
+def _list_names(workspace: Workspace, folder: Path) -> list[str]:
+    path = folder.relative_to(workspace.path).as_posix()
+    return [name for name, entry in workspace.read_manifest()["artefacts"].items() if entry.get("path") == path]
+
+
+def _read_finding(name: str) -> str:
+    return name.removeprefix(INDEX).partition("/")[0]
 
 
 def part_from_original(folder: PathLike) -> None:
@@ -57,13 +70,11 @@ def fill_vectors(workspace: Workspace) -> tuple[str, ...]:
     from the embeddings."""
     left = set()
     for folder in list_vector_folders(workspace.path):
-        path = folder.relative_to(workspace.path).as_posix()
-        artefacts = workspace.read_manifest()["artefacts"]
-        names = [name for name, entry in artefacts.items() if entry.get("path") == path]
+        names, artefacts = _list_names(workspace, folder), workspace.read_manifest()["artefacts"]
         try:
             _fill(folder)
         except (IcbirError, OSError, ValueError):
-            left |= {name.removeprefix(INDEX).partition("/")[0] for name in names}
+            left |= {_read_finding(name) for name in names}
             continue
         for name in names:
             entry = {key: value for key, value in artefacts[name].items() if key not in ("sha256", "recorded")}

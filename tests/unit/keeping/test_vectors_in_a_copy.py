@@ -76,7 +76,7 @@ def test_without_a_server_it_is_said_and_the_original_is_not_searched(
     assert main(["restore-backup", str(tmp_path / "copy"), str(tmp_path / "again")]) == 0
     assert "run `icbir index` for Effusion first" in capsys.readouterr().out
     again = Workspace.open(tmp_path / "again")
-    back_up(again, tmp_path / "second")  # which hands the vectors on
+    assert back_up(again, tmp_path / "second").unindexed == (), "it hands the vectors on"
     monkeypatch.setenv("ICBIR_DATABASE_URL", vector_url)
     with pytest.raises(IndexMismatch, match="holds no vectors of this index; run the index command again"):
         open_index(again)
@@ -84,8 +84,9 @@ def test_without_a_server_it_is_said_and_the_original_is_not_searched(
     assert open_index(Workspace.open(tmp_path / "third")).search(VECTORS[4], 1).rows[0] == 4
 
 
-def test_a_copy_without_the_vectors_names_the_finding(workspace, tmp_path):
+def test_a_copy_without_the_vectors_names_the_finding(workspace, tmp_path, capsys):
     manifest = TargetFiles(workspace, "Effusion").get_index("cnn") / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"table": "v_gone"}))
-    back_up(workspace, tmp_path / "copy")
+    assert main(["backup", str(workspace.path), str(tmp_path / "copy")]) == 0
+    assert "The vectors of Effusion could not be read from the database server" in capsys.readouterr().out
     assert restore_backup(tmp_path / "copy", tmp_path / "again").unindexed == ("Effusion",)
