@@ -20,7 +20,7 @@ from icbir_core.catalogue.folders import FOLDERS_FILE, FolderStore
 from icbir_core.catalogue.workspace import MANIFEST
 from icbir_core.errors import ServerBusy, WorkspaceError
 from icbir_core.retrieval.target_files import IndexState
-from icbir_core.saliency.methods import FIRST_MAP, SALIENCY_METHODS
+from icbir_core.saliency.methods import SALIENCY_METHODS
 from icbir_core.server_settings import QueueLimits, read_server_settings
 from icbir_core.settings import get_environment
 from icbir_core.study.creating import find_store
@@ -168,7 +168,7 @@ class SearchService:
             for case in next(self.workspace.catalogue.iterate(batch=1), []):
                 query = Query(case.case_id, read_case_radiograph(self.workspace, case))
                 retriever.embed_query(query)
-                self.turns.prepare(partial(retriever.map_of, query, FIRST_MAP))
+                self.turns.prepare(partial(retriever.map_of, query, retriever.choose_map()))
 
     @property
     def ready(self) -> bool:

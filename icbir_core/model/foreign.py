@@ -3,6 +3,7 @@ goes in and what comes out (docs/how-to/foreign-encoder.md)."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,16 @@ FOREIGN_INPUT = {"equalise": False, "crop": False}
 POOLINGS = ("none", "mean", "first")
 _BATCH = 16
 Run = Callable[[np.ndarray, tuple[str, ...]], list[np.ndarray]]
+
+
+def read_facts(path: PathLike, advice: str) -> dict[str, Any]:
+    """What a manifest says. Raises `ModelError` with the advice if it cannot be read."""
+    path = Path(path)
+    with reading_own(f"'{path.name}'", ModelError, advice):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise ValueError("no object")
+    return facts
 
 
 @dataclass(frozen=True)

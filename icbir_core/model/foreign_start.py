@@ -3,7 +3,6 @@ ones that still have places. The manifest beside it says which they are (docs/ho
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from icbir_core.errors import ModelError
 from icbir_core.files import PathLike, reading_own
 from icbir_core.model.backbones import BACKBONES
-from icbir_core.model.foreign import KERAS, FilmForm
+from icbir_core.model.foreign import KERAS, FilmForm, read_facts
 from icbir_core.model.layer_names import FEATURE_LAYER
 from icbir_core.radiograph.network_input import IMAGENET_DEVIATION, IMAGENET_MEAN
 
@@ -26,8 +25,7 @@ def read_foreign_facts(weights: PathLike) -> dict[str, Any] | None:
     path = Path(weights).with_suffix(".json")
     if Path(weights).suffix != KERAS or not path.is_file():
         return None
-    with reading_own(f"'{path.name}'", ModelError, _HELP):
-        facts = dict(json.loads(path.read_text(encoding="utf-8")))
+    facts = read_facts(path, _HELP)
     return None if facts.get("network") in BACKBONES else facts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ import numpy as np
 
 from icbir_core.catalogue import Workspace
 from icbir_core.errors import ModelError
-from icbir_core.files import PathLike, reading_own, replace_atomically, sha256_of_file, write_json_atomically
+from icbir_core.files import PathLike, replace_atomically, sha256_of_file, write_json_atomically
 from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.encoders import FOLDER, NAME, Encoder, load_encoder
-from icbir_core.model.foreign import FOREIGN_INPUT, KERAS, ONNX, open_foreign
+from icbir_core.model.foreign import FOREIGN_INPUT, KERAS, ONNX, open_foreign, read_facts
 
 _NEEDED = ("network", "input", "embedding")
 
@@ -58,10 +57,7 @@ def install_encoder(name: str, file: PathLike, manifest: PathLike, workspace: Wo
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
-    with reading_own(f"'{path.name}'", ModelError, "write it as docs/how-to/foreign-encoder.md says"):
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(facts, dict):
-            raise ValueError("no object")
+    facts = read_facts(path, "write it as docs/how-to/foreign-encoder.md says")
     lacking = [name for name in _NEEDED if name not in facts]
     if lacking:
         raise ModelError(f"The manifest '{path.name}' lacks {lacking[0]}; see docs/how-to/foreign-encoder.md.")
@@ -69,7 +65,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
         raise ModelError(f"{facts['network']} is a network of this program's own; see docs/how-to/encoder.md.")
     if isinstance(facts["input"], dict):
         facts["input"] = FOREIGN_INPUT | facts["input"]
-    return dict(facts)
+    return facts
 
 
 def _try(name: str, facts: dict[str, Any], file: Path) -> None:

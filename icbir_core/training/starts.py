@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,12 +11,13 @@ from icbir_core.files import reading_own
 from icbir_core.model.backbones import BACKBONES
 from icbir_core.model.classifier import manifest_path
 from icbir_core.model.encoders import find_weights
-from icbir_core.model.foreign import FOREIGN_INPUT, ONNX
+from icbir_core.model.foreign import FOREIGN_INPUT, ONNX, read_facts
 from icbir_core.retrieval.model_choice import find_encoders
 from icbir_core.settings import InputSettings
 
 NETWORK = "densenet121"
 """Where nothing says which."""
+_ADVICE = "restore it from a copy"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def find_start(workspace: Workspace, weights: str | None) -> Start:
         raise ModelError(f"'{file.name}' is a network in ONNX, which cannot be trained; give it as a Keras model.")
     if not (file.is_file() and manifest_path(file).is_file()):
         return Start(str(file))
-    with reading_own(f"'{manifest_path(file).name}'", ModelError, "restore it from a copy"):
-        facts = json.loads(manifest_path(file).read_text(encoding="utf-8"))
+    facts = read_facts(manifest_path(file), _ADVICE)
+    with reading_own(f"'{manifest_path(file).name}'", ModelError, _ADVICE):
         known = {one.name for one in fields(InputSettings)}
         given = (FOREIGN_INPUT if facts["network"] not in BACKBONES else {}) | facts["input"]
         settings = InputSettings(**{name: value for name, value in given.items() if name in known})
