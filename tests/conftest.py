@@ -49,6 +49,15 @@ def shared_state() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def fake(films):
+    """An archive that holds the module's `films`."""
+    from tests.helpers.fake_archive import answer_from, run_fake_archive
+
+    with run_fake_archive(answer_from(films)) as running:
+        yield running
+
+
 def find_shared(variable: str, name: str) -> Path:
     """The folder that the environment variable names, else the one beside the checkout; skips where neither is."""
     folder = Path(os.environ.get(variable) or SHARED / name)

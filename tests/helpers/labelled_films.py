@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,15 @@ class LabelledFilm(NamedTuple):
     pixels: np.ndarray
     patient: str
     effusion: int
+
+
+def make_effusions(count: int) -> Iterator[LabelledFilm]:
+    """Small films of two a patient, every other one bright at its foot, which is its effusion."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        pixels = random.integers(0, 120, (40, 40), dtype=np.uint8)
+        pixels[28:] += np.uint8(100 * (number % 2))
+        yield LabelledFilm(f"{number}.png", pixels, str(number // 2), number % 2)
 
 
 def write_labelled(folder: Path, films: Iterable[LabelledFilm]) -> IngestOptions:

@@ -17,18 +17,12 @@ from icbir_core.cli import main
 from icbir_core.errors import CatalogueError, FilmLost, FilmsAway, PacsError, PacsUnreachable, WorkspaceError
 from icbir_core.pipeline.erasing import erase_from_workspace, plan_erasure
 from scripts.archive_films import make_archive_films
-from tests.helpers.fake_archive import Answer, answer_from, run_fake_archive, wrap_film
+from tests.helpers.fake_archive import Answer, wrap_film
 
 
 @pytest.fixture(scope="module")
 def films():
     return make_archive_films(patients=3, size=96)
-
-
-@pytest.fixture
-def fake(films):
-    with run_fake_archive(answer_from(films)) as running:
-        yield running
 
 
 def run(fake, workspace, **more):

@@ -26,7 +26,6 @@ from icbir_core.jobs.queue import Queue
 from icbir_core.pacs.parts import ingest_study, list_studies
 from scripts.archive_films import make_archive_films
 from tests.helpers import fake_work, fakes
-from tests.helpers.fake_archive import answer_from, run_fake_archive
 from tests.helpers.fake_work import count_ends
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,12 +34,6 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(scope="module")
 def films():
     return make_archive_films(patients=3, size=64)
-
-
-@pytest.fixture
-def fake(films):
-    with run_fake_archive(answer_from(films)) as running:
-        yield running
 
 
 @pytest.fixture

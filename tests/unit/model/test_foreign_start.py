@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-import cv2
 import keras
 import numpy as np
 import pytest
 
-from icbir_core.catalogue import IngestOptions, Workspace, ingest
+from icbir_core.catalogue import Workspace, ingest
 from icbir_core.cli import main
 from icbir_core.errors import ModelError
 from icbir_core.model.classifier import Classifier
@@ -20,6 +19,7 @@ from icbir_core.radiograph.network_input import standardise
 from icbir_core.retrieval.retriever import Retriever
 from icbir_core.saliency.methods import choose_map
 from tests.helpers import foreign_encoders as tiny
+from tests.helpers.labelled_films import make_effusions, write_labelled
 
 LAST = {"channels_first": False}
 
@@ -94,15 +94,8 @@ def test_grad_cam_where_no_rules_are_promised():
 
 @pytest.mark.slow
 def test_fetch_train_index_query_explain(file, tmp_path, capsys):
-    random, rows = np.random.default_rng(0), ["image,patient,view,Effusion"]
-    for number in range(20):
-        pixels = random.integers(0, 120, (40, 40), dtype=np.uint8)
-        pixels[28:] += np.uint8(100 * (number % 2))
-        cv2.imwrite(str(tmp_path / f"{number}.png"), pixels)
-        rows.append(f"{number}.png,{number // 2},PA,{number % 2}")
-    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     workspace = Workspace.create(tmp_path / "w")
-    ingest(workspace, IngestOptions("folder", tmp_path, tmp_path / "labels.csv"))
+    ingest(workspace, write_labelled(tmp_path, make_effusions(20)))
 
     def run(*words: str) -> dict:
         assert main([*words, "--json"]) == 0, capsys.readouterr().err
@@ -120,7 +113,7 @@ def test_fetch_train_index_query_explain(file, tmp_path, capsys):
     trained = Classifier.load(workspace.models / "classifier.keras").model.get_layer("foreign_network")
     assert np.abs(trained.get_layer("places").get_weights()[0] - before).max() > 0
     run("index", path, "--methods", "cnn_centred,ig_cbir")
-    film, out = str(tmp_path / "3.png"), tmp_path / "map.npy"
+    film, out = str(tmp_path / "films" / "3.png"), tmp_path / "map.npy"
     found = run("query", path, film, "--top-k", "2", "--method", "ig_cbir")
     assert len(found["hits"]) == 2 and run("explain", path, film, "--out", str(out))["method"] == "grad_cam"
     retriever = Retriever.open(workspace)

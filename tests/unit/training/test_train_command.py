@@ -16,6 +16,7 @@ from icbir_core.model.training import TrainingResult
 from icbir_core.retrieval.model_choice import load_models
 from icbir_core.retrieval.target_files import list_trained_targets
 from icbir_core.training import both_stages
+from tests.helpers.labelled_films import make_effusions, write_labelled
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--epochs", "2", "--batch-size", "8"]
@@ -25,16 +26,12 @@ SMALL = ["--network", "densenet_small", "--size", "32", "--weights", "none", "--
 def workspace(tmp_path_factory):
     """Forty films of twenty patients; Mass is known of half of them."""
     folder = tmp_path_factory.mktemp("catalogue")
-    random = np.random.default_rng(0)
-    rows = ["image,patient,view,Effusion,Mass"]
-    for number in range(40):
-        pixels = random.integers(0, 120, (40, 40), dtype=np.uint8)
-        pixels[28:] += np.uint8(100 * (number % 2))
-        cv2.imwrite(str(folder / f"{number}.png"), pixels)
-        rows.append(f"{number}.png,{number // 2},PA,{number % 2},{number // 2 % 2 if number < 20 else ''}")
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    options = write_labelled(folder, make_effusions(40))
+    head, *rows = (folder / "labels.csv").read_text().splitlines()
+    rows = [f"{row},{number // 2 % 2 if number < 20 else ''}" for number, row in enumerate(rows)]
+    (folder / "labels.csv").write_text("\n".join([f"{head},Mass", *rows]) + "\n")
     opened = Workspace.create(folder / "workspace")
-    ingest(opened, IngestOptions("folder", folder, folder / "labels.csv"))
+    ingest(opened, options)
     return opened
 
 
