@@ -85,6 +85,7 @@ def test_a_film_outlives_the_replica_that_took_it(page, database_url, tmp_path, 
         assert page.evaluate(FILM) == before and order(page) == cases and page.evaluate(DRAWN) == drawn
         assert not find_kept_folder(workspace.path).exists(), "nothing lies in a folder"
     finally:
+        page.close()  # else it asks for a server that is gone, and says so
         for process, _ in replicas:
             process.terminate()
             process.wait(20)
